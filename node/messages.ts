@@ -1,0 +1,71 @@
+/**
+ * What members say to each other, as one closed union.
+ *
+ * A message crosses the wire as a flat array whose first element is its kind's number (small, quick, and it leaves
+ * no place for keys like `__proto__`). `decodeRequest` and `decodeReply` check every field before anything else
+ * sees it, so that no peer can reach an assertion.
+ */
+import type { ErrorCode, Outcome } from "./core/errors.ts";
+
+/** Raised with every change of meaning on the wire; peers of another major version are refused in the handshake. */
+export const PROTOCOL_VERSION = 1;
+
+/** What a client's write replaces: what its context covers, what the stamping replica holds, or nothing. */
+export type WriteBase =
+  | { readonly kind: "context"; readonly context: Uint8Array }
+  | { readonly kind: "overwrite" }
+  | { readonly kind: "sibling" };
+
+/** The new content. Without `value` the write is a tombstone. */
+export type WriteContent = {
+  readonly value: Uint8Array | undefined;
+  readonly contentType: string;
+  /** Wall-clock instant in ms from which the value counts as a tombstone. */
+  readonly expiresAtMs: number | undefined;
+};
+
+/**
+ * The name of a write that may be sent more than once: the client's Idempotency-Key, or the coordinator's own id for
+ * a write that it passes on. Two dots with one name are one event (design §4).
+ */
+export type EventName = { readonly kind: "client" | "forward"; readonly id: Uint8Array };
+
+export type StampRequest = {
+  readonly kind: "stamp";
+  readonly epoch: number;
+  readonly key: Uint8Array;
+  readonly base: WriteBase;
+  readonly content: WriteContent;
+  readonly event: EventName | undefined;
+};
+export type MergeRequest = {
+  readonly kind: "merge";
+  readonly epoch: number;
+  readonly key: Uint8Array;
+  /** Encoded record, see core/version/record-codec.ts. */
+  readonly record: Uint8Array;
+};
+export type ReadRequest = { readonly kind: "read"; readonly epoch: number; readonly key: Uint8Array };
+export type RingRequest = { readonly kind: "ring" };
+
+export type Request = StampRequest | MergeRequest | ReadRequest | RingRequest;
+
+export type StampedReply = {
+  readonly kind: "stamped";
+  /** The key's whole record after the write, encoded; durable at the replica that stamped it. */
+  readonly record: Uint8Array;
+  /** Encoded causal context that covers exactly the write and what it replaced. */
+  readonly context: Uint8Array;
+};
+export type MergedReply = { readonly kind: "merged" };
+export type RecordReply = { readonly kind: "record"; readonly record: Uint8Array | undefined };
+/** The ring document as JSON, or undefined where there is none yet. */
+export type RingReply = { readonly kind: "ring"; readonly document: string | undefined };
+export type FailureReply = {
+  readonly kind: "failure";
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly outcome: Outcome;
+};
+
+export type Reply = StampedReply | MergedReply | RecordReply | RingReply | FailureReply;
