@@ -61,6 +61,11 @@ export type Engine = {
   batch(writes: readonly EngineWrite[], options: { readonly sync: boolean }): Promise<void>;
   /** One page of a range in ascending order; an empty or short page ends it. */
   scan(range: ScanRange): Promise<readonly Entry[]>;
+  /**
+   * Makes everything that was written so far survive the loss of power. A `sync` batch says that only of itself:
+   * earlier batches without `sync` may lie in an older log, which a sync of the newest does not reach.
+   */
+  flush(): Promise<void>;
   /** Releases the disk after the calls in flight have ended. Every call after it is rejected. */
   close(): Promise<void>;
 };
