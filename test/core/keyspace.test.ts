@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import fc from "fast-check";
+import {
+  dataKey,
+  isMetaKey,
+  metaKey,
+  parsePartitionedKey,
+  partitionRange,
+  quarantineKey,
+  quarantineRange,
+  wholeRange,
+} from "../../node/core/keyspace.ts";
+
+const partitions = fc.integer({ min: 0, max: 65_535 });
+const keys = fc.uint8Array({ maxLength: 32 });
+const before = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) < 0;
+const within = (range: { from: Uint8Array; until: Uint8Array }, key: Uint8Array) =>
+  !before(key, range.from) && before(key, range.until);
+
+describe("the key space of a node", () => {
+  it("gives back the partition and the key it was made from", () => {
+    fc.assert(
+      fc.property(partitions, keys, (partition, key) => {
+        assert.deepEqual(parsePartitionedKey(dataKey(partition, key)), { partition, key });
+        assert.deepEqual(parsePartitionedKey(quarantineKey(partition, key)), { partition, key });
+      }),
+    );
+  });
+
+  it("orders records by partition first and by the key's bytes second", () => {
+    fc.assert(
+      fc.property(partitions, keys, partitions, keys, (partitionA, keyA, partitionB, keyB) => {
+        const expected = partitionA === partitionB ? Buffer.compare(keyA, keyB) : Math.sign(partitionA - partitionB);
+        assert.equal(Buffer.compare(dataKey(partitionA, keyA), dataKey(partitionB, keyB)), expected);
+      }),
+    );
+  });
+
+  it("holds a record in the range of its own partition and in no other", () => {
+    fc.assert(
+      fc.property(partitions, keys, partitions, (partition, key, other) => {
+        assert.equal(within(partitionRange(other), dataKey(partition, key)), other === partition);
+      }),
+    );
+    assert(within(partitionRange(65_535), dataKey(65_535, new Uint8Array(1_024).fill(0xff))));
+  });
+
+  it("keeps the spaces apart", () => {
+    const key = Uint8Array.of(0xff, 0xff);
+    assert(!within(partitionRange(65_535), quarantineKey(0, new Uint8Array(0))));
+    assert(within(quarantineRange(), quarantineKey(65_535, key)));
+    assert(!within(quarantineRange(), dataKey(65_535, key)));
+    assert(isMetaKey(metaKey("identity")));
+    assert(!isMetaKey(dataKey(1, key)) && !isMetaKey(quarantineKey(1, key)));
+    for (const stored of [metaKey("identity"), dataKey(3, key), quarantineKey(3, key)]) {
+      assert(within(wholeRange(), stored));
+    }
+  });
+
+  it("refuses a partition that two bytes cannot hold, and a key of another space", () => {
+    assert.throws(() => dataKey(65_536, new Uint8Array(1)), /uint16/);
+    assert.throws(() => dataKey(-1, new Uint8Array(1)), /uint16/);
+    assert.throws(() => metaKey("naïve"), /ASCII/);
+    assert.throws(() => parsePartitionedKey(metaKey("identity")), /space/);
+  });
+});
