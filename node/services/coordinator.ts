@@ -1,7 +1,15 @@
 /** Coordinates one client request: who is asked, what counts, when to answer. */
-import type { Receipt } from "../core/errors.ts";
+import { KvError, type Receipt } from "../core/errors.ts";
 import type { Mode } from "../core/ring/document.ts";
-import type { Sibling } from "../core/version/record.ts";
+import type { Ring } from "../core/ring/ring.ts";
+import { decodeContext, decodeToken, EMPTY_CONTEXT, encodeContext, encodeToken } from "../core/version/context.ts";
+import type { CausalContext, Sibling } from "../core/version/record.ts";
+import { decodeRecord } from "../core/version/record-codec.ts";
+import { type View, viewRecord } from "../core/version/view.ts";
+import type { EventName, WriteBase } from "../messages.ts";
+import { resolveOptions } from "./options.ts";
+import { type ReadParts, runRead } from "./read.ts";
+import { runWrite, type WriteCommand, type WriteParts } from "./write.ts";
 
 /** Per-request choices; what is undefined comes from the ring document and the configuration. */
 export type RequestOptions = {
@@ -61,3 +69,77 @@ export type Coordinator = {
   put(command: PutCommand, options: RequestOptions): Promise<WriteAnswer>;
   delete(command: DeleteCommand, options: RequestOptions): Promise<WriteAnswer>;
 };
+
+export type CoordinatorParts = WriteParts & ReadParts & { readonly ring: () => Ring };
+
+/**
+ * @param parts Where the ring, the replicas, time and randomness come from.
+ * @param defaults `timeoutMs`: how long a client waits when it does not say.
+ */
+export function createCoordinator(parts: CoordinatorParts, defaults: { readonly timeoutMs: number }): Coordinator {
+  async function read(key: Uint8Array, options: RequestOptions): Promise<{ view: View; receipt: Receipt }> {
+    const ring = parts.ring();
+    const { record, receipt } = await runRead(parts, ring, key, resolveOptions(ring, options, defaults));
+    return { view: viewRecord(record === undefined ? undefined : decodeRecord(record), parts.time.wallMs()), receipt };
+  }
+
+  async function write(command: Omit<WriteCommand, "ring">, options: RequestOptions): Promise<WriteAnswer> {
+    const ring = parts.ring();
+    const { context, receipt } = await runWrite(parts, { ...command, ring }, resolveOptions(ring, options, defaults));
+    return { context: encodeToken(decodeContext(context), command.key), receipt };
+  }
+
+  /** What is left for the write after a read that came first took its part of the client's patience. */
+  function lessTime(options: RequestOptions, startedMs: number): RequestOptions {
+    const timeoutMs = (options.timeoutMs ?? defaults.timeoutMs) - (parts.time.monotonicMs() - startedMs);
+    return { ...options, timeoutMs: Math.max(1, timeoutMs) };
+  }
+
+  return {
+    async get(key, options) {
+      const { view, receipt } = await read(key, options);
+      const context = view.context === undefined ? undefined : encodeToken(view.context, key);
+      return { siblings: view.siblings, context, receipt };
+    },
+
+    async put(command, options) {
+      const { key, value, contentType, idempotencyKey } = command;
+      const expiresAtMs = command.ttlS === undefined ? undefined : parts.time.wallMs() + command.ttlS * 1000;
+      const content = { value, contentType, expiresAtMs };
+      const event = clientEvent(idempotencyKey);
+      const base = writeBase(command.base, key);
+      if (command.onlyIfAbsent !== true) return write({ key, base, content, event }, options);
+      const startedMs = parts.time.monotonicMs();
+      const { view, receipt } = await read(key, options);
+      if (view.siblings.some((sibling) => sibling.value !== undefined)) {
+        throw new KvError("PRECONDITION_FAILED", "Cannot write: If-None-Match is *, and the key has a value.", {
+          details: { receipt },
+        });
+      }
+      // On what was read and nothing else: of two writers that race here, neither replaces the other unseen.
+      const seen = base.kind === "context" ? base : contextBase(view.context);
+      return write({ key, base: seen, content, event }, lessTime(options, startedMs));
+    },
+
+    async delete({ key, context, idempotencyKey }, options) {
+      const content = { value: undefined, contentType: "", expiresAtMs: undefined };
+      const event = clientEvent(idempotencyKey);
+      if (context !== undefined) return write({ key, base: writeBase({ context }, key), content, event }, options);
+      const startedMs = parts.time.monotonicMs();
+      const { view } = await read(key, options);
+      return write({ key, base: contextBase(view.context), content, event }, lessTime(options, startedMs));
+    },
+  };
+}
+
+function clientEvent(id: Uint8Array | undefined): EventName | undefined {
+  return id === undefined ? undefined : { kind: "client", id };
+}
+
+function writeBase(base: Base, key: Uint8Array): WriteBase {
+  return typeof base === "string" ? { kind: base } : contextBase(decodeToken(base.context, key));
+}
+
+function contextBase(context: CausalContext | undefined): WriteBase {
+  return { kind: "context", context: encodeContext(context ?? EMPTY_CONTEXT) };
+}

@@ -1,0 +1,95 @@
+/**
+ * Counts replies towards a quorum: how many replicas, from how many zones, and whether anything may have stuck.
+ *
+ * One tally serves one request. It is a plain mutable counter rather than a value copied at each step because it is
+ * made for every request; it sends, stores and waits for nothing itself. Source: DeCandia et al. 2007, §4.5 and §4.6
+ * (R and W), with the zones of the acknowledgements counted besides.
+ */
+import assert from "node:assert/strict";
+import type { Outcome } from "../errors.ts";
+
+/** `lost` only when no reply is outstanding: an answer about a write that was sent waits for what it may still learn. */
+export type Verdict = "pending" | "won" | "lost";
+
+/** The count for one request: made with what is required, told of each question and each reply. */
+export class Tally {
+  /** Replicas whose reply counts. */
+  readonly required: number;
+  /** Distinct zones that those replicas must come from. */
+  readonly zonesRequired: number;
+  #acks = 0;
+  #asked = 0;
+  #outstanding = 0;
+  #mayHold = false;
+  readonly #zones: string[] = [];
+
+  /**
+   * @param required R or W, at least 1.
+   * @param zonesRequired At least 1.
+   */
+  constructor(required: number, zonesRequired: number) {
+    assert(required >= 1 && zonesRequired >= 1, "a quorum of nobody would acknowledge anything");
+    this.required = required;
+    this.zonesRequired = zonesRequired;
+  }
+
+  /** Replicas whose reply has counted. */
+  get acks(): number {
+    return this.#acks;
+  }
+
+  /** Replicas that were asked. */
+  get asked(): number {
+    return this.#asked;
+  }
+
+  /** Distinct zones among the acknowledgements. */
+  get zones(): number {
+    return this.#zones.length;
+  }
+
+  /** Replicas that were asked and have not replied yet. */
+  get outstanding(): number {
+    return this.#outstanding;
+  }
+
+  /** Whether a replica may hold what was sent. */
+  get outcome(): Outcome {
+    return this.#mayHold ? "unknown" : "none";
+  }
+
+  /** One replica is being asked; exactly one of `acked` and `failed` follows. */
+  ask(): void {
+    this.#asked += 1;
+    this.#outstanding += 1;
+  }
+
+  /** A replica in `zone` did what it was asked for. */
+  acked(zone: string): void {
+    this.#settle();
+    this.#acks += 1;
+    this.#mayHold = true;
+    if (!this.#zones.includes(zone)) this.#zones.push(zone);
+  }
+
+  /** A replica refused ("none") or was not heard of in time ("unknown"). */
+  failed(outcome: Outcome): void {
+    this.#settle();
+    if (outcome === "unknown") this.#mayHold = true;
+  }
+
+  /** The deadline has come: whoever was asked and has not replied may hold it. */
+  expire(): void {
+    if (this.#outstanding > 0) this.#mayHold = true;
+  }
+
+  verdict(): Verdict {
+    if (this.#acks >= this.required && this.#zones.length >= this.zonesRequired) return "won";
+    return this.#outstanding > 0 ? "pending" : "lost";
+  }
+
+  #settle(): void {
+    assert(this.#outstanding > 0, "a reply came from a replica that was never asked");
+    this.#outstanding -= 1;
+  }
+}

@@ -1,0 +1,52 @@
+/**
+ * Who is asked, and in which order: a function of the home replicas, of who is up, and of who asks.
+ *
+ * Source: DeCandia et al. 2007, §4.5 (the preference list and its first healthy nodes).
+ */
+import type { MemberId, RingMember } from "../ring/document.ts";
+
+export type WhoIsUp = (member: MemberId) => boolean;
+
+/**
+ * Home replicas that may stamp a write, the best first.
+ *
+ * A blind overwrite goes to the first live member of the preference list through whichever node it came, so that
+ * `PUT`, `PUT`, `GET` gives the last value. Any other write is stamped by this node when it is a home, which saves a
+ * hop. Members thought down come last: the detector may be wrong, and asking them costs nothing once all else failed.
+ */
+export function stampOrder(
+  homes: readonly RingMember[],
+  options: { readonly self: MemberId; readonly isUp: WhoIsUp; readonly blindOverwrite: boolean },
+): readonly RingMember[] {
+  const { self, isUp, blindOverwrite } = options;
+  if (homes.every((home) => isUp(home.name)) && (blindOverwrite || homes[0]?.name === self)) return homes;
+  const rank = (member: RingMember) => {
+    if (!blindOverwrite && member.name === self) return 0;
+    return isUp(member.name) ? 1 : 2;
+  };
+  return [...homes].sort((a, b) => rank(a) - rank(b));
+}
+
+/**
+ * Home replicas in the order in which a read asks them: this node first when it is a home, then those that are up,
+ * beginning at `rotation` so that reads spread evenly, then those thought down.
+ *
+ * @param rotation Any whole number of at least 0; usually random.
+ */
+export function readOrder(
+  homes: readonly RingMember[],
+  options: { readonly self: MemberId; readonly isUp: WhoIsUp; readonly rotation: number },
+): RingMember[] {
+  const { self, isUp, rotation } = options;
+  const order: RingMember[] = [];
+  const down: RingMember[] = [];
+  for (let i = 0; i < homes.length; i++) {
+    const member = homes[(i + rotation) % homes.length];
+    if (member === undefined) continue;
+    if (member.name === self) order.unshift(member);
+    else if (isUp(member.name)) order.push(member);
+    else down.push(member);
+  }
+  for (const member of down) order.push(member);
+  return order;
+}

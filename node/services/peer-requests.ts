@@ -1,0 +1,47 @@
+/**
+ * Answers what peers ask of this node's replica.
+ *
+ * A replica serves only partitions that it is home to: a peer that goes by another ring is told so and asks again.
+ */
+import { KvError } from "../core/errors.ts";
+import type { MemberId } from "../core/ring/document.ts";
+import { serializeRing } from "../core/ring/document.ts";
+import type { Ring } from "../core/ring/ring.ts";
+import type { Reply, Request } from "../messages.ts";
+import type { RequestHandler } from "../ports.ts";
+import type { Replica } from "./replica.ts";
+import type { RingKeeper } from "./ring-keeper.ts";
+
+const MERGED: Reply = { kind: "merged" };
+
+/** @param self This node's name. */
+export function createPeerRequests(self: MemberId, replica: Replica, rings: RingKeeper): RequestHandler {
+  function ownPartition(ring: Ring, key: Uint8Array): number {
+    const partition = ring.partitionOf(key);
+    if (ring.isHome(self, partition)) return partition;
+    throw new KvError(
+      "STALE_RING",
+      `Cannot serve partition ${partition}: ${self} is not its home at epoch ${ring.document.epoch}.`,
+    );
+  }
+
+  return async (_from, request: Request): Promise<Reply> => {
+    switch (request.kind) {
+      case "merge":
+        await replica.merge(ownPartition(rings.required(), request.key), request.key, request.record);
+        return MERGED;
+      case "read": {
+        const record = await replica.read(ownPartition(rings.required(), request.key), request.key);
+        return { kind: "record", record };
+      }
+      case "stamp": {
+        const result = await replica.stamp(ownPartition(rings.required(), request.key), request);
+        return { kind: "stamped", record: result.record, context: result.context };
+      }
+      case "ring": {
+        const ring = rings.current();
+        return { kind: "ring", document: ring === undefined ? undefined : serializeRing(ring.document) };
+      }
+    }
+  };
+}

@@ -1,0 +1,222 @@
+/**
+ * The door: every byte of user data reaches this node's disk here, by `stamp` or by `merge`, and nowhere else.
+ *
+ * A key's work is ordered without a lock. What is known of a key is, newest first: the write that is on its way to
+ * the disk (`pending`), the newest durable record (`durable`, a bounded cache), or the disk. Once it is in memory,
+ * reading it, computing the next record and queueing that happen in one turn of the event loop, so that two writes
+ * of one key always see each other. Replies wait for the disk; reads show only what is durable.
+ *
+ * A write is stamped in exactly one place (design §4), and its dot leaves this node only after it is durable here:
+ * a process that dies keeps its incarnation, which would be unsafe had a peer seen a dot that this disk lost.
+ */
+import { LRUCache } from "lru-cache";
+import { KvError } from "../core/errors.ts";
+import { dataKey, quarantineKey } from "../core/keyspace.ts";
+import { decodeContext, encodeContext } from "../core/version/context.ts";
+import { mergeRecords } from "../core/version/merge.ts";
+import { pruneContext } from "../core/version/prune.ts";
+import type { KvRecord } from "../core/version/record.ts";
+import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
+import { stampWrite } from "../core/version/stamp.ts";
+import type { StampRequest } from "../messages.ts";
+import type { Engine, Telemetry, Time } from "../ports.ts";
+import type { GroupCommit } from "./group-commit.ts";
+import type { Identity } from "./identity.ts";
+
+/** A record as it lies on disk, decoded when somebody needs to look inside. */
+type Held = { readonly bytes: Uint8Array; record: KvRecord | undefined };
+
+/** A record on its way to the disk. */
+type Pending = Held & { durable: Promise<void> };
+
+export type StampResult = {
+  /** The key's whole record after the write, encoded. */
+  readonly record: Uint8Array;
+  /** Encoded context that covers exactly the write and what it replaced. */
+  readonly context: Uint8Array;
+};
+
+export type Replica = {
+  /** The durable record of a key, encoded, or undefined. Rejects with STORAGE_FAILED when it is damaged. */
+  read(partition: number, key: Uint8Array): Promise<Uint8Array | undefined>;
+  /**
+   * Gives a client's write its dot, on top of what this replica holds. Resolves once it is durable.
+   * Rejects with CONFLICT past the sibling limit, INVALID_CONTEXT, STORAGE_FULL, STORAGE_FAILED, OVERLOADED.
+   */
+  stamp(partition: number, request: StampRequest): Promise<StampResult>;
+  /** Joins a record that another replica sent. Resolves once the join is durable; may be repeated at will. */
+  merge(partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
+};
+
+export type ReplicaOptions = {
+  /** A client's write that would leave more live siblings than this is refused. */
+  readonly siblingsMax: number;
+  /** Entries of a version vector from which pruning is tried. */
+  readonly contextEntriesMax: number;
+  /** Memory for durable records, in bytes. */
+  readonly cacheBytes: number;
+  /** Whether there is evidence that an entry of a vector is needed by nobody any more (design §4). */
+  readonly mayForget: (actor: string, incarnation: number) => boolean;
+};
+
+/** What the cache counts for an entry besides its bytes: key string, objects, list links. */
+const CACHE_ENTRY_OVERHEAD_BYTES = 320;
+
+/**
+ * @param parts What the replica stands on; the engine is read directly and written only through `commit`.
+ * @param options Bounds, and what may be forgotten.
+ */
+export function createReplica(
+  parts: {
+    readonly engine: Engine;
+    readonly commit: GroupCommit;
+    readonly identity: Identity;
+    readonly time: Time;
+    readonly telemetry: Telemetry;
+  },
+  options: ReplicaOptions,
+): Replica {
+  const { engine, commit, identity, time, telemetry } = parts;
+  const pending = new Map<string, Pending>();
+  const loads = new Map<string, Promise<Held | undefined>>();
+  const durable = new LRUCache<string, Held>({
+    maxSize: options.cacheBytes,
+    sizeCalculation: (held, name) => held.bytes.length + name.length + CACHE_ENTRY_OVERHEAD_BYTES,
+  });
+  commit.onFailure(() => {
+    // What failed may or may not be on the disk: only the disk knows, so everything is read anew.
+    pending.clear();
+    durable.clear();
+  });
+
+  /** Reads a key from the disk into the cache; callers that come meanwhile share the read. */
+  function load(partition: number, key: Uint8Array, name: string): Promise<Held | undefined> {
+    const running = loads.get(name);
+    if (running !== undefined) return running;
+    const started = loadFromDisk(partition, key, name).finally(() => loads.delete(name));
+    loads.set(name, started);
+    return started;
+  }
+
+  async function loadFromDisk(partition: number, key: Uint8Array, name: string): Promise<Held | undefined> {
+    const bytes = await engine.get(dataKey(partition, key));
+    if (bytes === undefined) return undefined;
+    try {
+      const held: Held = { bytes, record: decodeRecord(bytes) };
+      durable.set(name, held);
+      return held;
+    } catch (error) {
+      if (!(error instanceof RecordCorruptError)) throw error;
+      await setAside(partition, key, bytes, error);
+      throw error;
+    }
+  }
+
+  /**
+   * Keeps a damaged record for a person to look at, once, and starts a new incarnation: dots of this one may have
+   * been in it, so its counters no longer say what this disk has seen (design §4).
+   */
+  async function setAside(partition: number, key: Uint8Array, bytes: Uint8Array, cause: unknown): Promise<void> {
+    const at = quarantineKey(partition, key);
+    if ((await engine.get(at)) !== undefined) return;
+    telemetry.count("annulus.store.corrupt_records");
+    telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
+    await identity.newIncarnation("a record was damaged and set aside");
+    await engine.batch([{ kind: "put", key: at, value: bytes }], { sync: true });
+  }
+
+  function decoded(held: Held | undefined): KvRecord | undefined {
+    if (held === undefined) return undefined;
+    held.record ??= decodeRecord(held.bytes);
+    return held.record;
+  }
+
+  /** Queues the next record of a key. From here on it is what later writes of the key build upon. */
+  function put(partition: number, key: Uint8Array, name: string, next: Held): Promise<void> {
+    const entry = next as Pending;
+    entry.durable = commit.write({ kind: "put", key: dataKey(partition, key), value: next.bytes }).then(() => {
+      if (pending.get(name) === entry) pending.delete(name);
+      durable.set(name, entry);
+    });
+    pending.set(name, entry);
+    return entry.durable;
+  }
+
+  /** The newest record of a key, durable or on its way. Nothing may be awaited between this and `put`. */
+  async function newest(partition: number, key: Uint8Array, name: string): Promise<Held | undefined> {
+    const loaded = await load(partition, key, name);
+    return pending.get(name) ?? loaded;
+  }
+
+  return {
+    async read(partition, key) {
+      const name = keyName(key);
+      const known = durable.get(name);
+      if (known !== undefined) return known.bytes;
+      // While a write of the key is on its way the disk may be a step ahead of a shared read: ask it, keep nothing.
+      if (pending.has(name)) return engine.get(dataKey(partition, key));
+      return (await load(partition, key, name))?.bytes;
+    },
+
+    async stamp(partition, request) {
+      const name = keyName(request.key);
+      const base = request.base.kind === "context" ? decodeBase(request.base.context) : request.base;
+      const held = pending.get(name) ?? durable.get(name) ?? (await newest(partition, request.key, name));
+      const nowMs = time.wallMs();
+      const result = stampWrite({
+        record: decoded(held),
+        nextDot: identity.nextDot,
+        base,
+        content: request.content,
+        event: request.event,
+        nowMs,
+        siblingsMax: options.siblingsMax,
+      });
+      const context = encodeContext(result.token);
+      if (result.repeated && held !== undefined) {
+        await pending.get(name)?.durable;
+        return { record: held.bytes, context };
+      }
+      const record = pruneContext(result.record, options);
+      if (record.context.vector.length > options.contextEntriesMax) telemetry.count("annulus.context.over_limit");
+      const next: Held = { bytes: encodeRecord(record), record };
+      await put(partition, request.key, name, next);
+      return { record: next.bytes, context };
+    },
+
+    async merge(partition, key, incoming) {
+      const name = keyName(key);
+      let held = pending.get(name) ?? durable.get(name);
+      if (held === undefined) {
+        try {
+          held = await newest(partition, key, name);
+        } catch (error) {
+          // Damaged here and set aside: what a peer sends is the cure.
+          if (!(error instanceof RecordCorruptError)) throw error;
+          held = pending.get(name);
+        }
+      }
+      if (held !== undefined && Buffer.compare(held.bytes, incoming) === 0) return pending.get(name)?.durable;
+      const theirs = decodeRecord(incoming);
+      const mine = decoded(held);
+      const joined = mine === undefined ? theirs : mergeRecords(mine, theirs);
+      if (joined === mine) return pending.get(name)?.durable;
+      // What came may be a view into a much larger chunk of the network's: copied, so as not to keep all of that.
+      const bytes = joined === theirs ? Uint8Array.prototype.slice.call(incoming) : encodeRecord(joined);
+      return put(partition, key, name, { bytes, record: undefined });
+    },
+  };
+}
+
+/** Keys as map keys: one character a byte. */
+function keyName(key: Uint8Array): string {
+  return Buffer.prototype.latin1Slice.call(key, 0, key.length);
+}
+
+function decodeBase(bytes: Uint8Array): Parameters<typeof stampWrite>[0]["base"] {
+  try {
+    return { kind: "context", context: decodeContext(bytes) };
+  } catch (cause) {
+    throw new KvError("INVALID_CONTEXT", "Cannot use the context: it is not one. Read the key again.", { cause });
+  }
+}

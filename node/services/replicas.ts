@@ -1,0 +1,56 @@
+/**
+ * Reaches any home replica of the cluster, this node's own or another's, by the same three calls.
+ *
+ * It is where messages are made and replies are read, so that a coordinator neither knows which replica is its own
+ * nor what the wire looks like.
+ */
+import { KvError } from "../core/errors.ts";
+import type { MemberId } from "../core/ring/document.ts";
+import type { MergeRequest, ReadRequest, Reply, StampRequest } from "../messages.ts";
+import type { Transport } from "../ports.ts";
+import type { Replica, StampResult } from "./replica.ts";
+
+export type Replicas = {
+  /** Name of this node. */
+  readonly self: MemberId;
+  /** Has `member` stamp a write; see `Replica.stamp`, and `Transport.request` for errors on the way. */
+  stamp(member: MemberId, partition: number, request: StampRequest, timeoutMs: number): Promise<StampResult>;
+  /** Has `member` join a record; resolves once it is durable there. */
+  merge(member: MemberId, partition: number, request: MergeRequest, timeoutMs: number): Promise<void>;
+  /** Asks `member` for its durable record of a key, encoded. */
+  read(member: MemberId, partition: number, request: ReadRequest, timeoutMs: number): Promise<Uint8Array | undefined>;
+};
+
+/** @param self This node's name; its own replica is called without the transport. */
+export function createReplicas(self: MemberId, own: Replica, transport: Transport): Replicas {
+  return {
+    self,
+    async stamp(member, partition, request, timeoutMs) {
+      if (member === self) return own.stamp(partition, request);
+      const reply = await transport.request(member, request, timeoutMs);
+      return reply.kind === "stamped" ? reply : unexpected(member, reply);
+    },
+    async merge(member, partition, request, timeoutMs) {
+      if (member === self) return own.merge(partition, request.key, request.record);
+      const reply = await transport.request(member, request, timeoutMs);
+      if (reply.kind !== "merged") unexpected(member, reply);
+    },
+    async read(member, partition, request, timeoutMs) {
+      if (member === self) return own.read(partition, request.key);
+      const reply = await transport.request(member, request, timeoutMs);
+      return reply.kind === "record" ? reply.record : unexpected(member, reply);
+    },
+  };
+}
+
+/** A peer that answers another question than the one asked is told apart from one that is away, but treated alike. */
+function unexpected(member: MemberId, reply: Reply): never {
+  if (reply.kind === "failure") throw new KvError(reply.code, reply.message, { outcome: reply.outcome });
+  throw new KvError(
+    "PEER_UNREACHABLE",
+    `Cannot use the reply of ${member}: it is a ${reply.kind}, which nobody asked for.`,
+    {
+      outcome: "unknown",
+    },
+  );
+}
