@@ -1,0 +1,36 @@
+/** The Telemetry port of the real machine: plain-number figures, Prometheus text on request, pino logs. */
+import type { Telemetry } from "../../ports.ts";
+import { Figures } from "./figures.ts";
+import { createLogger, type LogOptions } from "./logs.ts";
+import { registerProcessFigures } from "./process-figures.ts";
+import { prometheusText } from "./prometheus.ts";
+
+export type ProcessTelemetry = {
+  readonly telemetry: Telemetry;
+  /** All figures in Prometheus' text format. */
+  metricsText(): Promise<string>;
+  /** Ends what samples in the background; figures and logs go on. */
+  close(): void;
+};
+
+/**
+ * Makes the telemetry of one process.
+ *
+ * @param options How to log, and `about`: attributes of the process for `target_info`.
+ */
+export function createTelemetry(options: LogOptions & { about: Readonly<Record<string, string>> }): ProcessTelemetry {
+  const logger = createLogger(options);
+  const figures = new Figures();
+  const close = registerProcessFigures(figures);
+  const telemetry: Telemetry = {
+    count: (name, amount) => figures.count(name, amount),
+    observe: (name, value) => figures.observe(name, value),
+    gauge: (name, read) => figures.gauge(name, read),
+    log(level, event, fields) {
+      if (fields === undefined) logger[level](event);
+      else logger[level](fields, event);
+    },
+  };
+  const reportError = (error: unknown) => logger.error({ cause: error }, "metrics.gauge_failed");
+  return { telemetry, metricsText: prometheusText(figures, options.about, reportError), close };
+}
