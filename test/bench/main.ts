@@ -52,7 +52,6 @@ type Options = {
 
 /** A group of workloads shares the bare servers that run before and after it. */
 const GROUP_SIZE = 4;
-const PROFILE_TOP = 60;
 
 function parseOptions(args: string[]): Options | string {
   const { values } = parseArgs({
@@ -188,10 +187,10 @@ async function profile(
   const directory = mkdtempSync(join(tmpdir(), "annulus-profile-"));
   await cluster.stopProcesses();
   await cluster.startAll(["--cpu-prof", `--cpu-prof-dir=${directory}`, "--cpu-prof-interval=250"]);
-  await runWorkload(cluster, space, workload, uniform, { ...options, warmUpSeconds: 2 });
+  const { operations } = await runWorkload(cluster, space, workload, uniform, { ...options, warmUpSeconds: 2 });
   await cluster.stopProcesses();
   // Start and warm-up are some three seconds of the profile.
-  process.stdout.write(renderProfile(directory, 3 / (3 + options.seconds), PROFILE_TOP));
+  process.stdout.write(renderProfile(directory, 3 / (3 + options.seconds), operations));
   rmSync(directory, { recursive: true, force: true });
 }
 

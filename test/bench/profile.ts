@@ -8,6 +8,9 @@ import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkoutDirectory } from "./processes.ts";
 
+/** Functions that are shown. */
+const TOP = 60;
+
 type CallFrame = { functionName: string; url: string; lineNumber: number; columnNumber: number };
 type CpuProfile = {
   nodes: { id: number; callFrame: CallFrame }[];
@@ -21,9 +24,9 @@ type CpuProfile = {
  *
  * @param directory Holds the profiles.
  * @param fromShare Samples before this share (0 .. 1) of each profile are left out: start and warm-up.
- * @param top How many functions.
+ * @param operations Client operations that the rest of the profiles stands for.
  */
-export function renderProfile(directory: string, fromShare: number, top: number): string {
+export function renderProfile(directory: string, fromShare: number, operations: number): string {
   const selfUs = new Map<string, number>();
   for (const file of readdirSync(directory).filter((name) => name.endsWith(".cpuprofile"))) {
     addProfile(JSON.parse(readFileSync(join(directory, file), "utf8")) as CpuProfile, fromShare, selfUs);
@@ -32,11 +35,12 @@ export function renderProfile(directory: string, fromShare: number, top: number)
   selfUs.delete("(idle)");
   const ranked = [...selfUs].sort(([, a], [, b]) => b - a);
   const busyUs = ranked.reduce((sum, [, us]) => sum + us, 0);
-  const lines = ranked.slice(0, top).map(([place, us]) => {
+  const lines = ranked.slice(0, TOP).map(([place, us]) => {
     const share = ((us / busyUs) * 100).toFixed(1).padStart(5);
-    return `${share} %  ${(us / 1000).toFixed(0).padStart(7)} ms  ${place}`;
+    return `${share} %  ${(us / operations).toFixed(2).padStart(7)} µs  ${place}`;
   });
-  const total = `busy ${(busyUs / 1e6).toFixed(1)} s, idle ${(idleUs / 1e6).toFixed(1)} s in the JavaScript threads`;
+  const seconds = `busy ${(busyUs / 1e6).toFixed(1)} s, idle ${(idleUs / 1e6).toFixed(1)} s`;
+  const total = `JavaScript threads: ${seconds}; ${(busyUs / operations).toFixed(0)} µs for each of ${operations} operations`;
   return `${total}\n${lines.join("\n")}\n`;
 }
 
