@@ -1,0 +1,343 @@
+/**
+ * The `Engine` port on LevelDB (classic-level): log-structured merge tree, Snappy, one process per directory.
+ *
+ * Batches go to LevelDB strictly one after the other. That costs nothing (callers write in groups) and is what makes
+ * a failed write safe to recover from:
+ *
+ *            write failed                      disk has space again, a call comes
+ *   open ──────────────────────> failed ──────────────────────────────────────────> reopening ──> open
+ *                                  ^                                                    │
+ *                                  └────────────────── did not open ────────────────────┘
+ *
+ * When LevelDB cannot append to its log (no space, an I/O error), the log may end in half a record. LevelDB goes on
+ * writing behind it, but a restart that reads the log drops what follows the torn record in its block: writes
+ * acknowledged after the failure would be lost. And an error of a compaction or an fsync makes every later write of
+ * that handle fail for good. The cure of both is the same: take no write any more, and before taking one again close
+ * and open the database. That replays the log up to the torn record, whose write was never acknowledged, into a table
+ * and starts a fresh log. Reads go on as long as the old handle is open. What failed may still surface then, which is
+ * why such an error carries the outcome "unknown".
+ *
+ * It is not the record format: checksums of records, and what to do with a damaged one, are the replica's affair.
+ */
+import { statfs } from "node:fs/promises";
+import { performance } from "node:perf_hooks";
+import { KvError } from "../../core/errors.ts";
+import { isMetaKey } from "../../core/keyspace.ts";
+import type { Engine, EngineWrite, Entry, ScanRange, Telemetry } from "../../ports.ts";
+import { reason, storageError } from "./errors.ts";
+import { type LevelFigures, sizesOf } from "./figures.ts";
+import { createFreeSpace } from "./free-space.ts";
+import { type Level, openLevel } from "./open.ts";
+import { createReads } from "./reads.ts";
+
+/** How long after a failure, or a failed attempt to reopen, the next attempt may be made, in ms. */
+const REOPEN_INTERVAL_MS = 1_000;
+/** What LevelDB reads ahead for a scan in one go; the page is filled by as many goes as it takes. */
+const SCAN_CHUNK_BYTES = 256 * 1_024;
+const MEBIBYTE = 1_024 * 1_024;
+/** Before every space of the store: nothing is ever stored there. */
+const UNUSED_KEY = Uint8Array.of(0);
+
+export type LevelEngineOptions = {
+  /** Created when missing. One process at a time may hold it. */
+  readonly directory: string;
+  /** Uncompressed blocks kept in memory; a larger cache serves more reads without the disk. */
+  readonly cacheBytes: number;
+  /**
+   * Size of the log and of the table in memory that mirrors it, 64 KiB or more; twice that may be held at once. Larger:
+   * fewer, larger compactions, and a longer start after a crash.
+   */
+  readonly writeBufferBytes: number;
+  /** Bytes of the disk that data may not use; `defaultReserveBytes` when absent, 0 for none. */
+  readonly reserveBytes?: number | undefined;
+  /** Asks for the bytes that may still be written; the directory's file system by default. */
+  readonly freeBytes?: (() => Promise<number>) | undefined;
+  /** Milliseconds, with a fraction, since an arbitrary start; the process's clock by default. */
+  readonly monotonicMs?: (() => number) | undefined;
+};
+
+export type LevelEngine = Engine & {
+  /** Answered from memory. */
+  figures(): LevelFigures;
+};
+
+/** Room for the compactions that a full write buffer sets off, beside a floor for small buffers. */
+export function defaultReserveBytes(writeBufferBytes: number): number {
+  return Math.max(64 * MEBIBYTE, 4 * writeBufferBytes);
+}
+
+/**
+ * Opens the store, replaying its log.
+ *
+ * @throws {KvError} STORAGE_FAILED: another process holds the directory, or it is damaged or not writable;
+ *   STORAGE_FULL: no space to replay the log into.
+ */
+export async function createLevelEngine(
+  ports: { readonly telemetry: Telemetry },
+  options: LevelEngineOptions,
+): Promise<LevelEngine> {
+  const engine = new LevelDbEngine(await openLevel(options.directory, options), ports.telemetry, options);
+  await engine.start();
+  return engine;
+}
+
+type LevelWrite =
+  | { readonly type: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
+  | { readonly type: "del"; readonly key: Uint8Array };
+
+const SYNC = { sync: true };
+const NO_SYNC = { sync: false };
+const NOTHING = (): void => undefined;
+
+class LevelDbEngine implements LevelEngine {
+  readonly #options: LevelEngineOptions;
+  readonly #telemetry: Telemetry;
+  readonly #monotonicMs: () => number;
+  readonly #freeSpace;
+  readonly #reads;
+  /** Undefined after an attempt to reopen failed, and after the end. */
+  #level: Level | undefined;
+  /** Why no writes are taken; undefined while they are. */
+  #failure: unknown;
+  #nextAttemptAtMs = Number.NEGATIVE_INFINITY;
+  /** Set while the handle is being exchanged: no read may be started. Never rejects. */
+  #reopening: Promise<void> | undefined;
+  #closing: Promise<void> | undefined;
+  /** Ends, never with an error, when the last of the batches submitted so far has. */
+  #lastTurn: Promise<void> = Promise.resolve();
+  /** Scans that are running on the present handle. */
+  readonly #scans = new Set<Promise<unknown>>();
+  /** Reads that wait for a handle. */
+  readonly #parked = new Set<Promise<unknown>>();
+
+  constructor(level: Level, telemetry: Telemetry, options: LevelEngineOptions) {
+    this.#level = level;
+    this.#telemetry = telemetry;
+    this.#options = options;
+    this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
+    this.#reads = createReads(this.#monotonicMs);
+    this.#freeSpace = createFreeSpace({
+      reserveBytes: options.reserveBytes ?? defaultReserveBytes(options.writeBufferBytes),
+      freeBytes: options.freeBytes ?? (() => freeBytesOf(options.directory)),
+      monotonicMs: this.#monotonicMs,
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#freeSpace.ask();
+    const gauge = (name: string, read: (figures: LevelFigures) => number) =>
+      this.#telemetry.gauge(`annulus.store.${name}`, () => read(this.figures()));
+    gauge("free_bytes", (figures) => figures.freeBytes);
+    gauge("table_bytes", (figures) => figures.tableBytes);
+    gauge("memory_bytes", (figures) => figures.memoryBytes);
+    gauge("takes_writes", (figures) => (figures.state === "open" && !figures.refusing ? 1 : 0));
+  }
+
+  get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    if (this.#closing !== undefined) return Promise.reject(closedError("read"));
+    if (this.#level === undefined || this.#reopening !== undefined) {
+      return this.#park(() => this.#reads.get(this.#openLevel("read"), key));
+    }
+    return this.#reads.get(this.#level, key);
+  }
+
+  batch(writes: readonly EngineWrite[], { sync }: { readonly sync: boolean }): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(closedError("write"));
+    return this.#inTurn(() => this.#write(writes, sync));
+  }
+
+  scan(range: ScanRange): Promise<readonly Entry[]> {
+    if (this.#closing !== undefined) return Promise.reject(closedError("scan"));
+    if (this.#level === undefined || this.#reopening !== undefined) {
+      return this.#park(() => this.#startScan(this.#openLevel("scan"), range));
+    }
+    return this.#startScan(this.#level, range);
+  }
+
+  flush(): Promise<void> {
+    if (this.#closing !== undefined) return Promise.reject(closedError("flush"));
+    return this.#inTurn(async () => {
+      await this.#recover();
+      const level = this.#openLevel("flush");
+      try {
+        // A compaction, be it of no keys, first turns the whole table in memory into a file and fsyncs it. It does
+        // not say whether that worked, but after a failure every write fails.
+        await level.compactRange(UNUSED_KEY, UNUSED_KEY);
+        await level.batch([{ type: "del", key: UNUSED_KEY }], SYNC);
+      } catch (error) {
+        throw this.#fail("flush", error);
+      }
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeWhenQuiet();
+    return this.#closing;
+  }
+
+  figures(): LevelFigures {
+    const state = this.#failure === undefined ? "open" : "failed";
+    return {
+      state: this.#closing === undefined ? state : "closed",
+      freeBytes: this.#freeSpace.estimateBytes() ?? 0,
+      refusing: this.#freeSpace.isRefusing(),
+      ...sizesOf(this.#level),
+    };
+  }
+
+  /** Runs `work` when all that was submitted before it has ended. */
+  #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#lastTurn.then(work);
+    this.#lastTurn = turn.catch(NOTHING);
+    return turn;
+  }
+
+  /** Starts a read once there is a handle again, or its error once it is clear that there is none. */
+  #park<T>(start: () => Promise<T>): Promise<T> {
+    const wait = this.#reopening ?? this.#inTurn(() => this.#recover()).catch(NOTHING);
+    const parked = wait.then(start).finally(() => this.#parked.delete(parked));
+    this.#parked.add(parked);
+    return parked;
+  }
+
+  async #write(writes: readonly EngineWrite[], sync: boolean): Promise<void> {
+    if (writes.length === 0) return;
+    await this.#recover();
+    const level = this.#openLevel("write");
+    const operations = new Array<LevelWrite>(writes.length);
+    let bytes = 0;
+    // Deletions give space back, and without its own small records the node could not even start to serve reads.
+    let mayUseReserve = true;
+    for (const [index, write] of writes.entries()) {
+      if (write.kind === "put") {
+        bytes += write.key.length + write.value.length;
+        mayUseReserve &&= isMetaKey(write.key);
+        operations[index] = { type: "put", key: write.key, value: write.value };
+      } else {
+        bytes += write.key.length;
+        operations[index] = { type: "del", key: write.key };
+      }
+    }
+    if (mayUseReserve) this.#freeSpace.count(bytes);
+    else await this.#admit(bytes);
+    try {
+      await level.batch(operations, sync ? SYNC : NO_SYNC);
+    } catch (error) {
+      throw this.#fail("write", error);
+    }
+  }
+
+  async #admit(bytes: number): Promise<void> {
+    try {
+      await this.#freeSpace.admit(bytes);
+    } catch (error) {
+      this.#telemetry.count("annulus.store.writes_refused");
+      throw storageError("write", error);
+    }
+  }
+
+  #openLevel(purpose: string): Level {
+    if (this.#level === undefined) throw storageError(purpose, this.#failure ?? closedError(purpose));
+    return this.#level;
+  }
+
+  #fail(what: string, error: unknown): KvError {
+    this.#failure = error;
+    this.#nextAttemptAtMs = this.#monotonicMs() + REOPEN_INTERVAL_MS;
+    this.#telemetry.count("annulus.store.write_failures");
+    this.#telemetry.log("error", "store.write_failed", { what, reason: reason(error) });
+    return storageError(what, error, "unknown");
+  }
+
+  /**
+   * Makes sure that writes are safe again after a failure. Called only in turn, so never twice at once.
+   * @throws {KvError} They are not yet.
+   */
+  async #recover(): Promise<void> {
+    if (this.#failure === undefined) return;
+    const nowMs = this.#monotonicMs();
+    if (nowMs < this.#nextAttemptAtMs) throw storageError("write", this.#failure);
+    this.#nextAttemptAtMs = nowMs + REOPEN_INTERVAL_MS;
+    // Replaying both logs into tables takes as much space; without it, opening fails and reads would end as well.
+    const neededBytes = 3 * this.#options.writeBufferBytes + MEBIBYTE;
+    const freeBytes = await this.#freeSpace.ask();
+    if (this.#level !== undefined && freeBytes < neededBytes) {
+      const message = `Cannot write: to recover takes ${neededBytes} bytes of free disk, ${freeBytes} are left.`;
+      throw new KvError("STORAGE_FULL", message, { cause: this.#failure });
+    }
+    const reopened = this.#reopen();
+    this.#reopening = reopened.catch(NOTHING);
+    await reopened;
+  }
+
+  async #reopen(): Promise<void> {
+    try {
+      await this.#quiesceReads();
+      const level = this.#level;
+      this.#level = undefined;
+      await level?.close();
+      this.#level = await openLevel(this.#options.directory, this.#options);
+      this.#failure = undefined;
+      this.#telemetry.count("annulus.store.reopenings");
+      this.#telemetry.log("warn", "store.reopened");
+    } catch (error) {
+      this.#failure = error;
+      this.#telemetry.log("error", "store.reopen_failed", { reason: reason(error) });
+      throw storageError("write", error);
+    } finally {
+      this.#reopening = undefined;
+    }
+  }
+
+  #startScan(level: Level, range: ScanRange): Promise<readonly Entry[]> {
+    const page = scanPage(level, range).finally(() => this.#scans.delete(page));
+    this.#scans.add(page);
+    return page;
+  }
+
+  async #quiesceReads(): Promise<void> {
+    await this.#reads.idle();
+    await Promise.allSettled(this.#scans);
+  }
+
+  async #closeWhenQuiet(): Promise<void> {
+    await this.#lastTurn;
+    await Promise.allSettled(this.#parked);
+    await this.#quiesceReads();
+    const level = this.#level;
+    this.#level = undefined;
+    try {
+      await level?.close();
+    } catch (error) {
+      throw storageError("close the store", error);
+    }
+  }
+}
+
+async function scanPage(level: Level, { from, until, limit }: ScanRange): Promise<readonly Entry[]> {
+  const entries: Entry[] = [];
+  try {
+    const iterator = level.iterator({ gte: from, lt: until, limit, highWaterMarkBytes: SCAN_CHUNK_BYTES });
+    try {
+      while (entries.length < limit) {
+        const chunk = await iterator.nextv(limit - entries.length);
+        if (chunk.length === 0) break;
+        for (const [key, value] of chunk) entries.push({ key, value });
+      }
+    } finally {
+      await iterator.close();
+    }
+  } catch (error) {
+    throw storageError("scan", error);
+  }
+  return entries;
+}
+
+function closedError(what: string): KvError {
+  return new KvError("STORAGE_FAILED", `Cannot ${what}: the store is closed.`);
+}
+
+async function freeBytesOf(directory: string): Promise<number> {
+  const { bavail, bsize } = await statfs(directory);
+  return bavail * bsize;
+}

@@ -1,0 +1,32 @@
+/** What LevelDB says of itself, as numbers for metrics. All of it is answered from memory. */
+import type { Level } from "./open.ts";
+
+export type LevelFigures = {
+  /** `failed`: takes no writes until the disk has space and the store was reopened. */
+  readonly state: "open" | "failed" | "closed";
+  /** What the file system had free when it was last asked, less what was written since. */
+  readonly freeBytes: number;
+  /** Whether writes of data are refused to keep the reserve. */
+  readonly refusing: boolean;
+  /** Sum of all tables, rounded to whole MiB a level, without the log. */
+  readonly tableBytes: number;
+  /** Block cache and tables in memory. */
+  readonly memoryBytes: number;
+};
+
+const MEBIBYTE = 1_024 * 1_024;
+
+/** Sizes of an open database; zeros where there is none. */
+export function sizesOf(level: Level | undefined): { readonly tableBytes: number; readonly memoryBytes: number } {
+  if (level?.status !== "open") return { tableBytes: 0, memoryBytes: 0 };
+  let mebibytes = 0;
+  for (const line of level.getProperty("leveldb.stats").split("\n")) {
+    // Columns: level, files, size in MiB, and times that do not matter here.
+    const [, size] = /^\s*\d+\s+\d+\s+(\d+)/.exec(line) ?? [];
+    mebibytes += Number(size ?? 0);
+  }
+  return {
+    tableBytes: mebibytes * MEBIBYTE,
+    memoryBytes: Number(level.getProperty("leveldb.approximate-memory-usage")),
+  };
+}

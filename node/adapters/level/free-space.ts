@@ -1,0 +1,96 @@
+/**
+ * Stops writes before the disk is full (design §6).
+ *
+ * LevelDB needs space to give space back: a compaction writes its result before it deletes its input. So writes of
+ * data end while a reserve is left, out of which deletions, compactions and the node's own small records still live.
+ * The file system is asked at most once per interval and once per share of the reserve written, and between two
+ * answers the bytes written since are counted double (once for the log, once for the table made of it), so the
+ * estimate errs on the full side and is then replaced by a fresh answer before anybody is refused.
+ */
+import { KvError } from "../../core/errors.ts";
+
+/** How old an answer of the file system may be, in ms: others write to the same disk too. */
+const ANSWER_AGE_MAX_MS = 1_000;
+/** The same once writes are refused, so that they are taken again soon after space has come back. */
+const REFUSING_ANSWER_AGE_MAX_MS = 100;
+/** A fresh answer is wanted at the latest after this share of the reserve was written. */
+const RESERVE_SHARE = 8;
+
+export type FreeSpaceOptions = {
+  /** Bytes that are kept free; 0 leaves it to LevelDB to hit the end of the disk. */
+  readonly reserveBytes: number;
+  /** Asks the file system for the bytes this process may still write. */
+  readonly freeBytes: () => Promise<number>;
+  /** Milliseconds since an arbitrary start. */
+  readonly monotonicMs: () => number;
+};
+
+export type FreeSpace = {
+  /**
+   * Resolves when `bytes` more may be written, and counts them.
+   * @throws {KvError} STORAGE_FULL: the reserve would be touched.
+   */
+  admit(bytes: number): Promise<void>;
+  /** Counts bytes that are written whatever the space. */
+  count(bytes: number): void;
+  /** Asks the file system now. */
+  ask(): Promise<number>;
+  /** The last answer less what was written since; undefined before the first. */
+  estimateBytes(): number | undefined;
+  /** Whether the last write of data was refused. */
+  isRefusing(): boolean;
+};
+
+export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSpaceOptions): FreeSpace {
+  let answeredBytes: number | undefined;
+  let answeredAtMs = Number.NEGATIVE_INFINITY;
+  let writtenBytes = 0;
+  let refusing = false;
+
+  async function ask(): Promise<number> {
+    // What is written while the question is on its way is counted twice rather than not at all.
+    const writtenBeforeBytes = writtenBytes;
+    const bytes = await freeBytes();
+    answeredBytes = bytes;
+    answeredAtMs = monotonicMs();
+    writtenBytes -= writtenBeforeBytes;
+    return bytes;
+  }
+
+  function estimateBytes(): number | undefined {
+    return answeredBytes === undefined ? undefined : Math.max(0, answeredBytes - 2 * writtenBytes);
+  }
+
+  function isStale(): boolean {
+    const ageMs = monotonicMs() - answeredAtMs;
+    return ageMs > (refusing ? REFUSING_ANSWER_AGE_MAX_MS : ANSWER_AGE_MAX_MS);
+  }
+
+  function fits(bytes: number): boolean {
+    const estimate = estimateBytes();
+    return estimate !== undefined && estimate - 2 * bytes >= reserveBytes;
+  }
+
+  return {
+    async admit(bytes) {
+      if (reserveBytes === 0) return;
+      const dueForAnswer = isStale() || (!refusing && (writtenBytes > reserveBytes / RESERVE_SHARE || !fits(bytes)));
+      if (dueForAnswer) await ask();
+      refusing = !fits(bytes);
+      if (refusing) {
+        throw new KvError(
+          "STORAGE_FULL",
+          `Cannot write: ${reserveBytes} bytes of the disk are kept free, ${estimateBytes()} are left. ` +
+            "Delete keys, enlarge the volume or add members.",
+        );
+      }
+      writtenBytes += bytes;
+    },
+    count(bytes) {
+      writtenBytes += bytes;
+    },
+    ask,
+    estimateBytes,
+    isRefusing: () => refusing,
+  };
+}

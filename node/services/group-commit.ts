@@ -1,0 +1,155 @@
+/**
+ * Makes writes durable in groups: all that arrived during the last flush go into one engine batch (design §5).
+ *
+ * One batch is in flight at a time and batches go in the order of arrival, so the disk always holds a prefix of what
+ * was submitted. A flush starts at the end of the present turn of the event loop, which lets everything that one
+ * round of network reads brought share it: an engine call costs far more than a write within it.
+ *
+ * Later writes are computed on top of earlier ones that are still on their way. So when a batch fails, everything
+ * behind it fails too, and listeners hear of it first, to forget what was pending; writes submitted after that start
+ * afresh. All writes of a group share one promise: nothing is allocated per write.
+ */
+import { KvError } from "../core/errors.ts";
+import type { Engine, EngineWrite, Telemetry, Time } from "../ports.ts";
+
+export type GroupCommitOptions = {
+  /** Whether a write is durable only once it is on the disk, rather than with the operating system. */
+  readonly sync: boolean;
+  /** Bytes of keys and values from which a group takes no more writes; larger: fewer flushes, longer ones. */
+  readonly batchBytesMax: number;
+  /** Bytes that may wait or be in flight; a write beyond is refused. At least `batchBytesMax`. */
+  readonly queueBytesMax: number;
+};
+
+export type GroupCommit = {
+  /**
+   * Submits one write, or several that reach the disk together or not at all. The arrays are the callee's until the
+   * promise settles. Resolves once durable.
+   *
+   * @throws {KvError} As a rejection: OVERLOADED, the queue is full; STORAGE_FULL or STORAGE_FAILED, the batch failed
+   *   (outcome as the engine says) or one before it did (outcome "none").
+   */
+  write(writes: EngineWrite | readonly EngineWrite[]): Promise<void>;
+  /** Calls `listener` when a batch failed, before any write is told and before any further one is taken. */
+  onFailure(listener: () => void): void;
+  /** Resolves when everything submitted so far has ended, well or not. */
+  drain(): Promise<void>;
+};
+
+type Group = {
+  readonly writes: EngineWrite[];
+  bytes: number;
+  readonly promise: Promise<void>;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+};
+
+export function createGroupCommit(
+  ports: { readonly engine: Engine; readonly time: Time; readonly telemetry: Telemetry },
+  { sync, batchBytesMax, queueBytesMax }: GroupCommitOptions,
+): GroupCommit {
+  const { engine, time, telemetry } = ports;
+  const batchOptions = { sync };
+  /** Groups that are not in flight, in order; the last one takes writes. */
+  let waiting: Group[] = [];
+  let inFlight: Group | undefined;
+  let scheduled = false;
+  let queuedBytes = 0;
+  let listeners: readonly (() => void)[] = [];
+  telemetry.gauge("annulus.commit.queued_bytes", () => queuedBytes);
+
+  function schedule(): void {
+    if (scheduled || inFlight !== undefined) return;
+    scheduled = true;
+    time.after(0, flush);
+  }
+
+  function flush(): void {
+    scheduled = false;
+    const group = waiting.shift();
+    if (group === undefined) return;
+    inFlight = group;
+    const startMs = time.monotonicMs();
+    engine.batch(group.writes, batchOptions).then(
+      () => succeed(group, startMs),
+      (error: unknown) => fail(group, error),
+    );
+  }
+
+  function succeed(group: Group, startMs: number): void {
+    telemetry.observe("annulus.commit.flush_ms", time.monotonicMs() - startMs);
+    telemetry.observe("annulus.commit.group_writes", group.writes.length);
+    inFlight = undefined;
+    queuedBytes -= group.bytes;
+    if (waiting.length > 0) schedule();
+    group.resolve();
+  }
+
+  function fail(group: Group, error: unknown): void {
+    telemetry.count("annulus.commit.failures");
+    const behind = waiting;
+    inFlight = undefined;
+    waiting = [];
+    queuedBytes = 0;
+    for (const listener of listeners) listener();
+    group.reject(error);
+    for (const next of behind) next.reject(failedBefore(error));
+  }
+
+  function groupFor(bytes: number): Group {
+    const last = waiting.at(-1);
+    if (last !== undefined && last.bytes + bytes <= batchBytesMax) return last;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const group: Group = { writes: [], bytes: 0, promise, resolve, reject };
+    waiting.push(group);
+    return group;
+  }
+
+  return {
+    write(writes) {
+      const bytes = "kind" in writes ? sizeOf(writes) : sizeOfAll(writes);
+      if (queuedBytes > 0 && queuedBytes + bytes > queueBytesMax) {
+        telemetry.count("annulus.commit.refused");
+        return Promise.reject(queueFull(queuedBytes, queueBytesMax));
+      }
+      const group = groupFor(bytes);
+      if ("kind" in writes) group.writes.push(writes);
+      else for (const write of writes) group.writes.push(write);
+      group.bytes += bytes;
+      queuedBytes += bytes;
+      schedule();
+      return group.promise;
+    },
+    onFailure(listener) {
+      listeners = [...listeners, listener];
+    },
+    async drain() {
+      // Groups end in order, and a failure ends all of them: the last one's end is everybody's.
+      await (waiting.at(-1) ?? inFlight)?.promise.catch(() => undefined);
+    },
+  };
+}
+
+function sizeOf(write: EngineWrite): number {
+  return write.kind === "put" ? write.key.length + write.value.length : write.key.length;
+}
+
+function sizeOfAll(writes: readonly EngineWrite[]): number {
+  let bytes = 0;
+  for (const write of writes) bytes += sizeOf(write);
+  return bytes;
+}
+
+function queueFull(queuedBytes: number, queueBytesMax: number): KvError {
+  return new KvError(
+    "OVERLOADED",
+    `Cannot queue the write: at most ${queueBytesMax} bytes may wait for the disk, ${queuedBytes} do.`,
+    { details: { retryAfterS: 1 } },
+  );
+}
+
+/** A write that was never handed to the engine, because one that it may build on has failed. */
+function failedBefore(error: unknown): unknown {
+  if (!(error instanceof KvError)) return error;
+  return new KvError(error.code, `Cannot write: a write before it failed (${error.message})`, { cause: error });
+}

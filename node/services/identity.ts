@@ -1,0 +1,221 @@
+/**
+ * The node's identity at work: gives out dots, and keeps on disk what makes them unique (design §4).
+ *
+ * The rules are in `core/identity.ts`; here is the order of things. Whatever a dot relies on (actor, incarnation,
+ * block of counters) is on the disk, synced, before the dot is made. Giving out a dot itself touches no disk: the next
+ * block is reserved in the background once half of the present one is used. Changes of the stored identity are made
+ * one after the other, so that none overwrites another.
+ */
+import { KvError } from "../core/errors.ts";
+import {
+  COUNTER_BLOCK,
+  createIdentity,
+  encodeIdentity,
+  type IdentityDocument,
+  type Opener,
+  parseIdentity,
+  reserveCounters,
+  resumeIdentity,
+} from "../core/identity.ts";
+import { metaKey, wholeRange } from "../core/keyspace.ts";
+import type { MemberId } from "../core/ring/document.ts";
+import { seal, unseal } from "../core/seal.ts";
+import type { ActorId, Dot } from "../core/version/record.ts";
+import type { Engine, Random, Telemetry } from "../ports.ts";
+
+const IDENTITY_KEY = metaKey("identity");
+const RING_KEY = metaKey("ring");
+const HAD_RING_KEY = metaKey("had-ring");
+const RING_NAME = "ring";
+
+export type Identity = {
+  readonly clusterId: string;
+  readonly member: MemberId;
+  readonly actor: ActorId;
+  /** The present incarnation, from 1. */
+  incarnation(): number;
+  /**
+   * A dot that was never given out before. Needs no `this`.
+   *
+   * @throws {KvError} OVERLOADED: the next counters, or a new incarnation, are not on the disk yet, or cannot be;
+   *   NOT_READY: the node has stopped. Nothing was stamped.
+   */
+  nextDot(): Dot;
+  /** Resolves when at least half a block of counters is left; rejects with the engine's error. */
+  ensureReserve(): Promise<void>;
+  /**
+   * Goes on under a new incarnation because something that was stamped may be lost. No dot is given out meanwhile.
+   * Resolves when the new one is on the disk; when it rejects, no dot is given out until a later call succeeds.
+   *
+   * @param reason For the log.
+   */
+  newIncarnation(reason: string): Promise<void>;
+  /**
+   * Marks the stop as clean: everything written so far is made durable, then the mark. To be called when nothing
+   * writes any more; no dot is given out from here on.
+   */
+  stopClean(): Promise<void>;
+  /** Whether this directory ever held a ring. */
+  hadRing(): boolean;
+  /** Stores the newest ring document; resolves when it would survive the loss of power. */
+  saveRing(document: string): Promise<void>;
+  /** The ring document last stored, or undefined; rejects with STORAGE_FAILED when it is damaged. */
+  loadRing(): Promise<string | undefined>;
+};
+
+/**
+ * Loads the identity of a data directory, or gives an empty one its own.
+ *
+ * @param opener Cluster and member that this process was configured as, and the boot id of its machine.
+ * @throws {KvError} STORAGE_FAILED: the directory belongs to somebody else or is damaged; or the engine's error.
+ */
+export async function openIdentity(
+  ports: { readonly engine: Engine; readonly random: Random; readonly telemetry: Telemetry },
+  opener: Opener,
+): Promise<Identity> {
+  const { engine, telemetry } = ports;
+  const stored = await engine.get(IDENTITY_KEY);
+  const previous = stored === undefined ? undefined : parseIdentity(stored);
+  if (previous === undefined) await refuseUnlessEmpty(engine);
+  const document =
+    previous === undefined
+      ? createIdentity(opener, Buffer.from(ports.random.bytes(16)).toString("hex"))
+      : resumeIdentity(previous, opener);
+  await engine.batch([{ kind: "put", key: IDENTITY_KEY, value: encodeIdentity(document) }], { sync: true });
+  const { actor, incarnation } = document;
+  telemetry.log("info", "identity.opened", {
+    actor,
+    incarnation,
+    created: previous === undefined,
+    afterLoss: previous !== undefined && previous.incarnation !== incarnation,
+  });
+  const hadRing = (await engine.get(HAD_RING_KEY)) !== undefined;
+  return new StoredIdentity(engine, telemetry, { document, hadRing, firstCounter: (previous?.counterLimit ?? 0) + 1 });
+}
+
+async function refuseUnlessEmpty(engine: Engine): Promise<void> {
+  const [entry] = await engine.scan({ ...wholeRange(), limit: 1 });
+  if (entry === undefined) return;
+  throw new KvError(
+    "STORAGE_FAILED",
+    "Cannot open the data directory: it holds data but no identity. Move it aside and let the member be rebuilt.",
+  );
+}
+
+class StoredIdentity implements Identity {
+  readonly clusterId: string;
+  readonly member: MemberId;
+  readonly actor: ActorId;
+  readonly #engine: Engine;
+  readonly #telemetry: Telemetry;
+  /** As it is on the disk. */
+  #document: IdentityDocument;
+  #nextCounter: number;
+  #hadRing: boolean;
+  #reserving: Promise<void> | undefined;
+  /** Whether the present incarnation may stamp. */
+  #stamping: "yes" | "changing" | "stopped" = "yes";
+  /** Ends, never with an error, when the last change asked for has. */
+  #lastChange: Promise<void> = Promise.resolve();
+
+  constructor(
+    engine: Engine,
+    telemetry: Telemetry,
+    start: { readonly document: IdentityDocument; readonly firstCounter: number; readonly hadRing: boolean },
+  ) {
+    this.#engine = engine;
+    this.#telemetry = telemetry;
+    this.#document = start.document;
+    this.#nextCounter = start.firstCounter;
+    this.#hadRing = start.hadRing;
+    this.clusterId = start.document.clusterId;
+    this.member = start.document.member;
+    this.actor = start.document.actor;
+  }
+
+  incarnation(): number {
+    return this.#document.incarnation;
+  }
+
+  readonly nextDot = (): Dot => {
+    if (this.#stamping !== "yes") throw this.#notStamping();
+    const left = this.#document.counterLimit - this.#nextCounter + 1;
+    // An attempt that failed was counted and logged; the next one is made by the next dot.
+    if (left <= COUNTER_BLOCK / 2) this.#reserve().catch(() => undefined);
+    if (left <= 0) throw new KvError("OVERLOADED", "Cannot stamp the write: no counters are reserved on the disk yet.");
+    const counter = this.#nextCounter;
+    this.#nextCounter = counter + 1;
+    return { actor: this.actor, incarnation: this.#document.incarnation, counter };
+  };
+
+  async ensureReserve(): Promise<void> {
+    while (this.#document.counterLimit - this.#nextCounter + 1 <= COUNTER_BLOCK / 2) await this.#reserve();
+  }
+
+  async newIncarnation(reason: string): Promise<void> {
+    if (this.#stamping === "stopped") throw this.#notStamping();
+    this.#stamping = "changing";
+    await this.#change((document) => ({ ...document, incarnation: document.incarnation + 1 }));
+    this.#telemetry.count("annulus.identity.incarnations");
+    this.#telemetry.log("warn", "identity.new_incarnation", { incarnation: this.#document.incarnation, reason });
+    if (this.#stamping === "changing") this.#stamping = "yes";
+  }
+
+  async stopClean(): Promise<void> {
+    this.#stamping = "stopped";
+    await this.#engine.flush();
+    // No dot is given out any more, so the rest of the block need not be wasted.
+    await this.#change((document) => ({ ...document, stoppedCleanly: true, counterLimit: this.#nextCounter - 1 }));
+  }
+
+  hadRing(): boolean {
+    return this.#hadRing;
+  }
+
+  async saveRing(document: string): Promise<void> {
+    const ring = { kind: "put", key: RING_KEY, value: seal(RING_NAME, document) } as const;
+    const mark = { kind: "put", key: HAD_RING_KEY, value: Uint8Array.of(1) } as const;
+    await this.#engine.batch([ring, mark], { sync: true });
+    this.#hadRing = true;
+  }
+
+  async loadRing(): Promise<string | undefined> {
+    const sealed = await this.#engine.get(RING_KEY);
+    if (sealed === undefined) return undefined;
+    const document = unseal(RING_NAME, sealed);
+    if (document !== undefined) return document;
+    throw new KvError("STORAGE_FAILED", "Cannot read the stored ring: it is damaged. The peers hold it too.");
+  }
+
+  /** Reserves one more block; callers that come meanwhile share the attempt. */
+  #reserve(): Promise<void> {
+    this.#reserving ??= this.#change(reserveCounters)
+      .catch((error: unknown) => {
+        this.#telemetry.count("annulus.identity.reserve_failures");
+        this.#telemetry.log("error", "identity.reserve_failed", { cause: error });
+        throw error;
+      })
+      .finally(() => {
+        this.#reserving = undefined;
+      });
+    return this.#reserving;
+  }
+
+  /** Stores the next identity when the changes before it have ended, and takes it on once it is on the disk. */
+  #change(step: (document: IdentityDocument) => IdentityDocument): Promise<void> {
+    const change = this.#lastChange.then(async () => {
+      const next = step(this.#document);
+      await this.#engine.batch([{ kind: "put", key: IDENTITY_KEY, value: encodeIdentity(next) }], { sync: true });
+      this.#document = next;
+    });
+    this.#lastChange = change.catch(() => undefined);
+    return change;
+  }
+
+  #notStamping(): KvError {
+    if (this.#stamping === "stopped") return new KvError("NOT_READY", "Cannot stamp the write: this node is stopping.");
+    return new KvError("OVERLOADED", "Cannot stamp the write: a new incarnation is on its way to the disk.", {
+      details: { retryAfterS: 1 },
+    });
+  }
+}
