@@ -1,0 +1,21 @@
+/**
+ * Comparing byte strings: the two operations that keys, values and ids need, and nothing else.
+ */
+
+/** Longest string that is compared here and not by the runtime, whose call costs more than these few steps. */
+const SHORT_BYTES_MAX = 24;
+
+/** Whether two byte strings are the same. */
+export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
+  if (a === b) return true;
+  const length = a.length;
+  if (length !== b.length) return false;
+  if (length > SHORT_BYTES_MAX) return Buffer.compare(a, b) === 0;
+  for (let index = 0; index < length; index++) if (a[index] !== b[index]) return false;
+  return true;
+}
+
+/** Bytewise order: negative when `a` comes first, 0 when they are the same, positive otherwise. */
+export function compareBytes(a: Uint8Array, b: Uint8Array): number {
+  return Buffer.compare(a, b);
+}

@@ -1,0 +1,195 @@
+/**
+ * Stamping: the one place where a write gets its dot and takes its place in the key's causal history (design §4).
+ *
+ *   record + what the write replaces + dot  →  the next record, and the token that covers just this write
+ *
+ * Done by one replica per write, under the key's lock, with a dot that it never used before. Everybody else merges.
+ * What this is not: durable (the replica stores the record before it answers) or pruning (prune.ts).
+ */
+import { equalBytes } from "../bytes.ts";
+import { KvError } from "../errors.ts";
+import { findByDot, insertByDot, standingSiblings } from "./closure.ts";
+import { covers, EMPTY_CONTEXT, joinContexts, withDot, withEntry } from "./context.ts";
+import {
+  type CausalContext,
+  type Dot,
+  EVENT_ID_BYTES_MAX,
+  type EventKind,
+  type KvRecord,
+  type Sibling,
+  type WriteEvent,
+} from "./record.ts";
+import { retainEvents } from "./retention.ts";
+import { compareSources, EMPTY_VECTOR, raiseEntry, type VersionVector, vectorDescends } from "./vector.ts";
+
+/** Siblings of one key from which a metric and a log line should point at its clients. */
+export const SIBLINGS_WARN = 10;
+
+/** Longest `Content-Type`, which is stored with each value. */
+export const CONTENT_TYPE_CHARACTERS_MAX = 1_024;
+
+/** What a write replaces: what its context covers, all that the stamping replica holds, or nothing. */
+export type StampBase =
+  | { readonly kind: "context"; readonly context: CausalContext }
+  | { readonly kind: "overwrite" }
+  | { readonly kind: "sibling" };
+
+export type StampOptions = {
+  /** What the stamping replica holds for the key. */
+  readonly record: KvRecord | undefined;
+  /** A dot of the stamping replica whose counter is above all that this actor and incarnation ever used. */
+  readonly dot: Dot;
+  readonly base: StampBase;
+  /** Without `value` a tombstone. The arrays belong to the record from here on. */
+  readonly content: {
+    readonly value: Uint8Array | undefined;
+    readonly contentType: string;
+    readonly expiresAtMs: number | undefined;
+  };
+  /** Name of the write if it may be sent more than once. */
+  readonly event?: { readonly kind: EventKind; readonly id: Uint8Array } | undefined;
+  /** Wall clock, ms since 1970. */
+  readonly nowMs: number;
+  readonly limits: {
+    /** Concurrent values past which a write that adds one is refused. */
+    readonly siblingsMax: number;
+  };
+};
+
+export type Stamped = {
+  readonly record: KvRecord;
+  /** Covers exactly the write and what it replaced. */
+  readonly token: CausalContext;
+  /** The write had been stamped before: `record` is the one that was given, and there is nothing to store. */
+  readonly repeated: boolean;
+};
+
+const EMPTY_RECORD: KvRecord = { context: EMPTY_CONTEXT, eventsSeen: EMPTY_VECTOR, siblings: [], events: [] };
+
+/**
+ * Stamps one client's write.
+ *
+ * @throws {KvError} INVALID_REQUEST for a content type, id or expiry out of bounds; INVALID_CONTEXT when the context
+ *   claims a write that this replica has not made yet; CONFLICT when the write would add a sibling past the limit;
+ *   STORAGE_FAILED when the stored record claims the dot already. Nothing is stamped then; the dot is spent.
+ */
+export function stampWrite(options: StampOptions): Stamped {
+  const { dot, base, event } = options;
+  const record = options.record ?? EMPTY_RECORD;
+  checkBounds(options);
+  if (event !== undefined && options.record !== undefined) {
+    const earlier = options.record.events.filter((held) => held.kind === event.kind && equalBytes(held.id, event.id));
+    if (earlier.length > 0) return { record, token: tokenOfRepeated(record, earlier, base), repeated: true };
+  }
+  checkUnstamped(record, dot, base);
+  const past = base.kind === "context" ? base.context : base.kind === "overwrite" ? record.context : EMPTY_CONTEXT;
+  const context = withEntry(joinContexts(record.context, past), dot);
+  const eventsSeen = shared(raiseEntry(record.eventsSeen, dot), context.vector);
+  const draft: KvRecord = {
+    context,
+    eventsSeen,
+    siblings: insertByDot(survivors(record.siblings, base), siblingOf(options)),
+    events: event === undefined ? record.events : insertByDot(record.events, eventOf(options, event, record, past)),
+  };
+  const siblings = standingSiblings(draft);
+  checkSiblingLimit(record, siblings.length, options.limits.siblingsMax);
+  const events = retainEvents(draft.events, siblings, options.nowMs);
+  // Alone, the value stands for everything the record covers. Beside others it may claim only its own past: a vector
+  // entry that reaches its dot would claim a sibling of the same actor too, and replace that unseen elsewhere.
+  const token = siblings.length === 1 ? context : withDot(past, dot);
+  return { record: { context, eventsSeen, siblings, events }, token, repeated: false };
+}
+
+/** The siblings that the write leaves in place. */
+function survivors(siblings: readonly Sibling[], base: StampBase): readonly Sibling[] {
+  if (base.kind === "overwrite") return [];
+  if (base.kind === "sibling" || siblings.length === 0) return siblings;
+  return siblings.filter((sibling) => !covers(base.context, sibling.dot));
+}
+
+function siblingOf({ dot, content, nowMs }: StampOptions): Sibling {
+  const expiresAtMs = content.value === undefined ? undefined : content.expiresAtMs;
+  return { dot, value: content.value, contentType: content.contentType, writtenAtMs: nowMs, expiresAtMs };
+}
+
+function eventOf(
+  { dot, nowMs }: StampOptions,
+  { kind, id }: { readonly kind: EventKind; readonly id: Uint8Array },
+  record: KvRecord,
+  past: CausalContext,
+): WriteEvent {
+  const isKnown = past.dots.length === 0 && vectorDescends(record.eventsSeen, past.vector);
+  return { dot, kind, id, stampedAtMs: nowMs, past: isKnown ? undefined : past };
+}
+
+/**
+ * The token for a write that was stamped before.
+ *
+ * If its value is all that is left, everything the record covers was replaced by it. If not, nobody knows any more what
+ * of the rest it had replaced, and a token that covers too much would later remove a value that its holder never saw:
+ * so it covers what the client itself says that it saw, and the write. That is never wrong; at worst the client's next write stands
+ * beside a value that this one had replaced until the two records meet.
+ */
+function tokenOfRepeated(record: KvRecord, earlier: readonly WriteEvent[], base: StampBase): CausalContext {
+  const standing = standingSiblings(record);
+  if (standing.length > 0 && standing.every((sibling) => findByDot(earlier, sibling.dot) !== undefined))
+    return record.context;
+  let token = base.kind === "context" ? base.context : EMPTY_CONTEXT;
+  for (const { dot } of earlier) token = withDot(token, dot);
+  return token;
+}
+
+/** One array where two are equal: the codec then stores it once and merges compare it by identity. */
+function shared(vector: VersionVector, with_: VersionVector): VersionVector {
+  return vectorDescends(vector, with_) ? with_ : vector;
+}
+
+function checkBounds({ content, event, nowMs }: StampOptions): void {
+  const { contentType, expiresAtMs } = content;
+  if (contentType.length > CONTENT_TYPE_CHARACTERS_MAX)
+    throw new KvError(
+      "INVALID_REQUEST",
+      `Cannot store the value: a content type has at most ${CONTENT_TYPE_CHARACTERS_MAX} characters, found ${contentType.length}`,
+    );
+  if (expiresAtMs !== undefined && !isInstant(expiresAtMs))
+    throw new KvError("INVALID_REQUEST", `Cannot store the value: ${expiresAtMs} is no instant in ms since 1970`);
+  if (!isInstant(nowMs))
+    throw new KvError("STORAGE_FAILED", `Cannot stamp the write: this node's clock shows ${nowMs} ms since 1970`);
+  if (event !== undefined && (event.id.length === 0 || event.id.length > EVENT_ID_BYTES_MAX))
+    throw new KvError(
+      "INVALID_REQUEST",
+      `Cannot name the write: an idempotency key has 1 to ${EVENT_ID_BYTES_MAX} bytes, found ${event.id.length}`,
+    );
+}
+
+function isInstant(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
+}
+
+/** A dot that somebody claims to know before it was made would be taken for replaced wherever that claim has spread. */
+function checkUnstamped(record: KvRecord, dot: Dot, base: StampBase): void {
+  if (base.kind === "context" && claimsFrom(base.context, dot))
+    throw new KvError(
+      "INVALID_CONTEXT",
+      "Cannot use the context: it names a write that was never made. Read the key and write with the context of that answer",
+    );
+  if (covers(record.context, dot))
+    throw new KvError(
+      "STORAGE_FAILED",
+      `Cannot stamp the write: the stored record already claims counter ${dot.counter} of incarnation ${dot.incarnation} of this node; it needs a new incarnation`,
+    );
+}
+
+/** Whether the context claims this dot or a later one of the same actor and incarnation. */
+function claimsFrom(context: CausalContext, dot: Dot): boolean {
+  if (covers(context, dot)) return true;
+  return context.dots.some((isolated) => compareSources(isolated, dot) === 0 && isolated.counter > dot.counter);
+}
+
+function checkSiblingLimit(before: KvRecord, count: number, siblingsMax: number): void {
+  if (count <= siblingsMax || count <= standingSiblings(before).length) return;
+  throw new KvError(
+    "CONFLICT",
+    `Cannot add a concurrent value: the key holds ${count - 1}, at most ${siblingsMax} are allowed. Read the key and write once with the context of that answer`,
+  );
+}
