@@ -47,8 +47,18 @@ export type MergeRequest = {
 };
 export type ReadRequest = { readonly kind: "read"; readonly epoch: number; readonly key: Uint8Array };
 export type RingRequest = { readonly kind: "ring" };
+/** Asks for a replica's own records of one partition, in the order of the keys' bytes, page by page. */
+export type ScanRequest = {
+  readonly kind: "scan";
+  readonly epoch: number;
+  readonly partition: number;
+  /** Keys up to and with this one are left out. */
+  readonly after: Uint8Array | undefined;
+  /** At most this many, 1 .. 1_000; the replica may send fewer to keep the reply small. */
+  readonly limit: number;
+};
 
-export type Request = StampRequest | MergeRequest | ReadRequest | RingRequest;
+export type Request = StampRequest | MergeRequest | ReadRequest | RingRequest | ScanRequest;
 
 export type StampedReply = {
   readonly kind: "stamped";
@@ -61,6 +71,13 @@ export type MergedReply = { readonly kind: "merged" };
 export type RecordReply = { readonly kind: "record"; readonly record: Uint8Array | undefined };
 /** The ring document as JSON, or undefined where there is none yet. */
 export type RingReply = { readonly kind: "ring"; readonly document: string | undefined };
+export type ScannedReply = {
+  readonly kind: "scanned";
+  readonly entries: readonly ScannedEntry[];
+  /** Whether the partition ends with these. */
+  readonly done: boolean;
+};
+export type ScannedEntry = { readonly key: Uint8Array; readonly record: Uint8Array };
 export type FailureReply = {
   readonly kind: "failure";
   readonly code: ErrorCode;
@@ -68,4 +85,4 @@ export type FailureReply = {
   readonly outcome: Outcome;
 };
 
-export type Reply = StampedReply | MergedReply | RecordReply | RingReply | FailureReply;
+export type Reply = StampedReply | MergedReply | RecordReply | RingReply | ScannedReply | FailureReply;

@@ -2,10 +2,10 @@
 import { KvError, type Receipt } from "../core/errors.ts";
 import type { Mode } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
-import { decodeContext, decodeToken, EMPTY_CONTEXT, encodeContext, encodeToken } from "../core/version/context.ts";
+import { decodeContext, decodeToken, encodeContext, encodeToken } from "../core/version/context-codec.ts";
 import type { CausalContext, Sibling } from "../core/version/record.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
-import { type View, viewRecord } from "../core/version/view.ts";
+import { type RecordView, viewRecord } from "../core/version/view.ts";
 import type { EventName, WriteBase } from "../messages.ts";
 import { resolveOptions } from "./options.ts";
 import { type ReadParts, runRead } from "./read.ts";
@@ -77,10 +77,11 @@ export type CoordinatorParts = WriteParts & ReadParts & { readonly ring: () => R
  * @param defaults `timeoutMs`: how long a client waits when it does not say.
  */
 export function createCoordinator(parts: CoordinatorParts, defaults: { readonly timeoutMs: number }): Coordinator {
-  async function read(key: Uint8Array, options: RequestOptions): Promise<{ view: View; receipt: Receipt }> {
+  async function read(key: Uint8Array, options: RequestOptions): Promise<Seen> {
     const ring = parts.ring();
     const { record, receipt } = await runRead(parts, ring, key, resolveOptions(ring, options, defaults));
-    return { view: viewRecord(record === undefined ? undefined : decodeRecord(record), parts.time.wallMs()), receipt };
+    const decoded = record === undefined ? undefined : decodeRecord(record);
+    return { view: viewRecord(decoded, parts.time.wallMs()), everWritten: decoded !== undefined, receipt };
   }
 
   async function write(command: Omit<WriteCommand, "ring">, options: RequestOptions): Promise<WriteAnswer> {
@@ -97,8 +98,8 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
 
   return {
     async get(key, options) {
-      const { view, receipt } = await read(key, options);
-      const context = view.context === undefined ? undefined : encodeToken(view.context, key);
+      const { view, everWritten, receipt } = await read(key, options);
+      const context = everWritten ? encodeToken(view.context, key) : undefined;
       return { siblings: view.siblings, context, receipt };
     },
 
@@ -132,6 +133,9 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
   };
 }
 
+/** What a read found, before it is shaped for a client. */
+type Seen = { readonly view: RecordView; readonly everWritten: boolean; readonly receipt: Receipt };
+
 function clientEvent(id: Uint8Array | undefined): EventName | undefined {
   return id === undefined ? undefined : { kind: "client", id };
 }
@@ -140,6 +144,6 @@ function writeBase(base: Base, key: Uint8Array): WriteBase {
   return typeof base === "string" ? { kind: base } : contextBase(decodeToken(base.context, key));
 }
 
-function contextBase(context: CausalContext | undefined): WriteBase {
-  return { kind: "context", context: encodeContext(context ?? EMPTY_CONTEXT) };
+function contextBase(context: CausalContext): WriteBase {
+  return { kind: "context", context: encodeContext(context) };
 }

@@ -19,9 +19,13 @@ export function createPeerRequests(self: MemberId, replica: Replica, rings: Ring
   function ownPartition(ring: Ring, key: Uint8Array): number {
     const partition = ring.partitionOf(key);
     if (ring.isHome(self, partition)) return partition;
-    throw new KvError(
+    throw notHome(ring, partition);
+  }
+
+  function notHome(ring: Ring, partition: number): KvError {
+    return new KvError(
       "STALE_RING",
-      `Cannot serve partition ${partition}: ${self} is not its home at epoch ${ring.document.epoch}.`,
+      `Cannot serve partition ${partition}: ${self} is not its home at epoch ${ring.epoch}.`,
     );
   }
 
@@ -38,6 +42,9 @@ export function createPeerRequests(self: MemberId, replica: Replica, rings: Ring
         const result = await replica.stamp(ownPartition(rings.required(), request.key), request);
         return { kind: "stamped", record: result.record, context: result.context };
       }
+      case "scan":
+        if (!rings.required().isHome(self, request.partition)) throw notHome(rings.required(), request.partition);
+        return replica.scan(request);
       case "ring": {
         const ring = rings.current();
         return { kind: "ring", document: ring === undefined ? undefined : serializeRing(ring.document) };

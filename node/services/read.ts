@@ -9,13 +9,15 @@
  * behind are repaired in the background. Source: DeCandia et al. 2007, §4.5, §4.9 (read repair); Dean and Barroso
  * 2013, "The tail at scale" (hedged requests).
  */
+
+import { equalBytes } from "../core/bytes.ts";
 import { type Durability, KvError, type Receipt } from "../core/errors.ts";
 import type { QuantileFollower } from "../core/quorum/latency.ts";
 import { Tally } from "../core/quorum/tally.ts";
 import { readOrder } from "../core/quorum/targets.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
-import { joinEncoded, sameBytes } from "../core/version/join.ts";
+import { mergeEncoded } from "../core/version/merge-encoded.ts";
 import type { ReadRequest } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import { type Choices, receiptOf } from "./options.ts";
@@ -124,7 +126,7 @@ class Read {
     if (first) this.#merged = record;
     else if (!sameBytes(this.#merged, record)) {
       this.#differ = true;
-      this.#merged = joinEncoded(this.#merged, record);
+      this.#merged = joined(this.#merged, record);
     }
     this.#tally.acked(member.zone);
     this.#decide();
@@ -251,6 +253,14 @@ class Read {
     this.#deadline?.cancel();
     this.#hedge?.cancel();
   }
+}
+
+function sameBytes(a: Uint8Array | undefined, b: Uint8Array | undefined): boolean {
+  return a === undefined || b === undefined ? a === b : equalBytes(a, b);
+}
+
+function joined(a: Uint8Array | undefined, b: Uint8Array | undefined): Uint8Array | undefined {
+  return b === undefined ? a : mergeEncoded(a, b).bytes;
 }
 
 function unset(): never {

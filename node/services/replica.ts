@@ -10,15 +10,15 @@
  * a process that dies keeps its incarnation, which would be unsafe had a peer seen a dot that this disk lost.
  */
 import { LRUCache } from "lru-cache";
+import { equalBytes } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
-import { dataKey, quarantineKey } from "../core/keyspace.ts";
-import { decodeContext, encodeContext } from "../core/version/context.ts";
-import { mergeRecords } from "../core/version/merge.ts";
+import { dataKey, parsePartitionedKey, partitionRange, quarantineKey } from "../core/keyspace.ts";
+import { decodeContext, encodeContext } from "../core/version/context-codec.ts";
 import { pruneContext } from "../core/version/prune.ts";
-import type { KvRecord } from "../core/version/record.ts";
+import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import { stampWrite } from "../core/version/stamp.ts";
-import type { StampRequest } from "../messages.ts";
+import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
 import type { Engine, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
@@ -46,6 +46,8 @@ export type Replica = {
   stamp(partition: number, request: StampRequest): Promise<StampResult>;
   /** Joins a record that another replica sent. Resolves once the join is durable; may be repeated at will. */
   merge(partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
+  /** A page of the partition's durable records. Damaged ones are left out: they are no answer. */
+  scan(request: ScanRequest): Promise<ScannedReply>;
 };
 
 export type ReplicaOptions = {
@@ -58,6 +60,9 @@ export type ReplicaOptions = {
   /** Whether there is evidence that an entry of a vector is needed by nobody any more (design §4). */
   readonly mayForget: (actor: string, incarnation: number) => boolean;
 };
+
+/** A page ends when its records have come to this, well under what one frame may hold. */
+const SCAN_BYTES_MAX = 512 * 1024;
 
 /** What the cache counts for an entry besides its bytes: key string, objects, list links. */
 const CACHE_ENTRY_OVERHEAD_BYTES = 320;
@@ -165,19 +170,22 @@ export function createReplica(
       const nowMs = time.wallMs();
       const result = stampWrite({
         record: decoded(held),
-        nextDot: identity.nextDot,
+        dot: identity.nextDot(),
         base,
         content: request.content,
         event: request.event,
         nowMs,
-        siblingsMax: options.siblingsMax,
+        limits: options,
       });
       const context = encodeContext(result.token);
       if (result.repeated && held !== undefined) {
         await pending.get(name)?.durable;
         return { record: held.bytes, context };
       }
-      const record = pruneContext(result.record, options);
+      const record = pruneContext(result.record, {
+        entriesMax: options.contextEntriesMax,
+        mayForget: options.mayForget,
+      });
       if (record.context.vector.length > options.contextEntriesMax) telemetry.count("annulus.context.over_limit");
       const next: Held = { bytes: encodeRecord(record), record };
       await put(partition, request.key, name, next);
@@ -196,8 +204,8 @@ export function createReplica(
           held = pending.get(name);
         }
       }
-      if (held !== undefined && Buffer.compare(held.bytes, incoming) === 0) return pending.get(name)?.durable;
-      const theirs = decodeRecord(incoming);
+      if (held !== undefined && equalBytes(held.bytes, incoming)) return pending.get(name)?.durable;
+      const theirs = decodeIncoming(incoming);
       const mine = decoded(held);
       const joined = mine === undefined ? theirs : mergeRecords(mine, theirs);
       if (joined === mine) return pending.get(name)?.durable;
@@ -205,12 +213,60 @@ export function createReplica(
       const bytes = joined === theirs ? Uint8Array.prototype.slice.call(incoming) : encodeRecord(joined);
       return put(partition, key, name, { bytes, record: undefined });
     },
+
+    scan: (request) => scanPartition(engine, request),
   };
+}
+
+async function scanPartition(engine: Engine, { partition, after, limit }: ScanRequest): Promise<ScannedReply> {
+  const range = partitionRange(partition);
+  let from = after === undefined ? range.from : successor(dataKey(partition, after));
+  const entries: ScannedEntry[] = [];
+  for (;;) {
+    const found = await engine.scan({ from, until: range.until, limit });
+    let sizeBytes = 0;
+    for (const { key, value } of found) {
+      if (sizeBytes > SCAN_BYTES_MAX) return { kind: "scanned", entries, done: false };
+      sizeBytes += key.length + value.length;
+      if (isSound(value)) entries.push({ key: parsePartitionedKey(key).key, record: value });
+    }
+    const last = found.at(-1);
+    if (last === undefined || found.length < limit) return { kind: "scanned", entries, done: true };
+    // A page of damaged records only would look like the end of the partition.
+    if (entries.length > 0) return { kind: "scanned", entries, done: false };
+    from = successor(last.key);
+  }
+}
+
+function isSound(bytes: Uint8Array): boolean {
+  try {
+    decodeRecord(bytes);
+    return true;
+  } catch (error) {
+    if (error instanceof RecordCorruptError) return false;
+    throw error;
+  }
+}
+
+/** The first byte string after this one. */
+function successor(bytes: Uint8Array): Uint8Array {
+  const next = new Uint8Array(bytes.length + 1);
+  next.set(bytes);
+  return next;
 }
 
 /** Keys as map keys: one character a byte. */
 function keyName(key: Uint8Array): string {
   return Buffer.prototype.latin1Slice.call(key, 0, key.length);
+}
+
+function decodeIncoming(bytes: Uint8Array): KvRecord {
+  try {
+    return decodeRecord(bytes);
+  } catch (cause) {
+    if (!(cause instanceof RecordCorruptError)) throw cause;
+    throw new KvError("INVALID_REQUEST", `Cannot merge what a peer sent: ${cause.message}`, { cause });
+  }
 }
 
 function decodeBase(bytes: Uint8Array): Parameters<typeof stampWrite>[0]["base"] {

@@ -1,12 +1,12 @@
 /**
- * Reaches any home replica of the cluster, this node's own or another's, by the same three calls.
+ * Reaches any home replica of the cluster, this node's own or another's, by the same calls.
  *
  * It is where messages are made and replies are read, so that a coordinator neither knows which replica is its own
  * nor what the wire looks like.
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
-import type { MergeRequest, ReadRequest, Reply, StampRequest } from "../messages.ts";
+import type { MergeRequest, ReadRequest, Reply, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
 import type { Transport } from "../ports.ts";
 import type { Replica, StampResult } from "./replica.ts";
 
@@ -19,6 +19,8 @@ export type Replicas = {
   merge(member: MemberId, partition: number, request: MergeRequest, timeoutMs: number): Promise<void>;
   /** Asks `member` for its durable record of a key, encoded. */
   read(member: MemberId, partition: number, request: ReadRequest, timeoutMs: number): Promise<Uint8Array | undefined>;
+  /** Asks `member` for a page of its own records of a partition. */
+  scan(member: MemberId, request: ScanRequest, timeoutMs: number): Promise<ScannedReply>;
 };
 
 /** @param self This node's name; its own replica is called without the transport. */
@@ -39,6 +41,11 @@ export function createReplicas(self: MemberId, own: Replica, transport: Transpor
       if (member === self) return own.read(partition, request.key);
       const reply = await transport.request(member, request, timeoutMs);
       return reply.kind === "record" ? reply.record : unexpected(member, reply);
+    },
+    async scan(member, request, timeoutMs) {
+      if (member === self) return own.scan(request);
+      const reply = await transport.request(member, request, timeoutMs);
+      return reply.kind === "scanned" ? reply : unexpected(member, reply);
     },
   };
 }

@@ -1,0 +1,111 @@
+/**
+ * One storage node, wired from its ports. The same wiring runs in production (`main.ts`) and in the simulator.
+ *
+ * Start: replica and coordinator stand, the transport listens, then the ring is read or asked for. Stop: the other way
+ * round, so that nothing is acknowledged by a part that is already gone.
+ */
+
+import type { Durability } from "./core/errors.ts";
+import { QuantileFollower } from "./core/quorum/latency.ts";
+import type { MemberId, RingDocument } from "./core/ring/document.ts";
+import type { Ports } from "./ports.ts";
+import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
+import { createExporter, type Exporter } from "./services/export.ts";
+import { createGroupCommit } from "./services/group-commit.ts";
+import type { Identity } from "./services/identity.ts";
+import { createPeerRequests } from "./services/peer-requests.ts";
+import { createReplica } from "./services/replica.ts";
+import { createReplicas } from "./services/replicas.ts";
+import { createRingKeeper } from "./services/ring-keeper.ts";
+import { createStatus, type Status } from "./services/status.ts";
+
+export type NodeSettings = {
+  readonly clusterId: string;
+  readonly member: MemberId;
+  /** The first ring that the settings describe; undefined for a node that is not among the first members. */
+  readonly firstRing: RingDocument | undefined;
+  /** `host:port` of peers to ask for the ring. */
+  readonly seeds: readonly string[];
+  /** How long a client waits when it does not say, in ms. */
+  readonly timeoutMs: number;
+  readonly durability: Durability;
+  readonly siblingsMax: number;
+  readonly contextEntriesMax: number;
+  readonly recordCacheBytes: number;
+};
+
+export type StorageNode = {
+  readonly coordinator: Coordinator;
+  readonly status: Status;
+  readonly exporter: Exporter;
+  /** Distinct zones of the ring, and N; 0 before there is a ring. */
+  bounds(): { readonly zoneCount: number; readonly replicationFactor: number };
+  start(): Promise<void>;
+  /** Finishes what is in flight and marks the stop as clean. The engine stays open: its owner closes it. */
+  stop(): Promise<void>;
+};
+
+/** A batch holds at most this much, so that one slow flush does not make thousands wait for the next. */
+const COMMIT_BATCH_BYTES_MAX = 1 << 20;
+/** Beyond this the node sheds writes rather than keep them all in memory. */
+const COMMIT_QUEUE_BYTES_MAX = 32 << 20;
+
+/** Where the follower of read latencies begins, and the bounds it keeps to, in ms. */
+const HEDGE = { quantile: 0.95, startMs: 20, minMs: 2, maxMs: 1_000 };
+
+/**
+ * @param settings Values, read and checked by `config.ts`.
+ * @param ports The world; the transport speaks for `identity`.
+ * @param identity Who this node is, opened from the same engine.
+ */
+export function createNode(settings: NodeSettings, ports: Ports, identity: Identity): StorageNode {
+  const { time, random, engine, transport, telemetry } = ports;
+  const { member, durability, firstRing, seeds } = settings;
+  const commit = createGroupCommit(
+    { engine, telemetry, time },
+    { sync: durability === "disk", batchBytesMax: COMMIT_BATCH_BYTES_MAX, queueBytesMax: COMMIT_QUEUE_BYTES_MAX },
+  );
+  const replica = createReplica(
+    { engine, commit, identity, time, telemetry },
+    {
+      siblingsMax: settings.siblingsMax,
+      contextEntriesMax: settings.contextEntriesMax,
+      cacheBytes: settings.recordCacheBytes,
+      // Forgetting an entry needs a full comparison of all homes, and nobody makes one yet.
+      mayForget: () => false,
+    },
+  );
+  const rings = createRingKeeper({ identity, transport, time, telemetry }, { firstRing, seeds });
+  const isUp = (name: MemberId) => name === member || transport.isLinked(name);
+  const parts = {
+    replicas: createReplicas(member, replica, transport),
+    ring: () => rings.required(),
+    isUp,
+    time,
+    random,
+    telemetry,
+    durability,
+    usualLatency: new QuantileFollower(HEDGE),
+  };
+  const status = createStatus({ rings, transport, identity, time }, { clusterId: settings.clusterId, member });
+  return {
+    coordinator: createCoordinator(parts, { timeoutMs: settings.timeoutMs }),
+    status,
+    exporter: createExporter(parts, { timeoutMs: settings.timeoutMs }),
+    bounds() {
+      const ring = rings.current();
+      return { zoneCount: ring?.zoneCount ?? 0, replicationFactor: ring?.replicationFactor ?? 0 };
+    },
+    async start() {
+      await transport.start(createPeerRequests(member, replica, rings));
+      await rings.open();
+    },
+    async stop() {
+      status.drain();
+      rings.close();
+      await transport.stop();
+      await commit.drain();
+      await identity.stopClean();
+    },
+  };
+}

@@ -1,0 +1,127 @@
+/**
+ * Reads a whole partition at read quorum, page by page in the order of the keys' bytes.
+ *
+ * R home replicas each send a page of their own records after the same key. Only keys up to the nearest end of those
+ * pages are known from all of them, so the merged page ends there; the next one begins behind it. A key that one
+ * replica missed is therefore still exported, as a read at R would have shown it.
+ */
+import { KvError } from "../core/errors.ts";
+import { readOrder } from "../core/quorum/targets.ts";
+import type { Ring } from "../core/ring/ring.ts";
+import { encodeToken } from "../core/version/context-codec.ts";
+import { mergeEncoded } from "../core/version/merge-encoded.ts";
+import type { Sibling } from "../core/version/record.ts";
+import { decodeRecord } from "../core/version/record-codec.ts";
+import { viewRecord } from "../core/version/view.ts";
+import type { ScannedEntry, ScannedReply } from "../messages.ts";
+import type { ReadParts } from "./read.ts";
+
+export type ExportedPair = {
+  readonly key: Uint8Array;
+  /** As a read shows them; only tombstones when the key is deleted. */
+  readonly siblings: readonly Sibling[];
+  /** Token of all that is shown. */
+  readonly context: string;
+};
+
+export type ExportPage = {
+  readonly entries: readonly ExportedPair[];
+  /** Last key that this page speaks for, also where it holds no entry; undefined when the partition is empty. */
+  readonly upTo: Uint8Array | undefined;
+  readonly done: boolean;
+  readonly epoch: number;
+};
+
+export type Exporter = {
+  /**
+   * @param partition 0 .. partitions − 1.
+   * @param after Keys up to and with this one are left out.
+   * @param limit Records asked of each replica, 1 .. 1_000.
+   * @throws {KvError} INVALID_REQUEST, NOT_READY, QUORUM_UNAVAILABLE, TIMED_OUT.
+   */
+  page(partition: number, after: Uint8Array | undefined, limit: number): Promise<ExportPage>;
+};
+
+/** @param defaults `timeoutMs`: for one page. */
+export function createExporter(
+  parts: ReadParts & { readonly ring: () => Ring },
+  defaults: { readonly timeoutMs: number },
+): Exporter {
+  const { replicas, isUp, random, time } = parts;
+
+  /** Pages of R homes; the next home takes the place of one that fails. */
+  async function pages(ring: Ring, partition: number, after: Uint8Array | undefined, limit: number) {
+    const required = ring.document.readQuorum;
+    const order = readOrder(ring.homes(partition), { self: replicas.self, isUp, rotation: random.uint32() });
+    const request = { kind: "scan", epoch: ring.epoch, partition, after, limit } as const;
+    let next = 0;
+    let lastError: KvError | undefined;
+    const one = async (): Promise<ScannedReply> => {
+      for (;;) {
+        const member = order[next++];
+        if (member === undefined) {
+          throw new KvError(
+            "QUORUM_UNAVAILABLE",
+            `Cannot export partition ${partition}: ${required} home replicas are needed.`,
+            {
+              details: { required, retryAfterS: 1 },
+              cause: lastError,
+            },
+          );
+        }
+        try {
+          return await replicas.scan(member.name, request, defaults.timeoutMs);
+        } catch (error) {
+          if (!(error instanceof KvError)) throw error;
+          lastError = error;
+        }
+      }
+    };
+    return Promise.all(Array.from({ length: required }, one));
+  }
+
+  return {
+    async page(partition, after, limit) {
+      const ring = parts.ring();
+      if (partition >= ring.partitions) {
+        throw new KvError("INVALID_REQUEST", `Cannot export partition ${partition}: the ring has ${ring.partitions}.`);
+      }
+      const { entries, upTo, done } = mergePages(await pages(ring, partition, after, limit));
+      const nowMs = time.wallMs();
+      return {
+        entries: entries.map(({ key, record }) => {
+          const { siblings, context } = viewRecord(decodeRecord(record), nowMs);
+          return { key, siblings, context: encodeToken(context, key) };
+        }),
+        upTo: done ? entries.at(-1)?.key : upTo,
+        done,
+        epoch: ring.epoch,
+      };
+    },
+  };
+}
+
+/** Merges pages that begin after the same key, up to the nearest end of those that are not the partition's last. */
+export function mergePages(pages: readonly ScannedReply[]): {
+  readonly entries: readonly ScannedEntry[];
+  readonly upTo: Uint8Array | undefined;
+  readonly done: boolean;
+} {
+  let upTo: Uint8Array | undefined;
+  for (const page of pages) {
+    const last = page.entries.at(-1)?.key;
+    if (page.done || last === undefined) continue;
+    if (upTo === undefined || Buffer.compare(last, upTo) < 0) upTo = last;
+  }
+  const merged = new Map<string, ScannedEntry>();
+  for (const page of pages) {
+    for (const entry of page.entries) {
+      if (upTo !== undefined && Buffer.compare(entry.key, upTo) > 0) break;
+      const name = Buffer.from(entry.key).toString("latin1");
+      const record = mergeEncoded(merged.get(name)?.record, entry.record).bytes;
+      merged.set(name, { key: entry.key, record });
+    }
+  }
+  const entries = [...merged.values()].sort((a, b) => Buffer.compare(a.key, b.key));
+  return { entries, upTo, done: pages.every((page) => page.done) };
+}

@@ -1,0 +1,119 @@
+/**
+ * What a node says of itself and of the cluster on its admin port. Everything is answered from memory.
+ */
+import type { MemberId, MemberState, RingMember } from "../core/ring/document.ts";
+import { type RingView, ringView } from "../core/ring/document.ts";
+import { tokenOf } from "../core/ring/hash.ts";
+import type { Ring } from "../core/ring/ring.ts";
+import type { Time, Transport } from "../ports.ts";
+import type { Identity } from "./identity.ts";
+import type { RingKeeper } from "./ring-keeper.ts";
+
+export type MemberStatus = {
+  readonly name: MemberId;
+  /** Id of its data directory, 32 hex digits; null until it has been heard of. */
+  readonly actor: string | null;
+  readonly address: string;
+  readonly zone: string;
+  readonly weight: number;
+  readonly state: MemberState;
+  /** `up` while a connection to it stands. */
+  readonly health: "up" | "down";
+};
+
+export type ClusterStatus = {
+  readonly id: string;
+  /** This node's name. */
+  readonly node: MemberId;
+  /** 0 before there is a ring. */
+  readonly ringEpoch: number;
+  readonly members: readonly MemberStatus[];
+};
+
+/** Where a key lives. */
+export type KeyPlace = {
+  readonly partition: number;
+  /** First hash of the partition, 16 hex digits. */
+  readonly token: string;
+  readonly epoch: number;
+  /** Home replicas in order. */
+  readonly preferenceList: readonly MemberId[];
+};
+
+export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+
+export type Status = {
+  readiness(): Readiness;
+  cluster(): ClusterStatus;
+  /** Throws NOT_READY before there is a ring. */
+  ring(): RingView;
+  /** Throws NOT_READY before there is a ring. */
+  locate(key: Uint8Array): KeyPlace;
+  /** The node is shutting down: it is not ready any more. */
+  drain(): void;
+};
+
+/** How long after its start a node waits for the connections to its peers before it calls itself ready. */
+const LINK_PATIENCE_MS = 3_000;
+
+/** @param options `clusterId` and `member` as configured. */
+export function createStatus(
+  parts: {
+    readonly rings: RingKeeper;
+    readonly transport: Transport;
+    readonly identity: Identity;
+    readonly time: Time;
+  },
+  options: { readonly clusterId: string; readonly member: MemberId },
+): Status {
+  const { rings, transport, identity, time } = parts;
+  const startedMs = time.monotonicMs();
+  let draining = false;
+  let everReady = false;
+
+  function isUp(name: MemberId): boolean {
+    return name === options.member || transport.isLinked(name);
+  }
+
+  function describe(member: RingMember): MemberStatus {
+    const { name, address, zone, weight, state } = member;
+    const actor = name === options.member ? identity.actor : (transport.identityOf(name)?.actor ?? null);
+    return { name, actor, address, zone, weight, state, health: isUp(name) ? "up" : "down" };
+  }
+
+  /** A node that answers before its links stand would refuse writes that a moment later it could take. */
+  function linksStand(ring: Ring): boolean {
+    everReady ||=
+      time.monotonicMs() - startedMs >= LINK_PATIENCE_MS || ring.document.members.every((member) => isUp(member.name));
+    return everReady;
+  }
+
+  return {
+    readiness() {
+      const ring = rings.current();
+      if (draining) return { ready: false, reason: "The node is shutting down." };
+      if (ring === undefined) return { ready: false, reason: "The node has no ring yet." };
+      if (!linksStand(ring)) return { ready: false, reason: "The node is connecting to its peers." };
+      return { ready: true };
+    },
+    cluster() {
+      const ring = rings.current();
+      const members = ring === undefined ? [] : ring.document.members.map(describe);
+      return { id: options.clusterId, node: options.member, ringEpoch: ring?.epoch ?? 0, members };
+    },
+    ring: () => ringView(rings.required().document),
+    locate(key) {
+      const ring = rings.required();
+      const partition = ring.partitionOf(key);
+      return {
+        partition,
+        token: tokenOf(partition, ring.partitions),
+        epoch: ring.epoch,
+        preferenceList: ring.homes(partition).map((home) => home.name),
+      };
+    },
+    drain() {
+      draining = true;
+    },
+  };
+}
