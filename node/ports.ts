@@ -16,7 +16,10 @@ export type Time = {
   monotonicMs(): number;
   /** Milliseconds since 1970 by a clock that may jump. For what people read and for TTLs, never for ordering. */
   wallMs(): number;
-  /** Runs `run` once, no earlier than `delayMs` from now. `run` must not throw. */
+  /**
+   * Runs `run` once, no earlier than `delayMs` from now; with 0, once the other events of this instant (of this turn
+   * of the event loop) have been handled. `run` must not throw.
+   */
   after(delayMs: number, run: () => void): Timer;
 };
 
@@ -85,8 +88,11 @@ export type PeerIdentity = {
   readonly incarnation: number;
 };
 
-/** Answers one request of a peer. A rejection with a `KvError` is sent back as a failure reply. */
-export type RequestHandler = (from: PeerIdentity, request: Request) => Promise<Reply>;
+/**
+ * Answers one request of a peer. A rejection with a `KvError` is sent back as a failure reply. `budgetMs` is how long
+ * the peer still waits. A handler may not itself wait for an answer of the same peer: that one could stand behind it.
+ */
+export type RequestHandler = (from: PeerIdentity, request: Request, budgetMs: number) => Promise<Reply>;
 
 /**
  * Requests and replies between members over one persistent connection per pair.

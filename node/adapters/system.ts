@@ -43,11 +43,24 @@ function fire(timer: SystemTimer): void {
   timer.ring();
 }
 
-/** The machine's clocks and timers. Delays below 1 ms wait 1 ms. */
+/** A delay of 0: `run` is called when this turn of the event loop has handled its I/O. */
+class TurnTimer implements Timer {
+  readonly #handle: NodeJS.Immediate;
+
+  constructor(run: () => void) {
+    this.#handle = setImmediate(run);
+  }
+
+  cancel(): void {
+    clearImmediate(this.#handle);
+  }
+}
+
+/** The machine's clocks and timers. Delays above 0 wait at least 1 ms. */
 export const systemTime: Time = {
   monotonicMs: () => performance.now(),
   wallMs: () => Date.now(),
-  after: (delayMs, run) => new SystemTimer(delayMs, run),
+  after: (delayMs, run) => (delayMs <= 0 ? new TurnTimer(run) : new SystemTimer(delayMs, run)),
 };
 
 const POOL_BYTES = 8192;

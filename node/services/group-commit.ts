@@ -125,7 +125,7 @@ export function createGroupCommit(
     },
     async drain() {
       // Groups end in order, and a failure ends all of them: the last one's end is everybody's.
-      await (waiting.at(-1) ?? inFlight)?.promise.catch(() => undefined);
+      await Promise.allSettled([(waiting.at(-1) ?? inFlight)?.promise]);
     },
   };
 }

@@ -93,6 +93,9 @@ export async function openIdentity(
   return new StoredIdentity(engine, telemetry, { document, hadRing, firstCounter: (previous?.counterLimit ?? 0) + 1 });
 }
 
+/** For errors that the one who asked was told, or that were counted and logged; the next attempt comes by itself. */
+function toldAlready(): void {}
+
 async function refuseUnlessEmpty(engine: Engine): Promise<void> {
   const [entry] = await engine.scan({ ...wholeRange(), limit: 1 });
   if (entry === undefined) return;
@@ -140,8 +143,7 @@ class StoredIdentity implements Identity {
   readonly nextDot = (): Dot => {
     if (this.#stamping !== "yes") throw this.#notStamping();
     const left = this.#document.counterLimit - this.#nextCounter + 1;
-    // An attempt that failed was counted and logged; the next one is made by the next dot.
-    if (left <= COUNTER_BLOCK / 2) this.#reserve().catch(() => undefined);
+    if (left <= COUNTER_BLOCK / 2) this.#reserve().catch(toldAlready);
     if (left <= 0) throw new KvError("OVERLOADED", "Cannot stamp the write: no counters are reserved on the disk yet.");
     const counter = this.#nextCounter;
     this.#nextCounter = counter + 1;
@@ -208,7 +210,7 @@ class StoredIdentity implements Identity {
       await this.#engine.batch([{ kind: "put", key: IDENTITY_KEY, value: encodeIdentity(next) }], { sync: true });
       this.#document = next;
     });
-    this.#lastChange = change.catch(() => undefined);
+    this.#lastChange = change.catch(toldAlready);
     return change;
   }
 

@@ -12,6 +12,23 @@ timeContract("the machine", () => ({
 }));
 randomContract("the machine", systemRandom);
 
+describe("a delay of 0", () => {
+  it("ends with the present turn of the event loop, after its promises, unless cancelled", async () => {
+    const order: string[] = [];
+    const timer = sleep(0).then(() => order.push("timer"));
+    systemTime.after(0, () => order.push("turn"));
+    const cancelled = systemTime.after(0, () => order.push("cancelled"));
+    await Promise.resolve().then(() => order.push("promise"));
+    cancelled.cancel();
+    await new Promise<void>((resolve) => {
+      systemTime.after(0, resolve);
+    });
+    await timer;
+    assert.equal(order[0], "promise");
+    assert.ok(order.includes("turn") && !order.includes("cancelled"));
+  });
+});
+
 describe("the boot id", () => {
   it("is the same as long as the machine runs", () => {
     assert.ok(bootId().length > 0);

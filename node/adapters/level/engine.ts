@@ -87,7 +87,8 @@ type LevelWrite =
 
 const SYNC = { sync: true };
 const NO_SYNC = { sync: false };
-const NOTHING = (): void => undefined;
+/** For errors that the caller whose turn it was is told. */
+const TOLD_ALREADY = (): void => undefined;
 
 class LevelDbEngine implements LevelEngine {
   readonly #options: LevelEngineOptions;
@@ -188,13 +189,13 @@ class LevelDbEngine implements LevelEngine {
   /** Runs `work` when all that was submitted before it has ended. */
   #inTurn(work: () => Promise<void>): Promise<void> {
     const turn = this.#lastTurn.then(work);
-    this.#lastTurn = turn.catch(NOTHING);
+    this.#lastTurn = turn.catch(TOLD_ALREADY);
     return turn;
   }
 
   /** Starts a read once there is a handle again, or its error once it is clear that there is none. */
   #park<T>(start: () => Promise<T>): Promise<T> {
-    const wait = this.#reopening ?? this.#inTurn(() => this.#recover()).catch(NOTHING);
+    const wait = this.#reopening ?? this.#inTurn(() => this.#recover()).catch(TOLD_ALREADY);
     const parked = wait.then(start).finally(() => this.#parked.delete(parked));
     this.#parked.add(parked);
     return parked;
@@ -266,7 +267,7 @@ class LevelDbEngine implements LevelEngine {
       throw new KvError("STORAGE_FULL", message, { cause: this.#failure });
     }
     const reopened = this.#reopen();
-    this.#reopening = reopened.catch(NOTHING);
+    this.#reopening = reopened.catch(TOLD_ALREADY);
     await reopened;
   }
 
