@@ -4,19 +4,12 @@
  * Each takes the text of one environment variable and returns the value or what is wrong with it, as a sentence's
  * end ("expected ..., found ..."); `config.ts` puts the variable's name before it. Nothing here reads the environment.
  */
-import type { MemberId } from "./core/ring/document.ts";
+import { KvError } from "./core/errors.ts";
+import type { RingMember } from "./core/ring/document.ts";
+import { parseFirstMembers } from "./core/ring/first-members.ts";
 
 /** A value that was read, or what is wrong with the text. */
 export type Reading<T> = { readonly ok: true; readonly value: T } | { readonly ok: false; readonly problem: string };
-
-/** One entry of ANNULUS_MEMBERS. */
-export type FirstMember = {
-  readonly name: MemberId;
-  /** `host:port` of its peer listener. */
-  readonly address: string;
-  readonly zone: string;
-  readonly weight: number;
-};
 
 export const MEMBER_NAME = /^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/;
 export const ZONE_NAME = /^[A-Za-z0-9]([A-Za-z0-9._-]{0,61}[A-Za-z0-9])?$/;
@@ -49,42 +42,21 @@ export function readAddresses(text: string): Reading<readonly string[]> {
   return { ok: true, value: addresses };
 }
 
-const MEMBER = /^(?<name>[^=@*]+)=(?<address>[^=@*]+)(@(?<zone>[^=@*]+))?(\*(?<weight>\d{1,5}))?$/;
-
-/** Reads `name=host:peerPort@zone*weight,...`; zone and weight may be left out. Names and addresses are unique. */
-export function readMembers(text: string): Reading<readonly FirstMember[]> {
-  const members: FirstMember[] = [];
-  for (const part of parts(text)) {
-    const member = readMember(part);
-    if (!member.ok) return member;
-    const { name, address } = member.value;
-    const twin = members.find((other) => other.name === name || other.address === address);
-    if (twin !== undefined) {
-      return {
-        ok: false,
-        problem: `expected each name and address once, found "${twin.name}=${twin.address}" and "${part}"`,
-      };
-    }
-    members.push(member.value);
+/**
+ * Reads `name=host:peerPort@zone*weight,...`; zone and weight may be left out. Empty text is an empty list.
+ */
+export function readMembers(text: string): Reading<readonly RingMember[]> {
+  const entries = parts(text);
+  if (entries.length === 0) return { ok: true, value: [] };
+  try {
+    const members = parseFirstMembers(entries.join(","));
+    const addresses = new Set(members.map((member) => member.address));
+    if (addresses.size === members.length) return { ok: true, value: members };
+    return { ok: false, problem: `expected another address for each member, found "${text}"` };
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error;
+    return { ok: false, problem: error.message };
   }
-  return { ok: true, value: members };
-}
-
-function readMember(part: string): Reading<FirstMember> {
-  const groups = MEMBER.exec(part)?.groups;
-  const name = groups?.name ?? "";
-  if (groups === undefined || !MEMBER_NAME.test(name)) {
-    return { ok: false, problem: `expected name=host:peerPort@zone*weight, found "${part}"` };
-  }
-  const address = readAddress(groups.address ?? "");
-  if (!address.ok) return { ok: false, problem: `member "${name}": ${address.problem}` };
-  const zone = groups.zone ?? ZONE_DEFAULT;
-  if (!ZONE_NAME.test(zone)) return { ok: false, problem: `member "${name}": expected a zone's name, found "${zone}"` };
-  const weight = Number(groups.weight ?? WEIGHT_DEFAULT);
-  if (weight > WEIGHT_MAX) {
-    return { ok: false, problem: `member "${name}": expected a weight from 0 to ${WEIGHT_MAX}, found ${weight}` };
-  }
-  return { ok: true, value: { name, address: address.value, zone, weight } };
 }
 
 function parts(text: string): string[] {

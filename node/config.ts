@@ -12,10 +12,10 @@
 import { hostname } from "node:os";
 import { parseEnv } from "node:util";
 import { z } from "zod";
+import { matching, oneOf, structured, whole, wholeWithoutPreset } from "./config-kinds.ts";
 import {
   MEMBER_NAME,
   nearestName,
-  type Reading,
   readAddress,
   readAddresses,
   readMembers,
@@ -28,48 +28,6 @@ import {
 const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
-
-/** What a person is told of a setting besides its bounds. */
-type Explanation = { readonly unit?: string; readonly meaning: string; readonly growth?: string };
-
-/** A whole number, written in decimal digits only: no sign, exponent or suffix that might be read two ways. */
-function whole(bounds: { min: number; max: number; preset: number }, explanation: Explanation) {
-  const expected = `a whole number from ${bounds.min} to ${bounds.max}`;
-  const isValid = (text: string) => /^\d{1,15}$/.test(text) && Number(text) >= bounds.min && Number(text) <= bounds.max;
-  return z
-    .string()
-    .default(String(bounds.preset))
-    .refine(isValid, { error: ({ input }) => `expected ${expected}, found "${String(input)}"` })
-    .transform(Number)
-    .meta({ ...explanation, expected });
-}
-
-function oneOf<const T extends readonly [string, ...string[]]>(values: T, preset: T[number], explanation: Explanation) {
-  const expected = values.map((value) => `\`${value}\``).join(" or ");
-  return z
-    .enum(values, { error: ({ input }) => `expected ${expected}, found "${String(input)}"` })
-    .default(preset as never)
-    .meta({ ...explanation, expected });
-}
-
-function matching(pattern: RegExp, expected: string, explanation: Explanation) {
-  return z
-    .string({ error: `expected ${expected}; it has no default` })
-    .regex(pattern, { error: ({ input }) => `expected ${expected}, found "${String(input)}"` })
-    .meta({ ...explanation, expected });
-}
-
-function structured<T>(read: (text: string) => Reading<T>, expected: string, explanation: Explanation) {
-  return z
-    .string()
-    .transform((text, context): T => {
-      const reading = read(text);
-      if (reading.ok) return reading.value;
-      context.addIssue({ code: "custom", message: reading.problem, input: text });
-      return z.NEVER;
-    })
-    .meta({ ...explanation, expected });
-}
 
 const port = (preset: number, min: 0 | 1, meaning: string) => whole({ min, max: 65_535, preset }, { meaning });
 
@@ -168,7 +126,7 @@ export const Settings = z.strictObject({
     { unit: "ms", meaning: "Time between two rounds of anti-entropy.", growth: "differences live longer" },
   ),
   ANNULUS_PAIR_BYTES_MAX: whole(
-    { min: 1024, max: MIB, preset: 10 * KIB },
+    { min: 2 * KIB, max: MIB, preset: 10 * KIB },
     {
       unit: "bytes",
       meaning: "Largest key and value together that a client may write.",
@@ -219,14 +177,23 @@ export const Settings = z.strictObject({
       growth: "longer queues, more memory, later shedding",
     },
   ),
-  ANNULUS_DISK_RESERVE_BYTES: whole(
-    { min: 0, max: 1024 * GIB, preset: 64 * MIB },
+  ANNULUS_CONNECTIONS_MAX: whole(
+    { min: 1, max: 1_000_000, preset: 4096 },
     {
-      unit: "bytes",
-      meaning: "Free disk space below which writes are refused with 507.",
-      growth: "less of the disk is used; more room to compact and to recover in",
+      unit: "connections",
+      meaning: "Clients connected to each HTTP port at once; more are closed.",
+      growth: "some 20 KiB of memory each",
     },
   ),
+  ANNULUS_DISK_RESERVE_BYTES: wholeWithoutPreset(
+    { min: 0, max: 1024 * GIB },
+    {
+      unit: "bytes",
+      meaning:
+        "Free disk space below which writes are refused with 507. Default: 64 MiB or four write buffers, whichever is more.",
+      growth: "less of the disk is used; more room to compact and to recover in",
+    },
+  ).optional(),
   ANNULUS_LOG_LEVEL: oneOf(["debug", "info", "warn", "error"], "info", {
     meaning: "Least severe level that is logged.",
   }),
@@ -360,6 +327,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     writeBufferBytes: settings.ANNULUS_WRITE_BUFFER_BYTES,
     recordCacheBytes: settings.ANNULUS_RECORD_CACHE_BYTES,
     inFlightMax: settings.ANNULUS_IN_FLIGHT_MAX,
+    connectionsMax: settings.ANNULUS_CONNECTIONS_MAX,
     diskReserveBytes: settings.ANNULUS_DISK_RESERVE_BYTES,
     logLevel: settings.ANNULUS_LOG_LEVEL,
     shutdownTimeoutMs: settings.ANNULUS_SHUTDOWN_TIMEOUT_MS,

@@ -78,7 +78,7 @@ export class Figures {
 
   #addHistogram(name: string, value: number): void {
     this.#claim(name, this.histograms);
-    const histogram = new Histogram(name.endsWith("_ms") ? DURATION_BOUNDS_MS : COUNT_BOUNDS);
+    const histogram = new Histogram(/[._]ms$/.test(name) ? DURATION_BOUNDS_MS : COUNT_BOUNDS);
     histogram.observe(value);
     this.histograms.set(name, histogram);
   }
