@@ -1,0 +1,76 @@
+/** Which nodes a command speaks to, and what their error answers mean for its exit code. */
+import type { Command } from "commander";
+import type { Answer } from "../client/http.ts";
+import { Nodes } from "../client/nodes.ts";
+import { CommandError, EXIT } from "./exit.ts";
+
+const URL_DEFAULT = "http://127.0.0.1:7400";
+/** Longer than the server's own limit of a request, so that its answer comes first. */
+const TIMEOUT_MS = 15_000;
+
+export type ConnectionOptions = { readonly url?: string; readonly adminUrl?: string };
+
+/** Adds the options that name the cluster's nodes. */
+export function withConnection(command: Command): Command {
+  return command
+    .option("-u, --url <urls>", "data API of one or several nodes, comma-separated (else ANNULUS_URL)")
+    .option("--admin-url <urls>", "admin API of one or several nodes, comma-separated (else ANNULUS_ADMIN_URL)");
+}
+
+/** The nodes' data API. */
+export function dataNodes(options: ConnectionOptions, connectionsMax = 1): Nodes {
+  return connect(dataUrls(options), connectionsMax);
+}
+
+/** The nodes' admin API. */
+export function adminNodes(options: ConnectionOptions): Nodes {
+  const named = options.adminUrl ?? process.env.ANNULUS_ADMIN_URL;
+  return connect(named === undefined ? dataUrls(options).map(adminUrlOf) : split(named), 1);
+}
+
+function connect(urls: readonly string[], connectionsMax: number): Nodes {
+  try {
+    return new Nodes({ urls, connectionsMax, timeoutMs: TIMEOUT_MS });
+  } catch (error) {
+    throw new CommandError(`Cannot use these URLs: ${(error as Error).message}`, EXIT.usage);
+  }
+}
+
+function dataUrls(options: ConnectionOptions): readonly string[] {
+  return split(options.url ?? process.env.ANNULUS_URL ?? URL_DEFAULT);
+}
+
+/** Each node's admin port is its data port plus one, unless it was set otherwise. */
+function adminUrlOf(dataUrl: string): string {
+  const url = URL.parse(dataUrl);
+  if (url === null) return dataUrl;
+  url.port = String(Number(url.port === "" ? 80 : url.port) + 1);
+  return url.href;
+}
+
+function split(urls: string): readonly string[] {
+  return urls
+    .split(",")
+    .map((url) => url.trim())
+    .filter((url) => url !== "");
+}
+
+/** What an error answer says of itself, in one line: title, detail, figures. */
+export function problemLine(answer: Answer): string {
+  const figures = ["required", "acknowledged"] as const;
+  try {
+    const problem = JSON.parse(answer.body.toString()) as Record<string, unknown>;
+    const counted = figures.filter((name) => problem[name] !== undefined).map((name) => `${name} ${problem[name]}`);
+    const outcome = answer.headers["kv-outcome"] === "unknown" ? ["it may take effect all the same"] : [];
+    const notes = [...counted, ...outcome];
+    return `${problem.detail ?? problem.title ?? "error"}${notes.length > 0 ? ` (${notes.join(", ")})` : ""}`;
+  } catch {
+    return answer.body.toString().slice(0, 200).trim() || `HTTP status ${answer.status}`;
+  }
+}
+
+/** The error that an answer which is no success ends a command with. */
+export function answerError(answer: Answer): CommandError {
+  const isTransient = answer.status === 429 || answer.status === 503 || answer.status === 504;
+  return new CommandError(`${answer.status}: ${problemLine(answer)}`, isTransient ? EXIT.unavailable : EXIT.failed);
+}

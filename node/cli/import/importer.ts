@@ -1,0 +1,157 @@
+/**
+ * Writes records to a cluster, a bounded number at a time.
+ *
+ * Each write is repeated on the next node until it is acknowledged, with one Idempotency-Key throughout. A record that
+ * the cluster refuses for good (too large, no key) is set aside and the others go on; a record for which no node has a
+ * quorum for too long ends the import, because the next ones would fare no better.
+ */
+import type { Answer } from "../../client/http.ts";
+import { kvPath } from "../../client/keys.ts";
+import type { Nodes } from "../../client/nodes.ts";
+import { problemLine } from "../connection.ts";
+import { type Content, type Mapping, type Pair, pairOf, RecordError } from "./pair.ts";
+import type { SourceRecord } from "./records.ts";
+import type { Watermark } from "./resume.ts";
+
+export type ImportOptions = {
+  readonly nodes: Nodes;
+  readonly mapping: Mapping;
+  /** Records in work at once. */
+  readonly concurrency: number;
+  /** Query of every write, for example `w=2`. */
+  readonly query: string;
+  /** How long one record is tried. */
+  readonly retryForMs: number;
+  /** Begins the names of this import's writes. */
+  readonly run: string;
+  /** Records before this one are passed over. */
+  readonly from: number;
+  readonly watermark: Watermark;
+  /** Keeps a record that failed for good; returns whether it is kept. */
+  readonly keepFailure: (record: SourceRecord, reason: string) => boolean;
+};
+
+/** What has been done so far. */
+export type ImportTally = { imported: number; failed: number; retries: number; skipped: number };
+
+export class Importer {
+  readonly tally: ImportTally = { imported: 0, failed: 0, retries: 0, skipped: 0 };
+  readonly #options: ImportOptions;
+  #failure: unknown;
+  #isStopped = false;
+
+  constructor(options: ImportOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * Imports all records.
+   *
+   * @throws {NoAnswerError | UnavailableError} When one record could not be written for `retryForMs`; also whatever
+   *   reading the source throws. Writes that are under way are waited for first.
+   */
+  async run(records: AsyncGenerator<SourceRecord>): Promise<void> {
+    const work = async () => {
+      while (!this.#isStopped) {
+        const next = await records.next();
+        if (next.done === true) return;
+        await this.#take(next.value);
+      }
+    };
+    await Promise.all(
+      Array.from({ length: this.#options.concurrency }, () => work().catch((error) => this.#fail(error))),
+    );
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Takes no further records; `run` ends when those in work are done. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  get isStopped(): boolean {
+    return this.#isStopped;
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= error;
+    this.stop();
+  }
+
+  async #take(record: SourceRecord): Promise<void> {
+    const { from, mapping, watermark } = this.#options;
+    if (record.ordinal < from) {
+      this.tally.skipped += 1;
+      return;
+    }
+    let pair: Pair;
+    try {
+      pair = pairOf(record.line, mapping);
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error;
+      this.#refuse(record, error.message);
+      return;
+    }
+    for (const [index, content] of pair.contents.entries()) {
+      const answer = await this.#write({ record, key: pair.key, content, index });
+      if (answer === undefined || answer.status < 300) continue;
+      this.#refuse(record, `${answer.status}: ${problemLine(answer)}`);
+      return;
+    }
+    this.tally.imported += 1;
+    watermark.finish(record.ordinal);
+  }
+
+  /** Writes one value; undefined for one that has expired. The second and later ones stand beside the first. */
+  async #write(write: {
+    record: SourceRecord;
+    key: Uint8Array;
+    content: Content;
+    index: number;
+  }): Promise<Answer | undefined> {
+    const { nodes, run, retryForMs } = this.#options;
+    const { record, key, content, index } = write;
+    const query = this.#query(content, index);
+    if (query === undefined) return undefined;
+    const answer = await nodes.persist(
+      {
+        method: "PUT",
+        path: kvPath(key, query),
+        headers: { "content-type": content.contentType, "idempotency-key": `${run}.${record.ordinal}.${index}` },
+        body: content.value,
+      },
+      { forMs: retryForMs, onRetry: this.#onRetry },
+    );
+    if (answer.status === 429 || answer.status >= 500) throw new UnavailableError(answer);
+    return answer;
+  }
+
+  #query({ expiresAtMs }: Content, index: number): string | undefined {
+    const parts = this.#options.query === "" ? [] : [this.#options.query];
+    if (index > 0) parts.push("blind=sibling");
+    if (expiresAtMs !== undefined) {
+      const ttlS = Math.ceil((expiresAtMs - Date.now()) / 1000);
+      if (ttlS <= 0) return undefined;
+      parts.push(`ttl=${ttlS}`);
+    }
+    return parts.join("&");
+  }
+
+  readonly #onRetry = () => {
+    this.tally.retries += 1;
+  };
+
+  #refuse(record: SourceRecord, reason: string): void {
+    this.tally.failed += 1;
+    const { watermark, keepFailure } = this.#options;
+    if (keepFailure(record, reason)) watermark.finish(record.ordinal);
+    else watermark.block();
+  }
+}
+
+/** The cluster answered, but could not take a write for too long. */
+export class UnavailableError extends Error {
+  constructor(answer: Answer) {
+    super(`${answer.status}: ${problemLine(answer)}`);
+  }
+}

@@ -1,0 +1,48 @@
+/**
+ * The data directory of a local cluster, and the memory of which cluster it holds.
+ *
+ * The nodes keep the ring they were first started with. Started with other members or zones, the old ones would go by
+ * the old ring and the new ones by another: so that is refused here, with what to do instead.
+ */
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { CommandError, EXIT } from "../exit.ts";
+import type { LocalNode } from "./plan.ts";
+
+const SHAPE_FILE = "cluster.json";
+
+/**
+ * Makes the nodes' directories; with `fresh` without what earlier runs left in them.
+ *
+ * @throws {CommandError} When the directory holds a cluster of another shape.
+ */
+export function prepareDirectories(
+  options: { readonly data: string; readonly fresh?: boolean },
+  plan: readonly LocalNode[],
+): void {
+  const file = join(options.data, SHAPE_FILE);
+  const shape = JSON.stringify(plan.map(({ name, zone, dataPort }) => ({ name, zone, dataPort })));
+  if (options.fresh === true) removeEarlier(options.data);
+  else if (existsSync(file)) refuseOtherShape(options.data, readFileSync(file, "utf8").trim(), shape);
+  for (const { directory } of plan) mkdirSync(directory, { recursive: true });
+  writeFileSync(file, `${shape}\n`);
+}
+
+/** Only what this command made is removed: the directory was named by hand and may hold other things. */
+function removeEarlier(data: string): void {
+  const file = join(data, SHAPE_FILE);
+  if (!existsSync(file)) return;
+  for (const { name } of JSON.parse(readFileSync(file, "utf8")) as { name: string }[]) {
+    rmSync(join(data, name), { recursive: true, force: true });
+  }
+  rmSync(file);
+}
+
+function refuseOtherShape(data: string, held: string, wanted: string): void {
+  if (held === wanted) return;
+  throw new CommandError(
+    `${data} holds the data of a cluster with other nodes, zones or ports. Start it as it was, ` +
+      "give another directory with --data, or delete that data with --fresh.",
+    EXIT.failed,
+  );
+}

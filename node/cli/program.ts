@@ -1,0 +1,72 @@
+/** All commands of `annulus`, and how one of them ends. */
+import { Command, CommanderError } from "commander";
+import { NoAnswerError } from "../client/http.ts";
+import { CommandError, EXIT, EXIT_CODES_HELP } from "./exit.ts";
+import { exportCommand } from "./export.ts";
+import { importCommand } from "./import.ts";
+import { deleteCommand, getCommand, putCommand } from "./key-value.ts";
+import { localCommand } from "./local.ts";
+import { nodeCommand } from "./node.ts";
+import { ringCommand } from "./ring.ts";
+import { addRingDisplay } from "./ring-show.ts";
+import { locateCommand, statusCommand } from "./status.ts";
+
+/**
+ * Runs one command to its end and sets the process's exit code.
+ *
+ * @param argv As `process.argv`: runtime, program, arguments.
+ */
+export async function run(argv: readonly string[]): Promise<void> {
+  endQuietlyWhenTheReaderLeaves();
+  const program = new Command("annulus").description("A Dynamo-style key-value store").version(VERSION);
+  const ring = ringCommand();
+  addRingDisplay(ring);
+  const commands = [
+    nodeCommand(),
+    localCommand(),
+    putCommand(),
+    getCommand(),
+    deleteCommand(),
+    statusCommand(),
+    ring,
+    locateCommand(),
+    importCommand(),
+    exportCommand(),
+  ];
+  for (const command of commands) program.addCommand(command);
+  program.addHelpText("after", EXIT_CODES_HELP);
+  refuseByException(program);
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    process.exitCode = exitCodeOf(error);
+  }
+}
+
+export const VERSION = "0.1.0";
+
+/** Makes wrong arguments end in an exception, so that the exit code is this program's to choose. */
+function refuseByException(command: Command): void {
+  command.exitOverride();
+  for (const child of command.commands) refuseByException(child);
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
+  if (error instanceof CommandError) return complain(error.message, error.exitCode);
+  if (error instanceof NoAnswerError) return complain(error.message, EXIT.unavailable);
+  return complain(error instanceof Error ? (error.stack ?? error.message) : String(error), EXIT.bug);
+}
+
+function complain(message: string, exitCode: number): number {
+  process.stderr.write(`annulus: ${message}\n`);
+  return exitCode;
+}
+
+/** `annulus export | head`: the reader has what it wanted. */
+function endQuietlyWhenTheReaderLeaves(): void {
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EPIPE") throw error;
+    process.exit(EXIT.ok);
+  });
+}

@@ -1,0 +1,46 @@
+/** `annulus status` and `annulus locate`: who is there, and where a key lives. */
+import { Command } from "commander";
+import { keySegment } from "../client/keys.ts";
+import { adminJson, ClusterAnswer, LocationAnswer } from "./admin-views.ts";
+import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
+import { alignTable } from "./table.ts";
+
+type ShowOptions = ConnectionOptions & { readonly json?: boolean; readonly base64Key?: boolean };
+
+/** `annulus status`. */
+export function statusCommand(): Command {
+  return withConnection(new Command("status").description("Show the cluster's members as one node sees them"))
+    .option("--json", "print the node's answer as it is")
+    .action(async (options: ShowOptions) => {
+      const cluster = await adminJson(adminNodes(options), "/v1/cluster", ClusterAnswer);
+      if (options.json === true) {
+        process.stdout.write(`${JSON.stringify(cluster)}\n`);
+        return;
+      }
+      const head = ["MEMBER", "ZONE", "WEIGHT", "STATE", "HEALTH", "ADDRESS", "ACTOR"];
+      const rows = cluster.members.map(({ name, zone, weight, state, health, address, actor }) => {
+        return [name, zone, String(weight), state, health, address, actor ?? "-"];
+      });
+      process.stdout.write(`cluster ${cluster.id}, ring epoch ${cluster.ringEpoch}, as ${cluster.node} sees it\n\n`);
+      process.stdout.write(alignTable([head, ...rows]));
+    });
+}
+
+/** `annulus locate KEY`. */
+export function locateCommand(): Command {
+  return withConnection(new Command("locate").description("Show which members hold a key"))
+    .argument("<key>", "the key, as text")
+    .option("--base64-key", "the key is given in base64: for keys that are no text")
+    .option("--json", "print the node's answer as it is")
+    .action(async (key: string, options: ShowOptions) => {
+      const bytes = Buffer.from(key, options.base64Key === true ? "base64" : "utf8");
+      const place = await adminJson(adminNodes(options), `/v1/ring/${keySegment(bytes)}`, LocationAnswer);
+      if (options.json === true) {
+        process.stdout.write(`${JSON.stringify(place)}\n`);
+        return;
+      }
+      const rows = place.homes.map(({ name, zone, address }, index) => [String(index + 1), name, zone, address]);
+      process.stdout.write(`partition ${place.partition}, token ${place.token}, ring epoch ${place.epoch}\n\n`);
+      process.stdout.write(alignTable([["HOME", "MEMBER", "ZONE", "ADDRESS"], ...rows]));
+    });
+}

@@ -1,0 +1,111 @@
+/**
+ * One HTTP exchange with one node, over connections that are kept.
+ *
+ * Thinner than `fetch`, and several times cheaper: an import makes hundreds of thousands of these.
+ */
+import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+
+/** A request without the node it goes to. */
+export type Call = {
+  readonly method: "GET" | "HEAD" | "PUT" | "DELETE" | "POST";
+  /** Path and query, percent-encoded. */
+  readonly path: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Uint8Array;
+};
+
+export type Answer = {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Buffer;
+  /** Base URL of the node that answered. */
+  readonly from: string;
+};
+
+/** No answer came: the connection was refused, broke, or nothing was heard for too long. */
+export class NoAnswerError extends Error {
+  /** Whether the request cannot have reached the node. */
+  readonly isUnsent: boolean;
+
+  constructor(url: string, cause: Error & { code?: string }) {
+    super(`${url} does not answer: ${cause.code ?? cause.message}`, { cause });
+    this.name = "NoAnswerError";
+    this.isUnsent = UNSENT_CODES.has(cause.code ?? "");
+  }
+}
+
+const UNSENT_CODES: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+]);
+
+/** One node's API at one address. */
+export class Endpoint {
+  readonly url: string;
+  readonly #host: string;
+  readonly #port: number;
+  readonly #basePath: string;
+  readonly #agent: Agent;
+  readonly #timeoutMs: number;
+
+  /**
+   * @param url `http://host:port`, with or without a path before the API's own.
+   * @param options `connectionsMax` at once; `timeoutMs` without a byte until an exchange is given up.
+   * @throws {TypeError} When `url` is no http URL.
+   */
+  constructor(url: string, options: { connectionsMax: number; timeoutMs: number }) {
+    const parsed = new URL(url);
+    if (parsed.protocol !== "http:") throw new TypeError(`expected http://host:port, found "${url}"`);
+    this.url = url.replace(/\/+$/, "");
+    this.#host = parsed.hostname.replace(/^\[|\]$/g, "");
+    this.#port = Number(parsed.port === "" ? 80 : parsed.port);
+    this.#basePath = parsed.pathname.replace(/\/+$/, "");
+    this.#agent = new Agent({ keepAlive: true, maxSockets: options.connectionsMax });
+    this.#timeoutMs = options.timeoutMs;
+  }
+
+  /** Makes one exchange and reads the whole answer. Rejects with `NoAnswerError` and nothing else. */
+  async exchange(call: Call): Promise<Answer> {
+    const response = await this.open(call);
+    const parts: Buffer[] = [];
+    try {
+      for await (const part of response) parts.push(part as Buffer);
+    } catch (error) {
+      throw new NoAnswerError(this.url, error as Error);
+    }
+    const body = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+    return { status: response.statusCode ?? 0, headers: response.headers, body, from: this.url };
+  }
+
+  /** Makes one exchange and hands over the answer's body as a stream, which the caller reads or destroys. */
+  open(call: Call): Promise<IncomingMessage> {
+    const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
+    const fail = (error: Error) => reject(new NoAnswerError(this.url, error));
+    const outgoing = httpRequest(
+      {
+        agent: this.#agent,
+        host: this.#host,
+        port: this.#port,
+        method: call.method,
+        path: this.#basePath + call.path,
+        headers: { ...call.headers, ...(call.body === undefined ? {} : { "content-length": call.body.length }) },
+        timeout: this.#timeoutMs,
+      },
+      resolve,
+    );
+    outgoing.on("timeout", () => {
+      outgoing.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" }));
+    });
+    outgoing.on("error", fail);
+    outgoing.end(call.body);
+    return promise;
+  }
+
+  /** Closes connections that are not in use. */
+  close(): void {
+    this.#agent.destroy();
+  }
+}

@@ -1,0 +1,121 @@
+/**
+ * Several nodes as one service: requests go round them, and one that does not answer is passed over.
+ *
+ * Any node answers for any key, so that whichever is reached will do. `attempt` asks each node at most once; `persist`
+ * goes on with growing pauses until a time is over, for work that is meant to survive a restart of nodes: its writes
+ * carry an Idempotency-Key, so that a repetition is the same event wherever it arrives.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { type Answer, type Call, Endpoint, NoAnswerError } from "./http.ts";
+
+export type NodesOptions = {
+  /** Base URLs, at least one. */
+  readonly urls: readonly string[];
+  /** Connections to each node at once. */
+  readonly connectionsMax: number;
+  /** How long a node may be silent before it counts as not answering. */
+  readonly timeoutMs: number;
+};
+
+/** Statuses that another node, or the same one a little later, may answer otherwise. */
+const TRANSIENT: ReadonlySet<number> = new Set([429, 503, 504]);
+const PAUSE_MS_FIRST = 20;
+const PAUSE_MS_MAX = 2000;
+
+export class Nodes {
+  readonly #endpoints: readonly Endpoint[];
+  #next = 0;
+
+  constructor(options: NodesOptions) {
+    this.#endpoints = options.urls.map((url) => new Endpoint(url, options));
+    if (this.#endpoints.length === 0) throw new TypeError("expected the URL of at least one node");
+    this.#next = Math.floor(Math.random() * this.#endpoints.length);
+  }
+
+  /**
+   * Asks one node, and the others in turn while none answers. Any HTTP status but 429 is an answer.
+   *
+   * @throws {NoAnswerError} The last node's, when none answered.
+   */
+  async attempt(call: Call): Promise<Answer> {
+    let last: Answer | NoAnswerError | undefined;
+    for (const endpoint of this.#round()) {
+      last = await answerOf(endpoint, call);
+      if (!(last instanceof NoAnswerError) && last.status !== 429) return last;
+    }
+    return settled(last);
+  }
+
+  /**
+   * Asks node after node until one gives an answer that will stay, with growing pauses, for `forMs`.
+   *
+   * @param onRetry Is told of each repetition.
+   * @throws {NoAnswerError} The last node's, when the time was over and none had answered.
+   */
+  async persist(call: Call, options: { forMs: number; onRetry?: () => void }): Promise<Answer> {
+    const untilMs = performance.now() + options.forMs;
+    for (let attempt = 0; ; attempt += 1) {
+      const result = await answerOf(this.#pick(), call);
+      if (!(result instanceof NoAnswerError) && !TRANSIENT.has(result.status)) return result;
+      const pauseMs = pauseBefore(attempt, result, this.#endpoints.length);
+      if (performance.now() + pauseMs > untilMs) return settled(result);
+      options.onRetry?.();
+      await sleep(pauseMs);
+    }
+  }
+
+  /** Each node's own answer, in the order of the URLs; a node that gives none is its error. */
+  async each(call: Call): Promise<readonly (Answer | NoAnswerError)[]> {
+    return Promise.all(this.#endpoints.map((endpoint) => answerOf(endpoint, call)));
+  }
+
+  /** The nodes in the order of the URLs, for exchanges whose body is streamed. */
+  get endpoints(): readonly Endpoint[] {
+    return this.#endpoints;
+  }
+
+  close(): void {
+    for (const endpoint of this.#endpoints) endpoint.close();
+  }
+
+  #pick(): Endpoint {
+    const endpoint = this.#endpoints[this.#next % this.#endpoints.length] as Endpoint;
+    this.#next += 1;
+    return endpoint;
+  }
+
+  *#round(): Generator<Endpoint> {
+    const first = this.#next;
+    this.#next += 1;
+    for (let i = 0; i < this.#endpoints.length; i += 1) {
+      yield this.#endpoints[(first + i) % this.#endpoints.length] as Endpoint;
+    }
+  }
+}
+
+async function answerOf(endpoint: Endpoint, call: Call): Promise<Answer | NoAnswerError> {
+  try {
+    return await endpoint.exchange(call);
+  } catch (error) {
+    if (error instanceof NoAnswerError) return error;
+    throw error;
+  }
+}
+
+function settled(result: Answer | NoAnswerError | undefined): Answer {
+  if (result === undefined || result instanceof NoAnswerError) throw result;
+  return result;
+}
+
+/**
+ * The pause before the next attempt, in ms: none while there are nodes that were not tried, then doubling with random
+ * spread, and at least what the node asked for.
+ */
+function pauseBefore(attempt: number, result: Answer | NoAnswerError, nodeCount: number): number {
+  const rounds = Math.floor((attempt + 1) / nodeCount);
+  if (rounds === 0) return result instanceof NoAnswerError ? 0 : PAUSE_MS_FIRST;
+  const doubledMs = Math.min(PAUSE_MS_MAX, PAUSE_MS_FIRST * 2 ** Math.min(rounds, 10));
+  const askedS = result instanceof NoAnswerError ? 0 : Number(result.headers["retry-after"] ?? 0);
+  const askedMs = Number.isFinite(askedS) ? Math.min(PAUSE_MS_MAX, askedS * 1000) : 0;
+  return Math.max(askedMs, doubledMs) * (0.5 + Math.random());
+}

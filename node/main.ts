@@ -1,0 +1,216 @@
+/**
+ * One node in production: settings to adapters to node, signals to a clean stop, bugs to an end at once.
+ *
+ *   start:  settings, telemetry, store, identity, transport, node, admin port, peers and ring, data port
+ *   stop:   data port, node (peers, last flush, mark of the clean stop), store, admin port
+ *
+ * Exit codes: 0 stopped as told, 1 cannot start or did not stop in time, 70 a bug, 78 wrong settings. No logic of
+ * its own.
+ */
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { createAdminServer } from "./adapters/http/admin.ts";
+import { createDataServer } from "./adapters/http/data-server.ts";
+import type { HttpServer } from "./adapters/http/http-server.ts";
+import { createLevelEngine, type LevelEngine } from "./adapters/level/engine.ts";
+import { bootId, systemRandom, systemTime } from "./adapters/system.ts";
+import { createTcpTransport } from "./adapters/tcp/transport.ts";
+import { createTelemetry, type ProcessTelemetry } from "./adapters/telemetry/telemetry.ts";
+import { ConfigError, loadConfig, type NodeConfig } from "./config.ts";
+import { KvError } from "./core/errors.ts";
+import { firstRing } from "./core/ring/first-members.ts";
+import { createNode, type StorageNode } from "./node.ts";
+import { openIdentity } from "./services/identity.ts";
+
+const EXIT_STOPPED = 0;
+const EXIT_FAILED = 1;
+const EXIT_BUG = 70;
+const EXIT_CONFIG = 78;
+
+/** How long a request line with its headers, a body, and a whole request may take to arrive. */
+const HEADERS_TIMEOUT_MS = 10_000;
+const BODY_TIMEOUT_MS = 30_000;
+const REQUEST_TIMEOUT_MS = 60_000;
+/** Longer than the 60 s after which usual load balancers drop an idle connection. */
+const KEEP_ALIVE_TIMEOUT_MS = 75_000;
+/** Of the time that a stop may take, the share in which clients get their answers. */
+const ANSWERING_SHARE = 0.5;
+
+/** All that a running node consists of, in the order in which it was made. */
+type Running = {
+  readonly config: NodeConfig;
+  readonly telemetry: ProcessTelemetry;
+  readonly engine: LevelEngine;
+  readonly node: StorageNode;
+  readonly adminServer: HttpServer;
+  readonly dataServer: HttpServer;
+};
+
+/**
+ * Runs one node until it is told to stop; then ends the process.
+ *
+ * @param environment The process's variables; see `config.ts`.
+ */
+export async function runNode(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+  const config = configOrExit(environment);
+  const telemetry = createTelemetry({
+    level: config.logLevel,
+    nodeName: config.nodeName,
+    isTerminal: process.stdout.isTTY === true,
+    about: { "service.name": "annulus", "service.instance.id": config.nodeName, "annulus.cluster": config.clusterId },
+  });
+  const crash = endOnBug(telemetry);
+  process.on("uncaughtException", crash);
+  process.on("unhandledRejection", crash);
+  let running: Running;
+  try {
+    running = await start(config, telemetry, crash);
+  } catch (error) {
+    if (!isRefusal(error)) return crash(error);
+    telemetry.telemetry.log("error", "node.refused", { reason: error.message });
+    process.stderr.write(`annulus: ${error.message}\n`);
+    process.exit(error instanceof KvError && error.code === "INVALID_REQUEST" ? EXIT_CONFIG : EXIT_FAILED);
+  }
+  stopWhenTold(running);
+}
+
+function configOrExit(environment: Readonly<Record<string, string | undefined>>): NodeConfig {
+  try {
+    return loadConfig(environment, (path) => readFileSync(path, "utf8"));
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    process.stderr.write(`annulus: ${error.message}\n`);
+    process.exit(EXIT_CONFIG);
+  }
+}
+
+/** A bug: say so and end at once, before anything else is written on top of it. */
+function endOnBug({ telemetry }: ProcessTelemetry): (error: unknown) => never {
+  return (error) => {
+    telemetry.log("error", "node.bug", { cause: error });
+    process.exit(EXIT_BUG);
+  };
+}
+
+/** Why a healthy program may not start: the store, the peers' port, a taken address. */
+function isRefusal(error: unknown): error is Error {
+  return error instanceof KvError || (error instanceof Error && "syscall" in error);
+}
+
+async function start(
+  config: NodeConfig,
+  telemetry: ProcessTelemetry,
+  crash: (error: unknown) => never,
+): Promise<Running> {
+  const ports = { time: systemTime, random: systemRandom(), telemetry: telemetry.telemetry };
+  const engine = await createLevelEngine(ports, {
+    directory: join(config.dataDirectory, "store"),
+    cacheBytes: config.cacheBytes,
+    writeBufferBytes: config.writeBufferBytes,
+    reserveBytes: config.diskReserveBytes,
+  });
+  const opener = { clusterId: config.clusterId, member: config.nodeName, bootId: bootId() };
+  const identity = await openIdentity({ ...ports, engine }, opener);
+  const transport = createTcpTransport(ports, {
+    clusterId: config.clusterId,
+    member: config.nodeName,
+    identity: () => ({ actor: identity.actor, incarnation: identity.incarnation() }),
+    listen: { host: config.host, port: config.peerPort },
+  });
+  const node = createNode(nodeSettings(config), { ...ports, engine, transport }, identity);
+  const servers = createServers(config, { telemetry, node, crash });
+  const adminPort = await servers.adminServer.start();
+  await node.start();
+  const dataPort = await servers.dataServer.start();
+  const { host, peerPort, advertisedAddress } = config;
+  ports.telemetry.log("info", "node.started", { host, dataPort, adminPort, peerPort, advertisedAddress });
+  return { config, telemetry, engine, node, ...servers };
+}
+
+function nodeSettings(config: NodeConfig) {
+  const isFirstMember = config.firstMembers.some((member) => member.name === config.nodeName);
+  const { partitionCount: partitions, replicationFactor, readQuorum, writeQuorum, mode } = config;
+  const members = config.firstMembers;
+  return {
+    clusterId: config.clusterId,
+    member: config.nodeName,
+    firstRing: isFirstMember
+      ? firstRing({ members, partitions, replicationFactor, readQuorum, writeQuorum, mode })
+      : undefined,
+    seeds: config.seeds,
+    timeoutMs: config.requestTimeoutMs,
+    durability: config.durability,
+    siblingsMax: config.siblingCountMax,
+    contextEntriesMax: config.contextEntriesMax,
+    recordCacheBytes: config.recordCacheBytes,
+  };
+}
+
+function createServers(
+  config: NodeConfig,
+  parts: { telemetry: ProcessTelemetry; node: StorageNode; crash: (error: unknown) => never },
+): { adminServer: HttpServer; dataServer: HttpServer } {
+  const { node } = parts;
+  const { telemetry, metricsText } = parts.telemetry;
+  const listen = {
+    host: config.host,
+    connectionsMax: config.connectionsMax,
+    headersTimeoutMs: HEADERS_TIMEOUT_MS,
+    requestTimeoutMs: REQUEST_TIMEOUT_MS,
+    keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
+    member: config.nodeName,
+  };
+  const admin = {
+    readiness: () => node.status.readiness(),
+    cluster: () => node.status.cluster(),
+    ring: () => node.status.ring(),
+    locate: (key: Uint8Array) => node.status.locate(key),
+    exportPage: node.exporter.page,
+    metricsText,
+  };
+  return {
+    adminServer: createAdminServer({ admin, telemetry, onBug: parts.crash }, { ...listen, port: config.adminPort }),
+    dataServer: createDataServer(
+      { coordinator: node.coordinator, telemetry, time: systemTime, bounds: node.bounds, onBug: parts.crash },
+      {
+        ...listen,
+        port: config.dataPort,
+        durability: config.durability,
+        pairBytesMax: config.pairBytesMax,
+        inFlightMax: config.inFlightMax,
+        bodyTimeoutMs: BODY_TIMEOUT_MS,
+      },
+    ),
+  };
+}
+
+/** Ends the process cleanly on a signal, or when the process that started this one with a channel is gone. */
+function stopWhenTold(running: Running): void {
+  const { log } = running.telemetry.telemetry;
+  let isStopping = false;
+  const stop = (why: string) => {
+    if (isStopping) return;
+    isStopping = true;
+    log("info", "node.stopping", { why });
+    setTimeout(() => {
+      log("error", "node.stop_gave_up", { afterMs: running.config.shutdownTimeoutMs });
+      process.exit(EXIT_FAILED);
+    }, running.config.shutdownTimeoutMs);
+    void stopParts(running).then(() => {
+      log("info", "node.stopped");
+      process.exit(EXIT_STOPPED);
+    });
+  };
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => stop(signal));
+  if (process.channel === undefined) return;
+  if (process.connected) process.once("disconnect", () => stop("parent gone"));
+  else stop("parent gone");
+}
+
+async function stopParts({ config, telemetry, engine, node, adminServer, dataServer }: Running): Promise<void> {
+  await dataServer.stop(config.shutdownTimeoutMs * ANSWERING_SHARE);
+  await node.stop();
+  await engine.close();
+  await adminServer.stop(0);
+  telemetry.close();
+}
