@@ -1,0 +1,72 @@
+/**
+ * What the admin port needs to know of a node: types only. The node's composition root implements them.
+ *
+ * Every function may throw a `KvError`, which becomes a problem document: NOT_READY where there is no ring yet,
+ * INVALID_REQUEST for a partition that the ring does not have.
+ */
+import type { MemberId, MemberState, RingView } from "../../core/ring/document.ts";
+import type { Sibling } from "../../core/version/record.ts";
+
+/** Whether this node may coordinate requests now; answered from memory. */
+export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
+
+/** `GET /v1/cluster`. */
+export type ClusterView = {
+  /** The cluster's id. */
+  readonly id: string;
+  /** This node's member name. */
+  readonly node: MemberId;
+  /** 0 before there is a ring. */
+  readonly ringEpoch: number;
+  readonly members: readonly {
+    readonly name: MemberId;
+    /** The data directory's id; null until it has been heard of. */
+    readonly actor: string | null;
+    /** `host:port` of the peer listener. */
+    readonly address: string;
+    readonly zone: string;
+    readonly weight: number;
+    readonly state: MemberState;
+    /** As this node sees it. */
+    readonly health: "up" | "suspect" | "down";
+  }[];
+};
+
+/** `GET /v1/ring/{key}`. */
+export type KeyPlace = {
+  readonly partition: number;
+  /** First hash of the partition, 16 hex digits. */
+  readonly token: string;
+  readonly epoch: number;
+  /** Names of the key's home replicas, in order. */
+  readonly preferenceList: readonly MemberId[];
+};
+
+/** One key of an export: what a read of it would show. */
+export type ExportEntry = {
+  readonly key: Uint8Array;
+  readonly siblings: readonly Sibling[];
+  /** Token of everything shown, as `KV-Context`. */
+  readonly context: string;
+};
+
+export type ExportPage = {
+  /** In the order of the key's bytes. */
+  readonly entries: readonly ExportEntry[];
+  /** Last key that the page speaks for, where the next one begins; undefined only when `done`. */
+  readonly upTo: Uint8Array | undefined;
+  readonly done: boolean;
+  /** Epoch of the ring under which the page was read. */
+  readonly epoch: number;
+};
+
+export type Admin = {
+  readiness(): Readiness;
+  cluster(): ClusterView;
+  ring(): RingView;
+  locate(key: Uint8Array): KeyPlace;
+  /** @param after Starts behind this key; undefined starts at the partition's first. */
+  exportPage(partition: number, after: Uint8Array | undefined, entriesMax: number): Promise<ExportPage>;
+  /** All metrics as Prometheus text. */
+  metricsText(): Promise<string>;
+};

@@ -1,0 +1,100 @@
+/** The admin port: health, metrics, the cluster and the ring as this node sees them, export. Never for clients. */
+import type { Express, Request, Response } from "express";
+import { KvError } from "../../core/errors.ts";
+import type { Telemetry } from "../../ports.ts";
+import type { Admin } from "./admin-api.ts";
+import { streamExport } from "./export-stream.ts";
+import { type AppPorts, createGetApp, type Route, sendJson } from "./express-parts.ts";
+import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
+import { adminDocument } from "./openapi-admin.ts";
+import { parseKey } from "./parse-key.ts";
+import { parseInteger, parseQuery } from "./parse-query.ts";
+import { invalid } from "./problem.ts";
+
+export type AdminServerPorts = {
+  readonly admin: Admin;
+  readonly telemetry: Telemetry;
+  readonly onBug: (error: unknown) => void;
+};
+
+export type AdminServerOptions = HttpServerOptions & {
+  /** Sent as `KV-Node`. */
+  readonly member: string;
+};
+
+/** Query parameters of the export, for the OpenAPI check. */
+export const EXPORT_PARAMETERS: readonly string[] = ["partition", "after"];
+const PARTITION_MAX = 65_535;
+const RING_PREFIX = "/v1/ring/";
+const RAW_PARAMETERS: ReadonlySet<string> = new Set(["after"]);
+
+/** Makes the server of the admin port; it listens after `start()`. */
+export function createAdminServer(ports: AdminServerPorts, options: AdminServerOptions): HttpServer {
+  const identity = ["KV-Node", options.member];
+  return createHttpServer(
+    ports.telemetry,
+    () => identity,
+    (draining) => createAdminApp(ports.admin, { ...ports, draining, identity: () => identity }),
+    options,
+  );
+}
+
+/** The routes, without a server. */
+export function createAdminApp(admin: Admin, ports: AppPorts): Express {
+  return createGetApp(ports, adminRoutes(admin));
+}
+
+/** Every route of the admin port; `openapi-admin.ts` describes them. */
+export function adminRoutes(admin: Admin): readonly Route[] {
+  const document = adminDocument();
+  return [
+    { template: "/openapi.json", answer: (_request, response) => sendJson(response, document) },
+    // That this is answered at all is what it says: the event loop turns.
+    { template: "/healthz", answer: (_request, response) => sendJson(response, { status: "alive" }) },
+    {
+      template: "/readyz",
+      answer: (_request, response) => {
+        const readiness = admin.readiness();
+        if (!readiness.ready) throw new KvError("NOT_READY", `Cannot serve now. ${readiness.reason}`);
+        sendJson(response, { status: "ready" });
+      },
+    },
+    {
+      template: "/metrics",
+      answer: async (_request, response) => {
+        const text = await admin.metricsText();
+        response.setHeader("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
+        response.end(text);
+      },
+    },
+    { template: "/v1/cluster", answer: (_request, response) => sendJson(response, admin.cluster()) },
+    { template: "/v1/ring", answer: (_request, response) => sendJson(response, admin.ring()) },
+    {
+      template: "/v1/ring/{key}",
+      // An expression without groups: Express would decode a parameter as text, and keys are bytes.
+      path: /^\/v1\/ring\/.*$/,
+      answer: (request, response) => sendJson(response, admin.locate(keyOf(request))),
+    },
+    { template: "/v1/export", answer: (request, response) => answerExport(admin, request, response) },
+  ];
+}
+
+function keyOf(request: Request): Uint8Array {
+  const question = request.url.indexOf("?");
+  return parseKey(request.url, RING_PREFIX.length, question < 0 ? request.url.length : question);
+}
+
+async function answerExport(admin: Admin, request: Request, response: Response): Promise<void> {
+  const question = request.url.indexOf("?");
+  const query = question < 0 ? "" : request.url.slice(question + 1);
+  const values = parseQuery(query, (name) => EXPORT_PARAMETERS.includes(name), RAW_PARAMETERS);
+  const partition = values.get("partition");
+  if (partition === undefined) throw invalid('Cannot export: expected the parameter "partition", found none.');
+  const after = values.get("after");
+  await streamExport(
+    admin,
+    response,
+    parseInteger("partition", partition, { min: 0, max: PARTITION_MAX }),
+    after === undefined ? undefined : parseKey(after, 0, after.length),
+  );
+}

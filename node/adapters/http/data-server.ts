@@ -1,0 +1,38 @@
+/** The data port: the lean handler for `/v1/kv/{key}`, and Express behind it for everything else. */
+import { createGetApp, sendJson } from "./express-parts.ts";
+import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
+import { createKvHandler, isKvPath, type KvHandlerOptions, type KvHandlerPorts } from "./kv-handler.ts";
+import { dataDocument } from "./openapi-data.ts";
+import { problemOf } from "./problem.ts";
+import { problemIdentity } from "./respond.ts";
+
+export type DataServerOptions = KvHandlerOptions & HttpServerOptions;
+
+/**
+ * Makes the server of the data port; it listens after `start()`.
+ *
+ * @param ports As `createKvHandler` takes them; whether the server is stopping is its own knowledge.
+ */
+export function createDataServer(ports: Omit<KvHandlerPorts, "draining">, options: DataServerOptions): HttpServer {
+  const document = dataDocument(options);
+  return createHttpServer(
+    ports.telemetry,
+    (error) => problemIdentity(options, problemOf(error)),
+    (draining) => {
+      const kv = createKvHandler({ ...ports, draining }, options);
+      const app = createGetApp(
+        {
+          ...ports,
+          draining,
+          identity: (problem) => problemIdentity(options, problem ?? { receipt: undefined, acknowledged: 0 }),
+        },
+        [{ template: "/openapi.json", answer: (_request, response) => sendJson(response, document) }],
+      );
+      return (request, response) => {
+        if (isKvPath(request.url ?? "")) kv(request, response);
+        else app(request, response);
+      };
+    },
+    options,
+  );
+}

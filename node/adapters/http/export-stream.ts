@@ -1,0 +1,69 @@
+/**
+ * A partition as JSON Lines: one key a line, and a last line that says that the export is whole.
+ *
+ * Read in pages and written with back-pressure, so that a slow reader costs one page of memory. An error after the
+ * first page breaks the connection: whoever misses the last line knows that the rest is missing.
+ */
+import type { ServerResponse } from "node:http";
+import { KvError } from "../../core/errors.ts";
+import type { Admin, ExportEntry } from "./admin-api.ts";
+import { formatKey } from "./parse-key.ts";
+import { formatInstant, siblingView } from "./respond.ts";
+
+const PAGE_ENTRIES = 100;
+
+/** One line: the key percent-encoded as in `/v1/kv/{key}`, siblings as in a `300`, an expiry where there is one. */
+export function exportLine({ key, context, siblings }: ExportEntry): string {
+  const views = siblings.map((sibling) =>
+    sibling.expiresAtMs === undefined
+      ? siblingView(sibling)
+      : { ...siblingView(sibling), expiresAt: formatInstant(sibling.expiresAtMs) },
+  );
+  return JSON.stringify({ key: formatKey(key), context, siblings: views });
+}
+
+/**
+ * Streams one partition.
+ *
+ * @param after Key behind which to start, or undefined.
+ * @throws {KvError} From `exportPage`; before the first byte was written for all that the request itself is wrong in.
+ */
+export async function streamExport(
+  admin: Admin,
+  response: ServerResponse,
+  partition: number,
+  after: Uint8Array | undefined,
+): Promise<void> {
+  let page = await admin.exportPage(partition, after, PAGE_ENTRIES);
+  response.setHeader("Content-Type", "application/jsonl");
+  response.setHeader("Cache-Control", "no-store");
+  for (;;) {
+    for (const entry of page.entries) {
+      if (!response.write(`${exportLine(entry)}\n`)) await drained(response);
+      if (response.destroyed) return;
+    }
+    if (page.done) break;
+    if (page.upTo === undefined) {
+      throw new KvError(
+        "STALE_RING",
+        `Cannot go on with partition ${partition}: a replica did not say how far it went.`,
+      );
+    }
+    page = await admin.exportPage(partition, page.upTo, PAGE_ENTRIES);
+  }
+  response.end(`${JSON.stringify({ epoch: page.epoch, partition, complete: true })}\n`);
+}
+
+/** Waits until the client took what was written, or left. */
+function drained(response: ServerResponse): Promise<void> {
+  if (response.destroyed) return Promise.resolve();
+  return new Promise((resolve) => {
+    const settle = () => {
+      response.removeListener("drain", settle);
+      response.removeListener("close", settle);
+      resolve();
+    };
+    response.on("drain", settle);
+    response.on("close", settle);
+  });
+}

@@ -1,0 +1,97 @@
+/** What the Express apps of both ports share: the OpenAPI route, the end of every list of routes, the error handler. */
+import type { ServerResponse } from "node:http";
+import express, {
+  type ErrorRequestHandler,
+  type Express,
+  type NextFunction,
+  type Request,
+  type Response,
+} from "express";
+import { KvError } from "../../core/errors.ts";
+import type { Telemetry } from "../../ports.ts";
+import { BUG_PROBLEM, invalid, type Problem, problemHeaders, problemOf, quote } from "./problem.ts";
+
+export type AppPorts = {
+  readonly telemetry: Telemetry;
+  /** Whether the server is stopping, so that every answer closes its connection. */
+  readonly draining: () => boolean;
+  /** Told of everything that was thrown and is no answer, after the client got its 500. */
+  readonly onBug: (error: unknown) => void;
+  /** Headers of an answer, names and values in turn. */
+  readonly identity: (problem: Problem | undefined) => readonly string[];
+};
+
+export type Route = {
+  /** The path as OpenAPI writes it; Express matches it too unless `path` is given. */
+  readonly template: string;
+  readonly path?: RegExp;
+  readonly answer: (request: Request, response: Response) => void | Promise<void>;
+};
+
+/**
+ * An Express app of GET routes. HEAD comes with each; any other method is 405, any other path 404.
+ */
+export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express {
+  const app = express();
+  app.disable("x-powered-by");
+  app.disable("etag");
+  // Queries are read by parse-query.ts, which refuses what it does not know.
+  app.set("query parser", false);
+  app.use((_request: Request, response: Response, next: NextFunction) => {
+    if (ports.draining()) response.setHeader("Connection", "close");
+    const identity = ports.identity(undefined);
+    for (let index = 0; index < identity.length; index += 2) {
+      response.setHeader(identity[index] ?? "", identity[index + 1] ?? "");
+    }
+    next();
+  });
+  for (const { template, path, answer } of routes) {
+    app
+      .route(path ?? template)
+      .get(answer)
+      .all((request: Request, response: Response) => {
+        response.setHeader("Allow", "GET, HEAD");
+        const message = `Cannot ${quote(request.method)} this path: expected GET or HEAD.`;
+        throw new KvError("METHOD_NOT_ALLOWED", message);
+      });
+  }
+  app.use((request: Request) => {
+    throw new KvError("NOT_FOUND", `Cannot find the path ${quote(request.path)}: /openapi.json lists what is here.`);
+  });
+  app.use(errorHandler(ports));
+  return app;
+}
+
+/** Answers with JSON. */
+export function sendJson(response: ServerResponse, body: unknown): void {
+  const text = JSON.stringify(body);
+  response.setHeader("Content-Type", "application/json");
+  response.setHeader("Content-Length", Buffer.byteLength(text));
+  response.setHeader("Cache-Control", "no-store");
+  response.end(text);
+}
+
+function errorHandler(ports: AppPorts): ErrorRequestHandler {
+  return (error: unknown, _request, response, _next) => {
+    const known = answerOf(error);
+    ports.telemetry.count(`annulus.http.errors.${known === undefined ? "bug" : known.code.toLowerCase()}`);
+    if (response.headersSent) {
+      // Half a body is out. Breaking the connection is the only way left to say that it is not whole.
+      response.destroy();
+    } else if (!response.destroyed) {
+      const problem = known === undefined ? BUG_PROBLEM : problemOf(known);
+      response.writeHead(problem.status, problemHeaders(ports.identity(problem), problem));
+      response.end(problem.body);
+    }
+    if (known === undefined) ports.onBug(error);
+  };
+}
+
+/** The answer that an error is; undefined for a bug. Express's own refusals (a path it cannot decode) say 4xx. */
+function answerOf(error: unknown): KvError | undefined {
+  if (error instanceof KvError) return error;
+  if (error instanceof Error && "status" in error && typeof error.status === "number" && error.status < 500) {
+    return invalid(`Cannot read the request: ${error.message}.`);
+  }
+  return undefined;
+}

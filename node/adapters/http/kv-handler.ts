@@ -1,0 +1,191 @@
+/**
+ * Answers `/v1/kv/{key}`: the one route that every client's data goes through.
+ *
+ * A plain `(request, response)` function without a framework around it, because Express costs several times what all
+ * of a quorum read does here. In production it stands in front of Express on one `node:http` server; it runs just as
+ * well inside Express, and one contract suite holds both to the same answers. It parses and bounds (`parse-*.ts`),
+ * reads the body (`read-body.ts`), calls the coordinator and writes what it said (`respond.ts`, `problem.ts`); it
+ * decides nothing about data.
+ *
+ * Mount it on a server's `request` and `checkContinue` events alike: it tells a waiting client to go on itself,
+ * after the body's length was found to be within bounds.
+ */
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { KvError } from "../../core/errors.ts";
+import type { Telemetry, Time } from "../../ports.ts";
+import type { Coordinator } from "../../services/coordinator.ts";
+import type { HttpHandler } from "./http-server.ts";
+import { acceptsJson, KV_PREFIX, type KvRequest, parseKvRequest, type RingBounds } from "./parse-request.ts";
+import { BUG_PROBLEM, problemOf, WireError } from "./problem.ts";
+import { readBody } from "./read-body.ts";
+import { createResponder, type NodeIdentity } from "./respond.ts";
+
+export type KvHandlerPorts = {
+  readonly coordinator: Coordinator;
+  readonly telemetry: Telemetry;
+  readonly time: Time;
+  /** The newest ring's bounds. Called by requests that name a quorum or zones: be quick. */
+  readonly bounds: () => RingBounds;
+  /** Whether the server is stopping, so that every answer closes its connection. */
+  readonly draining: () => boolean;
+  /** Told of everything that was thrown and is no answer, after the client got its 500. The node should stop. */
+  readonly onBug: (error: unknown) => void;
+};
+
+export type KvHandlerOptions = NodeIdentity & {
+  /** Most bytes of key and value together, 1_025 .. 1_048_576. */
+  readonly pairBytesMax: number;
+  /** Requests that may be read, coordinated or waiting at once; the next one gets 429. Grows memory with pair size. */
+  readonly inFlightMax: number;
+  /** How long a body may take to arrive. A slow client holds one of `inFlightMax` for that long. */
+  readonly bodyTimeoutMs: number;
+};
+
+/** How long a connection is kept open for an answer to be read after its request was given up. */
+const LINGER_MS = 2_000;
+const LINGER_BYTES_MAX = 1_048_576;
+
+/** Whether a request target belongs to this handler. */
+export function isKvPath(url: string): boolean {
+  return url.startsWith(KV_PREFIX);
+}
+
+/**
+ * Makes the handler. It never throws and never rejects: whatever happens, the client is answered (or has left).
+ *
+ * Telemetry: `annulus.http.get_duration_ms`, the same for `head`, `put` and `delete` (errors included) and for `refused`
+ * (what could not be parsed), counters `annulus.http.errors.<code>`, gauge `annulus.http.in_flight`.
+ */
+export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions): HttpHandler {
+  const { coordinator, telemetry, time, bounds } = ports;
+  const { pairBytesMax, inFlightMax } = options;
+  const respond = createResponder(time, ports.draining, {
+    member: options.member,
+    durability: options.durability,
+    drainBytesMax: pairBytesMax,
+    lingerMs: LINGER_MS,
+    lingerBytesMax: LINGER_BYTES_MAX,
+  });
+  // Made once: under overload an error with its stack would be the dearest part of saying no.
+  const overloaded = problemOf(
+    new KvError(
+      "OVERLOADED",
+      `Cannot take the request: ${inFlightMax} are in flight here; repeat it later or elsewhere.`,
+    ),
+  );
+  let inFlight = 0;
+  telemetry.gauge("annulus.http.in_flight", () => inFlight);
+
+  async function execute(request: IncomingMessage, response: ServerResponse, parsed: KvRequest): Promise<void> {
+    const { key, options: choices } = parsed;
+    switch (parsed.method) {
+      case "GET":
+      case "HEAD":
+        return answerRead(request, response, key, choices);
+      case "PUT": {
+        const limits = { bytesMax: pairBytesMax - key.length, timeoutMs: options.bodyTimeoutMs };
+        const value = await readBody(time, request, response, limits);
+        if (value === undefined) return;
+        const { contentType, base, ttlS, idempotencyKey, onlyIfAbsent } = parsed;
+        const command = { key, value, contentType, base, ttlS, idempotencyKey, onlyIfAbsent };
+        return respond.written(response, await coordinator.put(command, choices));
+      }
+      case "DELETE": {
+        const { context, idempotencyKey } = parsed;
+        return respond.written(response, await coordinator.delete({ key, context, idempotencyKey }, choices));
+      }
+    }
+  }
+
+  async function answerRead(
+    request: IncomingMessage,
+    response: ServerResponse,
+    key: Uint8Array,
+    choices: KvRequest["options"],
+  ): Promise<void> {
+    const answer = await coordinator.get(key, choices);
+    const { siblings, context, receipt } = answer;
+    const [only] = siblings;
+    if (only !== undefined && siblings.length === 1 && only.value !== undefined) {
+      respond.value(response, answer, only);
+      return;
+    }
+    if (siblings.every((sibling) => sibling.value === undefined)) {
+      respond.missing(response, answer);
+      return;
+    }
+    if (!acceptsJson(request.headers.accept)) {
+      throw new KvError(
+        "CONFLICT",
+        `Cannot show one value: found ${siblings.length} siblings, and Accept excludes application/json; ` +
+          "read them as JSON, or settle them by writing with the KV-Context of this answer.",
+        { details: context === undefined ? { receipt } : { receipt, context } },
+      );
+    }
+    respond.siblings(response, answer);
+  }
+
+  function fail(request: IncomingMessage, response: ServerResponse, error: unknown): void {
+    if (error instanceof KvError || error instanceof WireError) {
+      telemetry.count(`annulus.http.errors.${error.code.toLowerCase()}`);
+      respond.problem(request, response, problemOf(error));
+      return;
+    }
+    telemetry.count("annulus.http.errors.bug");
+    respond.problem(request, response, BUG_PROBLEM);
+    ports.onBug(error);
+  }
+
+  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const startedMs = time.monotonicMs();
+    let metric = "annulus.http.refused_duration_ms";
+    try {
+      const parsed = parseKvRequest(request, bounds);
+      metric = METRICS[parsed.method];
+      await execute(request, response, parsed);
+    } catch (error) {
+      fail(request, response, error);
+    }
+    inFlight -= 1;
+    telemetry.observe(metric, time.monotonicMs() - startedMs);
+  }
+
+  return (request, response) => {
+    if (inFlight >= inFlightMax) {
+      telemetry.count("annulus.http.errors.overloaded");
+      respond.problem(request, response, overloaded);
+      return;
+    }
+    inFlight += 1;
+    if (response.socket !== null) {
+      void serve(request, response);
+      return;
+    }
+    whenItsTurn(request, response, (left) => {
+      if (left) inFlight -= 1;
+      else void serve(request, response);
+    });
+  };
+}
+
+const METRICS: Readonly<Record<KvRequest["method"], string>> = {
+  GET: "annulus.http.get_duration_ms",
+  HEAD: "annulus.http.head_duration_ms",
+  PUT: "annulus.http.put_duration_ms",
+  DELETE: "annulus.http.delete_duration_ms",
+};
+
+/**
+ * Holds a pipelined request back until the one before it on its connection was answered. Node hands them over at
+ * once, but a GET that follows a PUT must see it (RFC 9112 §9.3.2). A response without a socket is one that waits.
+ */
+function whenItsTurn(request: IncomingMessage, response: ServerResponse, run: (left: boolean) => void): void {
+  let settled = false;
+  const settle = (left: boolean) => {
+    if (settled) return;
+    settled = true;
+    run(left);
+  };
+  response.once("socket", () => settle(false));
+  request.once("close", () => settle(true));
+}

@@ -1,0 +1,205 @@
+/** The OpenAPI 3.1 document of the admin port. A test holds it against the routes, in both directions. */
+import {
+  DATA_HEADERS,
+  DOCUMENT_PATH,
+  headersOf,
+  INFO_VERSION,
+  type JsonObject,
+  jsonAnswer,
+  KEY_PARAMETER,
+  LICENSE,
+  PROBLEM_SCHEMA,
+  problemAnswer,
+  ref,
+  SIBLING_SCHEMA,
+} from "./openapi-parts.ts";
+
+const ALWAYS = ["KV-Node"];
+const NO_RING = problemAnswer("This node has no ring yet.", [...ALWAYS, "Retry-After", "KV-Outcome"]);
+const STATUS_SCHEMA: JsonObject = { type: "object", required: ["status"], properties: { status: { type: "string" } } };
+
+const MEMBER_PROPERTIES: JsonObject = {
+  name: { type: "string" },
+  address: { type: "string", description: "host:port of the peer listener." },
+  zone: { type: "string" },
+  weight: { type: "integer", minimum: 0 },
+  state: { type: "string", enum: ["joining", "active", "rebuilding", "leaving", "left"] },
+};
+const MEMBER_REQUIRED = ["name", "address", "zone", "weight", "state"];
+const EPOCH: JsonObject = { type: "integer", minimum: 1, description: "Grows by one with each agreed change." };
+const TOKEN: JsonObject = { type: "string", pattern: "^[0-9a-f]{16}$" };
+
+const SCHEMAS: JsonObject = {
+  Problem: PROBLEM_SCHEMA,
+  Sibling: SIBLING_SCHEMA,
+  Cluster: {
+    type: "object",
+    required: ["id", "node", "ringEpoch", "members"],
+    properties: {
+      id: { type: "string", description: "The cluster's id." },
+      node: { type: "string", description: "The member that answers." },
+      ringEpoch: { type: "integer", minimum: 0, description: "0 before there is a ring." },
+      members: {
+        type: "array",
+        items: {
+          type: "object",
+          required: [...MEMBER_REQUIRED, "actor", "health"],
+          properties: {
+            ...MEMBER_PROPERTIES,
+            actor: { type: ["string", "null"], description: "Id of the data directory; null until it is known." },
+            health: { type: "string", enum: ["up", "suspect", "down"], description: "As this node sees it." },
+          },
+        },
+      },
+    },
+  },
+  Ring: {
+    type: "object",
+    required: ["epoch", "partitions", "n", "r", "w", "mode", "members", "tokens", "preferenceLists"],
+    properties: {
+      epoch: EPOCH,
+      partitions: { type: "integer", minimum: 1 },
+      n: { type: "integer", minimum: 1 },
+      r: { type: "integer", minimum: 1 },
+      w: { type: "integer", minimum: 1 },
+      mode: { type: "string", enum: ["strict", "sloppy"] },
+      members: {
+        type: "array",
+        items: {
+          type: "object",
+          required: MEMBER_REQUIRED,
+          properties: { ...MEMBER_PROPERTIES, actor: { type: "string" } },
+        },
+      },
+      tokens: { type: "array", items: TOKEN, description: "First hash of each partition, ascending." },
+      preferenceLists: {
+        type: "array",
+        description: "For each partition its N home replicas, in order.",
+        items: { type: "array", items: { type: "string" } },
+      },
+    },
+  },
+  KeyPlace: {
+    type: "object",
+    required: ["partition", "token", "epoch", "preferenceList"],
+    properties: {
+      partition: { type: "integer", minimum: 0 },
+      token: TOKEN,
+      epoch: EPOCH,
+      preferenceList: { type: "array", description: "Home replicas, in order.", items: { type: "string" } },
+    },
+  },
+  ExportEntry: {
+    type: "object",
+    description: "A line of an export. `key` is percent-encoded as in /v1/kv/{key}.",
+    required: ["key", "context", "siblings"],
+    properties: {
+      key: { type: "string" },
+      context: { type: "string", description: "As KV-Context." },
+      siblings: {
+        type: "array",
+        items: {
+          allOf: [
+            ref("schemas", "Sibling"),
+            { type: "object", properties: { expiresAt: { type: "string", format: "date-time" } } },
+          ],
+        },
+      },
+    },
+  },
+  ExportEnd: {
+    type: "object",
+    description: "The last line. An export without it was cut off.",
+    required: ["epoch", "partition", "complete"],
+    properties: { epoch: EPOCH, partition: { type: "integer", minimum: 0 }, complete: { const: true } },
+  },
+};
+
+function get(operationId: string, summary: string, responses: JsonObject, parameters: JsonObject[] = []): JsonObject {
+  return { get: { operationId, summary, parameters, responses } };
+}
+
+const EXPORT_QUERY: JsonObject[] = [
+  { name: "partition", in: "query", required: true, schema: { type: "integer", minimum: 0, maximum: 65_535 } },
+  {
+    name: "after",
+    in: "query",
+    required: false,
+    description: "Starts behind this key (percent-encoded bytes), to go on where an export was cut off.",
+    schema: { type: "string" },
+  },
+];
+
+const PATHS: JsonObject = {
+  "/openapi.json": DOCUMENT_PATH,
+  "/healthz": get("readHealth", "Liveness: the event loop turns", {
+    "200": jsonAnswer("Alive.", STATUS_SCHEMA, ALWAYS),
+  }),
+  "/readyz": get("readReadiness", "Readiness: this node may coordinate requests", {
+    "200": jsonAnswer("Ready.", STATUS_SCHEMA, ALWAYS),
+    "503": problemAnswer("Not ready; the detail says why.", [...ALWAYS, "Retry-After", "KV-Outcome"]),
+  }),
+  "/metrics": get("readMetrics", "Metrics in the Prometheus text format", {
+    "200": {
+      description: "Prometheus text, version 0.0.4.",
+      ...headersOf(ALWAYS),
+      content: { "text/plain": { schema: { type: "string" } } },
+    },
+  }),
+  "/v1/cluster": get("readCluster", "Members and their health as this node sees them", {
+    "200": jsonAnswer("The cluster.", ref("schemas", "Cluster"), ALWAYS),
+    "503": NO_RING,
+  }),
+  "/v1/ring": get("readRing", "The ring document", {
+    "200": jsonAnswer("The newest ring that this node knows.", ref("schemas", "Ring"), ALWAYS),
+    "503": NO_RING,
+  }),
+  "/v1/ring/{key}": get(
+    "locateKey",
+    "Where a key lives",
+    {
+      "200": jsonAnswer("Its partition and home replicas.", ref("schemas", "KeyPlace"), ALWAYS),
+      "400": problemAnswer("A bad key.", ALWAYS),
+      "503": NO_RING,
+    },
+    [ref("parameters", "Key")],
+  ),
+  "/v1/export": get(
+    "exportPartition",
+    "A partition's keys with values and contexts, as reads at R would show them",
+    {
+      "200": {
+        description: "JSON Lines in the order of the keys' bytes: ExportEntry lines, then one ExportEnd.",
+        ...headersOf(ALWAYS),
+        content: {
+          "application/jsonl": { schema: { anyOf: [ref("schemas", "ExportEntry"), ref("schemas", "ExportEnd")] } },
+        },
+      },
+      "400": problemAnswer("A bad parameter, or a partition that the ring does not have.", ALWAYS),
+      "500": problemAnswer("This node's store failed.", [...ALWAYS, "KV-Outcome"]),
+      "503": problemAnswer("No ring yet, or not enough replicas.", [...ALWAYS, "Retry-After", "KV-Outcome"]),
+      "504": problemAnswer("Timed out.", [...ALWAYS, "KV-Outcome"]),
+    },
+    EXPORT_QUERY,
+  ),
+};
+
+/** Makes the document. */
+export function adminDocument(): JsonObject {
+  const { "KV-Node": node = null, "Retry-After": retry = null, "KV-Outcome": outcome = null } = DATA_HEADERS;
+  return {
+    openapi: "3.1.1",
+    info: {
+      title: "Annulus admin API",
+      version: INFO_VERSION,
+      license: LICENSE,
+      description: "For operators and tools; never exposed to clients. HEAD is answered wherever GET is.",
+    },
+    paths: PATHS,
+    components: {
+      parameters: { Key: KEY_PARAMETER },
+      headers: { "KV-Node": node, "Retry-After": retry, "KV-Outcome": outcome },
+      schemas: SCHEMAS,
+    },
+  };
+}

@@ -1,0 +1,111 @@
+/** Building blocks of the two OpenAPI 3.1 documents: parameters, headers, schemas and answers that recur. */
+import { KEY_BYTES_MAX } from "./parse-key.ts";
+import { PROBLEMS, WIRE_PROBLEMS } from "./problem.ts";
+
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [name: string]: Json };
+export type JsonObject = { readonly [name: string]: Json };
+
+export const INFO_VERSION = "1.0.0";
+export const LICENSE = { name: "Apache-2.0", identifier: "Apache-2.0" };
+
+/** Refers to a component. */
+export function ref(kind: "schemas" | "headers" | "parameters", name: string): JsonObject {
+  return { $ref: `#/components/${kind}/${name}` };
+}
+
+/** Headers of the data port's answers. */
+export const DATA_HEADERS: JsonObject = {
+  "KV-Node": { description: "Name of the member that answers.", schema: { type: "string" } },
+  "KV-Receipt": {
+    description:
+      "What the answer stands on: replicas that acknowledged and counted, replicas asked, distinct zones among those " +
+      "that counted, hints among them, and whether each holds the write with its operating system or on its disk.",
+    schema: {
+      type: "string",
+      pattern: "^acks=\\d+; asked=\\d+; zones=\\d+; hinted=\\d+; durability=(os|disk)$",
+      examples: ["acks=2; asked=3; zones=2; hinted=0; durability=os"],
+    },
+  },
+  "KV-Context": {
+    description: "Opaque token of the causal past (base64url), to be sent with the next write of the same key.",
+    schema: { type: "string" },
+  },
+  "KV-Outcome": {
+    description: "unknown: a replica may hold the write, and it can surface later. none: nothing was written.",
+    schema: { type: "string", enum: ["none", "unknown"] },
+  },
+  "Retry-After": {
+    description: "Whole seconds after which a repetition may succeed.",
+    schema: { type: "integer", minimum: 1 },
+  },
+};
+
+export const PROBLEM_SCHEMA: JsonObject = {
+  type: "object",
+  description: "RFC 9457 problem document.",
+  required: ["type", "title", "status", "detail"],
+  properties: {
+    type: {
+      type: "string",
+      enum: [...Object.keys(PROBLEMS), ...Object.keys(WIRE_PROBLEMS), "BUG"].map((code) => `annulus:${code}`),
+    },
+    title: { type: "string" },
+    status: { type: "integer", minimum: 400, maximum: 599 },
+    detail: { type: "string", description: "What could not be done, what was expected, what was found." },
+    required: { type: "integer", description: "Acknowledgements that the request asked for." },
+    acknowledged: { type: "integer", description: "Acknowledgements that had come." },
+  },
+};
+
+export const SIBLING_SCHEMA: JsonObject = {
+  type: "object",
+  required: ["contentType", "writtenAt", "deleted"],
+  properties: {
+    contentType: { type: "string" },
+    value: { type: "string", contentEncoding: "base64", description: "Absent where `deleted` is true." },
+    writtenAt: {
+      type: "string",
+      format: "date-time",
+      description: "By the clock of the replica that took the write; for people, never for ordering.",
+    },
+    deleted: { type: "boolean" },
+  },
+};
+
+/** Path parameter `key`, on both ports. */
+export const KEY_PARAMETER: JsonObject = {
+  name: "key",
+  in: "path",
+  required: true,
+  description: `Any bytes, 1 to ${KEY_BYTES_MAX}, percent-encoded as one path segment: a slash in a key is %2F.`,
+  schema: { type: "string", minLength: 1, maxLength: 3 * KEY_BYTES_MAX },
+};
+
+/** One error answer with its problem document. */
+export function problemAnswer(description: string, headers: readonly string[]): JsonObject {
+  return {
+    description,
+    ...headersOf(headers),
+    content: { "application/problem+json": { schema: ref("schemas", "Problem") } },
+  };
+}
+
+/** An answer with JSON of a named schema. */
+export function jsonAnswer(description: string, schema: JsonObject, headers: readonly string[]): JsonObject {
+  return { description, ...headersOf(headers), content: { "application/json": { schema } } };
+}
+
+export function headersOf(names: readonly string[]): { readonly headers: JsonObject } {
+  return { headers: Object.fromEntries(names.map((name) => [name, ref("headers", name)])) };
+}
+
+/** The description of the document itself, on both ports. */
+export const DOCUMENT_PATH: JsonObject = {
+  get: {
+    operationId: "readDocument",
+    summary: "This document",
+    responses: {
+      "200": { description: "OpenAPI 3.1.", content: { "application/json": { schema: { type: "object" } } } },
+    },
+  },
+};

@@ -1,0 +1,29 @@
+/** The data API's contract over both mounts of the one handler; and the document describes what was answered. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { dataDocument } from "../../../node/adapters/http/openapi-data.ts";
+import { bodyContract } from "../../contract/http-bodies.ts";
+import { kvContract } from "../../contract/http-kv.ts";
+import { createConformance } from "../../contract/http-openapi.ts";
+import { requestContract } from "../../contract/http-requests.ts";
+import { inFront, insideExpress, WORLD_OPTIONS } from "../../contract/http-world.ts";
+
+const conformance = createConformance(dataDocument(WORLD_OPTIONS));
+
+for (const [name, mount] of [
+  ["in front of Express", inFront],
+  ["inside Express", insideExpress],
+] as const) {
+  kvContract(name, mount, conformance);
+  requestContract(name, mount, conformance);
+  bodyContract(name, mount, conformance);
+}
+
+describe("the OpenAPI document of the data port", () => {
+  it("describes no answer that is never given", () => {
+    // Answered on a bare connection in the contract, where no client checks it.
+    const byHand = ["PUT /v1/kv/{key} 408"];
+    const unseen = [...conformance.described].filter((name) => name.includes("/v1/kv/") && !conformance.seen.has(name));
+    assert.deepEqual(unseen, byHand);
+  });
+});
