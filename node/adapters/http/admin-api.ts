@@ -7,7 +7,7 @@
 import type { MemberId, MemberState, RingView } from "../../core/ring/document.ts";
 import type { Sibling } from "../../core/version/record.ts";
 
-/** Whether this node may coordinate requests now; answered from memory. */
+/** Whether this node may coordinate requests now; answered from memory. The reason goes on a sentence. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
 
 /** `GET /v1/cluster`. */
@@ -20,8 +20,8 @@ export type ClusterView = {
   readonly ringEpoch: number;
   readonly members: readonly {
     readonly name: MemberId;
-    /** The data directory's id; null until it has been heard of. */
-    readonly actor: string | null;
+    /** The data directory's id; undefined until it has been heard of. */
+    readonly actor?: string | undefined;
     /** `host:port` of the peer listener. */
     readonly address: string;
     readonly zone: string;
@@ -30,16 +30,18 @@ export type ClusterView = {
     /** As this node sees it. */
     readonly health: "up" | "suspect" | "down";
   }[];
+  /** The ring change in progress: none, as the ring is made once. */
+  readonly transition: null;
 };
 
 /** `GET /v1/ring/{key}`. */
 export type KeyPlace = {
-  readonly partition: number;
-  /** First hash of the partition, 16 hex digits. */
-  readonly token: string;
   readonly epoch: number;
-  /** Names of the key's home replicas, in order. */
-  readonly preferenceList: readonly MemberId[];
+  readonly partition: number;
+  /** The key's hash, 16 hex digits. */
+  readonly token: string;
+  /** The key's home replicas, in order. */
+  readonly homes: readonly { readonly name: MemberId; readonly zone: string; readonly address: string }[];
 };
 
 /** One key of an export: what a read of it would show. */
@@ -51,10 +53,8 @@ export type ExportEntry = {
 };
 
 export type ExportPage = {
-  /** In the order of the key's bytes. */
+  /** In the order of the keys' bytes. Empty only when the partition ends here. */
   readonly entries: readonly ExportEntry[];
-  /** Last key that the page speaks for, where the next one begins; undefined only when `done`. */
-  readonly upTo: Uint8Array | undefined;
   readonly done: boolean;
   /** Epoch of the ring under which the page was read. */
   readonly epoch: number;

@@ -55,7 +55,7 @@ export function adminRoutes(admin: Admin): readonly Route[] {
       template: "/readyz",
       answer: (_request, response) => {
         const readiness = admin.readiness();
-        if (!readiness.ready) throw new KvError("NOT_READY", `Cannot serve now. ${readiness.reason}`);
+        if (!readiness.ready) throw new KvError("NOT_READY", `Cannot serve now: ${readiness.reason}.`);
         sendJson(response, { status: "ready" });
       },
     },

@@ -43,13 +43,11 @@ export async function streamExport(
       if (response.destroyed) return;
     }
     if (page.done) break;
-    if (page.upTo === undefined) {
-      throw new KvError(
-        "STALE_RING",
-        `Cannot go on with partition ${partition}: a replica did not say how far it went.`,
-      );
+    const last = page.entries.at(-1)?.key;
+    if (last === undefined) {
+      throw new KvError("STALE_RING", `Cannot go on with partition ${partition}: a page had no end and no entries.`);
     }
-    page = await admin.exportPage(partition, page.upTo, PAGE_ENTRIES);
+    page = await admin.exportPage(partition, last, PAGE_ENTRIES);
   }
   response.end(`${JSON.stringify({ epoch: page.epoch, partition, complete: true })}\n`);
 }

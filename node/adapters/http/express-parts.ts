@@ -35,6 +35,8 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
   const app = express();
   app.disable("x-powered-by");
   app.disable("etag");
+  app.enable("strict routing");
+  app.enable("case sensitive routing");
   // Queries are read by parse-query.ts, which refuses what it does not know.
   app.set("query parser", false);
   app.use((_request: Request, response: Response, next: NextFunction) => {

@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document of the admin port. A test holds it against the routes, in both directions. */
 import {
   DATA_HEADERS,
-  DOCUMENT_PATH,
+  documentPath,
   headersOf,
   INFO_VERSION,
   type JsonObject,
@@ -20,6 +20,7 @@ const STATUS_SCHEMA: JsonObject = { type: "object", required: ["status"], proper
 
 const MEMBER_PROPERTIES: JsonObject = {
   name: { type: "string" },
+  actor: { type: "string", description: "Id of the data directory; absent until it is known." },
   address: { type: "string", description: "host:port of the peer listener." },
   zone: { type: "string" },
   weight: { type: "integer", minimum: 0 },
@@ -34,7 +35,7 @@ const SCHEMAS: JsonObject = {
   Sibling: SIBLING_SCHEMA,
   Cluster: {
     type: "object",
-    required: ["id", "node", "ringEpoch", "members"],
+    required: ["id", "node", "ringEpoch", "members", "transition"],
     properties: {
       id: { type: "string", description: "The cluster's id." },
       node: { type: "string", description: "The member that answers." },
@@ -43,14 +44,14 @@ const SCHEMAS: JsonObject = {
         type: "array",
         items: {
           type: "object",
-          required: [...MEMBER_REQUIRED, "actor", "health"],
+          required: [...MEMBER_REQUIRED, "health"],
           properties: {
             ...MEMBER_PROPERTIES,
-            actor: { type: ["string", "null"], description: "Id of the data directory; null until it is known." },
             health: { type: "string", enum: ["up", "suspect", "down"], description: "As this node sees it." },
           },
         },
       },
+      transition: { type: "null", description: "The ring change in progress: none, as the ring is made once." },
     },
   },
   Ring: {
@@ -81,12 +82,20 @@ const SCHEMAS: JsonObject = {
   },
   KeyPlace: {
     type: "object",
-    required: ["partition", "token", "epoch", "preferenceList"],
+    required: ["epoch", "partition", "token", "homes"],
     properties: {
-      partition: { type: "integer", minimum: 0 },
-      token: TOKEN,
       epoch: EPOCH,
-      preferenceList: { type: "array", description: "Home replicas, in order.", items: { type: "string" } },
+      partition: { type: "integer", minimum: 0 },
+      token: { ...TOKEN, description: "The key's hash." },
+      homes: {
+        type: "array",
+        description: "Home replicas, in order.",
+        items: {
+          type: "object",
+          required: ["name", "zone", "address"],
+          properties: { name: { type: "string" }, zone: { type: "string" }, address: { type: "string" } },
+        },
+      },
     },
   },
   ExportEntry: {
@@ -131,7 +140,7 @@ const EXPORT_QUERY: JsonObject[] = [
 ];
 
 const PATHS: JsonObject = {
-  "/openapi.json": DOCUMENT_PATH,
+  "/openapi.json": documentPath(ALWAYS),
   "/healthz": get("readHealth", "Liveness: the event loop turns", {
     "200": jsonAnswer("Alive.", STATUS_SCHEMA, ALWAYS),
   }),

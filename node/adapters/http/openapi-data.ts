@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document of the data port. A test holds it against what the handler does, in both directions. */
 import {
   DATA_HEADERS,
-  DOCUMENT_PATH,
+  documentPath,
   headersOf,
   INFO_VERSION,
   type Json,
@@ -202,7 +202,7 @@ export function dataDocument({ pairBytesMax }: { readonly pairBytesMax: number }
         "errors are RFC 9457 problem documents. What is no request is answered with 400, 408, 417 or 431 and its " +
         "connection closed.",
     },
-    paths: { "/v1/kv/{key}": keyPath(pairBytesMax), "/openapi.json": DOCUMENT_PATH },
+    paths: { "/v1/kv/{key}": keyPath(pairBytesMax), "/openapi.json": documentPath(ALWAYS) },
     components: {
       parameters: { Key: KEY_PARAMETER },
       headers: DATA_HEADERS,

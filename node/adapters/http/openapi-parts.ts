@@ -95,17 +95,13 @@ export function jsonAnswer(description: string, schema: JsonObject, headers: rea
   return { description, ...headersOf(headers), content: { "application/json": { schema } } };
 }
 
+/** Refers to headers by name. */
 export function headersOf(names: readonly string[]): { readonly headers: JsonObject } {
   return { headers: Object.fromEntries(names.map((name) => [name, ref("headers", name)])) };
 }
 
 /** The description of the document itself, on both ports. */
-export const DOCUMENT_PATH: JsonObject = {
-  get: {
-    operationId: "readDocument",
-    summary: "This document",
-    responses: {
-      "200": { description: "OpenAPI 3.1.", content: { "application/json": { schema: { type: "object" } } } },
-    },
-  },
-};
+export function documentPath(headers: readonly string[]): JsonObject {
+  const answer = jsonAnswer("OpenAPI 3.1.", { type: "object" }, headers);
+  return { get: { operationId: "readDocument", summary: "This document", responses: { "200": answer } } };
+}

@@ -1,0 +1,279 @@
+/** The admin port over a small cluster in memory; every answer is held against its OpenAPI document. */
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it } from "@jest/globals";
+import { adminRoutes, createAdminServer, EXPORT_PARAMETERS } from "../../../node/adapters/http/admin.ts";
+import type { Admin, ExportEntry, Readiness } from "../../../node/adapters/http/admin-api.ts";
+import type { HttpServer } from "../../../node/adapters/http/http-server.ts";
+import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
+import { KvError } from "../../../node/core/errors.ts";
+import { type Answer, call, connectRaw, eventually } from "../../contract/http-client.ts";
+import { createConformance } from "../../contract/http-openapi.ts";
+import { createTestTelemetry, WORLD_OPTIONS } from "../../contract/http-world.ts";
+
+const MEMBER = { name: "n1", address: "127.0.0.1:7402", zone: "a", weight: 100, state: "active" } as const;
+const RING = {
+  epoch: 1,
+  partitions: 2,
+  n: 1,
+  r: 1,
+  w: 1,
+  mode: "sloppy",
+  members: [MEMBER],
+  tokens: ["0000000000000000", "8000000000000000"],
+  preferenceLists: [["n1"], ["n1"]],
+} as const;
+
+/** What the node behind the admin port would say; tests change it. */
+type AdminModel = Admin & {
+  ready: Readiness;
+  ringless: boolean;
+  entries: ExportEntry[];
+  /** Thrown by the page with this number, from 0. */
+  failAt: { page: number; error: unknown } | undefined;
+  located: Uint8Array | undefined;
+  pages: number;
+};
+
+function createAdminModel(): AdminModel {
+  const needRing = () => {
+    if (model.ringless) throw new KvError("NOT_READY", "Cannot say: this node has no ring yet.");
+  };
+  const model: AdminModel = {
+    ready: { ready: true },
+    ringless: false,
+    entries: [],
+    failAt: undefined,
+    located: undefined,
+    pages: 0,
+    readiness: () => model.ready,
+    cluster() {
+      needRing();
+      return {
+        id: "c",
+        node: "n1",
+        ringEpoch: 1,
+        members: [{ ...MEMBER, actor: undefined, health: "up" }],
+        transition: null,
+      };
+    },
+    ring() {
+      needRing();
+      return RING;
+    },
+    locate(key) {
+      needRing();
+      model.located = key;
+      return {
+        partition: 1,
+        token: "8000000000000001",
+        epoch: 1,
+        homes: [{ name: "n1", zone: "a", address: "127.0.0.1:7402" }],
+      };
+    },
+    async exportPage(partition, after, entriesMax) {
+      needRing();
+      if (partition >= 2) throw new KvError("INVALID_REQUEST", `Cannot export partition ${partition}: the ring has 2.`);
+      if (model.failAt?.page === model.pages) throw model.failAt.error;
+      model.pages += 1;
+      const rest = model.entries.filter(({ key }) => after === undefined || Buffer.compare(key, after) > 0);
+      const entries = rest.slice(0, entriesMax);
+      return { entries, done: rest.length <= entriesMax, epoch: 1 };
+    },
+    metricsText: async () => "# HELP annulus_up Whether it runs.\nannulus_up 1\n",
+  };
+  return model;
+}
+
+const conformance = createConformance(adminDocument());
+let model: AdminModel;
+let bugs: unknown[];
+let server: HttpServer;
+let port: number;
+
+beforeEach(async () => {
+  model = createAdminModel();
+  bugs = [];
+  const ports = { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => bugs.push(error) };
+  server = createAdminServer(ports, WORLD_OPTIONS);
+  port = await server.start();
+});
+
+afterEach(() => server.stop(0));
+
+async function get(path: string, template = path): Promise<Answer> {
+  const answer = await call(port, "GET", path);
+  conformance.check("GET", template, answer);
+  assert.equal(answer.headers["kv-node"], "n1");
+  return answer;
+}
+
+const json = (answer: Answer) => JSON.parse(answer.body.toString()) as Record<string, unknown>;
+
+function entryOf(index: number, bytes = 8): ExportEntry {
+  const dot = { actor: "a".repeat(32), incarnation: 1, counter: index + 1 };
+  const value = Buffer.alloc(bytes, index);
+  const times = { writtenAtMs: 0, expiresAtMs: index === 1 ? 86_400_000 : undefined };
+  const key = Buffer.from([0xff, index >> 8, index & 255]);
+  return { key, context: `token${index}`, siblings: [{ dot, value, contentType: "text/plain", ...times }] };
+}
+
+describe("the admin port", () => {
+  it("says that it lives, and whether it may coordinate requests", async () => {
+    assert.equal((await get("/healthz")).status, 200);
+    assert.equal((await get("/readyz")).status, 200);
+    model.ready = { ready: false, reason: "the node is shutting down" };
+    const refused = await get("/readyz");
+    assert.equal(refused.status, 503);
+    assert.match(String(json(refused).detail), /: the node is shutting down\./);
+    assert.equal((await get("/healthz")).status, 200);
+  });
+
+  it("gives metrics as Prometheus text", async () => {
+    const answer = await get("/metrics");
+    assert.equal(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert.match(answer.body.toString(), /^annulus_up 1$/m);
+  });
+
+  it("shows cluster and ring, or 503 while there is none", async () => {
+    assert.equal(json(await get("/v1/cluster")).node, "n1");
+    assert.deepEqual(json(await get("/v1/ring")), RING);
+    model.ringless = true;
+    for (const path of ["/v1/cluster", "/v1/ring", "/v1/ring/a", "/v1/export?partition=0"]) {
+      const template = path.replace("/a", "/{key}").replace(/\?.*/, "");
+      assert.equal((await get(path, template)).status, 503);
+    }
+  });
+
+  it("locates keys of any bytes, and refuses what is no key", async () => {
+    assert.equal(json(await get("/v1/ring/%ff%2F%00", "/v1/ring/{key}")).partition, 1);
+    assert.deepEqual(Buffer.from(model.located ?? []), Buffer.from([0xff, 0x2f, 0]));
+    assert.equal((await get("/v1/ring/%zz", "/v1/ring/{key}")).status, 400);
+    assert.equal((await get("/v1/ring/", "/v1/ring/{key}")).status, 400);
+    assert.equal((await call(port, "GET", "/v1/ring/a/b")).status, 404);
+  });
+
+  it("exports a partition line by line, and says at the end that it is whole", async () => {
+    model.entries = Array.from({ length: 250 }, (_, index) => entryOf(index));
+    const answer = await call(port, "GET", "/v1/export?partition=1");
+    assert.equal(answer.headers["content-type"], "application/jsonl");
+    const lines = answer.body
+      .toString()
+      .trimEnd()
+      .split("\n")
+      .map((line) => JSON.parse(line) as unknown);
+    assert.equal(lines.length, 251);
+    assert.deepEqual(lines[1], {
+      key: "%FF%00%01",
+      context: "token1",
+      siblings: [
+        {
+          contentType: "text/plain",
+          value: Buffer.alloc(8, 1).toString("base64"),
+          writtenAt: "1970-01-01T00:00:00.000Z",
+          deleted: false,
+          expiresAt: "1970-01-02T00:00:00.000Z",
+        },
+      ],
+    });
+    assert.deepEqual(lines[250], { epoch: 1, partition: 1, complete: true });
+    assert.equal(model.pages, 3);
+    await get("/v1/export?partition=0", "/v1/export");
+  });
+
+  it("goes on behind the key that an export is told", async () => {
+    model.entries = Array.from({ length: 5 }, (_, index) => entryOf(index));
+    const { body } = await call(port, "GET", "/v1/export?partition=1&after=%ff%00%03");
+    const [first, last, ...more] = body.toString().trimEnd().split("\n");
+    assert.equal((JSON.parse(first ?? "") as { key: string }).key, "%FF%00%04");
+    assert.equal((JSON.parse(last ?? "") as { complete: boolean }).complete, true);
+    assert.deepEqual(more, []);
+  });
+
+  it("refuses an export that names no partition, or a parameter that is none", async () => {
+    for (const query of [
+      "",
+      "?partition=",
+      "?partition=2",
+      "?partition=-1",
+      "?partition=0&limit=1",
+      "?partition=0&after=",
+      "?partition=0&partition=0",
+    ]) {
+      assert.equal((await get(`/v1/export${query}`, "/v1/export")).status, 400, query);
+    }
+    for (const [code, status] of [
+      ["STORAGE_FAILED", 500],
+      ["TIMED_OUT", 504],
+    ] as const) {
+      model.failAt = { page: 0, error: new KvError(code, "Cannot read: it was asked to fail.") };
+      assert.equal((await get("/v1/export?partition=0", "/v1/export")).status, status);
+    }
+  });
+
+  it("breaks an export off that fails half-way, so that nobody takes it for whole", async () => {
+    model.entries = Array.from({ length: 150 }, (_, index) => entryOf(index));
+    model.failAt = { page: 1, error: new KvError("TIMED_OUT", "Cannot read: it took too long.") };
+    await assert.rejects(call(port, "GET", "/v1/export?partition=1"), /aborted|hang up|ECONNRESET/);
+    assert.deepEqual(bugs, []);
+  });
+
+  it("reads no more pages than its client takes", async () => {
+    model.entries = Array.from({ length: 5_000 }, (_, index) => entryOf(index, 10_000));
+    const raw = await connectRaw(port);
+    raw.socket.pause();
+    raw.send("GET /v1/export?partition=1 HTTP/1.1\r\nHost: x\r\n\r\n");
+    let before = -1;
+    await eventually(() => {
+      const isStill = model.pages > 0 && before === model.pages;
+      before = model.pages;
+      return isStill;
+    });
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    assert.ok(model.pages < 40, `${model.pages} of 50 pages were read for a client that takes nothing`);
+    raw.socket.destroy();
+  });
+
+  it("answers a bug with 500 and tells the node", async () => {
+    const bug = new Error("a cup is missing");
+    model.failAt = { page: 0, error: bug };
+    const answer = await get("/v1/export?partition=0", "/v1/export");
+    assert.equal(answer.status, 500);
+    assert.deepEqual(bugs, [bug]);
+    assert.ok(!answer.body.includes("cup"));
+  });
+
+  it("answers every path with what the document says, and the document has every path", async () => {
+    const document = json(await get("/openapi.json"));
+    const paths = document.paths as Record<string, { get: { parameters?: { name?: string; in?: string }[] } }>;
+    assert.deepEqual(
+      Object.keys(paths).sort(),
+      adminRoutes(model)
+        .map(({ template }) => template)
+        .sort(),
+    );
+    const queries = (paths["/v1/export"]?.get.parameters ?? []).map(({ name }) => name);
+    assert.deepEqual(queries, EXPORT_PARAMETERS);
+    assert.deepEqual(
+      [...conformance.described].filter((name) => !conformance.seen.has(name)),
+      [],
+    );
+  });
+
+  it("refuses other paths and methods with problem documents", async () => {
+    for (const [method, path, status] of [
+      ["GET", "/", 404],
+      ["GET", "/v1/kv/a", 404],
+      ["POST", "/v1/cluster", 405],
+      ["PUT", "/v1/ring/a", 405],
+      ["GET", "/%", 404],
+    ] as const) {
+      const answer = await call(port, method, path);
+      assert.equal(answer.status, status, path);
+      assert.equal(answer.headers["content-type"], "application/problem+json");
+      assert.equal(answer.headers.allow, status === 405 ? "GET, HEAD" : undefined);
+    }
+    const head = await call(port, "HEAD", "/v1/cluster");
+    assert.equal(head.status, 200);
+    assert.equal(head.body.length, 0);
+  });
+});
