@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it, jest } from "@jest/globals";
+import { FakeNode } from "./fake-node.ts";
+import { runCli } from "./run-cli.ts";
+
+/** Each test starts the program a few times, which takes long on a busy machine. */
+jest.setTimeout(60_000);
+
+/** Nothing listens there: connections are refused at once. */
+const NOBODY = "http://127.0.0.1:1";
+
+describe("put, get and delete on the command line", () => {
+  let node: FakeNode;
+  let env: Record<string, string>;
+
+  beforeEach(async () => {
+    node = new FakeNode();
+    env = { ANNULUS_URL: await node.start() };
+  });
+  afterEach(() => node.stop());
+
+  it("give back the bytes that were put, whatever they are", async () => {
+    const value = Uint8Array.from({ length: 256 }, (_, byte) => byte);
+    const put = await runCli(["put", "a/key with ü"], { env, input: value });
+    assert.deepEqual([put.exitCode, put.stderr], [0, ""]);
+    const get = await runCli(["get", "a/key with ü"], { env });
+    assert.equal(get.exitCode, 0);
+    assert.deepEqual([...get.stdout], [...value]);
+  });
+
+  it("say by their exit code that a key is not there", async () => {
+    await runCli(["put", "k", "v"], { env });
+    assert.equal((await runCli(["delete", "k"], { env })).exitCode, 0);
+    const get = await runCli(["get", "k"], { env });
+    assert.deepEqual([get.exitCode, get.stdout.length], [4, 0]);
+  });
+
+  it("print siblings as JSON with an exit code of their own", async () => {
+    await runCli(["put", "k", "one"], { env });
+    await runCli(["put", "k", "two", "--blind", "sibling"], { env });
+    const get = await runCli(["get", "k"], { env });
+    assert.equal(get.exitCode, 3);
+    const answer = JSON.parse(get.stdout.toString()) as { context: string; siblings: { value: string }[] };
+    const values = answer.siblings.map(({ value }) => Buffer.from(value, "base64").toString());
+    assert.deepEqual([answer.context, values], ["token", ["one", "two"]]);
+  });
+
+  it("pass every choice on to the node, and show its headers when asked", async () => {
+    const args = [
+      "put",
+      "k",
+      "v",
+      "-w",
+      "3",
+      "--mode",
+      "strict",
+      "--zones",
+      "2",
+      "--timeout",
+      "50",
+      "--ttl",
+      "9",
+      "-i",
+    ];
+    const put = await runCli([...args, "--idempotency-key", "mine", "--content-type", "text/x"], { env });
+    assert.match(put.stdout.toString(), /status: 204\nkv-context: token\nkv-node: fake/);
+    assert.deepEqual(node.writes, [
+      { key: "k", query: "?w=3&mode=strict&zones=2&timeout=50&ttl=9", idempotencyKey: "mine", contentType: "text/x" },
+    ]);
+  });
+
+  it("go to the next node when one does not answer", async () => {
+    const urls = [NOBODY, env.ANNULUS_URL, NOBODY].join(",");
+    assert.equal((await runCli(["put", "k", "v", "--url", urls])).exitCode, 0);
+    assert.equal(node.writes.length, 1);
+  });
+
+  it("say what was wrong, and end with the code for it", async () => {
+    const unreachable = await runCli(["get", "k", "--url", NOBODY]);
+    assert.deepEqual(
+      [unreachable.exitCode, unreachable.stderr],
+      [5, `annulus: ${NOBODY} does not answer: ECONNREFUSED\n`],
+    );
+    node.fault = () => "no quorum";
+    const unavailable = await runCli(["put", "k", "v"], { env });
+    assert.equal(unavailable.exitCode, 5);
+    assert.match(unavailable.stderr, /503: too few replicas \(required 2, acknowledged 1\)/);
+    node.fault = () => "refuse";
+    assert.equal((await runCli(["put", "k", "v"], { env })).exitCode, 1);
+    assert.equal((await runCli(["put", "k", "v", "-w", "0"], { env })).exitCode, 2);
+    assert.equal((await runCli(["get", "k", "--consistency", "some"], { env })).exitCode, 2);
+    assert.equal((await runCli(["status", "--admin-url", "ftp://x"], { env })).exitCode, 2);
+  });
+});
+
+describe("annulus node", () => {
+  it("ends with 78 and names each setting that is wrong", async () => {
+    const env = { ANNULUS_CLUSTR: "x", ANNULUS_NODE: "n1", ANNULUS_DATA_DIR: "/nowhere" };
+    const refused = await runCli(["node"], { env });
+    assert.equal(refused.exitCode, 78);
+    assert.match(refused.stderr, /ANNULUS_CLUSTR: there is no such setting; did you mean ANNULUS_CLUSTER\?/);
+    assert.match(refused.stderr, /ANNULUS_CLUSTER: expected .*; it has no default/);
+  });
+});
