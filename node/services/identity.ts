@@ -118,6 +118,8 @@ class StoredIdentity implements Identity {
   #reserving: Promise<void> | undefined;
   /** Whether the present incarnation may stamp. */
   #stamping: "yes" | "changing" | "stopped" = "yes";
+  /** New incarnations asked for so far: only the end of the latest change allows stamping again. */
+  #incarnationsAsked = 0;
   /** Ends, never with an error, when the last change asked for has. */
   #lastChange: Promise<void> = Promise.resolve();
 
@@ -157,10 +159,12 @@ class StoredIdentity implements Identity {
   async newIncarnation(reason: string): Promise<void> {
     if (this.#stamping === "stopped") throw this.#notStamping();
     this.#stamping = "changing";
+    this.#incarnationsAsked++;
+    const asked = this.#incarnationsAsked;
     await this.#change((document) => ({ ...document, incarnation: document.incarnation + 1 }));
     this.#telemetry.count("annulus.identity.incarnations");
     this.#telemetry.log("warn", "identity.new_incarnation", { incarnation: this.#document.incarnation, reason });
-    if (this.#stamping === "changing") this.#stamping = "yes";
+    if (this.#stamping === "changing" && asked === this.#incarnationsAsked) this.#stamping = "yes";
   }
 
   async stopClean(): Promise<void> {

@@ -61,9 +61,12 @@ export type LevelEngine = Engine & {
   figures(): LevelFigures;
 };
 
-/** Room for the compactions that a full write buffer sets off, beside a floor for small buffers. */
+/**
+ * Room for the largest compaction that may still be due, for its input is deleted only when its output is written:
+ * twelve tables of a write buffer each, the most that LevelDB lets gather in level 0, and what they overlap in level 1.
+ */
 export function defaultReserveBytes(writeBufferBytes: number): number {
-  return Math.max(64 * MEBIBYTE, 4 * writeBufferBytes);
+  return Math.max(64 * MEBIBYTE, 16 * writeBufferBytes);
 }
 
 /**
@@ -88,7 +91,7 @@ type LevelWrite =
 const SYNC = { sync: true };
 const NO_SYNC = { sync: false };
 /** For errors that the caller whose turn it was is told. */
-const TOLD_ALREADY = (): void => undefined;
+const toldAlready = (): void => undefined;
 
 class LevelDbEngine implements LevelEngine {
   readonly #options: LevelEngineOptions;
@@ -101,6 +104,7 @@ class LevelDbEngine implements LevelEngine {
   /** Why no writes are taken; undefined while they are. */
   #failure: unknown;
   #nextAttemptAtMs = Number.NEGATIVE_INFINITY;
+  #nextProbeAtMs = Number.NEGATIVE_INFINITY;
   /** Set while the handle is being exchanged: no read may be started. Never rejects. */
   #reopening: Promise<void> | undefined;
   #closing: Promise<void> | undefined;
@@ -189,13 +193,13 @@ class LevelDbEngine implements LevelEngine {
   /** Runs `work` when all that was submitted before it has ended. */
   #inTurn(work: () => Promise<void>): Promise<void> {
     const turn = this.#lastTurn.then(work);
-    this.#lastTurn = turn.catch(TOLD_ALREADY);
+    this.#lastTurn = turn.catch(toldAlready);
     return turn;
   }
 
   /** Starts a read once there is a handle again, or its error once it is clear that there is none. */
   #park<T>(start: () => Promise<T>): Promise<T> {
-    const wait = this.#reopening ?? this.#inTurn(() => this.#recover()).catch(TOLD_ALREADY);
+    const wait = this.#reopening ?? this.#inTurn(() => this.#recover()).catch(toldAlready);
     const parked = wait.then(start).finally(() => this.#parked.delete(parked));
     this.#parked.add(parked);
     return parked;
@@ -220,7 +224,7 @@ class LevelDbEngine implements LevelEngine {
       }
     }
     if (mayUseReserve) this.#freeSpace.count(bytes);
-    else await this.#admit(bytes);
+    else await this.#admit(level, bytes);
     try {
       await level.batch(operations, sync ? SYNC : NO_SYNC);
     } catch (error) {
@@ -228,12 +232,28 @@ class LevelDbEngine implements LevelEngine {
     }
   }
 
-  async #admit(bytes: number): Promise<void> {
+  async #admit(level: Level, bytes: number): Promise<void> {
     try {
       await this.#freeSpace.admit(bytes);
     } catch (error) {
       this.#telemetry.count("annulus.store.writes_refused");
+      await this.#probe(level);
       throw storageError("write", error);
+    }
+  }
+
+  /**
+   * While writes are refused LevelDB sees none, and nobody would hear that a compaction met the end of the disk after
+   * all. It would never run again, so its leavings would stay and the space with them, until the store is reopened.
+   */
+  async #probe(level: Level): Promise<void> {
+    const nowMs = this.#monotonicMs();
+    if (nowMs < this.#nextProbeAtMs) return;
+    this.#nextProbeAtMs = nowMs + REOPEN_INTERVAL_MS;
+    try {
+      await level.batch([{ type: "del", key: UNUSED_KEY }], NO_SYNC);
+    } catch (error) {
+      this.#fail("probe the store", error);
     }
   }
 
@@ -267,7 +287,7 @@ class LevelDbEngine implements LevelEngine {
       throw new KvError("STORAGE_FULL", message, { cause: this.#failure });
     }
     const reopened = this.#reopen();
-    this.#reopening = reopened.catch(TOLD_ALREADY);
+    this.#reopening = reopened.catch(toldAlready);
     await reopened;
   }
 

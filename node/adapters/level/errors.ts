@@ -49,13 +49,18 @@ export function storageError(what: string, error: unknown, outcome: Outcome = "n
   });
 }
 
-type Cause = Error & { readonly code?: unknown };
+type Cause = { readonly message: string; readonly code?: unknown; readonly cause?: unknown };
 
 function* causes(error: unknown): Generator<Cause> {
   let current = error;
   // Bounded, because a chain of causes may be a ring.
-  for (let depth = 0; depth < 8 && current instanceof Error; depth++) {
+  for (let depth = 0; depth < 8 && isCause(current); depth++) {
     yield current;
     current = current.cause;
   }
+}
+
+/** By its shape: native code makes errors of the realm it was loaded in, which need not be the caller's. */
+function isCause(value: unknown): value is Cause {
+  return typeof value === "object" && value !== null && "message" in value && typeof value.message === "string";
 }

@@ -67,14 +67,15 @@ export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSp
   }
 
   function fits(bytes: number): boolean {
+    if (reserveBytes === 0) return true;
     const estimate = estimateBytes();
     return estimate !== undefined && estimate - 2 * bytes >= reserveBytes;
   }
 
   return {
     async admit(bytes) {
-      if (reserveBytes === 0) return;
-      const dueForAnswer = isStale() || (!refusing && (writtenBytes > reserveBytes / RESERVE_SHARE || !fits(bytes)));
+      const dueForAnswer =
+        isStale() || (!refusing && ((reserveBytes > 0 && writtenBytes > reserveBytes / RESERVE_SHARE) || !fits(bytes)));
       if (dueForAnswer) await ask();
       refusing = !fits(bytes);
       if (refusing) {

@@ -1,0 +1,184 @@
+/** The engine contract on LevelDB, and what only a store in a real directory can show. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, describe, it } from "@jest/globals";
+import { createLevelEngine, type LevelEngine, type LevelEngineOptions } from "../../node/adapters/level/engine.ts";
+import { dataKey, metaKey } from "../../node/core/keyspace.ts";
+import { bytes, engineContract, put, rejection, remove, textOf } from "./engine.ts";
+import { createRecordedTelemetry } from "./recorded-telemetry.ts";
+
+const MEBIBYTE = 1_048_576;
+const SMALL = { cacheBytes: MEBIBYTE, writeBufferBytes: 4 * MEBIBYTE, reserveBytes: 0 };
+
+function openIn(directory: string, options: Partial<LevelEngineOptions> = {}): Promise<LevelEngine> {
+  return createLevelEngine({ telemetry: createRecordedTelemetry() }, { directory, ...SMALL, ...options });
+}
+
+async function worldWith(options: () => Partial<LevelEngineOptions>) {
+  const directory = await mkdtemp(join(tmpdir(), "annulus-engine-"));
+  return {
+    open: () => openIn(join(directory, "store"), options()),
+    dispose: () => rm(directory, { recursive: true }),
+  };
+}
+
+engineContract("LevelDB", () => worldWith(() => ({})));
+
+engineContract("LevelDB when every read goes through the thread pool", () =>
+  worldWith(() => {
+    // Each look at this clock finds a millisecond gone, so that every read on the spot counts as slow.
+    let nowMs = 0;
+    return { monotonicMs: () => nowMs++ };
+  }),
+);
+
+engineContract("LevelDB with a write buffer that each test overflows", () =>
+  worldWith(() => ({ writeBufferBytes: 65_536 })),
+);
+
+describe("LevelDB in a directory", () => {
+  let directory: string;
+
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "annulus-engine-"));
+  });
+
+  afterEach(async () => {
+    await rm(directory, { recursive: true });
+  });
+
+  /** Starts a process that writes k0, k1, … one after the other and prints the number of each acknowledged one. */
+  function startWriter(mode: string) {
+    const script = fileURLToPath(new URL("./engine-writer.ts", import.meta.url));
+    return spawn(process.execPath, ["--no-warnings", script, directory, mode], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+  }
+
+  /** Waits until the writer has acknowledged so many writes; returns all it printed until it ended. */
+  async function killAfter(writer: ReturnType<typeof startWriter>, acknowledged: number): Promise<number> {
+    let printed = "";
+    const exited = once(writer, "exit");
+    for await (const chunk of writer.stdout) {
+      printed += String(chunk);
+      if (printed.split("\n").length > acknowledged) writer.kill("SIGKILL");
+    }
+    const [, signal] = await exited;
+    assert.equal(signal, "SIGKILL");
+    return printed.split("\n").length - 1;
+  }
+
+  it.each(["os", "disk"])("has every write that a killed process had acknowledged with durability %s", async (mode) => {
+    for (const wanted of [1, 300]) {
+      const acknowledged = await killAfter(startWriter(mode), wanted);
+      assert(acknowledged >= wanted);
+      const engine = await openIn(directory);
+      for (let index = 0; index < acknowledged; index++) {
+        const value = await engine.get(dataKey(0, bytes(`k${index}`)));
+        assert.equal(textOf(value)?.slice(0, 10), `v${index}`.padEnd(10), `write ${index} of ${acknowledged}`);
+      }
+      await engine.close();
+    }
+  });
+
+  it("tells a second process who holds the directory and what to do", async () => {
+    const writer = startWriter("os");
+    await once(writer.stdout, "data");
+    try {
+      const error = await rejection(openIn(directory), "STORAGE_FAILED");
+      assert(error.message.includes(directory));
+      assert.match(error.message, /another process holds it.*own/);
+    } finally {
+      writer.kill("SIGKILL");
+      await once(writer, "exit");
+    }
+    await (await openIn(directory)).close();
+  });
+
+  it("says why a directory cannot be opened", async () => {
+    const error = await rejection(openIn("/dev/null/store"), "STORAGE_FAILED");
+    assert.match(error.message, /Cannot open the store in \/dev\/null\/store.*ENOTDIR/);
+  });
+
+  it("refuses data but neither deletions nor the node's own records once the reserve is reached", async () => {
+    let freeBytes = 10 * MEBIBYTE;
+    let nowMs = 0;
+    const telemetry = createRecordedTelemetry();
+    const engine = await createLevelEngine(
+      { telemetry },
+      {
+        ...SMALL,
+        directory,
+        reserveBytes: 8 * MEBIBYTE,
+        freeBytes: async () => freeBytes,
+        monotonicMs: () => nowMs,
+      },
+    );
+    const data = { kind: "put", key: dataKey(1, bytes("k")), value: bytes("v") } as const;
+    await engine.batch([data], { sync: false });
+    freeBytes = 8 * MEBIBYTE - 1;
+    nowMs += 1_001;
+    const error = await rejection(engine.batch([data], { sync: false }), "STORAGE_FULL");
+    assert.equal(error.outcome, "none");
+    assert.equal(engine.figures().refusing, true);
+    await engine.batch([{ kind: "delete", key: data.key }], { sync: false });
+    await engine.batch([{ kind: "put", key: metaKey("identity"), value: bytes("me") }], { sync: true });
+    assert.equal(await engine.get(data.key), undefined);
+    assert.equal(telemetry.counted("annulus.store.writes_refused"), 1);
+
+    freeBytes = 9 * MEBIBYTE;
+    nowMs += 101;
+    await engine.batch([data], { sync: false });
+    assert.equal(engine.figures().refusing, false);
+    await engine.close();
+  });
+
+  it("asks the file system before the bytes written since the last answer could reach the reserve", async () => {
+    const disk = { freeBytes: 20 * MEBIBYTE, asked: 0 };
+    const engine = await openIn(directory, {
+      reserveBytes: 4 * MEBIBYTE,
+      freeBytes: async () => {
+        disk.asked++;
+        return disk.freeBytes;
+      },
+      monotonicMs: () => 0,
+    });
+    const value = new Uint8Array(65_536);
+    let refused = false;
+    for (let index = 0; index < 400 && !refused; index++) {
+      disk.freeBytes -= value.length;
+      const key = dataKey(0, bytes(`k${index % 8}`));
+      refused = await engine.batch([{ kind: "put", key, value }], { sync: false }).then(
+        () => false,
+        () => true,
+      );
+    }
+    assert(refused, "the reserve was used up");
+    assert(disk.freeBytes > 3.5 * MEBIBYTE, `${disk.freeBytes} bytes were left`);
+    assert(disk.asked < 60, `the file system was asked ${disk.asked} times`);
+    await engine.close();
+  });
+
+  it("knows its sizes", async () => {
+    const engine = await openIn(directory);
+    const value = new Uint8Array(100_000).map((_, index) => (index * index) % 251);
+    for (let index = 0; index < 30; index++) {
+      const noise = value.map((byte, at) => byte ^ ((at * (index + 3)) >>> 4));
+      await engine.batch([{ kind: "put", key: bytes(`k${index}`), value: noise }], { sync: false });
+    }
+    assert(engine.figures().memoryBytes > MEBIBYTE);
+    await engine.flush();
+    const figures = engine.figures();
+    assert.equal(figures.state, "open");
+    assert(figures.tableBytes >= MEBIBYTE, `${figures.tableBytes}`);
+    assert(figures.freeBytes > 0);
+    await engine.batch([remove("k1"), put("k2", "v")], { sync: false });
+    await engine.close();
+    assert.deepEqual(engine.figures().state, "closed");
+  });
+});

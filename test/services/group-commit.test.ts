@@ -1,0 +1,181 @@
+import assert from "node:assert/strict";
+import { setImmediate as turn } from "node:timers/promises";
+import { describe, it } from "@jest/globals";
+import fc from "fast-check";
+import type { EngineWrite } from "../../node/ports.ts";
+import { createGroupCommit, type GroupCommitOptions } from "../../node/services/group-commit.ts";
+import { bytes, put, rejection, remove, textOf } from "../contract/engine.ts";
+import { createInstantTime } from "../contract/instant-time.ts";
+import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
+import { createSimulatedDisk, type DiskFaults } from "../sim/disk.ts";
+import { createSeededRandom } from "../sim/random.ts";
+
+const EVERYTHING = { from: new Uint8Array(0), until: Uint8Array.of(0xff), limit: 10_000 };
+
+function createWorld(options: Partial<GroupCommitOptions> = {}, faults: Partial<DiskFaults> = {}, seed = 1) {
+  const time = createInstantTime();
+  const telemetry = createRecordedTelemetry();
+  const disk = createSimulatedDisk({
+    time,
+    random: createSeededRandom(seed),
+    faults: { latencyMs: [1, 5], ...faults },
+  });
+  const engine = disk.open();
+  const commit = createGroupCommit(
+    { engine, time, telemetry },
+    { sync: false, batchBytesMax: 10_000, queueBytesMax: 100_000, ...options },
+  );
+  return { time, telemetry, disk, engine, commit };
+}
+
+describe("group commit", () => {
+  it("puts all that arrives in one turn, and all that arrives during a flush, into one batch each", async () => {
+    const { commit, disk, telemetry, time } = createWorld({}, { latencyMs: [10, 10] });
+    const first = Array.from({ length: 5 }, (_, index) => commit.write(put(`a${index}`, "v")));
+    await turn();
+    const meanwhile = Array.from({ length: 7 }, (_, index) => commit.write(put(`b${index}`, "v")));
+    await Promise.all(first);
+    assert.equal(disk.counters.batches, 1);
+    await Promise.all(meanwhile);
+    assert.equal(disk.counters.batches, 2);
+    assert.deepEqual(telemetry.observed("annulus.commit.group_writes"), [5, 7]);
+    assert.deepEqual(telemetry.observed("annulus.commit.flush_ms"), [10, 10]);
+    assert.equal(time.monotonicMs(), 20);
+  });
+
+  it("acknowledges a write only when the disk has it, and several handed over together at once", async () => {
+    const { commit, engine } = createWorld();
+    await commit.write([put("a", "1"), put("b", "1"), remove("a")]);
+    assert.equal(await engine.get(bytes("a")), undefined);
+    assert.equal(textOf(await engine.get(bytes("b"))), "1");
+  });
+
+  it("asks for a synced batch where the durability asks for one", async () => {
+    for (const sync of [false, true]) {
+      let survived = 0;
+      for (let seed = 0; seed < 20; seed++) {
+        const { commit, disk } = createWorld({ sync }, {}, seed);
+        await commit.write(put("k", "1"));
+        disk.crash("machine");
+        if (disk.entries(EVERYTHING).length > 0) survived++;
+      }
+      assert.equal(survived === 20, sync);
+    }
+  });
+
+  it("starts a further group when one is full, and keeps the order of all writes", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.integer({ min: 1, max: 400 }), { maxLength: 60 }),
+        fc.nat(100),
+        async (sizes, seed) => {
+          const { commit, engine, telemetry } = createWorld({ batchBytesMax: 500 }, {}, seed);
+          const calls = sizes.map((size, index) => commit.write(put("k", `${index}`.padEnd(size))));
+          await Promise.all(calls);
+          const last = sizes.length - 1;
+          assert.equal(textOf(await engine.get(bytes("k")))?.trim(), last < 0 ? undefined : `${last}`);
+          const written = telemetry.observed("annulus.commit.group_writes").reduce((sum, count) => sum + count, 0);
+          assert.equal(written, sizes.length);
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it("refuses what would make the queue too long, and takes writes again when it is shorter", async () => {
+    const { commit, telemetry } = createWorld({ batchBytesMax: 50, queueBytesMax: 100 });
+    const accepted = [commit.write(put("a", "x".repeat(49))), commit.write(put("b", "x".repeat(49)))];
+    const error = await rejection(commit.write(put("c", "1")), "OVERLOADED");
+    assert.equal(error.outcome, "none");
+    assert.equal(error.details.retryAfterS, 1);
+    assert.equal(telemetry.counted("annulus.commit.refused"), 1);
+    await Promise.all(accepted);
+    await commit.write(put("c", "1"));
+  });
+
+  it("takes a write that is larger than the queue when nothing else waits", async () => {
+    const { commit, engine } = createWorld({ batchBytesMax: 50, queueBytesMax: 100 });
+    await commit.write(put("k", "x".repeat(1_000)));
+    assert.equal((await engine.get(bytes("k")))?.length, 1_000);
+  });
+
+  it("fails all that was queued behind a failed batch, tells the listener first, then takes writes again", async () => {
+    const { commit, disk, engine, time } = createWorld({ batchBytesMax: 10 });
+    const events: string[] = [];
+    commit.onFailure(() => events.push("listener"));
+    disk.failNextWrite();
+    const failing = commit.write(put("k", "first"));
+    const behind = [commit.write(put("k", "second")), commit.write(put("l", "third"))];
+    for (const call of [failing, ...behind]) call.catch(() => events.push("writer"));
+    assert.equal((await rejection(failing, "STORAGE_FAILED")).outcome, "unknown");
+    for (const call of behind) {
+      const error = await rejection(call, "STORAGE_FAILED");
+      assert.equal(error.outcome, "none");
+      assert.match(error.message, /a write before it failed/);
+    }
+    assert.deepEqual(events, ["listener", "writer", "writer", "writer"]);
+    assert.equal(disk.counters.batches, 0);
+
+    await new Promise<void>((resolve) => void time.after(1_000, resolve));
+    await commit.write(put("l", "fresh"));
+    assert.equal(textOf(await engine.get(bytes("l"))), "fresh");
+  });
+
+  it("takes a write that a listener's turn submits, as the first of a fresh start", async () => {
+    const { commit, disk, time } = createWorld();
+    disk.failNextWrite();
+    const failed = commit.write(put("k", "1"));
+    let retried: Promise<void> | undefined;
+    commit.onFailure(() => {
+      // The store takes writes again after a second; this one is in the very next flush, so it hears of the failure.
+      retried ??= commit.write(put("k", "2"));
+    });
+    await rejection(failed, "STORAGE_FAILED");
+    await rejection(retried ?? assert.fail("the listener was not called"), "STORAGE_FAILED");
+    await new Promise<void>((resolve) => void time.after(1_000, resolve));
+    await commit.write(put("k", "3"));
+  });
+
+  it("has nothing on its way any more once it is drained, whether it went well or not", async () => {
+    const { commit, disk } = createWorld({ batchBytesMax: 10 });
+    let ended = 0;
+    for (let index = 0; index < 5; index++) void commit.write(put(`k${index}`, "value")).finally(() => ended++);
+    await commit.drain();
+    assert.equal(ended, 5);
+    assert.equal(disk.counters.batches, 5);
+    await commit.drain();
+
+    disk.failNextWrite();
+    const failing = [commit.write(put("a", "value")), commit.write(put("b", "value"))];
+    const outcomes = Promise.allSettled(failing);
+    await commit.drain();
+    assert.deepEqual(
+      (await outcomes).map(({ status }) => status),
+      ["rejected", "rejected"],
+    );
+  });
+
+  it("leaves a prefix of what was submitted on the disk of a process that died, and all that it acknowledged", async () => {
+    const write = (index: number): EngineWrite => put(`k${String(index).padStart(3, "0")}`, "v");
+    await fc.assert(
+      fc.asyncProperty(fc.nat(10_000), fc.integer({ min: 1, max: 40 }), async (seed, turns) => {
+        const { commit, disk } = createWorld({ batchBytesMax: 20 }, {}, seed);
+        let submitted = 0;
+        let acknowledged = 0;
+        for (let index = 0; index < turns; index++) {
+          void commit.write(write(submitted++)).then(() => acknowledged++);
+          await turn();
+        }
+        disk.crash("process");
+        const stored = (await disk.open().scan(EVERYTHING)).length;
+        const expected = Array.from({ length: stored }, (_, index) => textOf(write(index).key));
+        assert.deepEqual(
+          disk.entries(EVERYTHING).map(({ key }) => textOf(key)),
+          expected,
+        );
+        assert(stored >= acknowledged && stored <= submitted);
+      }),
+      { numRuns: 40 },
+    );
+  });
+});

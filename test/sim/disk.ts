@@ -1,0 +1,395 @@
+/**
+ * A simulated disk with a store on it: the `Engine` port in virtual time, with every fault that a disk is known for.
+ *
+ * The disk outlives the node: `open` gives a node its engine, `crash` ends it as a dead process or a dead machine
+ * would, and the next `open` shows what survived (see `disk-contents.ts`). A handle that crashed never settles what
+ * was asked of it and leaves no timer behind. Everything that is left to chance comes from the seeded stream.
+ *
+ * A write that an error was injected into is treated as LevelDB does a torn log: the engine takes no writes for a
+ * while, then reopens the store, and what failed surfaces or does not.
+ */
+import assert from "node:assert/strict";
+import { KvError } from "../../node/core/errors.ts";
+import { isMetaKey } from "../../node/core/keyspace.ts";
+import type { Engine, EngineWrite, Entry, ScanRange, Time, Timer } from "../../node/ports.ts";
+import { createDiskContents, type DiskContents } from "./disk-contents.ts";
+import type { Ratio, SeededRandom } from "./random.ts";
+
+/** Lowest and highest of a range to draw from, in ms of virtual time. */
+export type DurationRangeMs = readonly [min: number, max: number];
+
+export type DiskFaults = {
+  /** How long each call takes. */
+  readonly latencyMs: DurationRangeMs;
+  /** How long it takes to turn a full log into a table; until then a loss of power may take its end. */
+  readonly tableMs: DurationRangeMs;
+  /** A log is full with this many bytes of keys and values. */
+  readonly logBytesMax: number;
+  /** Batches that fail. */
+  readonly writeErrors: Ratio;
+  /** Reads and scans that fail. */
+  readonly readErrors: Ratio;
+};
+
+export const HEALTHY_DISK: DiskFaults = {
+  latencyMs: [0, 2],
+  tableMs: [5, 200],
+  logBytesMax: 64 * 1_024,
+  writeErrors: [0, 1],
+  readErrors: [0, 1],
+};
+
+/** How often each fault was really met. A run that asked for faults and met none proves nothing. */
+export type DiskCounters = {
+  batches: number;
+  reads: number;
+  processCrashes: number;
+  machineCrashes: number;
+  /** Batches that were in flight at a crash: applied and not. */
+  appliedAtCrash: number;
+  droppedAtCrash: number;
+  /** Batches that were applied and lost with the machine's power. */
+  batchesLost: number;
+  writeErrors: number;
+  /** Failed batches that came back when the store was opened again. */
+  failedWritesSurfaced: number;
+  readErrors: number;
+  fullDiskRefusals: number;
+  bitsFlipped: number;
+  wipes: number;
+};
+
+export type SimulatedDisk = {
+  readonly counters: DiskCounters;
+  /** The node's store. Throws STORAGE_FAILED while another handle is open. */
+  open(): Engine;
+  /** Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced. */
+  crash(kind: "process" | "machine"): void;
+  setFaults(faults: Partial<DiskFaults>): void;
+  /** The next batch fails. */
+  failNextWrite(): void;
+  /** The next read or scan fails. */
+  failNextRead(): void;
+  /** Puts of data beyond this many bytes of keys and values are refused; undefined is no limit. */
+  setCapacityBytes(bytes: number | undefined): void;
+  /** Damages the value stored at `key`. Returns whether there was one. */
+  flipBit(key: Uint8Array): boolean;
+  /** An empty disk in the old one's place. No handle may be open. */
+  wipe(): void;
+  /** What a reader would see now, for checkers. */
+  entries(range: ScanRange): readonly Entry[];
+};
+
+/** How long the store takes no writes after one failed, in ms of virtual time; as the real engine. */
+const REOPEN_INTERVAL_MS = 1_000;
+
+/** What the disk and the handle on it share. */
+type Shared = {
+  readonly time: Time;
+  readonly random: SeededRandom;
+  readonly counters: DiskCounters;
+  contents: DiskContents;
+  faults: DiskFaults;
+  capacityBytes: number;
+  writesToFail: number;
+  readsToFail: number;
+  /** A batch that failed and may surface when the store is opened again. */
+  torn: readonly EngineWrite[] | undefined;
+};
+
+export function createSimulatedDisk(ports: {
+  readonly time: Time;
+  /** A stream of this disk's own. */
+  readonly random: SeededRandom;
+  readonly faults?: Partial<DiskFaults>;
+}): SimulatedDisk {
+  const shared: Shared = {
+    time: ports.time,
+    random: ports.random,
+    counters: noFaultsMet(),
+    contents: createDiskContents(),
+    faults: { ...HEALTHY_DISK, ...ports.faults },
+    capacityBytes: Number.POSITIVE_INFINITY,
+    writesToFail: 0,
+    readsToFail: 0,
+    torn: undefined,
+  };
+  const { counters } = shared;
+  let handle: SimulatedEngine | undefined;
+  return {
+    counters,
+    open() {
+      if (handle !== undefined) {
+        throw new KvError("STORAGE_FAILED", "Cannot open the store: another process holds it.");
+      }
+      replayLogs(shared);
+      handle = new SimulatedEngine(shared, () => {
+        handle = undefined;
+      });
+      return handle;
+    },
+    crash(kind) {
+      handle?.die();
+      handle = undefined;
+      if (kind === "process") {
+        counters.processCrashes++;
+        return;
+      }
+      counters.machineCrashes++;
+      shared.torn = undefined;
+      counters.batchesLost += shared.contents.losePower(shared.random);
+    },
+    setFaults(faults) {
+      shared.faults = { ...shared.faults, ...faults };
+    },
+    failNextWrite() {
+      shared.writesToFail++;
+    },
+    failNextRead() {
+      shared.readsToFail++;
+    },
+    setCapacityBytes(bytes) {
+      shared.capacityBytes = bytes ?? Number.POSITIVE_INFINITY;
+    },
+    flipBit(key) {
+      const flipped = shared.contents.flipBit(key, shared.random);
+      if (flipped) counters.bitsFlipped++;
+      return flipped;
+    },
+    wipe() {
+      assert(handle === undefined, "a disk is exchanged while no node runs on it");
+      shared.contents = createDiskContents();
+      shared.torn = undefined;
+      counters.wipes++;
+    },
+    entries: (range) => shared.contents.scan(range),
+  };
+}
+
+function noFaultsMet(): DiskCounters {
+  return {
+    batches: 0,
+    reads: 0,
+    processCrashes: 0,
+    machineCrashes: 0,
+    appliedAtCrash: 0,
+    droppedAtCrash: 0,
+    batchesLost: 0,
+    writeErrors: 0,
+    failedWritesSurfaced: 0,
+    readErrors: 0,
+    fullDiskRefusals: 0,
+    bitsFlipped: 0,
+    wipes: 0,
+  };
+}
+
+/** What opening a store does: a batch that failed half-way is found whole in the log, or dropped. */
+function replayLogs(shared: Shared): void {
+  const { torn } = shared;
+  shared.torn = undefined;
+  if (torn !== undefined && shared.random.chance([1, 2])) {
+    shared.contents.apply(torn, Number.POSITIVE_INFINITY);
+    shared.counters.failedWritesSurfaced++;
+  }
+  shared.contents.syncAll();
+}
+
+/** One at a time and in order, as in the real engine. */
+type Job = {
+  readonly kind: "batch" | "flush";
+  readonly writes: readonly EngineWrite[];
+  readonly sync: boolean;
+  readonly resolve: () => void;
+  readonly reject: (error: KvError) => void;
+};
+
+class SimulatedEngine implements Engine {
+  readonly #shared: Shared;
+  readonly #released: () => void;
+  readonly #timers = new Set<Timer>();
+  /** The first is being done. */
+  #jobs: Job[] = [];
+  #dead = false;
+  #callsInFlight = 0;
+  #whenIdle: (() => void) | undefined;
+  #closing: Promise<void> | undefined;
+  #failedAtMs: number | undefined;
+
+  constructor(shared: Shared, released: () => void) {
+    this.#shared = shared;
+    this.#released = released;
+  }
+
+  get(key: Uint8Array): Promise<Uint8Array | undefined> {
+    const wanted = new Uint8Array(key);
+    return this.#read("read", () => this.#shared.contents.get(wanted));
+  }
+
+  scan(range: ScanRange): Promise<readonly Entry[]> {
+    return this.#read("scan", () => this.#shared.contents.scan(range));
+  }
+
+  batch(writes: readonly EngineWrite[], { sync }: { readonly sync: boolean }): Promise<void> {
+    return this.#call("write", (resolve, reject) => {
+      this.#enqueue({ kind: "batch", writes: writes.map(copyOf), sync, resolve: () => resolve(undefined), reject });
+    });
+  }
+
+  flush(): Promise<void> {
+    return this.#call("flush", (resolve, reject) => {
+      this.#enqueue({ kind: "flush", writes: [], sync: true, resolve: () => resolve(undefined), reject });
+    });
+  }
+
+  close(): Promise<void> {
+    if (this.#dead) return never();
+    this.#closing ??= this.#closeWhenIdle();
+    return this.#closing;
+  }
+
+  /** The process is gone: a batch that was being written is on the disk or not, nobody is told anything. */
+  die(): void {
+    this.#dead = true;
+    this.#cancelTimers();
+    const [current] = this.#jobs;
+    this.#jobs = [];
+    if (current?.kind !== "batch") return;
+    const { counters, random, contents, faults } = this.#shared;
+    const possible = this.#failedAtMs === undefined && this.#refusal(current) === undefined;
+    if (possible && random.chance([1, 2])) {
+      contents.apply(current.writes, faults.logBytesMax);
+      counters.appliedAtCrash++;
+    } else {
+      counters.droppedAtCrash++;
+    }
+  }
+
+  #read<T>(what: string, look: () => T): Promise<T> {
+    return this.#call(what, (resolve, reject) => {
+      const { faults, counters, random } = this.#shared;
+      counters.reads++;
+      // LevelDB reads from a snapshot taken some time between the call and the answer.
+      const early = random.chance([1, 2]) ? { seen: look() } : undefined;
+      this.#after(faults.latencyMs, () => {
+        if (this.#shared.readsToFail > 0 || random.chance(this.#shared.faults.readErrors)) {
+          this.#shared.readsToFail = Math.max(0, this.#shared.readsToFail - 1);
+          counters.readErrors++;
+          reject(new KvError("STORAGE_FAILED", `Cannot ${what}: the simulated disk failed.`));
+        } else {
+          resolve(early === undefined ? look() : early.seen);
+        }
+      });
+    });
+  }
+
+  #enqueue(job: Job): void {
+    this.#jobs.push(job);
+    if (this.#jobs.length === 1) this.#doNext();
+  }
+
+  #doNext(): void {
+    const [job] = this.#jobs;
+    if (job === undefined) return;
+    const { latencyMs, tableMs } = this.#shared.faults;
+    this.#after(job.kind === "flush" ? tableMs : latencyMs, () => {
+      const error = this.#recovered() ?? this.#refusal(job) ?? this.#injectedError(job);
+      if (error === undefined) {
+        this.#do(job);
+        job.resolve();
+      } else {
+        job.reject(error);
+      }
+      this.#jobs.shift();
+      this.#doNext();
+    });
+  }
+
+  #do({ kind, writes, sync }: Job): void {
+    const { contents, counters, faults } = this.#shared;
+    if (kind === "flush") return contents.syncAll();
+    counters.batches++;
+    if (contents.apply(writes, faults.logBytesMax)) this.#after(faults.tableMs, () => contents.syncOlderLog());
+    if (sync) contents.syncNewestLog();
+  }
+
+  /** Opens the store again when a failure is long enough ago; else an error. */
+  #recovered(): KvError | undefined {
+    if (this.#failedAtMs === undefined) return undefined;
+    if (this.#shared.time.monotonicMs() < this.#failedAtMs + REOPEN_INTERVAL_MS) {
+      return new KvError("STORAGE_FAILED", "Cannot write: the simulated store has failed and is not open again yet.");
+    }
+    this.#failedAtMs = undefined;
+    replayLogs(this.#shared);
+    return undefined;
+  }
+
+  #refusal({ writes }: Job): KvError | undefined {
+    let bytes = 0;
+    let mayUseReserve = true;
+    for (const write of writes) {
+      if (write.kind === "delete") continue;
+      bytes += write.key.length + write.value.length;
+      mayUseReserve &&= isMetaKey(write.key);
+    }
+    if (mayUseReserve || this.#shared.contents.usedBytes() + bytes <= this.#shared.capacityBytes) return undefined;
+    this.#shared.counters.fullDiskRefusals++;
+    return new KvError("STORAGE_FULL", "Cannot write: the simulated disk is full.");
+  }
+
+  #injectedError({ writes }: Job): KvError | undefined {
+    const { faults, random, time, counters } = this.#shared;
+    if (this.#shared.writesToFail === 0 && !random.chance(faults.writeErrors)) return undefined;
+    this.#shared.writesToFail = Math.max(0, this.#shared.writesToFail - 1);
+    this.#shared.torn = writes;
+    this.#failedAtMs = time.monotonicMs();
+    counters.writeErrors++;
+    return new KvError("STORAGE_FAILED", "Cannot write: the simulated disk failed.", { outcome: "unknown" });
+  }
+
+  #call<T>(what: string, start: (resolve: (value: T) => void, reject: (error: KvError) => void) => void): Promise<T> {
+    if (this.#dead) return never();
+    if (this.#closing !== undefined) {
+      return Promise.reject(new KvError("STORAGE_FAILED", `Cannot ${what}: the store is closed.`));
+    }
+    this.#callsInFlight++;
+    return new Promise<T>(start).finally(() => {
+      this.#callsInFlight--;
+      if (this.#callsInFlight === 0) this.#whenIdle?.();
+    });
+  }
+
+  async #closeWhenIdle(): Promise<void> {
+    if (this.#callsInFlight > 0) {
+      await new Promise<void>((resolve) => {
+        this.#whenIdle = resolve;
+      });
+    }
+    if (this.#dead) return never();
+    this.#cancelTimers();
+    this.#released();
+  }
+
+  #cancelTimers(): void {
+    for (const timer of this.#timers) timer.cancel();
+    this.#timers.clear();
+  }
+
+  #after([minMs, maxMs]: DurationRangeMs, run: () => void): void {
+    const timer = this.#shared.time.after(this.#shared.random.between(minMs, maxMs), () => {
+      this.#timers.delete(timer);
+      run();
+    });
+    this.#timers.add(timer);
+  }
+}
+
+/** What a process that is gone has asked for is never answered. */
+function never<T>(): Promise<T> {
+  return new Promise<T>(() => undefined);
+}
+
+function copyOf(write: EngineWrite): EngineWrite {
+  const key = new Uint8Array(write.key);
+  return write.kind === "put" ? { kind: "put", key, value: new Uint8Array(write.value) } : { kind: "delete", key };
+}
