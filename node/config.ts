@@ -190,7 +190,7 @@ export const Settings = z.strictObject({
     {
       unit: "bytes",
       meaning:
-        "Free disk space below which writes are refused with 507. Default: 64 MiB or four write buffers, whichever is more.",
+        "Free disk space below which writes are refused with 507. Default: 64 MiB or 16 write buffers, whichever is more.",
       growth: "less of the disk is used; more room to compact and to recover in",
     },
   ).optional(),
