@@ -13,7 +13,7 @@
 import assert from "node:assert/strict";
 import { mix32 } from "./hash.ts";
 import { FlowNetwork } from "./min-cost-flow.ts";
-import { fillLevel, roundings, type ZoneBounds } from "./shares.ts";
+import { fillLevel, roundings, tolerated, type ZoneBounds } from "./shares.ts";
 
 const SOURCE = 0;
 const SINK = 1;
@@ -24,12 +24,27 @@ function drawOrder(members: readonly number[], seed: number): Int32Array {
   return Int32Array.from(keys.sort(), (key) => key % 2 ** 20);
 }
 
-/** Adds the ways from a member to the sink: its share rounded down at cost 0, the last replica of it at `penalty`. */
-function addShare(network: FlowNetwork, request: { tail: number; share: number; penalty: number }): void {
-  const { tail, penalty } = request;
-  const { least, most } = roundings(request.share);
-  if (least > 0) network.addArc({ tail, head: SINK, capacity: least, cost: 0 });
-  if (most > least) network.addArc({ tail, head: SINK, capacity: most - least, cost: penalty });
+/** What it costs to move a replica: more than any one exchange of members can save by bringing shares nearer to ideal. */
+const MOVE = 4;
+
+type Bounds = { readonly least: number; readonly most: number };
+
+/**
+ * Adds the ways from a member to the sink. What it must hold costs nothing, what it may hold `penalty`, and a little more
+ * the farther it takes the member over its share, so that of equal movements the fairest is taken.
+ */
+function addShare(
+  network: FlowNetwork,
+  { tail, share, bounds, penalty }: { tail: number; share: number; bounds: Bounds; penalty: number },
+): void {
+  const { least, most } = roundings(share);
+  const steps = [bounds.least, least, most, bounds.most];
+  let held = 0;
+  for (const [step, until] of steps.entries()) {
+    if (until <= held) continue;
+    network.addArc({ tail, head: SINK, capacity: until - held, cost: step === 0 ? 0 : penalty + step - 1 });
+    held = until;
+  }
 }
 
 export type AssignmentRequest = {
@@ -39,6 +54,8 @@ export type AssignmentRequest = {
   readonly zones: readonly ZoneBounds[];
   /** Ideal replicas of each member, see `idealShares`; 0 for members in no zone. */
   readonly shares: readonly number[];
+  /** How far a member may be from its share, as a part of it, to save moves; 0 for no farther than rounding takes it. */
+  readonly tolerance: number;
   /** partitions × N places, row by row: the member to keep there, or −1. No member twice in a row. */
   readonly wanted: Int32Array;
   /** Breaks ties. A salt of its own for each change spreads the moves over other partitions each time. */
@@ -46,13 +63,13 @@ export type AssignmentRequest = {
 };
 
 /**
- * Gives every partition N distinct members within the zones' bounds, each member its share rounded up or down, and
- * keeps as many wanted replicas as possible.
+ * Gives every partition N distinct members within the zones' bounds, each member its share rounded up or down (or within
+ * the tolerance), and keeps as many wanted replicas as possible.
  *
  * @returns partitions × N places; members that are kept keep their place.
  */
 export function assignReplicas(request: AssignmentRequest): Int32Array {
-  const { partitions, replicationFactor, zones, shares, wanted, salt } = request;
+  const { partitions, replicationFactor, zones, shares, tolerance, wanted, salt } = request;
   const total = partitions * replicationFactor;
   const partitionNode = 2 + shares.length;
   const zoneNode = partitionNode + partitions;
@@ -60,10 +77,13 @@ export function assignReplicas(request: AssignmentRequest): Int32Array {
   const choiceCount = partitions * memberCount;
   const network = new FlowNetwork({
     nodeCount: zoneNode + partitions * zones.length,
-    arcCountMax: choiceCount + partitions * (1 + 2 * zones.length) + 2 * shares.length,
+    arcCountMax: choiceCount + partitions * (1 + 2 * zones.length) + 4 * shares.length,
   });
-  const penalty = total + 1;
-  for (const [member, share] of shares.entries()) addShare(network, { tail: 2 + member, share, penalty });
+  const penalty = (MOVE + 1) * (total + 1);
+  for (const [member, share] of shares.entries()) {
+    const bounds = tolerance > 0 ? tolerated(share, { tolerance, max: partitions }) : roundings(share);
+    addShare(network, { tail: 2 + member, share, bounds, penalty });
+  }
 
   const zonePenalty = zones.some((zone) => zone.replicasMin > 0) ? penalty : 0;
   const choices = { arcs: new Int32Array(choiceCount), members: new Int32Array(choiceCount) };
@@ -83,7 +103,7 @@ export function assignReplicas(request: AssignmentRequest): Int32Array {
       if (least > 0) network.addArc({ tail: node, head, capacity: least, cost: 0 });
       if (most > least) network.addArc({ tail: node, head, capacity: most - least, cost: zonePenalty });
       for (const member of drawOrder(zone.members, seed)) {
-        const cost = kept.includes(member) ? 0 : 1;
+        const cost = kept.includes(member) ? 0 : MOVE;
         choices.members[choice] = member;
         choices.arcs[choice++] = network.addArc({ tail: head, head: 2 + member, capacity: 1, cost });
       }
@@ -159,13 +179,13 @@ export function assignFirstPlaces(request: {
   const excessSteps = 1 + Math.ceil(Math.log2(partitions + 1));
   const network = new FlowNetwork({
     nodeCount: 2 + shares.length + partitions,
-    arcCountMax: partitions * (1 + replicationFactor) + shares.length * (2 + excessSteps),
+    arcCountMax: partitions * (1 + replicationFactor) + shares.length * (4 + excessSteps),
   });
   const penalty = partitions + 1;
   for (const [member, share] of shares.entries()) {
-    addShare(network, { tail: 2 + member, share, penalty });
+    addShare(network, { tail: 2 + member, share, bounds: roundings(share), penalty });
     for (let step = 0; step < excessSteps; step++) {
-      network.addArc({ tail: 2 + member, head: SINK, capacity: 2 ** step, cost: (2 + step) * penalty });
+      network.addArc({ tail: 2 + member, head: SINK, capacity: 2 ** step, cost: (3 + step) * penalty });
     }
   }
   const firstArc = new Int32Array(partitions);

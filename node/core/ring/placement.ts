@@ -3,7 +3,7 @@
  *
  * 1. Ideal shares (`shares.ts`): what each weight asks for, within what zones and distinct homes allow.
  * 2. Replicas (`assignment.ts`): each share rounded up or down, and among all such tables one that moves the fewest
- *    replicas. Without a table so far, the clockwise walk (`walk.ts`) draws one, and this step corrects it.
+ *    replicas; where distinct homes make that much, shares may be a little off (`chooseReplicas`). Without a table so far, the clockwise walk (`walk.ts`) draws one, and this step corrects it.
  * 3. First places (`assignment.ts`): the first home coordinates blind writes, so these follow the weights as well.
  *
  * A pure function of its input and blind to the order of members: every node computes the same table. It decides where
@@ -11,7 +11,7 @@
  */
 import assert from "node:assert/strict";
 import { KvError } from "../errors.ts";
-import { assignFirstPlaces, assignReplicas, idealFirstPlaces } from "./assignment.ts";
+import { type AssignmentRequest, assignFirstPlaces, assignReplicas, idealFirstPlaces } from "./assignment.ts";
 import type { MemberId } from "./document.ts";
 import { mix32, nameHash } from "./hash.ts";
 import { idealShares, roundings, type ZoneBounds, zoneBounds } from "./shares.ts";
@@ -76,8 +76,9 @@ export function byName(a: { readonly name: string }, b: { readonly name: string 
  * Plans a table.
  *
  * Every partition gets N distinct members, in distinct zones where there are N zones, else spread over them as evenly
- * as they allow. Each member's replicas are its ideal share rounded up or down; no table for which that holds
- * moves fewer replicas.
+ * as they allow. Each member's replicas are its ideal share rounded up or down, and no table for which that holds
+ * moves fewer replicas. Where such a table would move over 1.10 times what members must gain plus 2, and one with shares
+ * within 5 % or one replica moves less, the plan is one that moves the fewest of those.
  *
  * @throws {KvError} INVALID_REQUEST: fewer than N members with weight, or figures that no ring can have.
  */
@@ -97,7 +98,16 @@ export function planPlacement(request: PlacementRequest): Placement {
     request.previous === undefined ? undefined : keepPlaces(request.previous, { members, replicationFactor });
   const names = members.map((member) => member.name);
   const wanted = kept ?? walkTokens({ names, shares, zones, partitions, replicationFactor });
-  const replicas = assignReplicas({ partitions, replicationFactor, zones, shares, wanted, salt });
+  const movedReplicasMin = leastMovement({
+    shares,
+    heldBefore: countMembers(kept ?? [], members.length),
+    total: partitions * replicationFactor,
+  });
+  const { replicas, movedReplicas, tolerance } = chooseReplicas({
+    ...{ partitions, replicationFactor, zones, shares, wanted, salt },
+    isFirst: kept === undefined,
+    movedReplicasMin,
+  });
   const held = countMembers(replicas, members.length);
   const firstShares = idealFirstPlaces({ weights, held, partitions });
   const places = assignFirstPlaces({ partitions, replicationFactor, places: replicas, shares: firstShares });
@@ -110,9 +120,6 @@ export function planPlacement(request: PlacementRequest): Placement {
     homes.map((row) => row[0] ?? 0),
     members.length,
   );
-  const heldBefore = countMembers(kept ?? [], members.length);
-  const movedReplicas = replicas.length - countKept(kept, replicas, replicationFactor);
-  const movedReplicasMin = leastMovement({ shares, heldBefore, total: replicas.length });
   const report: PlacementReport = {
     members: members.map((member, index) => ({
       name: member.name,
@@ -125,9 +132,37 @@ export function planPlacement(request: PlacementRequest): Placement {
     })),
     movedReplicas,
     movedReplicasMin,
-    notes: notesOf({ request, members, zones, shares, movedReplicas, movedReplicasMin }),
+    notes: notesOf({ request, members, zones, shares, movedReplicas, movedReplicasMin, tolerance }),
   };
   return { members, homes, report };
+}
+
+/** Movement below this ratio of the least, and so many replicas more, is no reason to leave exact shares (design §2). */
+const MOVEMENT_RATIO_MAX = 1.1;
+const MOVEMENT_EXTRA_MAX = 2;
+
+/** How far a share may be from ideal where that saves movement (design §2). */
+const SHARE_TOLERANCE = 0.05;
+
+/**
+ * Assigns replicas by exact shares; and where distinct homes and zones make that move much more than what members must
+ * gain, also by shares within the tolerance, taking whichever moves less.
+ */
+function chooseReplicas({
+  isFirst,
+  movedReplicasMin,
+  ...request
+}: Omit<AssignmentRequest, "tolerance"> & { readonly isFirst: boolean; readonly movedReplicasMin: number }) {
+  const total = request.partitions * request.replicationFactor;
+  const assign = (tolerance: number) => {
+    const replicas = assignReplicas({ ...request, tolerance });
+    const movedReplicas = isFirst ? total : total - countKept(request.wanted, replicas, request.replicationFactor);
+    return { replicas, movedReplicas, tolerance };
+  };
+  const exact = assign(0);
+  if (isFirst || exact.movedReplicas < MOVEMENT_RATIO_MAX * movedReplicasMin + MOVEMENT_EXTRA_MAX) return exact;
+  const tolerant = assign(SHARE_TOLERANCE);
+  return tolerant.movedReplicas < exact.movedReplicas ? tolerant : exact;
 }
 
 function refuse(message: string): never {
@@ -192,8 +227,7 @@ function countMembers(places: Iterable<number>, memberCount: number): number[] {
 }
 
 /** Replicas that stay with their member, whatever their place in the row. */
-function countKept(before: Int32Array | undefined, after: Int32Array, replicationFactor: number): number {
-  if (before === undefined) return 0;
+function countKept(before: Int32Array, after: Int32Array, replicationFactor: number): number {
   let kept = 0;
   for (let from = 0; from < after.length; from += replicationFactor) {
     const row = before.subarray(from, from + replicationFactor);
@@ -225,6 +259,7 @@ function notesOf(plan: {
   shares: readonly number[];
   movedReplicas: number;
   movedReplicasMin: number;
+  tolerance: number;
 }): string[] {
   const { request, members, zones, shares } = plan;
   const { partitions, replicationFactor } = request;
@@ -259,6 +294,9 @@ function notesOf(plan: {
     notes.push(
       `${plan.movedReplicas} replicas move where shares alone ask for ${plan.movedReplicasMin}: zones and distinct homes need it.`,
     );
+  }
+  if (plan.tolerance > 0) {
+    notes.push(`Shares are up to ${100 * plan.tolerance} % (or one replica) off, because exact ones would move more.`);
   }
   return notes;
 }

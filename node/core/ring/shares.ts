@@ -123,3 +123,15 @@ const ROUNDING = 1e-8;
 export function roundings(share: number): { readonly least: number; readonly most: number } {
   return { least: Math.floor(share + ROUNDING), most: Math.ceil(share - ROUNDING) };
 }
+
+/** The whole numbers less than `tolerance` of a share away from it, or less than one replica where that is more. */
+export function tolerated(
+  share: number,
+  { tolerance, max }: { tolerance: number; max: number },
+): { readonly least: number; readonly most: number } {
+  const slack = Math.max(1, tolerance * share);
+  return {
+    least: Math.max(0, Math.ceil(share - slack + ROUNDING)),
+    most: Math.min(max, Math.floor(share + slack - ROUNDING)),
+  };
+}

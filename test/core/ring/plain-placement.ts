@@ -77,12 +77,34 @@ export function countByName(names: Iterable<string>): Map<string, number> {
   return counts;
 }
 
-/** Asserts all that a table promises by itself. */
+/** The fewest and the most replicas of a share: rounded, or less than `tolerance` of it (or one replica) off. */
+function boundsOf(share: number, tolerance: number): [number, number] {
+  if (tolerance === 0) return [Math.floor(share + 1e-6), Math.ceil(share - 1e-6)];
+  const slack = Math.max(1, tolerance * share) - 1e-6;
+  return [Math.max(0, Math.ceil(share - slack)), Math.floor(share + slack)];
+}
+
+/** Whether every member's replicas are within the bounds of its ideal share. */
+export function hasShares(
+  table: NamedTable,
+  members: readonly PlacementMember[],
+  { replicationFactor, tolerance }: { replicationFactor: number; tolerance: number },
+): boolean {
+  const counts = countByName(table.flat());
+  return [...plainShares(members, { partitions: table.length, replicationFactor })].every(([name, share]) => {
+    const [least, most] = boundsOf(share, tolerance);
+    const count = counts.get(name) ?? 0;
+    return count >= least && count <= most;
+  });
+}
+
+/** Asserts all that a table promises by itself; `tolerance` is how far shares may be off, 0 for rounding alone. */
 export function checkTable(
   table: NamedTable,
   members: readonly PlacementMember[],
-  { partitions, replicationFactor }: { partitions: number; replicationFactor: number },
+  ring: { partitions: number; replicationFactor: number; tolerance?: number },
 ): void {
+  const { partitions, replicationFactor, tolerance = 0 } = ring;
   const zones = zonesOf(members);
   const zoneOf = new Map(members.map((member) => [member.name, member.zone]));
   const weightOf = new Map(members.map((member) => [member.name, member.weight]));
@@ -99,13 +121,7 @@ export function checkTable(
       assert(fullest < count + 2 || count === zoneMembers.length, `zones are taken evenly in ${row}`);
     }
   }
-  const shares = plainShares(members, { partitions, replicationFactor });
-  const replicas = countByName(table.flat());
-  for (const [name, share] of shares) {
-    const count = replicas.get(name) ?? 0;
-    const isRounded = count >= Math.floor(share + 1e-6) && count <= Math.ceil(share - 1e-6);
-    assert(isRounded, `${name} holds its share rounded up or down: ${count} of ${share}`);
-  }
+  assert(hasShares(table, members, { replicationFactor, tolerance }), "every member holds its share");
 }
 
 /** Replicas that somebody has in `to` and not in `from`. */
@@ -130,8 +146,9 @@ export function canMoveLess(request: {
   readonly to: NamedTable;
   readonly members: readonly PlacementMember[];
   readonly replicationFactor: number;
+  readonly tolerance: number;
 }): boolean {
-  const { from, to, replicationFactor } = request;
+  const { from, to, replicationFactor, tolerance } = request;
   const members = request.members.filter((member) => member.weight > 0);
   const partitions = to.length;
   const zones = [...zonesOf(members)];
@@ -142,9 +159,10 @@ export function canMoveLess(request: {
   const memberNode = new Map(members.map((member, index) => [member.name, 1 + index]));
   const exchanges: Exchange[] = [];
   for (const { name } of members) {
-    const [node, count, share] = [memberNode.get(name) ?? 0, counts.get(name) ?? 0, shares.get(name) ?? 0];
-    if (count < Math.ceil(share - 1e-6)) exchanges.push({ from: node, to: 0, moves: 0 });
-    if (count > Math.floor(share + 1e-6)) exchanges.push({ from: 0, to: node, moves: 0 });
+    const [node, count] = [memberNode.get(name) ?? 0, counts.get(name) ?? 0];
+    const [least, most] = boundsOf(shares.get(name) ?? 0, tolerance);
+    if (count < Math.min(most, partitions)) exchanges.push({ from: node, to: 0, moves: 0 });
+    if (count > least) exchanges.push({ from: 0, to: node, moves: 0 });
   }
   const partitionNode = 1 + members.length;
   for (const [partition, row] of to.entries()) {
