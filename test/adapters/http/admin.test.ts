@@ -2,87 +2,14 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { adminRoutes, createAdminServer, EXPORT_PARAMETERS } from "../../../node/adapters/http/admin.ts";
-import type { Admin, ExportEntry, Readiness } from "../../../node/adapters/http/admin-api.ts";
+import type { ExportEntry } from "../../../node/adapters/http/admin-api.ts";
 import type { HttpServer } from "../../../node/adapters/http/http-server.ts";
 import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
 import { KvError } from "../../../node/core/errors.ts";
+import { type AdminModel, createAdminModel, MODEL_RING } from "../../contract/http-admin-model.ts";
 import { type Answer, call, connectRaw, eventually } from "../../contract/http-client.ts";
 import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../../contract/http-world.ts";
-
-const MEMBER = { name: "n1", address: "127.0.0.1:7402", zone: "a", weight: 100, state: "active" } as const;
-const RING = {
-  epoch: 1,
-  partitions: 2,
-  n: 1,
-  r: 1,
-  w: 1,
-  mode: "sloppy",
-  members: [MEMBER],
-  tokens: ["0000000000000000", "8000000000000000"],
-  preferenceLists: [["n1"], ["n1"]],
-} as const;
-
-/** What the node behind the admin port would say; tests change it. */
-type AdminModel = Admin & {
-  ready: Readiness;
-  ringless: boolean;
-  entries: ExportEntry[];
-  /** Thrown by the page with this number, from 0. */
-  failAt: { page: number; error: unknown } | undefined;
-  located: Uint8Array | undefined;
-  pages: number;
-};
-
-function createAdminModel(): AdminModel {
-  const needRing = () => {
-    if (model.ringless) throw new KvError("NOT_READY", "Cannot say: this node has no ring yet.");
-  };
-  const model: AdminModel = {
-    ready: { ready: true },
-    ringless: false,
-    entries: [],
-    failAt: undefined,
-    located: undefined,
-    pages: 0,
-    readiness: () => model.ready,
-    cluster() {
-      needRing();
-      return {
-        id: "c",
-        node: "n1",
-        ringEpoch: 1,
-        members: [{ ...MEMBER, actor: undefined, health: "up" }],
-        transition: null,
-      };
-    },
-    ring() {
-      needRing();
-      return RING;
-    },
-    locate(key) {
-      needRing();
-      model.located = key;
-      return {
-        partition: 1,
-        token: "8000000000000001",
-        epoch: 1,
-        homes: [{ name: "n1", zone: "a", address: "127.0.0.1:7402" }],
-      };
-    },
-    async exportPage(partition, after, entriesMax) {
-      needRing();
-      if (partition >= 2) throw new KvError("INVALID_REQUEST", `Cannot export partition ${partition}: the ring has 2.`);
-      if (model.failAt?.page === model.pages) throw model.failAt.error;
-      model.pages += 1;
-      const rest = model.entries.filter(({ key }) => after === undefined || Buffer.compare(key, after) > 0);
-      const entries = rest.slice(0, entriesMax);
-      return { entries, done: rest.length <= entriesMax, epoch: 1 };
-    },
-    metricsText: async () => "# HELP annulus_up Whether it runs.\nannulus_up 1\n",
-  };
-  return model;
-}
 
 const conformance = createConformance(adminDocument());
 let model: AdminModel;
@@ -136,7 +63,7 @@ describe("the admin port", () => {
 
   it("shows cluster and ring, or 503 while there is none", async () => {
     assert.equal(json(await get("/v1/cluster")).node, "n1");
-    assert.deepEqual(json(await get("/v1/ring")), RING);
+    assert.deepEqual(json(await get("/v1/ring")), MODEL_RING);
     model.ringless = true;
     for (const path of ["/v1/cluster", "/v1/ring", "/v1/ring/a", "/v1/export?partition=0"]) {
       const template = path.replace("/a", "/{key}").replace(/\?.*/, "");
