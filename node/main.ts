@@ -123,7 +123,8 @@ async function start(
   await node.start();
   const dataPort = await servers.dataServer.start();
   const { host, peerPort, advertisedAddress } = config;
-  ports.telemetry.log("info", "node.started", { host, dataPort, adminPort, peerPort, advertisedAddress });
+  const { pid } = process;
+  ports.telemetry.log("info", "node.started", { pid, host, dataPort, adminPort, peerPort, advertisedAddress });
   return { config, telemetry, engine, node, ...servers };
 }
 

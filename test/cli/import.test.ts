@@ -67,7 +67,7 @@ describe("annulus import", () => {
     const other = new FakeNode();
     const urls = `${env.ANNULUS_URL},${await other.start()},http://127.0.0.1:1`;
     let requests = 0;
-    const faults = ["busy", "no quorum", "hang up", "hang up after writing", undefined] as const;
+    const faults = ["busy", undefined, "no quorum", "hang up", undefined, "hang up after writing", undefined] as const;
     node.fault = other.fault = () => faults[requests++ % faults.length];
     const done = await runCli(["import", "-", "--url", urls, "--concurrency", "4"], { input: numbered(25) });
     await other.stop();
