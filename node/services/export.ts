@@ -25,9 +25,8 @@ export type ExportedPair = {
 };
 
 export type ExportPage = {
+  /** In the order of the keys' bytes. Empty only when the partition ends here. */
   readonly entries: readonly ExportedPair[];
-  /** Last key that this page speaks for, also where it holds no entry; undefined when the partition is empty. */
-  readonly upTo: Uint8Array | undefined;
   readonly done: boolean;
   readonly epoch: number;
 };
@@ -86,14 +85,13 @@ export function createExporter(
       if (partition >= ring.partitions) {
         throw new KvError("INVALID_REQUEST", `Cannot export partition ${partition}: the ring has ${ring.partitions}.`);
       }
-      const { entries, upTo, done } = mergePages(await pages(ring, partition, after, limit));
+      const { entries, done } = mergePages(await pages(ring, partition, after, limit));
       const nowMs = time.wallMs();
       return {
         entries: entries.map(({ key, record }) => {
           const { siblings, context } = viewRecord(decodeRecord(record), nowMs);
           return { key, siblings, context: encodeToken(context, key) };
         }),
-        upTo: done ? entries.at(-1)?.key : upTo,
         done,
         epoch: ring.epoch,
       };
@@ -104,7 +102,6 @@ export function createExporter(
 /** Merges pages that begin after the same key, up to the nearest end of those that are not the partition's last. */
 export function mergePages(pages: readonly ScannedReply[]): {
   readonly entries: readonly ScannedEntry[];
-  readonly upTo: Uint8Array | undefined;
   readonly done: boolean;
 } {
   let upTo: Uint8Array | undefined;
@@ -123,5 +120,5 @@ export function mergePages(pages: readonly ScannedReply[]): {
     }
   }
   const entries = [...merged.values()].sort((a, b) => Buffer.compare(a.key, b.key));
-  return { entries, upTo, done: pages.every((page) => page.done) };
+  return { entries, done: pages.every((page) => page.done) };
 }

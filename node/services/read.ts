@@ -121,13 +121,16 @@ class Read {
   }
 
   #replied(member: RingMember, record: Uint8Array | undefined): void {
-    const first = this.#answers.length === 0;
-    this.#answers.push({ member, record });
-    if (first) this.#merged = record;
+    if (this.#answers.length === 0) this.#merged = record;
     else if (!sameBytes(this.#merged, record)) {
+      try {
+        this.#merged = joined(this.#merged, record);
+      } catch (error) {
+        return this.#notReplied(member, error);
+      }
       this.#differ = true;
-      this.#merged = joined(this.#merged, record);
     }
+    this.#answers.push({ member, record });
     this.#tally.acked(member.zone);
     this.#decide();
   }

@@ -65,7 +65,7 @@ export type ReplicaOptions = {
 const SCAN_BYTES_MAX = 512 * 1024;
 
 /** What the cache counts for an entry besides its bytes: key string, objects, list links. */
-const CACHE_ENTRY_OVERHEAD_BYTES = 320;
+const CACHE_ENTRY_OVERHEAD_BYTES = 512;
 
 /**
  * @param parts What the replica stands on; the engine is read directly and written only through `commit`.
@@ -107,7 +107,8 @@ export function createReplica(
     const bytes = await engine.get(dataKey(partition, key));
     if (bytes === undefined) return undefined;
     try {
-      const held: Held = { bytes, record: decodeRecord(bytes) };
+      decodeRecord(bytes);
+      const held: Held = { bytes, record: undefined };
       durable.set(name, held);
       return held;
     } catch (error) {
@@ -118,12 +119,14 @@ export function createReplica(
   }
 
   /**
-   * Keeps a damaged record for a person to look at, once, and starts a new incarnation: dots of this one may have
-   * been in it, so its counters no longer say what this disk has seen (design §4).
+   * Keeps a damaged record for a person to look at, and starts a new incarnation: dots of this one may have been in
+   * it, so its counters no longer say what this disk has seen (design §4). Once for each damage: the same bytes that
+   * are met again tell nothing new, but a record that was repaired and is damaged anew does.
    */
   async function setAside(partition: number, key: Uint8Array, bytes: Uint8Array, cause: unknown): Promise<void> {
     const at = quarantineKey(partition, key);
-    if ((await engine.get(at)) !== undefined) return;
+    const known = await engine.get(at);
+    if (known !== undefined && equalBytes(known, bytes)) return;
     telemetry.count("annulus.store.corrupt_records");
     telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
     await identity.newIncarnation("a record was damaged and set aside");
@@ -141,6 +144,8 @@ export function createReplica(
     const entry = next as Pending;
     entry.durable = commit.write({ kind: "put", key: dataKey(partition, key), value: next.bytes }).then(() => {
       if (pending.get(name) === entry) pending.delete(name);
+      // Decoded, a record takes several times its bytes: the cache keeps bytes only.
+      entry.record = undefined;
       durable.set(name, entry);
     });
     pending.set(name, entry);

@@ -3,7 +3,7 @@
  */
 import type { MemberId, MemberState, RingMember } from "../core/ring/document.ts";
 import { type RingView, ringView } from "../core/ring/document.ts";
-import { tokenOf } from "../core/ring/hash.ts";
+import { keyHash } from "../core/ring/hash.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Time, Transport } from "../ports.ts";
 import type { Identity } from "./identity.ts";
@@ -11,8 +11,8 @@ import type { RingKeeper } from "./ring-keeper.ts";
 
 export type MemberStatus = {
   readonly name: MemberId;
-  /** Id of its data directory, 32 hex digits; null until it has been heard of. */
-  readonly actor: string | null;
+  /** Id of its data directory, 32 hex digits; undefined until it has been heard of. */
+  readonly actor: string | undefined;
   readonly address: string;
   readonly zone: string;
   readonly weight: number;
@@ -28,16 +28,18 @@ export type ClusterStatus = {
   /** 0 before there is a ring. */
   readonly ringEpoch: number;
   readonly members: readonly MemberStatus[];
+  /** The ring change in progress: there is none as long as the ring is made once. */
+  readonly transition: null;
 };
 
 /** Where a key lives. */
 export type KeyPlace = {
-  readonly partition: number;
-  /** First hash of the partition, 16 hex digits. */
-  readonly token: string;
   readonly epoch: number;
+  readonly partition: number;
+  /** The key's hash, 16 hex digits. */
+  readonly token: string;
   /** Home replicas in order. */
-  readonly preferenceList: readonly MemberId[];
+  readonly homes: readonly { readonly name: MemberId; readonly zone: string; readonly address: string }[];
 };
 
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
@@ -77,7 +79,7 @@ export function createStatus(
 
   function describe(member: RingMember): MemberStatus {
     const { name, address, zone, weight, state } = member;
-    const actor = name === options.member ? identity.actor : (transport.identityOf(name)?.actor ?? null);
+    const actor = name === options.member ? identity.actor : transport.identityOf(name)?.actor;
     return { name, actor, address, zone, weight, state, health: isUp(name) ? "up" : "down" };
   }
 
@@ -91,25 +93,25 @@ export function createStatus(
   return {
     readiness() {
       const ring = rings.current();
-      if (draining) return { ready: false, reason: "The node is shutting down." };
-      if (ring === undefined) return { ready: false, reason: "The node has no ring yet." };
-      if (!linksStand(ring)) return { ready: false, reason: "The node is connecting to its peers." };
+      if (draining) return { ready: false, reason: "the node is shutting down" };
+      if (ring === undefined) return { ready: false, reason: "the node has no ring yet" };
+      if (!linksStand(ring)) return { ready: false, reason: "the node is connecting to its peers" };
       return { ready: true };
     },
     cluster() {
       const ring = rings.current();
       const members = ring === undefined ? [] : ring.document.members.map(describe);
-      return { id: options.clusterId, node: options.member, ringEpoch: ring?.epoch ?? 0, members };
+      return { id: options.clusterId, node: options.member, ringEpoch: ring?.epoch ?? 0, members, transition: null };
     },
     ring: () => ringView(rings.required().document),
     locate(key) {
       const ring = rings.required();
       const partition = ring.partitionOf(key);
       return {
-        partition,
-        token: tokenOf(partition, ring.partitions),
         epoch: ring.epoch,
-        preferenceList: ring.homes(partition).map((home) => home.name),
+        partition,
+        token: keyHash(key).toString(16).padStart(16, "0"),
+        homes: ring.homes(partition).map(({ name, zone, address }) => ({ name, zone, address })),
       };
     },
     drain() {

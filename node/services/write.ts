@@ -70,12 +70,15 @@ class Write {
   #resolve: (result: WriteResult) => void = unset;
   #reject: (error: KvError) => void = unset;
   #settled = false;
+  #stampInFlight = false;
+  #event: EventName | undefined;
   #context: Uint8Array | undefined;
   #storageError: KvError | undefined;
 
   constructor(parts: WriteParts, command: WriteCommand, choices: Choices) {
     this.#parts = parts;
     this.#command = command;
+    this.#event = command.event;
     this.#choices = choices;
     this.#partition = command.ring.partitionOf(command.key);
     this.#homes = command.ring.homes(this.#partition);
@@ -121,27 +124,29 @@ class Write {
     const { replicas, isUp, time, telemetry } = this.#parts;
     const { base } = this.#command;
     const order = stampOrder(this.#homes, { self: replicas.self, isUp, blindOverwrite: base.kind === "overwrite" });
-    let request: StampRequest | undefined;
     let firstError: KvError | undefined;
     for (let i = 0; i < order.length && !this.#settled; i++) {
       const member = order[i] as RingMember;
-      request ??= this.#stampRequest(member.name !== replicas.self);
+      const request = this.#stampRequest(member.name !== replicas.self);
       const leftMs = this.#deadlineMs - time.monotonicMs();
       const next = order[i + 1];
       const patienceMs = next !== undefined && isUp(next.name) ? leftMs * STAMP_PATIENCE : leftMs;
-      this.#tally.ask();
+      this.#stampInFlight = true;
       try {
         const result = await replicas.stamp(member.name, this.#partition, request, patienceMs);
-        this.#tally.acked(member.zone);
         this.#spread(member, result);
         return;
       } catch (error) {
         if (!(error instanceof KvError)) throw error;
-        this.#tally.failed(error.outcome);
+        if (error.outcome === "unknown") this.#tally.noteUnknown();
         if (FINAL_CODES.has(error.code)) throw this.#tally.outcome === "unknown" ? this.#shortfall() : error;
         this.#noteStorage(error);
         firstError ??= error;
         telemetry.count("annulus.write.stamp_retries");
+        // Without a name for the event a second stamp would be a second write.
+        if (error.outcome === "unknown" && request.event === undefined) break;
+      } finally {
+        this.#stampInFlight = false;
       }
     }
     throw this.#tally.outcome === "none" && firstError !== undefined && isOwnWord(firstError)
@@ -149,13 +154,13 @@ class Write {
       : this.#shortfall();
   }
 
+  /** The request to one home; a write that leaves this node has a name from then on, the same for every home. */
   #stampRequest(leavesThisNode: boolean): StampRequest {
     const { base, content, key, ring } = this.#command;
-    let { event } = this.#command;
-    if (event === undefined && leavesThisNode) {
-      event = { kind: "forward", id: this.#parts.random.bytes(FORWARD_ID_BYTES) };
+    if (this.#event === undefined && leavesThisNode) {
+      this.#event = { kind: "forward", id: this.#parts.random.bytes(FORWARD_ID_BYTES) };
     }
-    return { kind: "stamp", epoch: ring.document.epoch, key, base, content, event };
+    return { kind: "stamp", epoch: ring.epoch, key, base, content, event: this.#event };
   }
 
   /** Sends the stamped record to every other home at once. */
@@ -163,6 +168,8 @@ class Write {
     const { replicas } = this.#parts;
     const { key, ring } = this.#command;
     this.#context = context;
+    this.#tally.ask();
+    this.#tally.acked(stampedBy.zone);
     const request: MergeRequest = { kind: "merge", epoch: ring.document.epoch, key, record };
     // Not what is left of the client's patience: a replica that is slow today still gets the write.
     const timeoutMs = this.#choices.timeoutMs;
@@ -197,6 +204,7 @@ class Write {
 
   #expire(): void {
     if (this.#settled) return;
+    if (this.#stampInFlight) this.#tally.noteUnknown();
     this.#tally.expire();
     this.#fail(this.#shortfall("TIMED_OUT"));
   }

@@ -78,6 +78,11 @@ export class Tally {
     if (outcome === "unknown") this.#mayHold = true;
   }
 
+  /** Somebody outside the count may hold what was sent: a home that was asked to stamp it and stayed silent. */
+  noteUnknown(): void {
+    this.#mayHold = true;
+  }
+
   /** The deadline has come: whoever was asked and has not replied may hold it. */
   expire(): void {
     if (this.#outstanding > 0) this.#mayHold = true;
