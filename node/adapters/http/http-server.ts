@@ -99,7 +99,12 @@ export function createHttpServer(
     refuse(error, socket, identity);
   });
   return {
-    start: () => listen(server, options),
+    async start() {
+      const port = await listen(server, options);
+      // A connection that could not be accepted (no file descriptors) is reported here; the next one may be.
+      server.on("error", (error) => telemetry.log("warn", "http.accept_failed", { port, reason: error.message }));
+      return port;
+    },
     stop(graceMs) {
       stopping = true;
       return close(server, graceMs);
