@@ -44,6 +44,7 @@ type Group = {
   readonly reject: (error: unknown) => void;
 };
 
+/** @param ports `time` gives a flush's start the end of the present turn: its delay of 0 must not be a whole ms. */
 export function createGroupCommit(
   ports: { readonly engine: Engine; readonly time: Time; readonly telemetry: Telemetry },
   { sync, batchBytesMax, queueBytesMax }: GroupCommitOptions,

@@ -28,7 +28,7 @@ import { reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
 import { type Level, openLevel } from "./open.ts";
-import { createReads } from "./reads.ts";
+import { createReads, diskReadsOfProcess } from "./reads.ts";
 
 /** How long after a failure, or a failed attempt to reopen, the next attempt may be made, in ms. */
 const REOPEN_INTERVAL_MS = 1_000;
@@ -54,6 +54,8 @@ export type LevelEngineOptions = {
   readonly freeBytes?: (() => Promise<number>) | undefined;
   /** Milliseconds, with a fraction, since an arbitrary start; the process's clock by default. */
   readonly monotonicMs?: (() => number) | undefined;
+  /** A count that grows when this process has waited for the disk to read; the operating system's by default. */
+  readonly diskReads?: (() => number) | undefined;
 };
 
 export type LevelEngine = Engine & {
@@ -120,7 +122,10 @@ class LevelDbEngine implements LevelEngine {
     this.#telemetry = telemetry;
     this.#options = options;
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
-    this.#reads = createReads(this.#monotonicMs);
+    this.#reads = createReads({
+      monotonicMs: this.#monotonicMs,
+      diskReads: options.diskReads ?? diskReadsOfProcess,
+    });
     this.#freeSpace = createFreeSpace({
       reserveBytes: options.reserveBytes ?? defaultReserveBytes(options.writeBufferBytes),
       freeBytes: options.freeBytes ?? (() => freeBytesOf(options.directory)),

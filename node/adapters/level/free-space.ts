@@ -41,6 +41,7 @@ export type FreeSpace = {
   isRefusing(): boolean;
 };
 
+/** Knows nothing of the space until it has asked for the first time. */
 export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSpaceOptions): FreeSpace {
   let answeredBytes: number | undefined;
   let answeredAtMs = Number.NEGATIVE_INFINITY;
