@@ -48,8 +48,9 @@ const HAS_OWN_TYPE = 4;
 const SIBLING_FLAGS = HAS_VALUE | HAS_EXPIRY | HAS_OWN_TYPE;
 
 const IS_FORWARD = 1;
-const HAS_PAST = 2;
-const EVENT_FLAGS = IS_FORWARD | HAS_PAST;
+const IS_OVERWRITE = 2;
+const HAS_PAST = 4;
+const EVENT_FLAGS = IS_FORWARD | IS_OVERWRITE | HAS_PAST;
 
 /** Least that an item takes: a dot of three bytes, flags, a time. */
 const ITEM_BYTES_MIN = 5;
@@ -188,12 +189,13 @@ function eventsSize(table: readonly string[], events: readonly WriteEvent[]): nu
 function writeEvents(out: Uint8Array, start: number, table: readonly string[], events: readonly WriteEvent[]): number {
   let at = writeVarint(out, start, events.length);
   let place = 0;
-  for (const { dot, kind, id, stampedAtMs, past } of events) {
+  for (const { dot, kind, id, stampedAtMs, isOverwrite, past } of events) {
     place = placeOf(table, dot.actor, place);
     at = writeVarint(out, at, place);
     at = writeVarint(out, at, dot.incarnation);
     at = writeVarint(out, at, dot.counter);
-    out[at++] = (kind === "forward" ? IS_FORWARD : 0) | (past === undefined ? 0 : HAS_PAST);
+    out[at++] =
+      (kind === "forward" ? IS_FORWARD : 0) | (isOverwrite ? IS_OVERWRITE : 0) | (past === undefined ? 0 : HAS_PAST);
     at = writeVarint(out, at, stampedAtMs);
     out[at++] = id.length;
     for (let index = 0; index < id.length; index++) out[at++] = id[index] as number;
@@ -277,5 +279,6 @@ function readEvent(reader: WireReader, table: readonly string[]): WriteEvent {
   if (idBytes === 0 || idBytes > EVENT_ID_BYTES_MAX) throw reader.malformed("an event's id is not 1 to 64 bytes");
   const id = reader.view(idBytes);
   const past = (flags & HAS_PAST) === 0 ? undefined : readContext(reader, table);
-  return { dot, kind: (flags & IS_FORWARD) === 0 ? "client" : "forward", id, stampedAtMs, past };
+  const kind = (flags & IS_FORWARD) === 0 ? "client" : "forward";
+  return { dot, kind, id, stampedAtMs, isOverwrite: (flags & IS_OVERWRITE) !== 0, past };
 }

@@ -54,9 +54,10 @@ export type WriteEvent = {
   /** 1 .. `EVENT_ID_BYTES_MAX` bytes. */
   readonly id: Uint8Array;
   readonly stampedAtMs: number;
+  /** Whether it was a blind overwrite: one whose past is what its replica held, and so differs with each stamping. */
+  readonly isOverwrite: boolean;
   /**
-   * What the write replaced, kept only when that was more than the stamping replica had the events of: it then tells
-   * a second stamping of an event from a write that came after the first one. See closure.ts.
+   * What the write replaced, if anything; kept while its value is live, for closure.ts to tell what came after what.
    */
   readonly past: CausalContext | undefined;
 };
@@ -159,13 +160,17 @@ function compareSiblings(a: Sibling, b: Sibling): number {
 function compareEvents(a: WriteEvent, b: WriteEvent): number {
   if (a.stampedAtMs !== b.stampedAtMs) return a.stampedAtMs - b.stampedAtMs;
   if (a.kind !== b.kind) return a.kind < b.kind ? -1 : 1;
+  if (a.isOverwrite !== b.isOverwrite) return Number(a.isOverwrite) - Number(b.isOverwrite);
   if (!equalBytes(a.id, b.id)) return compareBytes(a.id, b.id);
   return comparePasts(a.past, b.past);
 }
 
-/** Any total order would do: it decides only between records of which one is broken. */
+/**
+ * A past is given up once the value is replaced, so none is the later state. Beyond that any total order would do: it
+ * decides only between records of which one is broken.
+ */
 function comparePasts(a: CausalContext | undefined, b: CausalContext | undefined): number {
-  if (a === undefined || b === undefined) return compareOptional(a?.vector.length, b?.vector.length);
+  if (a === undefined || b === undefined) return Number(a === undefined) - Number(b === undefined);
   return compareDotLists(a.vector, b.vector) || compareDotLists(a.dots, b.dots);
 }
 

@@ -1,11 +1,12 @@
 /**
  * Which write events a record keeps, decided only while a write is stamped.
  *
- * An event whose value is still there is always kept: dropping it would let a retry show the value twice. An event whose
- * value was replaced is kept for a time and up to a number, so that the record of a hot key stays small. Dropping
- * spreads through merge like any other removal (record.ts); merge itself never drops by age.
+ * An event whose value is still there is kept with all its dots: dropping one would let a retry show the value twice, or a
+ * value that fell (closure.ts) stand again. An event whose values were replaced is kept for a time and up to a number, so
+ * that the record of a hot key stays small. Dropping spreads through merge like any other removal (record.ts);
+ * merge itself never drops by age.
  */
-import { findByDot } from "./closure.ts";
+import { eventName, findByDot } from "./closure.ts";
 import type { EventKind, Sibling, WriteEvent } from "./record.ts";
 
 /** How long a replaced Idempotency-Key is remembered: longer than clients, proxies and job queues retry one request. */
@@ -21,7 +22,7 @@ export const FORWARD_EVENT_WINDOW_MS = 60_000;
 export const EVENTS_PER_KIND_MAX = 8;
 
 /**
- * The events that stay in a record that is being stamped.
+ * The events that stay in a record that is being stamped; those whose value was replaced without their past.
  *
  * A stamp from the future beyond the window counts as old: only a clock that was wrong made it, and it would
  * otherwise take the place of true ones until that time has come.
@@ -29,19 +30,40 @@ export const EVENTS_PER_KIND_MAX = 8;
  * @param events In dot order.
  * @param siblings The record's siblings after the write.
  * @param nowMs Wall clock, ms since 1970.
- * @returns In dot order; `events` itself when nothing is dropped.
+ * @returns In dot order; `events` itself when nothing changes.
  */
 export function retainEvents(
   events: readonly WriteEvent[],
   siblings: readonly Sibling[],
   nowMs: number,
 ): readonly WriteEvent[] {
-  let retained = events;
-  for (const event of events) {
-    if (isInWindow(event, nowMs) || findByDot(siblings, event.dot) !== undefined) continue;
-    retained = retained.filter((other) => other !== event);
+  const pinned = eventsOfValues(events, siblings);
+  let retained: readonly WriteEvent[] = events;
+  if (events.some((event) => !pinned.has(event) && !isInWindow(event, nowMs)))
+    retained = events.filter((event) => pinned.has(event) || isInWindow(event, nowMs));
+  retained = dropOldest(dropOldest(retained, pinned, "client"), pinned, "forward");
+  return forgetPasts(retained, siblings);
+}
+
+/** The events of values that are there, with every dot of theirs. */
+function eventsOfValues(events: readonly WriteEvent[], siblings: readonly Sibling[]): ReadonlySet<WriteEvent> {
+  const pinned = new Set<WriteEvent>();
+  for (const { dot } of siblings) {
+    const event = findByDot(events, dot);
+    if (event !== undefined) pinned.add(event);
   }
-  return dropOldest(dropOldest(retained, siblings, "client"), siblings, "forward");
+  // A value that is alone was stamped just now, under a name that no other event has.
+  if (siblings.length < 2 || pinned.size === 0) return pinned;
+  const names = new Set([...pinned].map(eventName));
+  for (const event of events) if (names.has(eventName(event))) pinned.add(event);
+  return pinned;
+}
+
+function forgetPasts(events: readonly WriteEvent[], siblings: readonly Sibling[]): readonly WriteEvent[] {
+  const isStale = (event: WriteEvent): boolean =>
+    event.past !== undefined && findByDot(siblings, event.dot) === undefined;
+  if (!events.some(isStale)) return events;
+  return events.map((event) => (isStale(event) ? { ...event, past: undefined } : event));
 }
 
 function isInWindow(event: WriteEvent, nowMs: number): boolean {
@@ -49,36 +71,17 @@ function isInWindow(event: WriteEvent, nowMs: number): boolean {
   return Math.abs(nowMs - event.stampedAtMs) <= windowMs;
 }
 
-/** Drops replaced events of one kind, oldest first, until the count is met or only live ones are left. */
+/** Drops events of one kind that are not pinned, oldest first, until the count is met or only pinned ones are left. */
 function dropOldest(
   events: readonly WriteEvent[],
-  siblings: readonly Sibling[],
+  pinned: ReadonlySet<WriteEvent>,
   kind: EventKind,
 ): readonly WriteEvent[] {
   let count = 0;
   for (const event of events) if (event.kind === kind) count += 1;
-  const surplus = count - EVENTS_PER_KIND_MAX;
-  if (surplus <= 0) return events;
-  if (surplus === 1) {
-    const oldest = oldestReplaced(events, siblings, kind);
-    return oldest === undefined ? events : events.filter((event) => event !== oldest);
-  }
-  const replaced = events.filter((event) => event.kind === kind && findByDot(siblings, event.dot) === undefined);
-  replaced.sort((a, b) => a.stampedAtMs - b.stampedAtMs);
-  const dropped = new Set(replaced.slice(0, surplus));
+  if (count <= EVENTS_PER_KIND_MAX) return events;
+  const droppable = events.filter((event) => event.kind === kind && !pinned.has(event));
+  droppable.sort((a, b) => a.stampedAtMs - b.stampedAtMs);
+  const dropped = new Set(droppable.slice(0, count - EVENTS_PER_KIND_MAX));
   return events.filter((event) => !dropped.has(event));
-}
-
-/** The common case, one event too many, without sorting. */
-function oldestReplaced(
-  events: readonly WriteEvent[],
-  siblings: readonly Sibling[],
-  kind: EventKind,
-): WriteEvent | undefined {
-  let oldest: WriteEvent | undefined;
-  for (const event of events) {
-    if (event.kind !== kind || (oldest !== undefined && event.stampedAtMs >= oldest.stampedAtMs)) continue;
-    if (findByDot(siblings, event.dot) === undefined) oldest = event;
-  }
-  return oldest;
 }

@@ -89,15 +89,15 @@ export function stampWrite(options: StampOptions): Stamped {
     context,
     eventsSeen,
     siblings: insertByDot(survivors(record.siblings, base), siblingOf(options)),
-    events: event === undefined ? record.events : insertByDot(record.events, eventOf(options, event, record, past)),
+    events: event === undefined ? record.events : insertByDot(record.events, eventOf(options, event, past)),
   };
-  const siblings = standingSiblings(draft);
-  checkSiblingLimit(record, siblings.length, options.limits.siblingsMax);
-  const events = retainEvents(draft.events, siblings, options.nowMs);
+  const standingCount = standingSiblings(draft).length;
+  checkSiblingLimit(record, standingCount, options.limits.siblingsMax);
+  const events = retainEvents(draft.events, draft.siblings, options.nowMs);
   // Alone, the value stands for everything the record covers. Beside others it may claim only its own past: a vector
   // entry that reaches its dot would claim a sibling of the same actor too, and replace that unseen elsewhere.
-  const token = siblings.length === 1 ? context : withDot(past, dot);
-  return { record: { context, eventsSeen, siblings, events }, token, repeated: false };
+  const token = standingCount === 1 ? context : withDot(past, dot);
+  return { record: events === draft.events ? draft : { ...draft, events }, token, repeated: false };
 }
 
 /** The siblings that the write leaves in place. */
@@ -113,29 +113,33 @@ function siblingOf({ dot, content, nowMs }: StampOptions): Sibling {
 }
 
 function eventOf(
-  { dot, nowMs }: StampOptions,
+  { dot, base, nowMs }: StampOptions,
   { kind, id }: { readonly kind: EventKind; readonly id: Uint8Array },
-  record: KvRecord,
   past: CausalContext,
 ): WriteEvent {
-  const isKnown = past.dots.length === 0 && vectorDescends(record.eventsSeen, past.vector);
-  return { dot, kind, id, stampedAtMs: nowMs, past: isKnown ? undefined : past };
+  const replacedSomething = past.vector.length + past.dots.length > 0;
+  const isOverwrite = base.kind === "overwrite";
+  return { dot, kind, id, stampedAtMs: nowMs, isOverwrite, past: replacedSomething ? past : undefined };
 }
 
 /**
  * The token for a write that was stamped before.
  *
- * If its value is all that is left, everything the record covers was replaced by it. If not, nobody knows any more what
- * of the rest it had replaced, and a token that covers too much would later remove a value that its holder never saw:
- * so it covers what the client itself says that it saw, and the write. That is never wrong; at worst the client's next write stands
- * beside a value that this one had replaced until the two records meet.
+ * If its value is all that is left, everything the record covers was replaced by it. Otherwise it covers the write,
+ * what it replaced (known as long as its value is live) and what the client itself says that it saw. It
+ * must not cover more: that would later remove, elsewhere, a value that its holder never saw. Once the value was
+ * replaced it may cover less, and then at worst the client's next write stands beside a value that this one had replaced
+ * until the two records meet.
  */
 function tokenOfRepeated(record: KvRecord, earlier: readonly WriteEvent[], base: StampBase): CausalContext {
   const standing = standingSiblings(record);
   if (standing.length > 0 && standing.every((sibling) => findByDot(earlier, sibling.dot) !== undefined))
     return record.context;
   let token = base.kind === "context" ? base.context : EMPTY_CONTEXT;
-  for (const { dot } of earlier) token = withDot(token, dot);
+  for (const { dot, past } of earlier) {
+    if (past !== undefined && findByDot(record.siblings, dot) !== undefined) token = joinContexts(token, past);
+    token = withDot(token, dot);
+  }
   return token;
 }
 
