@@ -33,15 +33,28 @@ export function renderProfile(directory: string, fromShare: number, operations: 
   }
   const idleUs = selfUs.get("(idle)") ?? 0;
   selfUs.delete("(idle)");
-  const ranked = [...selfUs].sort(([, a], [, b]) => b - a);
-  const busyUs = ranked.reduce((sum, [, us]) => sum + us, 0);
-  const lines = ranked.slice(0, TOP).map(([place, us]) => {
-    const share = ((us / busyUs) * 100).toFixed(1).padStart(5);
-    return `${share} %  ${(us / operations).toFixed(2).padStart(7)} µs  ${place}`;
-  });
+  const busyUs = [...selfUs.values()].reduce((sum, us) => sum + us, 0);
+  const table = (parts: ReadonlyMap<string, number>, count: number): string => {
+    const ranked = [...parts].sort(([, a], [, b]) => b - a).slice(0, count);
+    return ranked.map(([place, us]) => line(place, us / busyUs, us / operations)).join("\n");
+  };
   const seconds = `busy ${(busyUs / 1e6).toFixed(1)} s, idle ${(idleUs / 1e6).toFixed(1)} s`;
   const total = `JavaScript threads: ${seconds}; ${(busyUs / operations).toFixed(0)} µs for each of ${operations} operations`;
-  return `${total}\n${lines.join("\n")}\n`;
+  return `${total}\n\nby function\n${table(selfUs, TOP)}\n\nby file\n${table(byFile(selfUs), TOP)}\n`;
+}
+
+function line(place: string, share: number, usEach: number): string {
+  return `${(share * 100).toFixed(1).padStart(5)} %  ${usEach.toFixed(2).padStart(7)} µs  ${place}`;
+}
+
+/** Sums over the functions of each file; what runs in no file stays by itself. */
+function byFile(selfUs: ReadonlyMap<string, number>): Map<string, number> {
+  const files = new Map<string, number>();
+  for (const [place, us] of selfUs) {
+    const file = place.split("  ")[1]?.replace(/:\d+$/, "") ?? place;
+    files.set(file, (files.get(file) ?? 0) + us);
+  }
+  return files;
 }
 
 function addProfile(profile: CpuProfile, fromShare: number, selfUs: Map<string, number>): void {
