@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
 import { describe, it } from "@jest/globals";
+import { describeFigure, figuresTable } from "../../node/adapters/telemetry/catalogue.ts";
 import { Figures } from "../../node/adapters/telemetry/figures.ts";
 import { registerProcessFigures } from "../../node/adapters/telemetry/process-figures.ts";
 import { prometheusText } from "../../node/adapters/telemetry/prometheus.ts";
@@ -64,5 +66,34 @@ describe("the metrics page", () => {
     figures.count("annulus.twice");
     assert.throws(() => figures.gauge("annulus.twice", () => 1));
     assert.throws(() => figures.observe("annulus.twice", 1));
+  });
+});
+
+describe("the catalogue of figures", () => {
+  /** Names in calls of the telemetry port; a template's variable part counts as `*`. */
+  const CALL = /\b(?:count|observe|gauge|total)\(\s*["`](annulus\.[^"`]+)["`]/g;
+  const NAMED = /"(annulus\.(?:[a-z0-9_]+\.)*[a-z0-9_]+_ms)"/g;
+
+  function namesInSources(): Set<string> {
+    const folder = new URL("../../node/", import.meta.url);
+    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+    const texts = files
+      .filter((file) => !file.endsWith("catalogue.ts"))
+      .map((file) => readFileSync(new URL(file, folder), "utf8"));
+    const found = texts.flatMap((text) => [...text.matchAll(CALL), ...text.matchAll(NAMED)]);
+    return new Set(found.map(([, name = ""]) => name.replace(/\$\{.*\}/, "*")));
+  }
+
+  it("explains every figure that a node keeps", () => {
+    const names = namesInSources();
+    assert.ok(names.size > 30, "the search finds the calls");
+    const unexplained = [...names].filter((name) => name !== "annulus.store.*" && describeFigure(name) === undefined);
+    assert.deepEqual(unexplained, []);
+  });
+
+  it("is the table of docs/operations.md", () => {
+    const page = readFileSync(new URL("../../docs/operations.md", import.meta.url), "utf8");
+    const table = /<!-- figures: begin -->\n([\s\S]*)<!-- figures: end -->/.exec(page)?.[1];
+    assert.equal(table, figuresTable());
   });
 });

@@ -6,7 +6,6 @@ import base from "../../jest.config.js";
  *
  * @type {import("jest").Config}
  */
-// biome-ignore lint/style/noDefaultExport: Jest takes its configuration from the default export.
 export default {
   ...base,
   rootDir: "../..",

@@ -1,28 +1,93 @@
 /**
- * What each figure means and its unit, for the `HELP` and `UNIT` lines of the metrics page.
+ * What each figure means and its unit: for the `HELP` and `UNIT` lines of the metrics page, and for the table in
+ * docs/operations.md.
  *
  * A test finds every name that the sources use and demands an entry here.
  */
 
-type About = { readonly description: string; readonly unit: string };
+type Kind = "counter" | "distribution" | "gauge";
+type About = { readonly kind: Kind; readonly description: string; readonly unit: string };
 
-const CATALOGUE: Readonly<Record<string, About>> = {
-  "annulus.process.cpu_seconds": { description: "Processor time used by the process.", unit: "s" },
-  "annulus.process.event_loop_delay_max_ms": {
-    description: "Longest time by which the event loop was late in the last window of 10 s.",
-    unit: "ms",
-  },
-  "annulus.process.event_loop_delay_p99_ms": {
-    description: "Time by which the event loop was late, 99th percentile of the last window of 10 s.",
-    unit: "ms",
-  },
-  "annulus.process.external_bytes": { description: "Memory held by buffers outside of the heap.", unit: "By" },
-  "annulus.process.heap_used_bytes": { description: "Memory used in the JavaScript heap.", unit: "By" },
-  "annulus.process.resident_bytes": { description: "Resident memory of the process.", unit: "By" },
-  "annulus.process.uptime_seconds": { description: "Time since the process was started.", unit: "s" },
+const counter = (description: string, unit = ""): About => ({ kind: "counter", description, unit });
+const gauge = (description: string, unit = ""): About => ({ kind: "gauge", description, unit });
+const distribution = (description: string, unit = ""): About => ({ kind: "distribution", description, unit });
+
+/** Every figure by its name; one that ends in `*` stands for all that begin so. */
+export const CATALOGUE: Readonly<Record<string, About>> = {
+  "annulus.commit.failures": counter("Groups of writes that the store did not take."),
+  "annulus.commit.flush_ms": distribution("Time that one group of writes took to become durable.", "ms"),
+  "annulus.commit.group_writes": distribution("Writes that shared one flush."),
+  "annulus.commit.queued_bytes": gauge("Bytes of writes that wait for the store.", "By"),
+  "annulus.commit.refused": counter("Writes shed because too many bytes waited for the store."),
+  "annulus.context.over_limit": counter(
+    "Writes whose version vector had more entries than it should, for none could go.",
+  ),
+  "annulus.http.client_errors": counter("Connections on which something came that is no HTTP request."),
+  "annulus.http.connections_refused": counter("Connections closed because there were too many."),
+  "annulus.http.delete_duration_ms": distribution("Time to answer a DELETE, errors included.", "ms"),
+  "annulus.http.errors.*": counter("Error answers by the error's code; `bug` is a failed assertion."),
+  "annulus.http.get_duration_ms": distribution("Time to answer a GET, errors included.", "ms"),
+  "annulus.http.head_duration_ms": distribution("Time to answer a HEAD, errors included.", "ms"),
+  "annulus.http.in_flight": gauge("Client requests in work."),
+  "annulus.http.put_duration_ms": distribution("Time to answer a PUT, errors included.", "ms"),
+  "annulus.http.refused_duration_ms": distribution("Time to refuse a request that could not be understood.", "ms"),
+  "annulus.identity.incarnations": counter(
+    "New incarnations taken while running: something stamped may have been lost.",
+  ),
+  "annulus.identity.reserve_failures": counter("Failed attempts to reserve counters for dots on the disk."),
+  "annulus.process.cpu_seconds": counter("Processor time used by the process.", "s"),
+  "annulus.process.event_loop_delay_max_ms": gauge(
+    "Most by which the event loop was late in the last 10 s or more.",
+    "ms",
+  ),
+  "annulus.process.event_loop_delay_p99_ms": gauge("The same, 99th percentile.", "ms"),
+  "annulus.process.external_bytes": gauge("Memory of buffers outside of the heap.", "By"),
+  "annulus.process.heap_used_bytes": gauge("Memory used in the JavaScript heap.", "By"),
+  "annulus.process.resident_bytes": gauge("Resident memory of the process.", "By"),
+  "annulus.process.uptime_seconds": gauge("Time since the process was started.", "s"),
+  "annulus.read.hedges": counter("Reads that asked one more replica because an answer was late."),
+  "annulus.read.repairs": counter("Replicas found behind by a read and sent what they missed."),
+  "annulus.read.repairs_failed": counter("Such repairs that the replica did not take."),
+  "annulus.read.replicas_missed": counter("Replicas that a read asked and that did not answer."),
+  "annulus.read.write_backs": counter(
+    "Strict reads that had their answer written to W replicas before they showed it.",
+  ),
+  "annulus.store.corrupt_records": counter("Records whose checksum was wrong; set aside."),
+  "annulus.store.free_bytes": gauge("Bytes that may still be written to the disk.", "By"),
+  "annulus.store.memory_bytes": gauge("Memory of LevelDB's caches and tables.", "By"),
+  "annulus.store.reopenings": counter("Times that the store was closed and opened again after a failed write."),
+  "annulus.store.table_bytes": gauge("Size of LevelDB's tables on the disk.", "By"),
+  "annulus.store.takes_writes": gauge("1 while the store takes writes, 0 while it refuses them."),
+  "annulus.store.write_failures": counter("Batches that LevelDB could not write."),
+  "annulus.store.writes_refused": counter("Batches refused for want of disk space."),
+  "annulus.transport.broken_frames": counter("Frames of peers that could not be read; the link was closed."),
+  "annulus.transport.broken_replies": counter("Replies of peers that could not be understood."),
+  "annulus.transport.closed_links": counter("Links to peers that ended."),
+  "annulus.transport.dropped_connections": counter("Connections to the peer port dropped before the handshake."),
+  "annulus.transport.expired_requests": counter("Requests of peers that came too late to be worth serving."),
+  "annulus.transport.failed_handshakes": counter("Handshakes with peers that broke off."),
+  "annulus.transport.in_flight_requests": gauge("Requests to peers that are not answered yet."),
+  "annulus.transport.late_replies": counter("Replies that came after their request was given up."),
+  "annulus.transport.links": gauge("Links to peers that stand."),
+  "annulus.transport.opened_links": counter("Links to peers that were opened."),
+  "annulus.transport.outgoing_bytes": gauge("Bytes that wait to be sent to peers.", "By"),
+  "annulus.transport.overloaded": counter("Requests not sent because too much waited for the peer."),
+  "annulus.transport.refused_strangers": counter("Handshakes refused: another cluster, protocol or member."),
+  "annulus.transport.timed_out_requests": counter("Requests to peers that were not answered in time."),
+  "annulus.write.replicas_missed": counter("Home replicas that did not acknowledge a write."),
+  "annulus.write.stamp_retries": counter("Writes for which the next home replica had to be asked to stamp."),
 };
 
-/** The description and unit of a figure. */
-export function describeFigure(name: string): About {
-  return CATALOGUE[name] ?? { description: name, unit: "" };
+/** What is known of a figure, or undefined. */
+export function describeFigure(name: string): About | undefined {
+  return CATALOGUE[name] ?? CATALOGUE[name.replace(/\.[^.]+$/, ".*")];
+}
+
+/** The table of all figures in Markdown, under the names that Prometheus shows. */
+export function figuresTable(): string {
+  const rows = Object.entries(CATALOGUE).map(([name, { kind, description, unit }]) => {
+    const shown = name.replaceAll(".", "_") + (kind === "counter" ? "_total" : "");
+    return `| \`${shown}\` | ${kind}${unit === "" ? "" : `, ${unit}`} | ${description} |`;
+  });
+  return ["| metric | kind | meaning |", "| --- | --- | --- |", ...rows, ""].join("\n");
 }

@@ -64,8 +64,9 @@ class FigureProducer implements MetricProducer {
   }
 
   #common<T>(name: string, value: T, endTime: Instant) {
+    const { description, unit } = describeFigure(name) ?? { description: name, unit: "" };
     return {
-      descriptor: { name, ...describeFigure(name), valueType: ValueType.DOUBLE },
+      descriptor: { name, description, unit, valueType: ValueType.DOUBLE },
       aggregationTemporality: AggregationTemporality.CUMULATIVE,
       dataPoints: [{ startTime: this.#startTime, endTime, attributes: {}, value }],
     };
