@@ -157,6 +157,18 @@ export function bodyContract(name: string, mount: Mount, conformance: Conformanc
       assert.deepEqual(bodies, ["204", "2001", "204", "2002", "204", "2003", "2003"]);
     });
 
+    it("begin a pipelined request only when the one before it was answered", async () => {
+      const { world } = bench();
+      const release = world.model.hold();
+      const raw = await connectRaw(world.port);
+      raw.send(`PUT /v1/kv/a ${HEAD}Content-Length: 1\r\n\r\n1GET /v1/kv/a ${HEAD}Connection: close\r\n\r\n`);
+      await eventually(() => world.inFlight() === 2 && world.model.asked.length > 0);
+      for (let turn = 0; turn < 20; turn += 1) await new Promise<void>((resolve) => setImmediate(resolve));
+      assert.equal(world.model.asked.length, 1);
+      release();
+      assert.match(await raw.closes(), /204[\s\S]*HTTP\/1\.1 200 /);
+    });
+
     it("that pipeline more than there is room for are answered 429 in their order", async () => {
       const { world } = bench();
       const release = world.model.hold();
