@@ -50,8 +50,12 @@ type Running = {
  * Runs one node until it is told to stop; then ends the process.
  *
  * @param environment The process's variables; see `config.ts`.
+ * @param watchParent Starts to watch for another reason to stop than a signal, and tells it.
  */
-export async function runNode(environment: Readonly<Record<string, string | undefined>>): Promise<void> {
+export async function runNode(
+  environment: Readonly<Record<string, string | undefined>>,
+  watchParent: (tell: (why: string) => void) => void,
+): Promise<void> {
   const config = configOrExit(environment);
   const telemetry = createTelemetry({
     level: config.logLevel,
@@ -62,6 +66,9 @@ export async function runNode(environment: Readonly<Record<string, string | unde
   const crash = endOnBug(telemetry);
   process.on("uncaughtException", crash);
   process.on("unhandledRejection", crash);
+  // Until the node runs there is nothing to stop cleanly: what was begun is as after a crash, which is safe.
+  let stop = (_why: string): void => process.exit(EXIT_STOPPED);
+  watchParent((why) => stop(why));
   let running: Running;
   try {
     running = await start(config, telemetry, crash);
@@ -71,7 +78,7 @@ export async function runNode(environment: Readonly<Record<string, string | unde
     process.stderr.write(`annulus: ${error.message}\n`);
     process.exit(error instanceof KvError && error.code === "INVALID_REQUEST" ? EXIT_CONFIG : EXIT_FAILED);
   }
-  stopWhenTold(running);
+  stop = stopWhenTold(running);
 }
 
 function configOrExit(environment: Readonly<Record<string, string | undefined>>): NodeConfig {
@@ -185,8 +192,8 @@ function createServers(
   };
 }
 
-/** Ends the process cleanly on a signal, or when the process that started this one with a channel is gone. */
-function stopWhenTold(running: Running): void {
+/** Ends the process cleanly on a signal, and when the function that it returns is called. */
+function stopWhenTold(running: Running): (why: string) => void {
   const { log } = running.telemetry.telemetry;
   let isStopping = false;
   const stop = (why: string) => {
@@ -203,9 +210,7 @@ function stopWhenTold(running: Running): void {
     });
   };
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => stop(signal));
-  if (process.channel === undefined) return;
-  if (process.connected) process.once("disconnect", () => stop("parent gone"));
-  else stop("parent gone");
+  return stop;
 }
 
 async function stopParts({ config, telemetry, engine, node, adminServer, dataServer }: Running): Promise<void> {

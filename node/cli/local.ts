@@ -17,6 +17,7 @@ import { prepareDirectories } from "./local/directories.ts";
 import { createLineWriter } from "./local/log-lines.ts";
 import { environmentOf, type LocalNode, PORTS_APART, planLocalCluster } from "./local/plan.ts";
 import { NodeProcess } from "./local/process.ts";
+import { watchParent } from "./parent.ts";
 
 type LocalCommandOptions = {
   readonly nodes: number;
@@ -31,7 +32,6 @@ const READY_WITHIN_MS = 30_000;
 const READY_POLL_MS = 50;
 /** Longer than a node's own bound, ANNULUS_SHUTDOWN_TIMEOUT_MS. */
 const STOP_PATIENCE_MS = 12_000;
-const PARENT_POLL_MS = 500;
 
 /** `annulus local`. */
 export function localCommand(): Command {
@@ -196,13 +196,9 @@ function toldToStop(): { promise: Promise<void>; signal: AbortSignal; forget: ()
   };
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   for (const signal of signals) process.on(signal, stop);
-  const parent = process.ppid;
-  const isUnderNpm = process.env.npm_lifecycle_event !== undefined;
-  const timer = setInterval(() => {
-    if (isUnderNpm && process.ppid !== parent) stop();
-  }, PARENT_POLL_MS);
+  const endWatch = watchParent(stop);
   const forget = () => {
-    clearInterval(timer);
+    endWatch();
     for (const signal of signals) process.removeListener(signal, stop);
   };
   return { promise, signal: controller.signal, forget };

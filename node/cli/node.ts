@@ -1,6 +1,7 @@
 /** `annulus node`: one node in the foreground. */
 import { Command } from "commander";
 import { settingsTable } from "../config-table.ts";
+import { watchParent } from "./parent.ts";
 
 /** `annulus node`. */
 export function nodeCommand(): Command {
@@ -13,6 +14,6 @@ export function nodeCommand(): Command {
         return;
       }
       const { runNode } = await import("../main.ts");
-      await runNode(process.env);
+      await runNode(process.env, watchParent);
     });
 }
