@@ -72,18 +72,18 @@ async function runLocal(options: LocalCommandOptions): Promise<void> {
     plan.map((node) => node.name),
     process.stdout.isTTY === true,
   );
-  const refused = Promise.withResolvers<never>();
-  const processes = plan.map((node) => watch(node, write, (name) => refused.reject(refusal(name))));
+  const refused = Promise.withResolvers<string>();
+  const processes = plan.map((node) => watch(node, write, refused.resolve));
   try {
     for (const nodeProcess of processes) nodeProcess.start();
-    const isUp = await Promise.race([allReady(plan, told.signal), refused.promise]);
-    if (isUp) process.stdout.write(introduction(plan));
-    await Promise.race([told.promise, refused.promise]);
+    const outcome = await Promise.race([allReady(plan, told.signal), refused.promise]);
+    if (outcome === true) process.stdout.write(introduction(plan));
+    const refuser = await Promise.race([refused.promise, told.promise]);
+    if (refuser !== undefined) throw refusal(refuser);
     process.stdout.write("\nannulus: stopping\n");
   } finally {
-    refused.promise.catch(() => undefined);
     await Promise.all(processes.map((nodeProcess) => nodeProcess.stop(STOP_PATIENCE_MS)));
-    told.forget();
+    told.end();
   }
   process.stdout.write("annulus: stopped\n");
 }
@@ -187,7 +187,7 @@ Ctrl-C stops the cluster; the data stays for the next start.
  * Resolves when somebody wants the cluster to stop: a signal, or the npm that started this process is gone (killed
  * in a way that it could not pass on).
  */
-function toldToStop(): { promise: Promise<void>; signal: AbortSignal; forget: () => void } {
+function toldToStop(): { promise: Promise<void>; signal: AbortSignal; end: () => void } {
   const { promise, resolve } = Promise.withResolvers<void>();
   const controller = new AbortController();
   const stop = () => {
@@ -197,9 +197,10 @@ function toldToStop(): { promise: Promise<void>; signal: AbortSignal; forget: ()
   const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
   for (const signal of signals) process.on(signal, stop);
   const endWatch = watchParent(stop);
-  const forget = () => {
+  const end = () => {
+    controller.abort();
     endWatch();
     for (const signal of signals) process.removeListener(signal, stop);
   };
-  return { promise, signal: controller.signal, forget };
+  return { promise, signal: controller.signal, end };
 }

@@ -22,6 +22,7 @@ const TRANSIENT: ReadonlySet<number> = new Set([429, 503, 504]);
 const PAUSE_MS_FIRST = 20;
 const PAUSE_MS_MAX = 2000;
 
+/** A client of several nodes; `close` it when done. Constructing throws TypeError for URLs it cannot use. */
 export class Nodes {
   readonly #endpoints: readonly Endpoint[];
   #next = 0;

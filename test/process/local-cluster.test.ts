@@ -61,6 +61,12 @@ async function until(isTrue: () => boolean | Promise<boolean>, complaint: () => 
   }
 }
 
+/** What a promise gives, or undefined where it fails: of something that may not be there yet. */
+async function tried<T>(promise: Promise<T>): Promise<T | undefined> {
+  const [result] = await Promise.allSettled([promise]);
+  return result.status === "fulfilled" ? result.value : undefined;
+}
+
 function runs(pid: number): boolean {
   try {
     process.kill(pid, 0);
@@ -120,7 +126,7 @@ describe("the local cluster", () => {
       () => local.pids().get("n2") !== pid,
       () => `n2 did not come back:\n${local.output}`,
     );
-    const answer = async () => (await fetch(`${url}?r=3`).catch(() => undefined))?.text();
+    const answer = async () => (await tried(fetch(`${url}?r=3`)))?.text();
     await until(
       async () => (await answer()) === "safe",
       () => `n2 does not serve:\n${local.output}`,
@@ -160,6 +166,15 @@ describe("the local cluster", () => {
     const wider = new LocalRun([...args, "--nodes", "4"]);
     assert.equal(await wider.ended(), 1);
     assert.match(wider.output, /holds the data of a cluster with other nodes/);
+  });
+
+  it("ends when a node refuses to start, and shows the reason", async () => {
+    local.child.kill("SIGINT");
+    await local.ended();
+    const refused = new LocalRun(args, { ANNULUS_CACHE_BYTES: "much" });
+    assert.equal(await refused.ended(), 1);
+    assert.match(refused.output, /ANNULUS_CACHE_BYTES: expected a whole number/);
+    assert.match(refused.output, /annulus: n\d refused to start; its reason stands above/);
   });
 
   it("tells a second process on a node's directory why it may not start", async () => {

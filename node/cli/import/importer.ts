@@ -34,6 +34,7 @@ export type ImportOptions = {
 /** What has been done so far. */
 export type ImportTally = { imported: number; failed: number; retries: number; skipped: number };
 
+/** One import: `run` it once; `tally` may be looked at meanwhile. */
 export class Importer {
   readonly tally: ImportTally = { imported: 0, failed: 0, retries: 0, skipped: 0 };
   readonly #options: ImportOptions;

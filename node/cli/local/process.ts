@@ -30,6 +30,7 @@ const SOUND_AFTER_MS = 30_000;
 /** Exit codes with which a node says that starting it again is no use: wrong settings, or something it needs is taken. */
 const REFUSALS: ReadonlySet<number | null> = new Set([1, 78]);
 
+/** A node that is kept running from `start` until `stop`. */
 export class NodeProcess {
   readonly #options: NodeProcessOptions;
   #child: ChildProcess | undefined;
