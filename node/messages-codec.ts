@@ -1,0 +1,279 @@
+/**
+ * Turns messages between members into flat arrays and back, checking every field on the way in.
+ *
+ * An array starts with the number of its kind; the fields follow in a fixed order, `null` standing for an absent one.
+ * Only numbers, booleans, strings, byte strings and `null` occur, never an array or a map inside. Elements after the known ones
+ * are ignored, so that the next release may add fields at the end. What a peer sends leads to a message or to a
+ * `KvError`, to nothing else; sizes beyond those given here are bounded by the frame that carries the message.
+ * Not the framing: see adapters/tcp/frame.ts.
+ */
+import { type ErrorCode, KvError, type Outcome } from "./core/errors.ts";
+import type { EventName, FailureReply, Reply, Request, ScannedEntry, StampRequest, WriteBase } from "./messages.ts";
+
+/** Bounds of the fields, the same for what is sent and what is taken. Lengths of strings are in UTF-16 units. */
+export const MESSAGE_BOUNDS = {
+  keyBytesMax: 1_024,
+  eventIdBytesMax: 64,
+  contentTypeLengthMax: 1_024,
+  failureTextLengthMax: 2_048,
+  /** Entries of one page of a scan. */
+  scanLimitMax: 1_000,
+  /** A record, value, context or ring document; the frame's own bound is tighter. */
+  bodyBytesMax: 16 * 1_024 * 1_024,
+} as const;
+
+const REQUEST_KIND = { stamp: 1, merge: 2, read: 3, ring: 4, scan: 5 } as const;
+const REPLY_KIND = { failure: 0, stamped: 1, merged: 2, record: 3, ring: 4, scanned: 5 } as const;
+const BASE_KIND = { context: 0, overwrite: 1, sibling: 2 } as const;
+const EVENT_KIND = { none: 0, client: 1, forward: 2 } as const;
+const OUTCOME = { none: 0, unknown: 1 } as const;
+
+const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
+  INVALID_REQUEST: true,
+  INVALID_CONTEXT: true,
+  NOT_FOUND: true,
+  METHOD_NOT_ALLOWED: true,
+  CONFLICT: true,
+  PRECONDITION_FAILED: true,
+  TOO_LARGE: true,
+  OVERLOADED: true,
+  NOT_READY: true,
+  QUORUM_UNAVAILABLE: true,
+  QUORUM_LOST: true,
+  TIMED_OUT: true,
+  STORAGE_FULL: true,
+  STORAGE_FAILED: true,
+  PEER_UNREACHABLE: true,
+  STALE_RING: true,
+};
+
+/** The array for `request`. Byte strings are shared with it, not copied. */
+export function encodeRequest(request: Request): unknown[] {
+  switch (request.kind) {
+    case "stamp": {
+      const { epoch, key, base, content, event } = request;
+      const context = base.kind === "context" ? base.context : null;
+      return [
+        REQUEST_KIND.stamp,
+        epoch,
+        key,
+        BASE_KIND[base.kind],
+        context,
+        content.value ?? null,
+        content.contentType,
+        content.expiresAtMs ?? null,
+        event === undefined ? EVENT_KIND.none : EVENT_KIND[event.kind],
+        event?.id ?? null,
+      ];
+    }
+    case "merge":
+      return [REQUEST_KIND.merge, request.epoch, request.key, request.record];
+    case "read":
+      return [REQUEST_KIND.read, request.epoch, request.key];
+    case "ring":
+      return [REQUEST_KIND.ring];
+    case "scan":
+      return [REQUEST_KIND.scan, request.epoch, request.partition, request.after ?? null, request.limit];
+  }
+}
+
+/**
+ * Reads a request that a peer sent.
+ *
+ * @param value Anything. Byte strings of the result are shared with it.
+ * @throws {KvError} INVALID_REQUEST when a field is missing, of another type or out of bounds, or the kind is unknown.
+ */
+export function decodeRequest(value: unknown): Request {
+  const fields = toFields(value);
+  switch (fields[0]) {
+    case REQUEST_KIND.stamp:
+      return decodeStamp(fields);
+    case REQUEST_KIND.merge:
+      return {
+        kind: "merge",
+        epoch: toCount(fields[1], "epoch"),
+        key: toKey(fields[2]),
+        record: toBody(fields[3], "record"),
+      };
+    case REQUEST_KIND.read:
+      return { kind: "read", epoch: toCount(fields[1], "epoch"), key: toKey(fields[2]) };
+    case REQUEST_KIND.ring:
+      return { kind: "ring" };
+    case REQUEST_KIND.scan:
+      return {
+        kind: "scan",
+        epoch: toCount(fields[1], "epoch"),
+        partition: toCount(fields[2], "partition"),
+        after: fields[3] === null ? undefined : toKey(fields[3]),
+        limit: toScanLimit(fields[4]),
+      };
+    default:
+      throw invalid("kind of request", "1..5", fields[0]);
+  }
+}
+
+/** The array for `reply`. Byte strings are shared with it, not copied. */
+export function encodeReply(reply: Reply): unknown[] {
+  switch (reply.kind) {
+    case "stamped":
+      return [REPLY_KIND.stamped, reply.record, reply.context];
+    case "merged":
+      return [REPLY_KIND.merged];
+    case "record":
+      return [REPLY_KIND.record, reply.record ?? null];
+    case "ring":
+      return [REPLY_KIND.ring, reply.document ?? null];
+    case "scanned":
+      // Flat like every message: key, record, key, record, after the fields of its own.
+      return [REPLY_KIND.scanned, reply.done, ...reply.entries.flatMap(({ key, record }) => [key, record])];
+    case "failure": {
+      const text = reply.message.slice(0, MESSAGE_BOUNDS.failureTextLengthMax);
+      return [REPLY_KIND.failure, reply.code, text, OUTCOME[reply.outcome]];
+    }
+  }
+}
+
+/**
+ * Reads a reply that a peer sent. A failure with a code or outcome that this release does not know becomes the most
+ * careful one it knows, since the peer may be a release ahead.
+ *
+ * @param value Anything. Byte strings of the result are shared with it.
+ * @throws {KvError} INVALID_REQUEST when a field is missing, of another type or out of bounds, or the kind is unknown.
+ */
+export function decodeReply(value: unknown): Reply {
+  const fields = toFields(value);
+  switch (fields[0]) {
+    case REPLY_KIND.stamped:
+      return { kind: "stamped", record: toBody(fields[1], "record"), context: toBody(fields[2], "context") };
+    case REPLY_KIND.merged:
+      return { kind: "merged" };
+    case REPLY_KIND.record:
+      return { kind: "record", record: fields[1] === null ? undefined : toBody(fields[1], "record") };
+    case REPLY_KIND.ring: {
+      const document = fields[1];
+      return {
+        kind: "ring",
+        document: document === null ? undefined : toText(document, MESSAGE_BOUNDS.bodyBytesMax, "ring document"),
+      };
+    }
+    case REPLY_KIND.scanned:
+      return { kind: "scanned", done: fields[1] === true, entries: toEntries(fields) };
+    case REPLY_KIND.failure:
+      return decodeFailure(fields);
+    default:
+      throw invalid("kind of reply", "0..5", fields[0]);
+  }
+}
+
+function decodeStamp(fields: readonly unknown[]): StampRequest {
+  const expiresAtMs = fields[7];
+  return {
+    kind: "stamp",
+    epoch: toCount(fields[1], "epoch"),
+    key: toKey(fields[2]),
+    base: toBase(fields[3], fields[4]),
+    content: {
+      value: fields[5] === null ? undefined : toBody(fields[5], "value"),
+      contentType: toText(fields[6], MESSAGE_BOUNDS.contentTypeLengthMax, "content type"),
+      expiresAtMs: expiresAtMs === null ? undefined : toCount(expiresAtMs, "instant of expiry"),
+    },
+    event: toEvent(fields[8], fields[9]),
+  };
+}
+
+function toEntries(fields: readonly unknown[]): ScannedEntry[] {
+  const entries: ScannedEntry[] = [];
+  if (fields.length > 2 + 2 * MESSAGE_BOUNDS.scanLimitMax) {
+    throw invalid("page", `at most ${MESSAGE_BOUNDS.scanLimitMax} entries`, fields);
+  }
+  for (let at = 2; at < fields.length; at += 2) {
+    entries.push({ key: toKey(fields[at]), record: toBody(fields[at + 1], "record") });
+  }
+  return entries;
+}
+
+function toScanLimit(value: unknown): number {
+  const limit = toCount(value, "limit of a page");
+  if (limit >= 1 && limit <= MESSAGE_BOUNDS.scanLimitMax) return limit;
+  throw invalid("limit of a page", `1..${MESSAGE_BOUNDS.scanLimitMax}`, value);
+}
+
+function decodeFailure(fields: readonly unknown[]): FailureReply {
+  const code = toText(fields[1], 64, "error code");
+  const outcome: Outcome = fields[3] === OUTCOME.none ? "none" : "unknown";
+  const message = toText(fields[2], MESSAGE_BOUNDS.failureTextLengthMax, "failure text");
+  if (isErrorCode(code)) return { kind: "failure", code, message, outcome };
+  return { kind: "failure", code: "PEER_UNREACHABLE", message: `${message} (the peer's code: ${code})`, outcome };
+}
+
+function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, code);
+}
+
+function toBase(kind: unknown, context: unknown): WriteBase {
+  switch (kind) {
+    case BASE_KIND.context:
+      return { kind: "context", context: toBody(context, "context") };
+    case BASE_KIND.overwrite:
+      return { kind: "overwrite" };
+    case BASE_KIND.sibling:
+      return { kind: "sibling" };
+    default:
+      throw invalid("kind of base", "0..2", kind);
+  }
+}
+
+function toEvent(kind: unknown, id: unknown): EventName | undefined {
+  switch (kind) {
+    case EVENT_KIND.none:
+      return undefined;
+    case EVENT_KIND.client:
+      return { kind: "client", id: toBytes(id, 1, MESSAGE_BOUNDS.eventIdBytesMax, "event id") };
+    case EVENT_KIND.forward:
+      return { kind: "forward", id: toBytes(id, 1, MESSAGE_BOUNDS.eventIdBytesMax, "event id") };
+    default:
+      throw invalid("kind of event", "0..2", kind);
+  }
+}
+
+function toFields(value: unknown): readonly unknown[] {
+  if (!Array.isArray(value)) throw invalid("message", "an array", value);
+  return value;
+}
+
+function toKey(value: unknown): Uint8Array {
+  return toBytes(value, 1, MESSAGE_BOUNDS.keyBytesMax, "key");
+}
+
+function toBody(value: unknown, name: string): Uint8Array {
+  return toBytes(value, 0, MESSAGE_BOUNDS.bodyBytesMax, name);
+}
+
+function toBytes(value: unknown, bytesMin: number, bytesMax: number, name: string): Uint8Array {
+  if (value instanceof Uint8Array && value.length >= bytesMin && value.length <= bytesMax) return value;
+  throw invalid(name, `${bytesMin}..${bytesMax} bytes`, value);
+}
+
+function toCount(value: unknown, name: string): number {
+  // Negative zero would pass `>= 0` and then compare unlike the zero that was meant.
+  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value === 0 ? 0 : value;
+  throw invalid(name, "a whole number from 0 to 2^53 - 1", value);
+}
+
+function toText(value: unknown, lengthMax: number, name: string): string {
+  if (typeof value === "string" && value.length <= lengthMax) return value;
+  throw invalid(name, `a string of at most ${lengthMax}`, value);
+}
+
+function invalid(name: string, expected: string, found: unknown): KvError {
+  return new KvError("INVALID_REQUEST", `Cannot read a peer's ${name}: expected ${expected}, found ${describe(found)}`);
+}
+
+/** Never shows content: a log line may not carry a user's bytes. */
+function describe(value: unknown): string {
+  if (typeof value === "number") return `the number ${value}`;
+  if (value instanceof Uint8Array) return `${value.length} bytes`;
+  if (typeof value === "string") return `a string of ${value.length}`;
+  if (Array.isArray(value)) return `an array of ${value.length}`;
+  return value === null ? "nothing" : `a value of type ${typeof value}`;
+}
