@@ -1,0 +1,140 @@
+/** The network of production: wires over `node:net`. */
+import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
+import { createServer, isIPv6, type Server, Socket } from "node:net";
+import type { ListenAddress, Listener, Network, Wire, WireEvents } from "./wire.ts";
+
+/** After this long without traffic the operating system probes the connection, in ms. */
+const KEEP_ALIVE_MS = 15_000;
+/** Connections that the operating system holds for this process before it has accepted them. */
+const BACKLOG = 511;
+
+/**
+ * Sockets of this machine.
+ *
+ * Remembers under which address a name was last reached, and goes there when the name does not resolve: a zone that is
+ * cut off has no DNS (design §6).
+ */
+export function socketNetwork(): Network {
+  const lastAddresses = new Map<string, string>();
+  return {
+    listen,
+    dial: (address) => new DialledWire(address, lastAddresses),
+    afterTurn: (run) => void setImmediate(run),
+  };
+}
+
+function listen({ host, port }: ListenAddress, accepted: (wire: Wire) => void): Promise<Listener> {
+  const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+  server.on("connection", (socket) => accepted(new SocketWire(socket, remoteOf(socket))));
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    server.listen({ host, port, backlog: BACKLOG }, () => {
+      server.removeListener("error", reject);
+      // From here on an error is one connection that could not be accepted, for want of file descriptors for instance;
+      // the peer sees it fail and tries again.
+      server.on("error", () => {});
+      resolve({ address: { host, port: portOf(server, port) }, close: () => void server.close() });
+    });
+  });
+}
+
+class SocketWire implements Wire {
+  readonly remote: string;
+  protected readonly socket: Socket;
+  #events: WireEvents = DEAF;
+  #error: Error | undefined;
+  readonly #written = () => {
+    if (this.socket.writableLength === 0) this.#events.drained();
+  };
+
+  constructor(socket: Socket, remote: string) {
+    this.socket = socket;
+    this.remote = remote;
+    socket.on("data", (chunk: Buffer) => this.#events.data(chunk));
+    socket.on("connect", () => this.#events.connected());
+    socket.on("error", (error) => {
+      this.#error = error;
+    });
+    socket.on("close", () => this.#events.closed(this.#error));
+  }
+
+  attach(events: WireEvents): void {
+    this.#events = events;
+  }
+
+  write(chunk: Uint8Array): boolean {
+    this.socket.write(chunk, this.#written);
+    // The socket counts bytes until the operating system has copied them, which is at once when it has room.
+    return this.socket.writableLength === 0;
+  }
+
+  queuedBytes(): number {
+    return this.socket.writableLength;
+  }
+
+  pause(): void {
+    this.socket.pause();
+  }
+
+  resume(): void {
+    this.socket.resume();
+  }
+
+  end(): void {
+    this.socket.destroySoon();
+  }
+
+  destroy(): void {
+    this.socket.destroy();
+  }
+}
+
+class DialledWire extends SocketWire {
+  constructor(address: string, lastAddresses: Map<string, string>) {
+    // These are options of a socket: `connect` takes no notice of them.
+    const socket = new Socket({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
+    super(socket, address);
+    const target = parseAddress(address);
+    if (target === undefined) {
+      socket.destroy(new Error(`expected an address host:port, found ${JSON.stringify(address)}`));
+      return;
+    }
+    socket.once("connect", () => {
+      if (socket.remoteAddress !== undefined) lastAddresses.set(target.host, socket.remoteAddress);
+    });
+    socket.connect({
+      ...target,
+      lookup: (host, options, done) => lookUp(host, options, lastAddresses.get(host), done),
+    });
+  }
+}
+
+type LookedUp = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;
+
+function lookUp(host: string, options: LookupOptions, last: string | undefined, done: LookedUp): void {
+  lookup(host, options, (error, address, family) => {
+    if (error === null || last === undefined) return done(error, address, family);
+    const lastFamily = isIPv6(last) ? 6 : 4;
+    if (options.all === true) done(null, [{ address: last, family: lastFamily }]);
+    else done(null, last, lastFamily);
+  });
+}
+
+const DEAF: WireEvents = { connected() {}, data() {}, drained() {}, closed() {} };
+
+function portOf(server: Server, asked: number): number {
+  const address = server.address();
+  return typeof address === "object" && address !== null ? address.port : asked;
+}
+
+function remoteOf(socket: Socket): string {
+  return `${socket.remoteAddress ?? "an unknown address"}:${socket.remotePort ?? 0}`;
+}
+
+/** Splits `host:port` or `[v6]:port`. */
+export function parseAddress(address: string): { readonly host: string; readonly port: number } | undefined {
+  const match = /^(?:\[([0-9A-Fa-f:.%]+)\]|([^:\s[\]]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host === undefined || port > 65_535 || port < 1 ? undefined : { host, port };
+}
