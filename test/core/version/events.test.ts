@@ -1,0 +1,142 @@
+/** Write events by example: a retried write counts once, wherever it arrives, for as long as it is remembered. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { standingSiblings } from "../../../node/core/version/closure.ts";
+import { EMPTY_CONTEXT } from "../../../node/core/version/context.ts";
+import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
+import {
+  CLIENT_EVENT_WINDOW_MS,
+  EVENTS_PER_KIND_MAX,
+  FORWARD_EVENT_WINDOW_MS,
+} from "../../../node/core/version/retention.ts";
+import { viewRecord } from "../../../node/core/version/view.ts";
+import { A, B, C, dot, NOW_MS, OVERWRITE, SIBLING, texts, withContext, write } from "./examples.ts";
+
+function shown(record: KvRecord | undefined): readonly string[] {
+  return texts(viewRecord(record, NOW_MS).siblings);
+}
+
+function ids(record: KvRecord): readonly string[] {
+  return record.events.map(({ id }) => Buffer.from(id).toString());
+}
+
+describe("a write that two replicas stamped", () => {
+  const base = withContext(EMPTY_CONTEXT);
+  const atA = write(undefined, dot(A, 1), { base, event: "f", kind: "forward", value: "old" });
+  const atB = write(undefined, dot(B, 1), { base, event: "f", kind: "forward", value: "old" });
+
+  it("is shown once", () => {
+    assert.deepEqual(shown(mergeRecords(atA.record, atB.record)), ["old"]);
+  });
+
+  it("is gone under both dots once it is replaced under one, though the replica that replaced it knew only the other", () => {
+    const next = write(atB.record, dot(B, 2), { base: withContext(atA.token), value: "new" });
+    assert.deepEqual(shown(next.record), ["old", "new"], "until the other stamping arrives nobody can know");
+    const merged = mergeRecords(next.record, atA.record);
+    assert.deepEqual(shown(merged), ["new"]);
+    assert.deepEqual(shown(mergeRecords(atA.record, next.record)), ["new"]);
+    assert.deepEqual(shown(write(merged, dot(B, 3), { base: SIBLING, value: "other" }).record), ["new", "other"]);
+  });
+
+  it("is not counted against the sibling limit once it is gone", () => {
+    const next = write(atB.record, dot(B, 2), { base: withContext(atA.token), value: "new" });
+    const merged = mergeRecords(next.record, atA.record);
+    assert.equal(merged.siblings.length, 2);
+    assert.equal(write(merged, dot(B, 3), { base: SIBLING, siblingsMax: 2 }).repeated, false);
+  });
+});
+
+describe("a name that a replica has not heard of", () => {
+  it("outlives a merge with a record that knows of its write from a client's context alone", () => {
+    const first = write(undefined, dot(A, 1), { event: "k", value: "one" });
+    const second = write(undefined, dot(B, 1), { base: withContext(first.token), value: "two" });
+    const merged = mergeRecords(first.record, second.record);
+    assert.deepEqual(ids(merged), ["k"]);
+    const retried = write(merged, dot(A, 2), { event: "k", value: "one" });
+    assert.equal(retried.repeated, true);
+    assert.deepEqual(shown(retried.record), ["two"]);
+  });
+
+  it("does not take away the successor that a second stamping replaced together with it", () => {
+    const first = write(undefined, dot(A, 1), { event: "k", value: "one" });
+    const second = write(undefined, dot(B, 1), { base: withContext(first.token), value: "two" });
+    const retried = write(second.record, dot(B, 2), { base: OVERWRITE, event: "k", value: "one" });
+    const beside = write(first.record, dot(A, 2), { base: SIBLING, value: "beside" });
+    assert.deepEqual(shown(mergeRecords(retried.record, first.record)), ["one"]);
+    assert.deepEqual(shown(mergeRecords(retried.record, beside.record)), ["beside", "one"]);
+  });
+
+  it("leaves one of two overwrites that replaced each other, each stamped at two replicas", () => {
+    const one = write(undefined, dot(A, 1), { event: "one", value: "one" });
+    const oneThenTwo = write(one.record, dot(A, 2), { event: "two", value: "two" });
+    const two = write(undefined, dot(B, 1), { event: "two", value: "two" });
+    const twoThenOne = write(two.record, dot(B, 2), { event: "one", value: "one" });
+    const beside = write(undefined, dot(C, 1), { base: SIBLING, value: "beside" }).record;
+    const merged = mergeRecords(mergeRecords(oneThenTwo.record, twoThenOne.record), beside);
+    assert.deepEqual(shown(merged).toSorted(), ["beside", "one", "two"]);
+    assert.deepEqual(shown(write(merged, dot(C, 2), { base: withContext(merged.context), value: "end" }).record), [
+      "end",
+    ]);
+  });
+});
+
+describe("a replaced name", () => {
+  function overwritten(kind: "client" | "forward", laterMs: number): KvRecord {
+    const first = write(undefined, dot(A, 1), { event: "k", kind });
+    return write(first.record, dot(A, 2), { nowMs: NOW_MS + laterMs }).record;
+  }
+
+  it("is remembered for the window of its kind", () => {
+    assert.deepEqual(ids(overwritten("client", CLIENT_EVENT_WINDOW_MS)), ["k"]);
+    assert.deepEqual(ids(overwritten("client", CLIENT_EVENT_WINDOW_MS + 1)), []);
+    assert.deepEqual(ids(overwritten("forward", FORWARD_EVENT_WINDOW_MS)), ["k"]);
+    assert.deepEqual(ids(overwritten("forward", FORWARD_EVENT_WINDOW_MS + 1)), []);
+  });
+
+  it("that a clock far ahead stamped does not stay for ever", () => {
+    assert.deepEqual(ids(overwritten("client", -CLIENT_EVENT_WINDOW_MS - 1)), []);
+  });
+
+  it("stays forgotten when a replica that still has it sends its record", () => {
+    const held = write(undefined, dot(A, 1), { event: "k" }).record;
+    const forgot = write(held, dot(A, 2), { nowMs: NOW_MS + CLIENT_EVENT_WINDOW_MS + 1 }).record;
+    assert.equal(mergeRecords(held, forgot), forgot);
+  });
+
+  it("makes room for newer ones, the oldest first, and never for the other kind's", () => {
+    let record = write(undefined, dot(A, 1), { event: "forwarded", kind: "forward" }).record;
+    for (let counter = 2; counter <= EVENTS_PER_KIND_MAX + 3; counter++)
+      record = write(record, dot(A, counter), { event: `${counter}`, nowMs: NOW_MS + counter }).record;
+    assert.deepEqual(ids(record), [
+      "forwarded",
+      ...Array.from({ length: EVENTS_PER_KIND_MAX }, (_, index) => `${index + 4}`),
+    ]);
+  });
+});
+
+describe("the name of a value that is there", () => {
+  it("is never forgotten, however many there are and however old they get", () => {
+    let record: KvRecord | undefined;
+    for (let counter = 1; counter <= 12; counter++)
+      record = write(record, dot(A, counter), {
+        base: SIBLING,
+        event: `${counter}`,
+        nowMs: NOW_MS + counter * 1e6,
+      }).record;
+    assert.equal(record?.events.length, 12);
+  });
+
+  it("keeps its other dots, so that a value which fell does not stand again", () => {
+    const base = withContext(EMPTY_CONTEXT);
+    const atA = write(undefined, dot(A, 1), { base, event: "f", value: "old" });
+    const atB = write(undefined, dot(B, 1), { base, event: "f", value: "old" });
+    const next = write(atA.record, dot(A, 2), { base: withContext(atA.token), value: "new" });
+    let record = mergeRecords(next.record, atB.record);
+    for (let counter = 3; counter <= 5; counter++)
+      record = write(record, dot(A, counter), {
+        base: SIBLING,
+        nowMs: NOW_MS + counter * CLIENT_EVENT_WINDOW_MS,
+      }).record;
+    assert.deepEqual(texts(standingSiblings(record)), ["new", "value 3", "value 4", "value 5"]);
+  });
+});
