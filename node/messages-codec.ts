@@ -22,6 +22,9 @@ export const MESSAGE_BOUNDS = {
   bodyBytesMax: 16 * 1_024 * 1_024,
 } as const;
 
+/** Lengths of one entry of a page. */
+const ENTRY_HEAD_BYTES = 2 + 4;
+
 const REQUEST_KIND = { stamp: 1, merge: 2, read: 3, ring: 4, scan: 5 } as const;
 const REPLY_KIND = { failure: 0, stamped: 1, merged: 2, record: 3, ring: 4, scanned: 5 } as const;
 const BASE_KIND = { context: 0, overwrite: 1, sibling: 2 } as const;
@@ -124,8 +127,7 @@ export function encodeReply(reply: Reply): unknown[] {
     case "ring":
       return [REPLY_KIND.ring, reply.document ?? null];
     case "scanned":
-      // Flat like every message: key, record, key, record, after the fields of its own.
-      return [REPLY_KIND.scanned, reply.done, ...reply.entries.flatMap(({ key, record }) => [key, record])];
+      return [REPLY_KIND.scanned, reply.done, packEntries(reply.entries)];
     case "failure": {
       const text = reply.message.slice(0, MESSAGE_BOUNDS.failureTextLengthMax);
       return [REPLY_KIND.failure, reply.code, text, OUTCOME[reply.outcome]];
@@ -157,7 +159,7 @@ export function decodeReply(value: unknown): Reply {
       };
     }
     case REPLY_KIND.scanned:
-      return { kind: "scanned", done: fields[1] === true, entries: toEntries(fields) };
+      return { kind: "scanned", done: fields[1] === true, entries: unpackEntries(fields[2]) };
     case REPLY_KIND.failure:
       return decodeFailure(fields);
     default:
@@ -181,13 +183,41 @@ function decodeStamp(fields: readonly unknown[]): StampRequest {
   };
 }
 
-function toEntries(fields: readonly unknown[]): ScannedEntry[] {
-  const entries: ScannedEntry[] = [];
-  if (fields.length > 2 + 2 * MESSAGE_BOUNDS.scanLimitMax) {
-    throw invalid("page", `at most ${MESSAGE_BOUNDS.scanLimitMax} entries`, fields);
+/** One field for a whole page, since a message has few: u16 key length, key, u32 record length, record, and so on. */
+function packEntries(entries: readonly ScannedEntry[]): Uint8Array {
+  let sizeBytes = 0;
+  for (const { key, record } of entries) sizeBytes += ENTRY_HEAD_BYTES + key.length + record.length;
+  const page = new Uint8Array(sizeBytes);
+  const numbers = new DataView(page.buffer);
+  let position = 0;
+  for (const { key, record } of entries) {
+    numbers.setUint16(position, key.length);
+    page.set(key, position + 2);
+    position += 2 + key.length;
+    numbers.setUint32(position, record.length);
+    page.set(record, position + 4);
+    position += 4 + record.length;
   }
-  for (let at = 2; at < fields.length; at += 2) {
-    entries.push({ key: toKey(fields[at]), record: toBody(fields[at + 1], "record") });
+  return page;
+}
+
+/** The keys and records are views into the page. */
+function unpackEntries(value: unknown): ScannedEntry[] {
+  const page = toBody(value, "page");
+  const numbers = new DataView(page.buffer, page.byteOffset, page.length);
+  const entries: ScannedEntry[] = [];
+  let position = 0;
+  while (position < page.length) {
+    if (entries.length === MESSAGE_BOUNDS.scanLimitMax) {
+      throw invalid("page", `at most ${MESSAGE_BOUNDS.scanLimitMax} entries`, page);
+    }
+    const keyStart = position + 2;
+    const keyEnd = keyStart <= page.length ? keyStart + numbers.getUint16(position) : Number.POSITIVE_INFINITY;
+    const recordStart = keyEnd + 4;
+    const recordEnd = recordStart <= page.length ? recordStart + numbers.getUint32(keyEnd) : Number.POSITIVE_INFINITY;
+    if (recordEnd > page.length) throw invalid("page", "entries that end where it ends", page);
+    entries.push({ key: toKey(page.subarray(keyStart, keyEnd)), record: page.subarray(recordStart, recordEnd) });
+    position = recordEnd;
   }
   return entries;
 }
