@@ -78,6 +78,7 @@ export function dotsSize(table: readonly string[], dots: readonly Dot[]): number
   return size;
 }
 
+/** Writes such a list at `at` and returns the position after it. */
 export function writeDots(out: Uint8Array, at: number, table: readonly string[], dots: readonly Dot[]): number {
   let position = writeVarint(out, at, dots.length);
   let place = 0;
@@ -90,16 +91,19 @@ export function writeDots(out: Uint8Array, at: number, table: readonly string[],
   return position;
 }
 
+/** Bytes of an actor table. */
 export function tableSize(table: readonly string[]): number {
   return varintSize(table.length) + table.length * ACTOR_BYTES;
 }
 
+/** Writes an actor table at `at` and returns the position after it. */
 export function writeTable(out: Uint8Array, at: number, table: readonly string[]): number {
   let position = writeVarint(out, at, table.length);
   for (const actor of table) position = writeActor(out, position, actor);
   return position;
 }
 
+/** Reads an actor table; throws the reader's error unless it is in ascending order. */
 export function readTable(reader: WireReader): readonly string[] {
   const count = reader.count(ACTOR_BYTES);
   const table: string[] = [];
@@ -111,6 +115,7 @@ export function readTable(reader: WireReader): readonly string[] {
   return table;
 }
 
+/** Reads one dot or vector entry, whose actor is a place in `table`; throws the reader's error for any other. */
 export function readDot(reader: WireReader, table: readonly string[]): Dot {
   const actor = table[reader.varint()];
   const incarnation = reader.varint();
@@ -120,6 +125,7 @@ export function readDot(reader: WireReader, table: readonly string[]): Dot {
   return { actor, incarnation, counter };
 }
 
+/** Reads a vector, whose actors are places in `table`; throws the reader's error unless it is in order. */
 export function readVector(reader: WireReader, table: readonly string[]): VersionVector {
   const count = reader.count(ITEM_BYTES_MIN);
   if (count === 0) return EMPTY_VECTOR;
@@ -134,7 +140,7 @@ export function readVector(reader: WireReader, table: readonly string[]): Versio
   return vector;
 }
 
-/** Reads vector and dots, whose actors are places in `table`. */
+/** Reads vector and dots, whose actors are places in `table`; throws the reader's error unless both are canonical. */
 export function readContext(reader: WireReader, table: readonly string[]): CausalContext {
   const vector = readVector(reader, table);
   const count = reader.count(ITEM_BYTES_MIN);

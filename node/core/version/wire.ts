@@ -12,6 +12,7 @@ export const ACTOR_BYTES = 16;
 /** Makes the error that malformed bytes are answered with. */
 export type Malformed = (reason: string) => Error;
 
+/** Bytes that `writeVarint` takes for a number of 0 .. 2^53 − 1. */
 export function varintSize(value: number): number {
   if (value < 0x80) return 1;
   if (value < 0x40_00) return 2;
@@ -39,6 +40,7 @@ export function writeVarint(out: Uint8Array, at: number, value: number): number 
   return position;
 }
 
+/** Writes the low 32 bits of a number into the four bytes at `at`. */
 export function writeUint32(out: Uint8Array, at: number, value: number): void {
   out[at] = value & 0xff;
   out[at + 1] = (value >>> 8) & 0xff;

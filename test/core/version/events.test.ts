@@ -46,6 +46,21 @@ describe("a write that two replicas stamped", () => {
   });
 });
 
+describe("a record of which every value would fall", () => {
+  it("shows them all rather than nothing: what replaced them is held nowhere else", () => {
+    const base = withContext(EMPTY_CONTEXT);
+    const [atA, atB, atC] = [dot(A, 1), dot(B, 1), dot(C, 1)].map((at) =>
+      write(undefined, at, { base, event: "f", value: "v" }),
+    );
+    const all = [atA, atB, atC].reduce<KvRecord | undefined>(
+      (record, stamped) => (record === undefined ? stamped?.record : mergeRecords(record, stamped?.record ?? record)),
+      undefined,
+    );
+    assert(all !== undefined);
+    assert.deepEqual(shown({ ...all, siblings: all.siblings.slice(1) }), ["v"]);
+  });
+});
+
 describe("a name that a replica has not heard of", () => {
   it("outlives a merge with a record that knows of its write from a client's context alone", () => {
     const first = write(undefined, dot(A, 1), { event: "k", value: "one" });
