@@ -13,6 +13,7 @@ import type { Network } from "./wire.ts";
 
 export type DialerPorts = { readonly time: Time; readonly random: Random; readonly network: Network };
 
+/** Dials one peer, at most one attempt at a time. Made idle; never gives up by itself. */
 export class Dialer {
   readonly #ports: DialerPorts;
   readonly #context: GreetingContext;

@@ -1,14 +1,14 @@
 /**
  * Frames on a connection between members: length-prefixed, checksummed, bounded. Bytes in, frames out, and back.
  *
- *      0        4          8      9    13          17
- *      | length | checksum | type | id | budget ms | message ...
- *                          |<------- `length` bytes ---------->|
+ *      0        4          8      9    13          17        21
+ *      | length | checksum | type | id | budget ms | sent ms | message ...
+ *                          |<------------ `length` bytes --------------->|
  *
  * All numbers are big-endian. The checksum is the CRC-32 of the `length` bytes after it: TCP's own 16 bits let
  * damage through at the rate that large clusters see. `id` matches a reply to its request; `budget` is how long the
- * sender still waits, as a duration, since the clocks of two machines differ. The message is a flat array, see
- * payload.ts.
+ * sender still waits, as a duration, since the clocks of two machines differ; `sent` is the sender's own clock, which
+ * shows how long a frame waited on its way (delay-meter.ts). The message is a flat array, see payload.ts.
  *
  * A writer puts many frames into one growing chunk, so that a turn of the event loop costs one system call and no
  * buffer per frame. A reader takes chunks cut anywhere and gives whole frames. Neither knows of sockets.
@@ -21,7 +21,7 @@ export const FRAME_TYPE = { hello: 1, welcome: 2, refusal: 3, request: 4, reply:
 export type FrameType = (typeof FRAME_TYPE)[keyof typeof FRAME_TYPE];
 
 /** Bytes before the message. */
-export const FRAME_HEAD_BYTES = 17;
+export const FRAME_HEAD_BYTES = 21;
 const CHECKED_FROM = 8;
 const FIRST_TYPE = FRAME_TYPE.hello;
 const LAST_TYPE = FRAME_TYPE.pong;
@@ -33,6 +33,8 @@ export type Frame = {
   readonly id: number;
   /** How long the sender still waited when it sent this, in ms. */
   readonly budgetMs: number;
+  /** The sender's monotonic clock when it queued this: whole ms modulo 2^32. */
+  readonly sentMs: number;
   /** Byte strings in it are views into the chunk that was pushed: keep one, and the whole chunk is kept. */
   readonly message: readonly unknown[];
 };
@@ -69,10 +71,10 @@ export class FrameWriter {
   /**
    * Adds one frame.
    *
-   * @param id 0 .. 2^32 − 1. `budgetMs`: 0 .. 2^32 − 1, whole ms.
+   * @param id 0 .. 2^32 − 1. `budgetMs`: 0 .. 2^32 − 1, whole ms. `sentMs`: this side's clock, 0 or more.
    * @throws {KvError} TOO_LARGE when the frame would pass the bound; nothing is added then.
    */
-  append(type: FrameType, id: number, budgetMs: number, message: readonly unknown[]): void {
+  append(type: FrameType, id: number, budgetMs: number, message: readonly unknown[], sentMs = 0): void {
     const packed = packMessage(message);
     const messageBytes = packed.end - packed.start;
     const frameBytes = FRAME_HEAD_BYTES + messageBytes;
@@ -88,6 +90,7 @@ export class FrameWriter {
     chunk[start + 8] = type;
     writeUint32(chunk, start + 9, id);
     writeUint32(chunk, start + 13, budgetMs);
+    writeUint32(chunk, start + 17, Math.floor(sentMs) >>> 0);
     writeUint32(chunk, start + 4, crc32(chunk.subarray(start + CHECKED_FROM, end)));
     this.#used = end;
   }
@@ -176,9 +179,9 @@ export class FrameReader {
       if (this.#chunk.length - this.#start < frameBytes) this.#move(frameBytes);
       return this.#following.length > 0 ? this.next() : undefined;
     }
-    const start = this.#start;
+    const frame = readFrame(this.#chunk, this.#start, this.#start + frameBytes);
     this.#start += frameBytes;
-    return readFrame(this.#chunk, start, start + frameBytes);
+    return frame;
   }
 
   #become(bytes: Uint8Array): void {
@@ -225,7 +228,13 @@ function readFrame(chunk: Uint8Array, start: number, end: number): Frame {
   const type = toType(checked[0] ?? 0);
   const message = unpackMessage(chunk, start + FRAME_HEAD_BYTES, end);
   if (message === undefined) throw new FrameError("garbage", "a flat message", `${end - start} other bytes`);
-  return { type, id: uint32At(chunk, start + 9), budgetMs: uint32At(chunk, start + 13), message };
+  return {
+    type,
+    id: uint32At(chunk, start + 9),
+    budgetMs: uint32At(chunk, start + 13),
+    sentMs: uint32At(chunk, start + 17),
+    message,
+  };
 }
 
 function toType(byte: number): FrameType {

@@ -36,6 +36,8 @@ export type Greeting = {
   greeted(): boolean;
   /** Closes the connection without a result. */
   abandon(): void;
+  /** Closes the connection; the result is that it failed, for this reason. */
+  fail(why: string): void;
 };
 
 /** What every handshake of one transport shares. */
@@ -76,7 +78,7 @@ export function greetByDialling(
       talk.linked(hello);
     },
   });
-  return { greeted: () => greeted, abandon: () => talk.abandon() };
+  return { greeted: () => greeted, abandon: () => talk.abandon(), fail: (why) => talk.fail(why) };
 }
 
 /**
@@ -106,7 +108,7 @@ export function greetByAccepting(
       talk.linked(hello);
     },
   });
-  return { greeted: () => false, abandon: () => talk.abandon() };
+  return { greeted: () => false, abandon: () => talk.abandon(), fail: (why) => talk.fail(why) };
 }
 
 type Part = { connected(): void; frame(frame: Frame): void };
@@ -170,6 +172,7 @@ class Talk implements WireEvents {
   }
 
   fail(why: string): void {
+    if (this.#over) return;
     this.#wire.destroy();
     this.#end({ kind: "failed", error: unreachable(this.#wire, why, undefined) });
   }

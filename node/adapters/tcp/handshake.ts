@@ -80,6 +80,7 @@ export function decodeHello(message: readonly unknown[]): Hello | Refusal {
   return { clusterId, role, name, actor, incarnation, expects: expects ?? undefined, instance, sequence };
 }
 
+/** Tells the two results of `decodeHello` apart. */
 export function isRefusal(value: Hello | Refusal): value is Refusal {
   return "reason" in value;
 }

@@ -19,6 +19,7 @@ export type Waiting = {
   readonly reject: (error: KvError) => void;
 };
 
+/** Requests by the number that their replies carry. Bounded by its owner. */
 export class InFlight {
   readonly #time: Time;
   readonly #expired: (waiting: Waiting) => void;

@@ -6,7 +6,10 @@ export type TransportLimits = {
   readonly helloBytesMax: number;
   /** How long connecting and the handshake may take together. */
   readonly helloTimeoutMs: number;
-  /** Bytes waiting to be sent; past it requests are refused and the peer's are not read. Memory: this times the peers. */
+  /**
+   * Bytes waiting to be sent; past it requests of both sides are refused, and past twice as many the link is closed.
+   * More than a frame. Memory: this times the peers.
+   */
   readonly outgoingBytesMax: number;
   /** Requests sent and not answered yet; past it requests are refused. */
   readonly inFlightMax: number;

@@ -1,15 +1,18 @@
 /**
  * One handshaken connection: requests out, replies matched to them, requests in, answers sent.
  *
- * What is said in one turn of the event loop goes out in one write. Every queue has a bound: past it, own requests are
- * refused at once, and the peer's bytes are left in the socket, which holds the peer back. A handler therefore may
- * not wait for an answer over the same link: that answer could stand behind the request that waits for it.
+ * What is said in one turn of the event loop goes out in one write. Every queue has a bound. Past that of what is in
+ * service, the peer's bytes are left in the socket, which holds the peer back; a handler therefore may not wait for an
+ * answer over the same link, which could stand behind the request that waits for it. Past that of outgoing bytes,
+ * requests of either side are refused at once. Reading never waits for sending: two ends that both did so, each with
+ * a full queue for the other, would wait for ever.
  * Not here: who the peer is (handshake.ts), what waits for a reply (in-flight.ts), when to connect (dialer.ts).
  */
 import { KvError } from "../../core/errors.ts";
 import type { FailureReply, Reply, Request } from "../../messages.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "../../messages-codec.ts";
 import type { PeerIdentity, RequestHandler, Telemetry, Time } from "../../ports.ts";
+import { DelayMeter } from "./delay-meter.ts";
 import { FRAME_TYPE, type Frame, FrameError, type FrameReader, FrameWriter } from "./frame.ts";
 import { InFlight, type Waiting } from "./in-flight.ts";
 import type { TransportLimits } from "./limits.ts";
@@ -31,6 +34,7 @@ export type LinkContext = {
   readonly afterTurn: (run: () => void) => void;
 };
 
+/** Owns its wire: closes it when the peer breaks the protocol or goes silent, and tells the owner once. */
 export class Link implements WireEvents {
   readonly peer: PeerIdentity;
   readonly #context: LinkContext;
@@ -44,6 +48,7 @@ export class Link implements WireEvents {
   #serving = 0;
   #paused = false;
   #over = false;
+  readonly #delays = new DelayMeter();
   #receivedMs: number;
   #usedMs: number;
   /** When the ping that is not answered yet was sent. */
@@ -93,13 +98,9 @@ export class Link implements WireEvents {
       if (refused !== undefined) return reject(refused);
       const id = this.#inFlight.takeId();
       // Throws TOO_LARGE, which rejects the promise: nothing has been sent then.
-      this.#writer.append(
-        FRAME_TYPE.request,
-        id,
-        Math.min(Math.ceil(timeoutMs), BUDGET_MS_MAX),
-        encodeRequest(request),
-      );
       const nowMs = this.#context.time.monotonicMs();
+      const budgetMs = Math.min(Math.ceil(timeoutMs), BUDGET_MS_MAX);
+      this.#writer.append(FRAME_TYPE.request, id, budgetMs, encodeRequest(request), nowMs);
       this.#usedMs = nowMs;
       this.#inFlight.add(id, { deadlineMs: nowMs + timeoutMs, resolve, reject }, nowMs);
       this.#flushSoon();
@@ -108,7 +109,9 @@ export class Link implements WireEvents {
 
   /** Looks for a peer that has gone silent; called about every second. */
   inspect(nowMs: number): void {
-    if (this.#over || this.#paused) return;
+    if (this.#over) return;
+    // Whoever is not read is not heard, and does not hear an answer to its pings: it is told that this side lives.
+    if (this.#paused) return this.#say(FRAME_TYPE.pong, 0, NOTHING);
     const { silenceMs, keepAliveMs } = this.#context.limits;
     if (this.#pingedMs !== undefined) {
       if (nowMs - this.#pingedMs >= silenceMs)
@@ -156,9 +159,7 @@ export class Link implements WireEvents {
     this.#read();
   }
 
-  drained(): void {
-    this.#resumeIfPossible();
-  }
+  drained(): void {}
 
   closed(error: Error | undefined): void {
     if (!this.#over) this.#end(error?.message ?? "it closed the connection");
@@ -169,11 +170,26 @@ export class Link implements WireEvents {
     const { inFlightMax, outgoingBytesMax } = this.#context.limits;
     if (this.#over) return new KvError("PEER_UNREACHABLE", `Cannot ask ${name}: the link is closed`);
     if (timeoutMs <= 0) return new KvError("TIMED_OUT", `Cannot ask ${name}: no time is left, nothing was sent`);
-    if (this.#inFlight.size < inFlightMax && this.outgoingBytes <= outgoingBytesMax) return undefined;
+    if (this.#inFlight.size < inFlightMax && !this.#isFull()) return undefined;
     this.#context.telemetry.count("annulus.transport.overloaded");
     const found = `${this.#inFlight.size} and ${this.outgoingBytes}`;
     const expected = `fewer than ${inFlightMax} requests in flight and at most ${outgoingBytesMax} bytes queued`;
     return new KvError("OVERLOADED", `Cannot ask ${name}: expected ${expected}, found ${found}`);
+  }
+
+  #isFull(): boolean {
+    return this.outgoingBytes > this.#context.limits.outgoingBytesMax;
+  }
+
+  /** What a peer is told that sends requests faster than it takes the replies. */
+  #overloaded(): KvError {
+    this.#context.telemetry.count("annulus.transport.overloaded");
+    const { outgoingBytesMax } = this.#context.limits;
+    const found = `${this.outgoingBytes} that the peer has not taken yet`;
+    return new KvError(
+      "OVERLOADED",
+      `Cannot answer: expected at most ${outgoingBytesMax} bytes queued, found ${found}`,
+    );
   }
 
   #flushSoon(): void {
@@ -192,7 +208,7 @@ export class Link implements WireEvents {
   /** Takes frames while this side can keep up with them. */
   #read(): void {
     try {
-      while (!this.#over && this.#keepsUp()) {
+      while (!this.#over && this.#serving < this.#context.limits.servingMax) {
         const frame = this.#reader.next();
         if (frame === undefined) return;
         this.#take(frame);
@@ -207,26 +223,23 @@ export class Link implements WireEvents {
     this.#wire.pause();
   }
 
-  #keepsUp(): boolean {
-    const { servingMax, outgoingBytesMax } = this.#context.limits;
-    return this.#serving < servingMax && this.outgoingBytes <= outgoingBytesMax;
-  }
-
   #resumeIfPossible(): void {
-    const { servingMax, outgoingBytesMax } = this.#context.limits;
     if (!this.#paused || this.#over) return;
-    if (this.#serving > servingMax / 2 || this.outgoingBytes > outgoingBytesMax / 2) return;
+    if (this.#serving > this.#context.limits.servingMax / 2) return;
     this.#paused = false;
     this.#read();
     if (this.#paused || this.#over) return;
     this.#receivedMs = this.#context.time.monotonicMs();
+    this.#pingedMs = undefined;
     this.#wire.resume();
   }
 
   #take(frame: Frame): void {
+    const nowMs = this.#context.time.monotonicMs();
+    const underWayMs = this.#delays.excessMs(frame.sentMs, nowMs);
     switch (frame.type) {
       case FRAME_TYPE.request:
-        return this.#serve(frame);
+        return this.#serve(frame, nowMs, underWayMs);
       case FRAME_TYPE.reply:
         return this.#match(frame);
       case FRAME_TYPE.ping:
@@ -240,14 +253,14 @@ export class Link implements WireEvents {
     }
   }
 
-  #serve({ id, budgetMs, message }: Frame): void {
-    const { time, telemetry } = this.#context;
-    const nowMs = time.monotonicMs();
-    const restMs = budgetMs - (nowMs - this.#receivedMs);
+  #serve({ id, budgetMs, message }: Frame, nowMs: number, underWayMs: number): void {
+    const { telemetry } = this.#context;
+    const restMs = budgetMs - underWayMs;
     this.#usedMs = nowMs;
     if (restMs <= 0) return telemetry.count("annulus.transport.expired_requests");
     const handler = this.#context.handler();
     if (handler === undefined) return this.#say(FRAME_TYPE.reply, id, encodeReply(STOPPING));
+    if (this.#isFull()) return this.#refuse(id, this.#overloaded());
     let request: Request;
     try {
       request = decodeRequest(message);
@@ -267,9 +280,10 @@ export class Link implements WireEvents {
   #answer(id: number, reply: Reply): void {
     this.#served();
     try {
+      if (reply.kind !== "merged" && this.#isFull()) throw this.#overloaded();
       this.#say(FRAME_TYPE.reply, id, encodeReply(reply));
     } catch (error) {
-      this.#refuse(id, error, "unknown"); // What the reply tells of has been done, only the reply is too large.
+      this.#refuse(id, error, "unknown"); // What the reply tells of has been done, only the reply cannot be sent.
     }
   }
 
@@ -293,7 +307,10 @@ export class Link implements WireEvents {
 
   #say(type: (typeof FRAME_TYPE)["ping" | "pong" | "reply"], id: number, message: readonly unknown[]): void {
     if (this.#over) return;
-    this.#writer.append(type, id, 0, message);
+    this.#writer.append(type, id, 0, message, this.#context.time.monotonicMs());
+    // Even refusals add up for a peer that goes on asking and takes none of them.
+    if (this.outgoingBytes > 2 * this.#context.limits.outgoingBytesMax)
+      return this.close("it does not take its replies");
     this.#flushSoon();
   }
 

@@ -5,6 +5,8 @@ import type { ListenAddress, Listener, Network, Wire, WireEvents } from "./wire.
 
 /** After this long without traffic the operating system probes the connection, in ms. */
 const KEEP_ALIVE_MS = 15_000;
+/** What is left to send when a connection ends is given up after this long without progress, in ms. */
+const END_TIMEOUT_MS = 5_000;
 /** Connections that the operating system holds for this process before it has accepted them. */
 const BACKLOG = 511;
 
@@ -82,6 +84,8 @@ class SocketWire implements Wire {
 
   end(): void {
     this.socket.destroySoon();
+    // A peer that takes nothing may not keep the rest of it, and this process, for ever.
+    this.socket.setTimeout(END_TIMEOUT_MS, () => this.socket.destroy());
   }
 
   destroy(): void {

@@ -83,6 +83,7 @@ class LinkedTransport implements AddressedTransport {
   #handler: RequestHandler | undefined;
   #listener: Listener | undefined;
   #inspection: Timer | undefined;
+  #stopped: Promise<void> | undefined;
   #state: "made" | "started" | "stopping" = "made";
 
   constructor(ports: TransportPorts, network: Network, config: TransportConfig) {
@@ -170,11 +171,7 @@ class LinkedTransport implements AddressedTransport {
     }
     const startedMs = this.#ports.time.monotonicMs();
     return new Promise((resolve, reject) => {
-      const late = this.#ports.time.after(timeoutMs, () => {
-        greeting.abandon();
-        this.#strangers.delete(greeting);
-        reject(new KvError("PEER_UNREACHABLE", `Cannot ask ${address}: no handshake within ${timeoutMs} ms`));
-      });
+      const late = this.#ports.time.after(timeoutMs, () => greeting.fail(`no handshake within ${timeoutMs} ms`));
       const target = { address, meant: undefined, role: "visitor" } as const;
       const greeting = greetByDialling(this.#greetings, this.#network, target, (result) => {
         late.cancel();
@@ -200,15 +197,18 @@ class LinkedTransport implements AddressedTransport {
     return this.#identities.get(member);
   }
 
-  async stop(): Promise<void> {
-    if (this.#state === "stopping") return;
+  stop(): Promise<void> {
+    this.#stopped ??= this.#stop();
+    return this.#stopped;
+  }
+
+  async #stop(): Promise<void> {
     this.#state = "stopping";
     this.#listener?.close();
     this.#inspection?.cancel();
     for (const dialer of this.#dialers.values()) dialer.rest();
     this.#dialers.clear();
-    for (const greeting of this.#strangers) greeting.abandon();
-    this.#strangers.clear();
+    for (const greeting of this.#strangers) greeting.fail("this node is stopping");
     const links = [...[...this.#linked.values()].map(({ link }) => link), ...this.#visitors];
     let timer: Timer | undefined;
     const late = new Promise<void>((resolve) => {
@@ -276,7 +276,7 @@ class LinkedTransport implements AddressedTransport {
     this.#identities.set(peer.name, peer);
     older?.link.close("a newer connection of the same peer replaced it");
     this.#ports.telemetry.count("annulus.transport.opened_links");
-    this.#ports.telemetry.log("info", "link opened", {
+    this.#ports.telemetry.log("info", "link.opened", {
       peer: peer.name,
       actor: peer.actor,
       remote: greeted.wire.remote,
@@ -293,16 +293,20 @@ class LinkedTransport implements AddressedTransport {
   #leave(link: Link, why: string): void {
     const { name } = link.peer;
     this.#ports.telemetry.count("annulus.transport.closed_links");
-    this.#ports.telemetry.log("info", "link closed", { peer: name, why });
+    this.#ports.telemetry.log("info", "link.closed", { peer: name, why });
     if (this.#linked.get(name)?.link !== link) return; // A newer one has taken its place.
     this.#linked.delete(name);
     this.#dialers.get(name)?.linkLost();
   }
 
   #inspectLater(): void {
-    this.#inspection = this.#ports.time.after(Math.min(INSPECT_MS, this.#limits.silenceMs / 2), () => {
-      this.#inspect(this.#ports.time.monotonicMs());
-      this.#inspectLater();
+    const { time } = this.#ports;
+    this.#inspection = time.after(Math.min(INSPECT_MS, this.#limits.silenceMs / 2), () => {
+      // After a turn: what came in while this process was held up is read first, and speaks for its sender.
+      this.#inspection = time.after(0, () => {
+        this.#inspect(time.monotonicMs());
+        this.#inspectLater();
+      });
     });
   }
 
@@ -328,17 +332,17 @@ class LinkedTransport implements AddressedTransport {
     const { telemetry } = this.#ports;
     if (result.kind === "failed") {
       telemetry.count("annulus.transport.failed_handshakes");
-      return telemetry.log("debug", "handshake failed", { direction, other, why: result.error.message });
+      return telemetry.log("debug", "handshake.failed", { direction, other, why: result.error.message });
     }
     const { reason, detail } = result.refusal;
-    if (PASSING[reason]) return telemetry.log("debug", "handshake refused", { direction, other, reason });
+    if (PASSING[reason]) return telemetry.log("debug", "handshake.refused", { direction, other, reason });
     telemetry.count("annulus.transport.refused_strangers");
     // A stranger's port differs with every attempt; who it says it is, or else its host, does not.
     const stranger = `${direction} ${result.name ?? other.replace(/:\d+$/, "")} ${reason}`;
     if (this.#reported.has(stranger)) return;
     if (this.#reported.size >= STRANGERS_REMEMBERED) this.#reported.clear();
     this.#reported.add(stranger);
-    telemetry.log("warn", "stranger refused", { direction, other, name: result.name, reason, detail });
+    telemetry.log("warn", "stranger.refused", { direction, other, name: result.name, reason, detail });
   }
 
   #sum(figure: (link: Link) => number): number {
