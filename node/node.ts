@@ -78,7 +78,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { firstRing, seeds });
   const isUp = (name: MemberId) => name === member || transport.isLinked(name);
   const parts = {
-    replicas: createReplicas(member, replica, transport),
+    replicas: createReplicas(member, replica, transport, time),
     ring: () => rings.required(),
     isUp,
     time,
@@ -97,7 +97,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       return { zoneCount: ring?.zoneCount ?? 0, replicationFactor: ring?.replicationFactor ?? 0 };
     },
     async start() {
-      await transport.start(createPeerRequests(member, replica, rings));
+      await transport.start(createPeerRequests(member, { replica, rings, time }));
       await rings.open();
     },
     async stop() {

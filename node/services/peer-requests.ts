@@ -8,14 +8,18 @@ import type { MemberId } from "../core/ring/document.ts";
 import { serializeRing } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Reply, Request } from "../messages.ts";
-import type { RequestHandler } from "../ports.ts";
+import type { RequestHandler, Time } from "../ports.ts";
 import type { Replica } from "./replica.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 
 const MERGED: Reply = { kind: "merged" };
 
 /** @param self This node's name. */
-export function createPeerRequests(self: MemberId, replica: Replica, rings: RingKeeper): RequestHandler {
+export function createPeerRequests(
+  self: MemberId,
+  parts: { readonly replica: Replica; readonly rings: RingKeeper; readonly time: Time },
+): RequestHandler {
+  const { replica, rings, time } = parts;
   function ownPartition(ring: Ring, key: Uint8Array): number {
     const partition = ring.partitionOf(key);
     if (ring.isHome(self, partition)) return partition;
@@ -29,7 +33,7 @@ export function createPeerRequests(self: MemberId, replica: Replica, rings: Ring
     );
   }
 
-  return async (_from, request: Request): Promise<Reply> => {
+  return async (_from, request: Request, budgetMs): Promise<Reply> => {
     switch (request.kind) {
       case "merge":
         await replica.merge(ownPartition(rings.required(), request.key), request.key, request.record);
@@ -39,7 +43,8 @@ export function createPeerRequests(self: MemberId, replica: Replica, rings: Ring
         return { kind: "record", record };
       }
       case "stamp": {
-        const result = await replica.stamp(ownPartition(rings.required(), request.key), request);
+        const deadlineMs = time.monotonicMs() + budgetMs;
+        const result = await replica.stamp(ownPartition(rings.required(), request.key), request, deadlineMs);
         return { kind: "stamped", record: result.record, context: result.context };
       }
       case "scan":

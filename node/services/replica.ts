@@ -41,9 +41,13 @@ export type Replica = {
   read(partition: number, key: Uint8Array): Promise<Uint8Array | undefined>;
   /**
    * Gives a client's write its dot, on top of what this replica holds. Resolves once it is durable.
-   * Rejects with CONFLICT past the sibling limit, INVALID_CONTEXT, STORAGE_FULL, STORAGE_FAILED, OVERLOADED.
+   *
+   * @param deadlineMs Instant of the monotonic clock from which the coordinator may have turned to another home. A
+   *   blind overwrite that was stamped after that would replace what was written since.
+   * Rejects with TIMED_OUT past the deadline, CONFLICT past the sibling limit, INVALID_CONTEXT, STORAGE_FULL,
+   * STORAGE_FAILED, OVERLOADED.
    */
-  stamp(partition: number, request: StampRequest): Promise<StampResult>;
+  stamp(partition: number, request: StampRequest, deadlineMs: number): Promise<StampResult>;
   /** Joins a record that another replica sent. Resolves once the join is durable; may be repeated at will. */
   merge(partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
   /** A page of the partition's durable records. Damaged ones are left out: they are no answer. */
@@ -152,12 +156,6 @@ export function createReplica(
     return entry.durable;
   }
 
-  /** The newest record of a key, durable or on its way. Nothing may be awaited between this and `put`. */
-  async function newest(partition: number, key: Uint8Array, name: string): Promise<Held | undefined> {
-    const loaded = await load(partition, key, name);
-    return pending.get(name) ?? loaded;
-  }
-
   return {
     async read(partition, key) {
       const name = keyName(key);
@@ -168,10 +166,18 @@ export function createReplica(
       return (await load(partition, key, name))?.bytes;
     },
 
-    async stamp(partition, request) {
+    async stamp(partition, request, deadlineMs) {
       const name = keyName(request.key);
       const base = request.base.kind === "context" ? decodeBase(request.base.context) : request.base;
-      const held = pending.get(name) ?? durable.get(name) ?? (await newest(partition, request.key, name));
+      let held: Held | undefined = pending.get(name) ?? durable.get(name);
+      if (held === undefined) {
+        const loaded = await load(partition, request.key, name);
+        // Whoever waited for the same read may have gone first. From here to `put` nothing may be awaited.
+        held = pending.get(name) ?? loaded;
+      }
+      if (time.monotonicMs() >= deadlineMs) {
+        throw new KvError("TIMED_OUT", "Cannot stamp the write: its time was over before its turn came.");
+      }
       const nowMs = time.wallMs();
       const result = stampWrite({
         record: decoded(held),
@@ -199,10 +205,12 @@ export function createReplica(
 
     async merge(partition, key, incoming) {
       const name = keyName(key);
-      let held = pending.get(name) ?? durable.get(name);
+      let held: Held | undefined = pending.get(name) ?? durable.get(name);
       if (held === undefined) {
         try {
-          held = await newest(partition, key, name);
+          const loaded = await load(partition, key, name);
+          // As in `stamp`: from here to `put` nothing may be awaited.
+          held = pending.get(name) ?? loaded;
         } catch (error) {
           // Damaged here and set aside: what a peer sends is the cure.
           if (!(error instanceof RecordCorruptError)) throw error;

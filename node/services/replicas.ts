@@ -7,7 +7,7 @@
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { MergeRequest, ReadRequest, Reply, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
-import type { Transport } from "../ports.ts";
+import type { Time, Transport } from "../ports.ts";
 import type { Replica, StampResult } from "./replica.ts";
 
 export type Replicas = {
@@ -24,11 +24,11 @@ export type Replicas = {
 };
 
 /** @param self This node's name; its own replica is called without the transport. */
-export function createReplicas(self: MemberId, own: Replica, transport: Transport): Replicas {
+export function createReplicas(self: MemberId, own: Replica, transport: Transport, time: Time): Replicas {
   return {
     self,
     async stamp(member, partition, request, timeoutMs) {
-      if (member === self) return own.stamp(partition, request);
+      if (member === self) return own.stamp(partition, request, time.monotonicMs() + timeoutMs);
       const reply = await transport.request(member, request, timeoutMs);
       return reply.kind === "stamped" ? reply : unexpected(member, reply);
     },

@@ -6,6 +6,7 @@
  * which no client can know; it may stand in for any write of the key that did not begin after it had ended.
  */
 import assert from "node:assert/strict";
+import { EVENTS_MAX } from "../../node/core/version/retention.ts";
 
 export type WriteId = number;
 
@@ -14,6 +15,8 @@ export type Write = {
   readonly key: string;
   readonly kind: "context" | "overwrite" | "sibling";
   readonly isDelete: boolean;
+  /** Whether it carries an Idempotency-Key. */
+  readonly isNamed: boolean;
   /** All writes that the client's context stood for. */
   readonly past: ReadonlySet<WriteId>;
   readonly startedMs: number;
@@ -35,17 +38,36 @@ export type ReadSeen = {
 export class History {
   readonly writes = new Map<WriteId, Write>();
   readonly reads: ReadSeen[] = [];
+  readonly #unsettled = new Map<string, Set<Write>>();
+  readonly #byKey = new Map<string, Write[]>();
   #nextId = 1;
 
   begin(write: Omit<Write, "id" | "endedMs" | "outcome">): Write {
     const begun: Write = { ...write, id: this.#nextId++, endedMs: Number.POSITIVE_INFINITY, outcome: "running" };
     this.writes.set(begun.id, begun);
+    const ofKey = this.#byKey.get(begun.key);
+    if (ofKey === undefined) this.#byKey.set(begun.key, [begun]);
+    else ofKey.push(begun);
     return begun;
   }
 
   end(write: Write, outcome: Write["outcome"], endedMs: number): void {
     write.outcome = outcome;
     write.endedMs = endedMs;
+    if (outcome !== "acknowledged") return;
+    const unsettled = this.#unsettledOf(write.key);
+    unsettled.add(write);
+    // Whatever accounts for this write accounts for all that it had seen.
+    for (const id of write.past) unsettled.delete(this.writes.get(id) as Write);
+  }
+
+  /** Acknowledged writes of a key that no acknowledged write is known to have replaced: those that a read must show. */
+  #unsettledOf(key: string): Set<Write> {
+    const known = this.#unsettled.get(key);
+    if (known !== undefined) return known;
+    const made = new Set<Write>();
+    this.#unsettled.set(key, made);
+    return made;
   }
 
   /** Everything that a client knows once it has been shown these values: they, and all that their writers had seen. */
@@ -71,8 +93,8 @@ export class History {
       reached.add(id);
       if (shown.includes(id)) return true;
       const from = this.writes.get(id) as Write;
-      for (const later of this.writes.values()) {
-        if (later.key === write.key && later.startedMs <= untilMs && mayReplace(later, from)) frontier.push(later.id);
+      for (const later of this.#ofKey(write.key)) {
+        if (!reached.has(later.id) && later.startedMs <= untilMs && mayReplace(later, from)) frontier.push(later.id);
       }
     }
     // A deletion shows nothing when it won: it accounts for what it reached, if it may have taken effect.
@@ -82,23 +104,51 @@ export class History {
     });
   }
 
+  /**
+   * Whether a replica may rightly have forgotten which event a write was, so that a second stamp of it counts as a
+   * write of its own: a pair remembers the names of its last writes only.
+   */
+  #mayBeForgotten(write: Write, untilMs: number): boolean {
+    let since = 0;
+    for (const other of this.#ofKey(write.key)) {
+      if (other.startedMs <= untilMs && other.endedMs >= write.startedMs) since += 1;
+    }
+    return since > EVENTS_MAX[write.isNamed ? "client" : "forward"];
+  }
+
+  #ofKey(key: string): readonly Write[] {
+    return this.#byKey.get(key) ?? [];
+  }
+
   /** Checks one read against the writes of its key. */
   checkRead(read: ReadSeen): void {
+    assert.equal(new Set(read.shown).size, read.shown.length, `${read.key} showed one write twice: [${read.shown}]`);
     for (const id of read.shown) {
       const write = this.writes.get(id);
       assert(write !== undefined && write.key === read.key, `${read.key} showed a value that nobody wrote: ${id}`);
       assert(write.outcome !== "none", `${read.key} showed write ${id}, whose client was told that nothing stuck`);
       assert(write.startedMs <= read.endedMs, `${read.key} showed write ${id} before it began`);
       const replaced = read.shown.find((other) => this.writes.get(other)?.past.has(id));
-      assert(replaced === undefined, `${read.key} showed write ${id} beside ${replaced}, which had seen it`);
+      assert(
+        replaced === undefined || this.#mayBeForgotten(write, read.endedMs),
+        `${read.key} showed write ${id} beside ${replaced}, which had seen it`,
+      );
     }
     if (!read.isFresh) return;
-    for (const write of this.writes.values()) {
-      if (write.key !== read.key || write.outcome !== "acknowledged" || write.endedMs > read.startedMs) continue;
+    const past = this.pastOf(read.shown);
+    const unsettled = this.#unsettledOf(read.key);
+    for (const write of unsettled) {
+      if (past.has(write.id) || write.endedMs > read.startedMs) continue;
       assert(
         this.isAccountedFor(write, read.shown, read.endedMs),
         `a read of ${read.key} at ${read.startedMs} ms missed write ${write.id}, acknowledged at ${write.endedMs} ms; it showed [${read.shown}]`,
       );
+      // It is gone, and an acknowledged write may have replaced it: from here on that one answers for both.
+      for (const later of unsettled) {
+        if (later.startedMs > read.endedMs || !mayReplace(later, write)) continue;
+        unsettled.delete(write);
+        break;
+      }
     }
   }
 

@@ -9,17 +9,18 @@
 import { eventName, findByDot } from "./closure.ts";
 import type { EventKind, Sibling, WriteEvent } from "./record.ts";
 
-/** How long a replaced Idempotency-Key is remembered: longer than clients, proxies and job queues retry one request. */
-export const CLIENT_EVENT_WINDOW_MS = 600_000;
-
-/** How long a replaced forward id is remembered: a coordinator retries within one request's timeout, seconds at most. */
-export const FORWARD_EVENT_WINDOW_MS = 60_000;
+/**
+ * How long the name of a replaced write is remembered: longer than clients, proxies and job queues retry one request.
+ * Measured by wall clocks, which therefore have to agree to within some minutes.
+ */
+export const EVENT_WINDOW_MS = 600_000;
 
 /**
- * The newest events of each kind that are remembered inside the window. Eight names of up to 64 bytes weigh no more
- * than a small value; with more, each write of a hot key would carry its own history to every replica.
+ * The newest events of each kind that are remembered inside the window. A client's key is a promise to somebody, and a
+ * pair whose writes carry keys remembers the last 32 of them. A forward id protects one retry within one request, and
+ * every write that is passed on has one: with more of them a hot key would carry its own history to every replica.
  */
-export const EVENTS_PER_KIND_MAX = 8;
+export const EVENTS_MAX: Readonly<Record<EventKind, number>> = { client: 32, forward: 8 };
 
 /**
  * The events that stay in a record that is being stamped; those whose value was replaced without their past.
@@ -67,8 +68,7 @@ function forgetPasts(events: readonly WriteEvent[], siblings: readonly Sibling[]
 }
 
 function isInWindow(event: WriteEvent, nowMs: number): boolean {
-  const windowMs = event.kind === "client" ? CLIENT_EVENT_WINDOW_MS : FORWARD_EVENT_WINDOW_MS;
-  return Math.abs(nowMs - event.stampedAtMs) <= windowMs;
+  return Math.abs(nowMs - event.stampedAtMs) <= EVENT_WINDOW_MS;
 }
 
 /** Drops events of one kind that are not pinned, oldest first, until the count is met or only pinned ones are left. */
@@ -79,9 +79,10 @@ function dropOldest(
 ): readonly WriteEvent[] {
   let count = 0;
   for (const event of events) if (event.kind === kind) count += 1;
-  if (count <= EVENTS_PER_KIND_MAX) return events;
+  const countMax = EVENTS_MAX[kind];
+  if (count <= countMax) return events;
   const droppable = events.filter((event) => event.kind === kind && !pinned.has(event));
   droppable.sort((a, b) => a.stampedAtMs - b.stampedAtMs);
-  const dropped = new Set(droppable.slice(0, count - EVENTS_PER_KIND_MAX));
+  const dropped = new Set(droppable.slice(0, count - countMax));
   return events.filter((event) => !dropped.has(event));
 }

@@ -4,11 +4,7 @@ import { describe, it } from "@jest/globals";
 import { standingSiblings } from "../../../node/core/version/closure.ts";
 import { EMPTY_CONTEXT } from "../../../node/core/version/context.ts";
 import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
-import {
-  CLIENT_EVENT_WINDOW_MS,
-  EVENTS_PER_KIND_MAX,
-  FORWARD_EVENT_WINDOW_MS,
-} from "../../../node/core/version/retention.ts";
+import { EVENT_WINDOW_MS, EVENTS_MAX } from "../../../node/core/version/retention.ts";
 import { viewRecord } from "../../../node/core/version/view.ts";
 import { A, B, C, dot, NOW_MS, OVERWRITE, SIBLING, texts, withContext, write } from "./examples.ts";
 
@@ -102,29 +98,29 @@ describe("a replaced name", () => {
   }
 
   it("is remembered for the window of its kind", () => {
-    assert.deepEqual(ids(overwritten("client", CLIENT_EVENT_WINDOW_MS)), ["k"]);
-    assert.deepEqual(ids(overwritten("client", CLIENT_EVENT_WINDOW_MS + 1)), []);
-    assert.deepEqual(ids(overwritten("forward", FORWARD_EVENT_WINDOW_MS)), ["k"]);
-    assert.deepEqual(ids(overwritten("forward", FORWARD_EVENT_WINDOW_MS + 1)), []);
+    assert.deepEqual(ids(overwritten("client", EVENT_WINDOW_MS)), ["k"]);
+    assert.deepEqual(ids(overwritten("client", EVENT_WINDOW_MS + 1)), []);
+    assert.deepEqual(ids(overwritten("forward", EVENT_WINDOW_MS)), ["k"]);
+    assert.deepEqual(ids(overwritten("forward", EVENT_WINDOW_MS + 1)), []);
   });
 
   it("that a clock far ahead stamped does not stay for ever", () => {
-    assert.deepEqual(ids(overwritten("client", -CLIENT_EVENT_WINDOW_MS - 1)), []);
+    assert.deepEqual(ids(overwritten("client", -EVENT_WINDOW_MS - 1)), []);
   });
 
   it("stays forgotten when a replica that still has it sends its record", () => {
     const held = write(undefined, dot(A, 1), { event: "k" }).record;
-    const forgot = write(held, dot(A, 2), { nowMs: NOW_MS + CLIENT_EVENT_WINDOW_MS + 1 }).record;
+    const forgot = write(held, dot(A, 2), { nowMs: NOW_MS + EVENT_WINDOW_MS + 1 }).record;
     assert.equal(mergeRecords(held, forgot), forgot);
   });
 
   it("makes room for newer ones, the oldest first, and never for the other kind's", () => {
     let record = write(undefined, dot(A, 1), { event: "forwarded", kind: "forward" }).record;
-    for (let counter = 2; counter <= EVENTS_PER_KIND_MAX + 3; counter++)
+    for (let counter = 2; counter <= EVENTS_MAX.client + 3; counter++)
       record = write(record, dot(A, counter), { event: `${counter}`, nowMs: NOW_MS + counter }).record;
     assert.deepEqual(ids(record), [
       "forwarded",
-      ...Array.from({ length: EVENTS_PER_KIND_MAX }, (_, index) => `${index + 4}`),
+      ...Array.from({ length: EVENTS_MAX.client }, (_, index) => `${index + 4}`),
     ]);
   });
 });
@@ -150,7 +146,7 @@ describe("the name of a value that is there", () => {
     for (let counter = 3; counter <= 5; counter++)
       record = write(record, dot(A, counter), {
         base: SIBLING,
-        nowMs: NOW_MS + counter * CLIENT_EVENT_WINDOW_MS,
+        nowMs: NOW_MS + counter * EVENT_WINDOW_MS,
       }).record;
     assert.deepEqual(texts(standingSiblings(record)), ["new", "value 3", "value 4", "value 5"]);
   });

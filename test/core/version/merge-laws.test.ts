@@ -5,13 +5,13 @@ import fc from "fast-check";
 import { mergeEncoded } from "../../../node/core/version/merge-encoded.ts";
 import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
 import { encodeRecord } from "../../../node/core/version/record-codec.ts";
-import { CLIENT_EVENT_WINDOW_MS } from "../../../node/core/version/retention.ts";
+import { EVENT_WINDOW_MS } from "../../../node/core/version/retention.ts";
 import { A, B, dot, write } from "./examples.ts";
 import { scriptArbitrary, World } from "./world.ts";
 
 type Held = { readonly replica: number; readonly record: KvRecord };
 
-const scripts = scriptArbitrary({ waitMsMax: CLIENT_EVENT_WINDOW_MS, commandsMax: 60 });
+const scripts = scriptArbitrary({ waitMsMax: EVENT_WINDOW_MS, commandsMax: 60 });
 const picks = fc.array(fc.nat(), { minLength: 3, maxLength: 12 });
 
 /** Runs a script with as many named writes as it likes, and picks some of all records that were ever held. */

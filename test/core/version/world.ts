@@ -19,7 +19,7 @@ import {
   mergeRecords,
 } from "../../../node/core/version/record.ts";
 import { decodeRecord, encodeRecord } from "../../../node/core/version/record-codec.ts";
-import { EVENTS_PER_KIND_MAX } from "../../../node/core/version/retention.ts";
+import { EVENTS_MAX } from "../../../node/core/version/retention.ts";
 import { type StampBase, type Stamped, stampWrite } from "../../../node/core/version/stamp.ts";
 
 export const KEY = Buffer.from("the key");
@@ -155,7 +155,7 @@ export class World {
    */
   constructor(replicas: number, eventsPerKindMax: number) {
     this.#eventsPerKindMax = eventsPerKindMax;
-    this.#isModelled = eventsPerKindMax <= EVENTS_PER_KIND_MAX;
+    this.#isModelled = eventsPerKindMax <= EVENTS_MAX.forward;
     this.replicas = ACTORS.slice(0, replicas).map((actor) => ({
       actor,
       incarnation: 1,

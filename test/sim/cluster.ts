@@ -1,0 +1,191 @@
+/**
+ * A whole cluster of the node that ships, in virtual time: disks that outlive processes, machines with a boot id,
+ * a network between them.
+ */
+import assert from "node:assert/strict";
+import { createTransport } from "../../node/adapters/tcp/transport.ts";
+import type { Durability } from "../../node/core/errors.ts";
+import type { MemberId, Mode, RingDocument } from "../../node/core/ring/document.ts";
+import { firstRing } from "../../node/core/ring/first-members.ts";
+import { createNode, type StorageNode } from "../../node/node.ts";
+import type { Engine, Telemetry } from "../../node/ports.ts";
+import { openIdentity } from "../../node/services/identity.ts";
+import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
+import { SimulatedNetwork } from "./network.ts";
+import { createSeededRandom, type SeededRandom } from "./random.ts";
+import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
+
+export type ClusterOptions = {
+  readonly seed: number;
+  readonly nodes: number;
+  readonly zones: number;
+  readonly replicationFactor: number;
+  readonly readQuorum: number;
+  readonly writeQuorum: number;
+  readonly mode: Mode;
+  readonly durability: Durability;
+  readonly partitions?: number;
+  readonly siblingsMax?: number;
+  readonly recordCacheBytes?: number;
+  readonly trace?: boolean;
+};
+
+export type SimulatedNode = {
+  readonly name: MemberId;
+  readonly disk: SimulatedDisk;
+  readonly clock: ClockFaults;
+  /** Changes with every boot of the machine. */
+  bootId: string;
+  process: Process | undefined;
+  /** The running node; undefined while it is down or still starting. */
+  node: StorageNode | undefined;
+  engine: Engine | undefined;
+};
+
+const CLUSTER_ID = "simulated";
+
+export class SimulatedCluster {
+  readonly simulator: Simulator;
+  readonly network: SimulatedNetwork;
+  readonly random: SeededRandom;
+  readonly nodes: readonly SimulatedNode[];
+  readonly options: ClusterOptions;
+  readonly counters = new Map<string, number>();
+  readonly #ring: RingDocument;
+  /** The first broken invariant, which in production would have stopped its process. */
+  bug: unknown;
+
+  constructor(options: ClusterOptions) {
+    this.options = options;
+    this.random = createSeededRandom(options.seed);
+    this.simulator = new Simulator({ trace: options.trace === true });
+    this.network = new SimulatedNetwork(this.simulator, this.random.stream("network"));
+    this.nodes = Array.from({ length: options.nodes }, (_, i) => this.#createMachine(`n${i + 1}`));
+    this.#ring = firstRing({
+      members: this.nodes.map(({ name }, i) => ({
+        name,
+        address: `${name}:7402`,
+        zone: `z${i % options.zones}`,
+        weight: 100,
+        state: "active" as const,
+      })),
+      partitions: options.partitions ?? 16,
+      replicationFactor: options.replicationFactor,
+      readQuorum: options.readQuorum,
+      writeQuorum: options.writeQuorum,
+      mode: options.mode,
+    });
+  }
+
+  #createMachine(name: MemberId): SimulatedNode {
+    const random = this.random.stream(`disk of ${name}`);
+    // The disk's own clock is the simulator's: it goes on when the process dies.
+    const disk = createSimulatedDisk({
+      time: this.simulator.timeOf(this.simulator.createProcess(`disk of ${name}`)),
+      random,
+    });
+    const skew = this.random.stream(`clock of ${name}`);
+    const clock = { wallSkewMs: skew.between(-2_000, 2_000), driftPpm: skew.between(-200, 200) };
+    return { name, disk, clock, bootId: `${name} boot 1`, process: undefined, node: undefined, engine: undefined };
+  }
+
+  byName(name: MemberId): SimulatedNode {
+    const found = this.nodes.find((node) => node.name === name);
+    assert(found !== undefined, `a node named ${name}`);
+    return found;
+  }
+
+  /** Starts the process of a node; it serves some virtual ms later. */
+  start(machine: SimulatedNode): void {
+    assert(machine.process === undefined, "a machine runs one node");
+    const process = this.simulator.createProcess(machine.name);
+    machine.process = process;
+    this.simulator.tell(`start ${machine.name}`);
+    this.simulator.after(
+      0,
+      () => this.#boot(machine, process).catch((error: unknown) => this.#startFailed(machine, process, error)),
+      process,
+    );
+  }
+
+  async #boot(machine: SimulatedNode, process: Process): Promise<void> {
+    const time = this.simulator.timeOf(process, machine.clock);
+    const random = this.random.stream(`${machine.name} ${machine.bootId} at ${this.simulator.nowMs}`);
+    const telemetry = this.#telemetryOf(machine.name);
+    const engine = machine.disk.open();
+    machine.engine = engine;
+    const identity = await openIdentity(
+      { engine, random, telemetry },
+      { clusterId: CLUSTER_ID, member: machine.name, bootId: machine.bootId },
+    );
+    const transport = createTransport({ time, random, telemetry }, this.network.of(process), {
+      clusterId: CLUSTER_ID,
+      member: machine.name,
+      identity: () => ({ actor: identity.actor, incarnation: identity.incarnation() }),
+      listen: { host: machine.name, port: 7402 },
+    });
+    const node = createNode(
+      {
+        clusterId: CLUSTER_ID,
+        member: machine.name,
+        firstRing: this.#ring,
+        seeds: [],
+        timeoutMs: 1_000,
+        durability: this.options.durability,
+        siblingsMax: this.options.siblingsMax ?? 50,
+        contextEntriesMax: 32,
+        recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
+      },
+      { time, random, telemetry, engine, transport },
+      identity,
+    );
+    await node.start();
+    machine.node = node;
+  }
+
+  /** A node that cannot start (its disk fails, say) ends, as its process would; somebody may start it again. */
+  #startFailed(machine: SimulatedNode, process: Process, error: unknown): void {
+    if (machine.process !== process) return;
+    this.simulator.tell(`start of ${machine.name} failed: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof assert.AssertionError) this.bug ??= error;
+    this.crash(machine, "process");
+  }
+
+  /** Ends a node at once: its process, or with "machine" the machine under it, which takes what was not synced. */
+  crash(machine: SimulatedNode, kind: "process" | "machine"): void {
+    const { process } = machine;
+    if (process === undefined) return;
+    this.simulator.tell(`crash ${machine.name} ${kind}`);
+    process.alive = false;
+    this.network.crash(process, kind);
+    machine.disk.crash(kind);
+    if (kind === "machine") machine.bootId = `${machine.name} booted at ${this.simulator.nowMs}`;
+    machine.process = undefined;
+    machine.node = undefined;
+    machine.engine = undefined;
+  }
+
+  /** Starts every node that is down, and waits until all serve and are linked to each other. */
+  async startAll(withinMs = 30_000): Promise<void> {
+    for (const machine of this.nodes) if (machine.process === undefined) this.start(machine);
+    const ready = await this.simulator.runWhile(() => !this.#allReady(), withinMs);
+    assert(ready, `every node serves within ${withinMs} ms of a quiet world`);
+  }
+
+  #allReady(): boolean {
+    // A node whose disk failed while it started has ended: whoever watches over processes starts it again.
+    for (const machine of this.nodes) if (machine.process === undefined) this.start(machine);
+    return this.nodes.every(
+      ({ node }) => node?.status.cluster().members.every((member) => member.health === "up") ?? false,
+    );
+  }
+
+  #telemetryOf(name: MemberId): Telemetry {
+    return {
+      count: (metric, amount = 1) => this.counters.set(metric, (this.counters.get(metric) ?? 0) + amount),
+      observe() {},
+      gauge() {},
+      log: (_level, event) => this.simulator.tell(`${name} ${event}`),
+    };
+  }
+}

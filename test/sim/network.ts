@@ -1,0 +1,310 @@
+/**
+ * A simulated network of byte streams, with the faults that a network is known for, in virtual time.
+ *
+ * The transport that ships runs on it unchanged: only sockets are replaced (`node/adapters/tcp/wire.ts`). What is
+ * written is cut at frame borders and each frame travels by itself, so that frames can be lost, doubled and
+ * reordered; a cut holds them back until it heals, as TCP's retransmission would. A process that dies resets its
+ * connections; a machine that dies says nothing, and its peers find out by themselves.
+ */
+import type { Listener, Network, Wire, WireEvents } from "../../node/adapters/tcp/wire.ts";
+import type { Ratio, SeededRandom } from "./random.ts";
+import type { Process, Simulator } from "./simulator.ts";
+
+export type NetworkFaults = {
+  /** How long a frame travels, in ms: lowest and highest. */
+  readonly delayMs: readonly [number, number];
+  readonly loss: Ratio;
+  readonly duplication: Ratio;
+  /** Frames that take `reorderMs` longer than those behind them. */
+  readonly reordering: Ratio;
+  readonly reorderMs: readonly [number, number];
+};
+
+export const CALM_NETWORK: NetworkFaults = {
+  delayMs: [0.2, 2],
+  loss: [0, 1],
+  duplication: [0, 1],
+  reordering: [0, 1],
+  reorderMs: [5, 50],
+};
+
+/** How often each fault was really met. */
+export type NetworkCounters = {
+  frames: number;
+  lost: number;
+  duplicated: number;
+  reordered: number;
+  held: number;
+  reset: number;
+};
+
+type Host = { readonly name: string; readonly process: Process; accepted: ((wire: Wire) => void) | undefined };
+
+export class SimulatedNetwork {
+  readonly counters: NetworkCounters = { frames: 0, lost: 0, duplicated: 0, reordered: 0, held: 0, reset: 0 };
+  faults: NetworkFaults;
+  readonly #simulator: Simulator;
+  readonly #random: SeededRandom;
+  readonly #listening = new Map<string, Host>();
+  readonly #cuts = new Set<string>();
+  readonly #wires = new Set<SimulatedWire>();
+
+  constructor(simulator: Simulator, random: SeededRandom, faults: NetworkFaults = CALM_NETWORK) {
+    this.#simulator = simulator;
+    this.#random = random;
+    this.faults = faults;
+  }
+
+  get simulator(): Simulator {
+    return this.#simulator;
+  }
+
+  /** The network as one process sees it. Its address is its host's name with any port. */
+  of(process: Process): Network {
+    const host: Host = { name: process.name, process, accepted: undefined };
+    return {
+      listen: async (address, accepted): Promise<Listener> => {
+        host.accepted = accepted;
+        this.#listening.set(host.name, host);
+        return {
+          address,
+          close: () => {
+            if (this.#listening.get(host.name) === host) this.#listening.delete(host.name);
+          },
+        };
+      },
+      dial: (address) => this.#dial(host, address.replace(/:\d+$/, "")),
+      afterTurn: (run) => void this.#simulator.after(0, run, process),
+    };
+  }
+
+  /** Nothing from `from` arrives at `to` until it heals. */
+  cut(from: string, to: string): void {
+    this.#cuts.add(`${from}>${to}`);
+  }
+
+  /** Ends all cuts, or those in one direction between two hosts; what was held back arrives. */
+  heal(from?: string, to?: string): void {
+    if (from === undefined) this.#cuts.clear();
+    else this.#cuts.delete(`${from}>${to}`);
+    for (const wire of [...this.#wires]) wire.release();
+  }
+
+  isCut(from: string, to: string): boolean {
+    return this.#cuts.has(`${from}>${to}`);
+  }
+
+  /** Ends everything of a dead process: "process" resets its connections, "machine" lets them hang. */
+  crash(process: Process, kind: "process" | "machine"): void {
+    const host = this.#listening.get(process.name);
+    if (host?.process === process) this.#listening.delete(process.name);
+    for (const wire of [...this.#wires]) {
+      if (wire.process !== process) continue;
+      this.#wires.delete(wire);
+      if (kind === "machine") continue;
+      this.counters.reset += 1;
+      wire.tellOther();
+    }
+  }
+
+  /** Draws what becomes of one frame: the delays after which copies of it arrive. */
+  fates(): readonly number[] {
+    const { delayMs, loss, duplication, reordering, reorderMs } = this.faults;
+    const random = this.#random;
+    this.counters.frames += 1;
+    if (random.chance(loss)) {
+      this.counters.lost += 1;
+      return [];
+    }
+    const travel = () => delayMs[0] + (random.uint32() / 2 ** 32) * (delayMs[1] - delayMs[0]);
+    let delay = travel();
+    if (random.chance(reordering)) {
+      this.counters.reordered += 1;
+      delay += random.between(...reorderMs);
+      return [-delay];
+    }
+    if (!random.chance(duplication)) return [delay];
+    this.counters.duplicated += 1;
+    return [delay, delay + travel()];
+  }
+
+  add(wire: SimulatedWire): void {
+    this.#wires.add(wire);
+  }
+
+  remove(wire: SimulatedWire): void {
+    this.#wires.delete(wire);
+  }
+
+  #dial(from: Host, to: string): Wire {
+    const near = new SimulatedWire(this, from.process, to);
+    const tripMs = this.faults.delayMs[1];
+    this.#simulator.after(
+      tripMs,
+      () => {
+        // A cut answers nothing: whoever dials gives up by its own clock.
+        if (near.isClosed || this.isCut(from.name, to) || this.isCut(to, from.name)) return;
+        const host = this.#listening.get(to);
+        if (host === undefined || !host.process.alive) return near.fail(new Error(`${to} refused the connection`));
+        const far = new SimulatedWire(this, host.process, from.name);
+        near.join(far);
+        host.accepted?.(far);
+        this.#simulator.after(tripMs, () => near.connected(), from.process);
+      },
+      from.process,
+    );
+    return near;
+  }
+}
+
+const DEAF: WireEvents = { connected() {}, data() {}, drained() {}, closed() {} };
+/** A frame's length field counts what follows the length and the checksum. */
+const LENGTH_AND_CHECKSUM_BYTES = 8;
+
+export class SimulatedWire implements Wire {
+  readonly process: Process;
+  readonly remote: string;
+  readonly #network: SimulatedNetwork;
+  #events: WireEvents = DEAF;
+  #other: SimulatedWire | undefined;
+  #paused = false;
+  #closed = false;
+  /** Arrived, but not taken yet by a reader that paused. */
+  #unread: Uint8Array[] = [];
+  /** Written while a cut stood. */
+  #held: Uint8Array[] = [];
+  /** Instant before which nothing further may arrive, so that frames keep their order unless reordered. */
+  #orderedUntilMs = 0;
+
+  constructor(network: SimulatedNetwork, process: Process, remote: string) {
+    this.#network = network;
+    this.process = process;
+    this.remote = remote;
+    network.add(this);
+  }
+
+  get isClosed(): boolean {
+    return this.#closed;
+  }
+
+  attach(events: WireEvents): void {
+    this.#events = events;
+  }
+
+  join(other: SimulatedWire): void {
+    this.#other = other;
+    other.#other = this;
+  }
+
+  connected(): void {
+    if (!this.#closed) this.#events.connected();
+  }
+
+  write(chunk: Uint8Array): boolean {
+    for (let at = 0; at < chunk.length; ) {
+      const view = new DataView(chunk.buffer, chunk.byteOffset + at);
+      const end = Math.min(chunk.length, at + LENGTH_AND_CHECKSUM_BYTES + view.getUint32(0));
+      this.#send(Uint8Array.prototype.slice.call(chunk, at, end));
+      at = end;
+    }
+    return true;
+  }
+
+  queuedBytes(): number {
+    return this.#other?.unreadBytes() ?? 0;
+  }
+
+  unreadBytes(): number {
+    return this.#unread.reduce((sum, frame) => sum + frame.length, 0);
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    this.#paused = false;
+    const frames = this.#unread;
+    this.#unread = [];
+    for (const frame of frames) this.#arrive(frame);
+    if (frames.length > 0 && this.#unread.length === 0) this.#other?.drained();
+  }
+
+  drained(): void {
+    if (!this.#closed && this.process.alive) this.#events.drained();
+  }
+
+  end(): void {
+    this.destroy();
+  }
+
+  destroy(): void {
+    if (this.#closed) return;
+    this.tellOther();
+    this.#close(undefined);
+  }
+
+  /** The connection could not be made. */
+  fail(error: Error): void {
+    if (!this.#closed) this.#close(error);
+  }
+
+  /** The other end hears, after what was sent before, that this one is gone. */
+  tellOther(): void {
+    const other = this.#other;
+    if (other === undefined) return;
+    const simulator = this.#network.simulator;
+    const atMs = Math.max(this.#orderedUntilMs, simulator.nowMs + this.#network.faults.delayMs[1]);
+    simulator.after(atMs - simulator.nowMs, () => other.#hearEnd(), other.process);
+  }
+
+  /** A cut has healed: what it held back goes on its way. */
+  release(): void {
+    if (this.#network.isCut(this.process.name, this.remote)) return;
+    const frames = this.#held;
+    this.#held = [];
+    for (const frame of frames) this.#send(frame);
+  }
+
+  #hearEnd(): void {
+    if (this.#closed) return;
+    // The news does not cross a cut either; the end is heard of by silence, or when the cut has healed.
+    if (this.#network.isCut(this.remote, this.process.name)) {
+      this.#network.simulator.after(1_000, () => this.#hearEnd(), this.process);
+      return;
+    }
+    this.#close(undefined);
+  }
+
+  #send(frame: Uint8Array): void {
+    const other = this.#other;
+    if (other === undefined || this.#closed) return;
+    if (this.#network.isCut(this.process.name, this.remote)) {
+      this.#network.counters.held += 1;
+      this.#held.push(frame);
+      return;
+    }
+    const simulator = this.#network.simulator;
+    for (const fate of this.#network.fates()) {
+      const isReordered = fate < 0;
+      let atMs = simulator.nowMs + Math.abs(fate);
+      if (!isReordered) {
+        atMs = Math.max(atMs, this.#orderedUntilMs);
+        this.#orderedUntilMs = atMs;
+      }
+      simulator.after(atMs - simulator.nowMs, () => other.#arrive(frame.slice()), other.process);
+    }
+  }
+
+  #arrive(frame: Uint8Array): void {
+    if (this.#closed) return;
+    if (this.#paused) this.#unread.push(frame);
+    else this.#events.data(frame);
+  }
+
+  #close(error: Error | undefined): void {
+    this.#closed = true;
+    this.#network.remove(this);
+    this.#events.closed(error);
+  }
+}

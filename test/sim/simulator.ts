@@ -1,0 +1,185 @@
+/**
+ * Virtual time: a heap of events, run one after the other, and nothing else that could make two runs differ.
+ *
+ * The earliest event runs (ties in the order they were asked for), then one macrotask passes, so that every promise
+ * chain that the event began has come to rest before the next event begins. This holds as long as nothing in the
+ * simulated code waits for the real world; `test/tidy.test.ts` sees to that. Everything worth telling is folded into
+ * the trace hash: one seed gives one hash. Source of the idea of a macrotask boundary: resonate's simulator.
+ */
+import assert from "node:assert/strict";
+import type { Time, Timer } from "../../node/ports.ts";
+
+/** What events belong to: a process that may be killed or held up. */
+export type Process = {
+  readonly name: string;
+  /** Events of a dead process never run. */
+  alive: boolean;
+  /** Events of a process that is held up run when it goes on. */
+  pausedUntilMs: number;
+};
+
+/** How a process's clocks differ from the simulator's. */
+export type ClockFaults = {
+  /** Added to the wall clock; may be changed while the process runs, as when somebody sets the clock. */
+  wallSkewMs: number;
+  /** Parts per million by which both clocks of the process run fast. */
+  readonly driftPpm: number;
+};
+
+type Event = {
+  atMs: number;
+  sequence: number;
+  readonly process: Process | undefined;
+  run: (() => void) | undefined;
+};
+
+/** The wall clock at the beginning of every run: 2026-01-01T00:00:00Z. */
+const WALL_START_MS = 1_767_225_600_000;
+
+export class Simulator {
+  #nowMs = 0;
+  #sequence = 0;
+  #ran = 0;
+  #hash = 0x811c9dc5;
+  readonly #heap: Event[] = [];
+  readonly #trace: string[] | undefined;
+
+  /** @param options `trace`: keep every told line, for a person to read. */
+  constructor(options: { readonly trace?: boolean } = {}) {
+    this.#trace = options.trace === true ? [] : undefined;
+  }
+
+  /** Virtual ms since the beginning. */
+  get nowMs(): number {
+    return this.#nowMs;
+  }
+
+  /** Events run so far. */
+  get ran(): number {
+    return this.#ran;
+  }
+
+  /** Fold of everything told so far, 8 hex digits. */
+  get hash(): string {
+    return (this.#hash >>> 0).toString(16).padStart(8, "0");
+  }
+
+  /** The lines told so far, if they are kept. */
+  get trace(): readonly string[] {
+    return this.#trace ?? [];
+  }
+
+  createProcess(name: string): Process {
+    return { name, alive: true, pausedUntilMs: 0 };
+  }
+
+  /** Runs `run` after a delay of virtual time, unless it is cancelled or its process dies first. */
+  after(delayMs: number, run: () => void, process?: Process): Timer {
+    assert(delayMs >= 0 && Number.isFinite(delayMs), "a delay is a number of ms from now on");
+    const event: Event = { atMs: this.#nowMs + delayMs, sequence: this.#sequence++, process, run };
+    push(this.#heap, event);
+    return {
+      cancel() {
+        event.run = undefined;
+      },
+    };
+  }
+
+  /** The clocks and timers of one process. */
+  timeOf(process: Process, clock: ClockFaults = { wallSkewMs: 0, driftPpm: 0 }): Time {
+    const rate = 1 + clock.driftPpm / 1_000_000;
+    return {
+      monotonicMs: () => this.#nowMs * rate,
+      wallMs: () => Math.floor(WALL_START_MS + this.#nowMs * rate + clock.wallSkewMs),
+      after: (delayMs, run) => this.after(Math.max(0, delayMs) / rate, run, process),
+    };
+  }
+
+  /** Folds a line into the hash, and keeps it if lines are kept. */
+  tell(line: string): void {
+    let hash = this.#hash ^ (this.#nowMs | 0);
+    for (let i = 0; i < line.length; i++) hash = Math.imul(hash ^ line.charCodeAt(i), 0x01000193);
+    this.#hash = hash;
+    this.#trace?.push(`${this.#nowMs.toFixed(1).padStart(10)} ${line}`);
+  }
+
+  /** Runs all events up to an instant, which then is now. */
+  async runUntil(untilMs: number): Promise<void> {
+    for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
+      await this.#runOne();
+    }
+    this.#nowMs = Math.max(this.#nowMs, untilMs);
+  }
+
+  /** Runs events until `condition` holds. Returns whether it did within `withinMs` of virtual time. */
+  async runWhile(pending: () => boolean, withinMs: number): Promise<boolean> {
+    const untilMs = this.#nowMs + withinMs;
+    while (pending()) {
+      const next = this.#heap[0];
+      if (next === undefined || next.atMs > untilMs) {
+        this.#nowMs = untilMs;
+        return !pending();
+      }
+      await this.#runOne();
+    }
+    return true;
+  }
+
+  async #runOne(): Promise<void> {
+    const event = pop(this.#heap);
+    const { process, run, atMs } = event;
+    if (run === undefined || process?.alive === false) return;
+    if (process !== undefined && process.pausedUntilMs > atMs) {
+      // In the old order, behind what is due at the moment it goes on.
+      event.atMs = process.pausedUntilMs;
+      event.sequence = this.#sequence++;
+      push(this.#heap, event);
+      return;
+    }
+    this.#nowMs = Math.max(this.#nowMs, atMs);
+    this.#ran += 1;
+    event.run = undefined;
+    run();
+    await macrotask();
+  }
+}
+
+/** Lets every promise chain that is under way come to rest. */
+function macrotask(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+function isEarlier(a: Event, b: Event): boolean {
+  return a.atMs < b.atMs || (a.atMs === b.atMs && a.sequence < b.sequence);
+}
+
+function push(heap: Event[], event: Event): void {
+  let at = heap.push(event) - 1;
+  while (at > 0) {
+    const parent = (at - 1) >> 1;
+    const above = heap[parent] as Event;
+    if (!isEarlier(event, above)) break;
+    heap[at] = above;
+    at = parent;
+  }
+  heap[at] = event;
+}
+
+function pop(heap: Event[]): Event {
+  const first = heap[0] as Event;
+  const last = heap.pop() as Event;
+  if (heap.length === 0) return first;
+  let at = 0;
+  for (;;) {
+    let child = 2 * at + 1;
+    if (child >= heap.length) break;
+    const right = heap[child + 1];
+    if (right !== undefined && isEarlier(right, heap[child] as Event)) child += 1;
+    const below = heap[child] as Event;
+    if (!isEarlier(below, last)) break;
+    heap[at] = below;
+    at = child;
+  }
+  heap[at] = last;
+  return first;
+}
