@@ -71,18 +71,34 @@ function isInWindow(event: WriteEvent, nowMs: number): boolean {
   return Math.abs(nowMs - event.stampedAtMs) <= EVENT_WINDOW_MS;
 }
 
-/** Drops events of one kind that are not pinned, oldest first, until the count is met or only pinned ones are left. */
+/**
+ * Drops events of one kind that are not pinned, until the count is met or only pinned ones are left: each time the
+ * lowest counter of the actor that has most of them. Counters of one actor follow one another whatever its clock says;
+ * by their times, a new event of a replica whose clock is behind would go first.
+ */
 function dropOldest(
   events: readonly WriteEvent[],
   pinned: ReadonlySet<WriteEvent>,
   kind: EventKind,
 ): readonly WriteEvent[] {
-  let count = 0;
-  for (const event of events) if (event.kind === kind) count += 1;
-  const countMax = EVENTS_MAX[kind];
-  if (count <= countMax) return events;
-  const droppable = events.filter((event) => event.kind === kind && !pinned.has(event));
-  droppable.sort((a, b) => a.stampedAtMs - b.stampedAtMs);
-  const dropped = new Set(droppable.slice(0, count - countMax));
+  let surplus = -EVENTS_MAX[kind];
+  for (const event of events) if (event.kind === kind) surplus += 1;
+  if (surplus <= 0) return events;
+  const droppable = new Map<string, WriteEvent[]>();
+  for (const event of events) {
+    if (event.kind !== kind || pinned.has(event)) continue;
+    const ofActor = droppable.get(event.dot.actor);
+    if (ofActor === undefined) droppable.set(event.dot.actor, [event]);
+    else ofActor.push(event);
+  }
+  const dropped = new Set<WriteEvent>();
+  for (; surplus > 0; surplus--) {
+    let most: WriteEvent[] = [];
+    for (const ofActor of droppable.values()) if (ofActor.length > most.length) most = ofActor;
+    // In dot order, so the first one is the actor's oldest.
+    const oldest = most.shift();
+    if (oldest === undefined) break;
+    dropped.add(oldest);
+  }
   return events.filter((event) => !dropped.has(event));
 }

@@ -1,0 +1,63 @@
+/** The short simulation of the fast tier: a few seeds hold, and one seed gives one run. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { runScenario, type ScenarioResult } from "./scenario.ts";
+import { SEEDS } from "./seeds.ts";
+
+const FIRST_SEED = 1;
+const SEED_COUNT = 24;
+
+describe("a simulated cluster", () => {
+  const results: ScenarioResult[] = [];
+
+  it(`keeps its promises over seeds ${FIRST_SEED} to ${FIRST_SEED + SEED_COUNT - 1}`, async () => {
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + SEED_COUNT; seed++) results.push(await runScenario({ seed }));
+  }, 120_000);
+
+  it.each(SEEDS)(
+    "keeps them where it once did not: seed $seed, $why",
+    async ({ seed }) => {
+      results.push(await runScenario({ seed }));
+    },
+    60_000,
+  );
+
+  it("met every kind of fault on the way, and every rare path of reading and writing", () => {
+    const met = new Map<string, number>();
+    for (const { faults, counters } of results) {
+      for (const [name, times] of [...Object.entries(faults), ...Object.entries(counters)]) {
+        met.set(name, (met.get(name) ?? 0) + times);
+      }
+    }
+    const wanted = [
+      "process crash",
+      "machine crash",
+      "cut",
+      "one-way cut",
+      "pause",
+      "noise",
+      "disk errors",
+      "clock jump",
+      "lost",
+      "duplicated",
+      "reordered",
+      "annulus.read.hedges",
+      "annulus.read.repairs",
+      "annulus.read.write_backs",
+      "annulus.write.stamp_retries",
+      "annulus.write.replicas_missed",
+      "annulus.transport.expired_requests",
+    ];
+    assert.deepEqual(
+      wanted.filter((name) => (met.get(name) ?? 0) === 0),
+      [],
+      "these were never met",
+    );
+  });
+
+  it("gives the same run for the same seed", async () => {
+    const [first, second] = [await runScenario({ seed: 7 }), await runScenario({ seed: 7 })];
+    assert.deepEqual(first, second);
+    assert.notEqual(first.hash, (await runScenario({ seed: 8 })).hash);
+  }, 60_000);
+});
