@@ -23,7 +23,7 @@ function createWorld(options: Partial<GroupCommitOptions> = {}, faults: Partial<
   const engine = disk.open();
   const commit = createGroupCommit(
     { engine, time, telemetry },
-    { sync: false, batchBytesMax: 10_000, queueBytesMax: 100_000, ...options },
+    { sync: false, intervalMs: 1, batchBytesMax: 10_000, queueBytesMax: 100_000, ...options },
   );
   return { time, telemetry, disk, engine, commit };
 }
@@ -41,6 +41,27 @@ describe("group commit", () => {
     assert.deepEqual(telemetry.observed("annulus.commit.group_writes"), [5, 7]);
     assert.deepEqual(telemetry.observed("annulus.commit.flush_ms"), [10, 10]);
     assert.equal(time.monotonicMs(), 20);
+  });
+
+  it("lets writes that come quickly wait for company, and one that comes alone for nobody", async () => {
+    const { commit, disk, time } = createWorld({ intervalMs: 5 }, { latencyMs: [0, 0] });
+    const pass = (durationMs: number) => new Promise<void>((resolve) => time.after(durationMs, resolve));
+    for (let i = 0; i < 10; i++) {
+      const startMs = time.monotonicMs();
+      await commit.write(put(`alone ${i}`, "v"));
+      assert.equal(time.monotonicMs() - startMs, 0);
+      await pass(50);
+    }
+    const aloneBatches = disk.counters.batches;
+    const quick: Promise<void>[] = [];
+    for (let i = 0; i < 200; i++) {
+      quick.push(commit.write(put(`quick ${i}`, "v")));
+      await pass(0.5);
+    }
+    await Promise.all(quick);
+    assert.equal(aloneBatches, 10);
+    const quickBatches = disk.counters.batches - aloneBatches;
+    assert.ok(quickBatches < 100, `200 writes in 100 ms went in ${quickBatches} batches`);
   });
 
   it("acknowledges a write only when the disk has it, and several handed over together at once", async () => {

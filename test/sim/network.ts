@@ -302,9 +302,10 @@ export class SimulatedWire implements Wire {
     else this.#events.data(frame);
   }
 
+  /** As with a socket, whoever closes hears of the end after the call, not within it. */
   #close(error: Error | undefined): void {
     this.#closed = true;
     this.#network.remove(this);
-    this.#events.closed(error);
+    this.#network.simulator.after(0, () => this.#events.closed(error), this.process);
   }
 }

@@ -105,6 +105,7 @@ export class Simulator {
 
   /** Runs all events up to an instant, which then is now. */
   async runUntil(untilMs: number): Promise<void> {
+    await macrotask(); // What was begun outside of any event.
     for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
       await this.#runOne();
     }
@@ -113,6 +114,7 @@ export class Simulator {
 
   /** Runs events until `condition` holds. Returns whether it did within `withinMs` of virtual time. */
   async runWhile(pending: () => boolean, withinMs: number): Promise<boolean> {
+    await macrotask(); // What was begun outside of any event.
     const untilMs = this.#nowMs + withinMs;
     while (pending()) {
       const next = this.#heap[0];
