@@ -154,7 +154,7 @@ export const Settings = z.strictObject({
       "When a write counts as durable: its log is with the operating system (`os`: survives the process), or flushed (`disk`: survives the machine).",
   }),
   ANNULUS_CACHE_BYTES: whole(
-    { min: 64 * KIB, max: 64 * GIB, preset: 16 * MIB },
+    { min: 64 * KIB, max: 64 * GIB, preset: 8 * MIB },
     { unit: "bytes", meaning: "LevelDB's block cache.", growth: "more memory, fewer disk reads" },
   ),
   ANNULUS_WRITE_BUFFER_BYTES: whole(
@@ -166,7 +166,7 @@ export const Settings = z.strictObject({
     },
   ),
   ANNULUS_RECORD_CACHE_BYTES: whole(
-    { min: 0, max: 64 * GIB, preset: 32 * MIB },
+    { min: 0, max: 64 * GIB, preset: 16 * MIB },
     { unit: "bytes", meaning: "Recently used records kept in memory.", growth: "more memory, fewer disk reads" },
   ),
   ANNULUS_IN_FLIGHT_MAX: whole(

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { settingsTable } from "../config-table.ts";
 import { watchParent } from "./parent.ts";
+import { restartSetUp } from "./runtime.ts";
 
 /** `annulus node`. */
 export function nodeCommand(): Command {
@@ -13,6 +14,7 @@ export function nodeCommand(): Command {
         process.stdout.write(settingsTable());
         return;
       }
+      restartSetUp();
       const { runNode } = await import("../main.ts");
       await runNode(process.env, watchParent);
     });

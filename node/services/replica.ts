@@ -89,7 +89,7 @@ export function createReplica(
   const pending = new Map<string, Pending>();
   const loads = new Map<string, Promise<Held | undefined>>();
   const durable = new LRUCache<string, Held>({
-    maxSize: options.cacheBytes,
+    maxSize: Math.max(1, options.cacheBytes),
     sizeCalculation: (held, name) => held.bytes.length + name.length + CACHE_ENTRY_OVERHEAD_BYTES,
   });
   commit.onFailure(() => {
@@ -222,8 +222,8 @@ export function createReplica(
       const mine = decoded(held);
       const joined = mine === undefined ? theirs : mergeRecords(mine, theirs);
       if (joined === mine) return pending.get(name)?.durable;
-      // What came may be a view into a much larger chunk of the network's: copied, so as not to keep all of that.
-      const bytes = joined === theirs ? Uint8Array.prototype.slice.call(incoming) : encodeRecord(joined);
+      // What came is a view into a much larger chunk of the network's: copied, so as not to keep all of that.
+      const bytes = joined === theirs ? Buffer.from(incoming) : encodeRecord(joined);
       return put(partition, key, name, { bytes, record: undefined });
     },
 

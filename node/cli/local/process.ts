@@ -9,6 +9,7 @@
  */
 import { type ChildProcess, fork } from "node:child_process";
 import type { Readable } from "node:stream";
+import { RUNTIME_FLAGS, runtimeEnvironment } from "../runtime.ts";
 
 export type NodeProcessOptions = {
   /** The program and its arguments, run by this process's own runtime. */
@@ -45,7 +46,8 @@ export class NodeProcess {
 
   start(): void {
     const child = fork(this.#options.program, [...this.#options.arguments], {
-      env: this.#options.environment as NodeJS.ProcessEnv,
+      env: runtimeEnvironment(this.#options.environment) as NodeJS.ProcessEnv,
+      execArgv: [...process.execArgv, ...RUNTIME_FLAGS],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     this.#child = child;
