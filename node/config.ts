@@ -158,7 +158,7 @@ export const Settings = z.strictObject({
     { unit: "bytes", meaning: "LevelDB's block cache.", growth: "more memory, fewer disk reads" },
   ),
   ANNULUS_WRITE_BUFFER_BYTES: whole(
-    { min: 64 * KIB, max: 4 * GIB, preset: 8 * MIB },
+    { min: 64 * KIB, max: 4 * GIB, preset: 16 * MIB },
     {
       unit: "bytes",
       meaning: "LevelDB's memtable; up to two are in memory.",

@@ -125,7 +125,8 @@ describe("a store on a disk that fills up", () => {
     assert.equal(await engine.get(keyOf(refused)), undefined);
     assert((await writeUntilFull(engine, refused)).refused >= refused);
     await release();
-    assert((await writeOnceTaken(engine, refused)) <= 3);
+    // The engine may be looking for a failed compaction, which it does once a second.
+    assert((await writeOnceTaken(engine, refused)) <= 15);
     await assertHolds(engine, refused + 1);
     assert.equal(telemetry.counted("annulus.store.reopenings"), 0);
     await engine.close();

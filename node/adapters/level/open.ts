@@ -6,6 +6,13 @@ import { isLocked, storageError } from "./errors.ts";
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
 /**
+ * LevelDB writes a table block by block, one system call each, and opens, merges and deletes whole tables. Pairs here
+ * are up to 10 KiB: with its defaults (4 KiB and 2 MiB) compaction took two fifths of a write's CPU at 100,000 pairs.
+ */
+const BLOCK_BYTES = 16 * 1024;
+const TABLE_BYTES_MAX = 8 * 1024 * 1024;
+
+/**
  * Replays the log into tables and starts a fresh one.
  *
  * @param directory Created when missing.
@@ -23,6 +30,8 @@ export async function openLevel(
     compression: true,
     cacheSize: options.cacheBytes,
     writeBufferSize: options.writeBufferBytes,
+    blockSize: BLOCK_BYTES,
+    maxFileSize: TABLE_BYTES_MAX,
   });
   try {
     await level.open();
