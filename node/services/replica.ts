@@ -1,15 +1,12 @@
 /**
  * The door: every byte of user data reaches this node's disk here, by `stamp` or by `merge`, and nowhere else.
  *
- * A key's work is ordered without a lock. What is known of a key is, newest first: the write that is on its way to
- * the disk (`pending`), the newest durable record (`durable`, a bounded cache), or the disk. Once it is in memory,
- * reading it, computing the next record and queueing that happen in one turn of the event loop, so that two writes
- * of one key always see each other. Replies wait for the disk; reads show only what is durable.
+ * A key's work is ordered without a lock, see record-store.ts: two writes of one key always see each other. Replies
+ * wait for the disk; reads show only what is durable.
  *
  * A write is stamped in exactly one place (design §4), and its dot leaves this node only after it is durable here:
  * a process that dies keeps its incarnation, which would be unsafe had a peer seen a dot that this disk lost.
  */
-import { LRUCache } from "lru-cache";
 import { equalBytes } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { dataKey, parsePartitionedKey, partitionRange, quarantineKey } from "../core/keyspace.ts";
@@ -22,12 +19,7 @@ import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../m
 import type { Engine, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
-
-/** A record as it lies on disk, decoded when somebody needs to look inside. */
-type Held = { readonly bytes: Uint8Array; record: KvRecord | undefined };
-
-/** A record on its way to the disk. */
-type Pending = Held & { durable: Promise<void> };
+import { createRecordStore } from "./record-store.ts";
 
 export type StampResult = {
   /** The key's whole record after the write, encoded. */
@@ -68,9 +60,6 @@ export type ReplicaOptions = {
 /** A page ends when its records have come to this, well under what one frame may hold. */
 const SCAN_BYTES_MAX = 512 * 1024;
 
-/** What the cache counts for an entry besides its bytes: key string, objects, list links. */
-const CACHE_ENTRY_OVERHEAD_BYTES = 512;
-
 /**
  * @param parts What the replica stands on; the engine is read directly and written only through `commit`.
  * @param options Bounds, and what may be forgotten.
@@ -86,48 +75,18 @@ export function createReplica(
   options: ReplicaOptions,
 ): Replica {
   const { engine, commit, identity, time, telemetry } = parts;
-  const pending = new Map<string, Pending>();
-  const loads = new Map<string, Promise<Held | undefined>>();
-  const durable = new LRUCache<string, Held>({
-    maxSize: Math.max(1, options.cacheBytes),
-    sizeCalculation: (held, name) => held.bytes.length + name.length + CACHE_ENTRY_OVERHEAD_BYTES,
-  });
-  commit.onFailure(() => {
-    // What failed may or may not be on the disk: only the disk knows, so everything is read anew.
-    pending.clear();
-    durable.clear();
-  });
-
-  /** Reads a key from the disk into the cache; callers that come meanwhile share the read. */
-  function load(partition: number, key: Uint8Array, name: string): Promise<Held | undefined> {
-    const running = loads.get(name);
-    if (running !== undefined) return running;
-    const started = loadFromDisk(partition, key, name).finally(() => loads.delete(name));
-    loads.set(name, started);
-    return started;
-  }
-
-  async function loadFromDisk(partition: number, key: Uint8Array, name: string): Promise<Held | undefined> {
-    const bytes = await engine.get(dataKey(partition, key));
-    if (bytes === undefined) return undefined;
-    try {
-      decodeRecord(bytes);
-      const held: Held = { bytes, record: undefined };
-      durable.set(name, held);
-      return held;
-    } catch (error) {
-      if (!(error instanceof RecordCorruptError)) throw error;
-      await setAside(partition, key, bytes, error);
-      throw error;
-    }
-  }
+  const store = createRecordStore<KvRecord>(
+    { engine, commit },
+    { cacheBytes: options.cacheBytes, decode: decodeRecord, setAside },
+  );
 
   /**
    * Keeps a damaged record for a person to look at, and starts a new incarnation: dots of this one may have been in
    * it, so its counters no longer say what this disk has seen (design §4). Once for each damage: the same bytes that
    * are met again tell nothing new, but a record that was repaired and is damaged anew does.
    */
-  async function setAside(partition: number, key: Uint8Array, bytes: Uint8Array, cause: unknown): Promise<void> {
+  async function setAside(dataAt: Uint8Array, bytes: Uint8Array, cause: unknown): Promise<void> {
+    const { partition, key } = parsePartitionedKey(dataAt);
     const at = quarantineKey(partition, key);
     const known = await engine.get(at);
     if (known !== undefined && equalBytes(known, bytes)) return;
@@ -137,50 +96,27 @@ export function createReplica(
     await engine.batch([{ kind: "put", key: at, value: bytes }], { sync: true });
   }
 
-  function decoded(held: Held | undefined): KvRecord | undefined {
-    if (held === undefined) return undefined;
-    held.record ??= decodeRecord(held.bytes);
-    return held.record;
-  }
-
-  /** Queues the next record of a key. From here on it is what later writes of the key build upon. */
-  function put(partition: number, key: Uint8Array, name: string, next: Held): Promise<void> {
-    const entry = next as Pending;
-    entry.durable = commit.write({ kind: "put", key: dataKey(partition, key), value: next.bytes }).then(() => {
-      if (pending.get(name) === entry) pending.delete(name);
-      // Decoded, a record takes several times its bytes: the cache keeps bytes only.
-      entry.record = undefined;
-      durable.set(name, entry);
-    });
-    pending.set(name, entry);
-    return entry.durable;
-  }
-
   return {
     async read(partition, key) {
       const name = keyName(key);
-      const known = durable.get(name);
-      if (known !== undefined) return known.bytes;
-      // While a write of the key is on its way the disk may be a step ahead of a shared read: ask it, keep nothing.
-      if (pending.has(name)) return engine.get(dataKey(partition, key));
-      return (await load(partition, key, name))?.bytes;
+      return store.cached(name) ?? store.read(name, dataKey(partition, key));
     },
 
     async stamp(partition, request, deadlineMs) {
       const name = keyName(request.key);
       const base = request.base.kind === "context" ? decodeBase(request.base.context) : request.base;
-      let held: Held | undefined = pending.get(name) ?? durable.get(name);
+      let held = store.newest(name);
       if (held === undefined) {
-        const loaded = await load(partition, request.key, name);
+        const loaded = await store.load(name, dataKey(partition, request.key));
         // Whoever waited for the same read may have gone first. From here to `put` nothing may be awaited.
-        held = pending.get(name) ?? loaded;
+        held = store.newest(name) ?? loaded;
       }
       if (time.monotonicMs() >= deadlineMs) {
         throw new KvError("TIMED_OUT", "Cannot stamp the write: its time was over before its turn came.");
       }
       const nowMs = time.wallMs();
       const result = stampWrite({
-        record: decoded(held),
+        record: held === undefined ? undefined : store.decoded(held),
         dot: identity.nextDot(),
         base,
         content: request.content,
@@ -190,7 +126,7 @@ export function createReplica(
       });
       const context = encodeContext(result.token);
       if (result.repeated && held !== undefined) {
-        await pending.get(name)?.durable;
+        await store.settled(name);
         return { record: held.bytes, context };
       }
       const record = pruneContext(result.record, {
@@ -198,33 +134,33 @@ export function createReplica(
         mayForget: options.mayForget,
       });
       if (record.context.vector.length > options.contextEntriesMax) telemetry.count("annulus.context.over_limit");
-      const next: Held = { bytes: encodeRecord(record), record };
-      await put(partition, request.key, name, next);
+      const next = { bytes: encodeRecord(record), decoded: record };
+      await store.put(name, dataKey(partition, request.key), next);
       return { record: next.bytes, context };
     },
 
     async merge(partition, key, incoming) {
       const name = keyName(key);
-      let held: Held | undefined = pending.get(name) ?? durable.get(name);
+      let held = store.newest(name);
       if (held === undefined) {
         try {
-          const loaded = await load(partition, key, name);
+          const loaded = await store.load(name, dataKey(partition, key));
           // As in `stamp`: from here to `put` nothing may be awaited.
-          held = pending.get(name) ?? loaded;
+          held = store.newest(name) ?? loaded;
         } catch (error) {
           // Damaged here and set aside: what a peer sends is the cure.
           if (!(error instanceof RecordCorruptError)) throw error;
-          held = pending.get(name);
+          held = store.newest(name);
         }
       }
-      if (held !== undefined && equalBytes(held.bytes, incoming)) return pending.get(name)?.durable;
+      if (held !== undefined && equalBytes(held.bytes, incoming)) return store.settled(name);
       const theirs = decodeIncoming(incoming);
-      const mine = decoded(held);
+      const mine = held === undefined ? undefined : store.decoded(held);
       const joined = mine === undefined ? theirs : mergeRecords(mine, theirs);
-      if (joined === mine) return pending.get(name)?.durable;
+      if (joined === mine) return store.settled(name);
       // What came is a view into a much larger chunk of the network's: copied, so as not to keep all of that.
       const bytes = joined === theirs ? Buffer.from(incoming) : encodeRecord(joined);
-      return put(partition, key, name, { bytes, record: undefined });
+      return store.put(name, dataKey(partition, key), { bytes, decoded: undefined });
     },
 
     scan: (request) => scanPartition(engine, request),

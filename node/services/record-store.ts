@@ -1,0 +1,157 @@
+/**
+ * Values of one space on their way to the disk and back, each key's work in order without a lock.
+ *
+ * What is known of a key is, newest first: the write that is on its way to the disk (`pending`), the newest durable
+ * value (a bounded cache), or the disk. Once it is in memory, reading it, computing the next value and queueing that
+ * happen in one turn of the event loop, so that two writes of one key always see each other:
+ *
+ *     newest ── or else ── await load ── newest again ── compute ── put        nothing awaited from `newest` to `put`
+ *
+ * The replica keeps records this way, the hints theirs. Not here: what a value means, and how two are merged.
+ */
+import { LRUCache } from "lru-cache";
+import { RecordCorruptError } from "../core/version/record-codec.ts";
+import type { Engine, EngineWrite } from "../ports.ts";
+import type { GroupCommit } from "./group-commit.ts";
+
+/** A value as it lies on disk, decoded when somebody needs to look inside. */
+export type Held<Decoded> = { readonly bytes: Uint8Array; decoded: Decoded | undefined };
+
+/** A value on its way to the disk. */
+type Pending<Decoded> = Held<Decoded> & { durable: Promise<void> };
+
+/** Stands for a value that is being removed; no value is empty. */
+const REMOVED = new Uint8Array(0);
+
+/** `name` is a key as a map key, `at` its storage key; the two always go together. */
+export type RecordStore<Decoded> = {
+  /**
+   * The newest value that memory knows of, durable or not; of a value that is being removed `isRemoved` holds.
+   * Undefined says nothing: only the disk may know it.
+   */
+  newest(name: string): Held<Decoded> | undefined;
+  /**
+   * Reads a key from the disk into the cache; callers that come meanwhile share the read. Whoever waited for the same
+   * read may have gone first, so ask `newest` again before building on it.
+   *
+   * Rejects with `RecordCorruptError` when what is there is damaged; it was set aside then.
+   */
+  load(name: string, at: Uint8Array): Promise<Held<Decoded> | undefined>;
+  /** The durable value if memory has it. */
+  cached(name: string): Uint8Array | undefined;
+  /** The durable value, from the disk where it has to be. Rejects as `load`. */
+  read(name: string, at: Uint8Array): Promise<Uint8Array | undefined>;
+  decoded(held: Held<Decoded>): Decoded;
+  /**
+   * Queues the next value of a key: from here on it is what later writes of the key build upon. Resolves once durable.
+   *
+   * @param also Written with it, all or none.
+   */
+  put(name: string, at: Uint8Array, next: Held<Decoded>, also?: readonly EngineWrite[]): Promise<void>;
+  /** Queues the removal of a key, as `put`. */
+  remove(name: string, at: Uint8Array, also?: readonly EngineWrite[]): Promise<void>;
+  /** Resolves when what is on its way for a key is durable; undefined when nothing is. */
+  settled(name: string): Promise<void> | undefined;
+};
+
+export type RecordStoreOptions<Decoded> = {
+  /** Memory for durable values, in bytes. */
+  readonly cacheBytes: number;
+  /** Throws `RecordCorruptError` for bytes that are no value. */
+  readonly decode: (bytes: Uint8Array) => Decoded;
+  /** Keeps a damaged value for a person to look at; awaited before the one who asked is told. */
+  readonly setAside: (at: Uint8Array, bytes: Uint8Array, cause: RecordCorruptError) => Promise<void>;
+};
+
+/** What the cache counts for an entry besides its bytes: key string, objects, list links. */
+const CACHE_ENTRY_OVERHEAD_BYTES = 512;
+
+/** @param parts The engine is read directly and written only through `commit`. */
+export function createRecordStore<Decoded>(
+  parts: { readonly engine: Engine; readonly commit: GroupCommit },
+  options: RecordStoreOptions<Decoded>,
+): RecordStore<Decoded> {
+  const { engine, commit } = parts;
+  const { decode, setAside } = options;
+  const pending = new Map<string, Pending<Decoded>>();
+  const loads = new Map<string, Promise<Held<Decoded> | undefined>>();
+  const durable = new LRUCache<string, Held<Decoded>>({
+    maxSize: Math.max(1, options.cacheBytes),
+    sizeCalculation: (held, name) => held.bytes.length + name.length + CACHE_ENTRY_OVERHEAD_BYTES,
+  });
+  commit.onFailure(() => {
+    // What failed may or may not be on the disk: only the disk knows, so everything is read anew.
+    pending.clear();
+    durable.clear();
+  });
+
+  function load(name: string, at: Uint8Array): Promise<Held<Decoded> | undefined> {
+    const running = loads.get(name);
+    if (running !== undefined) return running;
+    const started = loadFromDisk(name, at).finally(() => loads.delete(name));
+    loads.set(name, started);
+    return started;
+  }
+
+  async function loadFromDisk(name: string, at: Uint8Array): Promise<Held<Decoded> | undefined> {
+    const bytes = await engine.get(at);
+    if (bytes === undefined) return undefined;
+    try {
+      decode(bytes);
+      const held: Held<Decoded> = { bytes, decoded: undefined };
+      durable.set(name, held);
+      return held;
+    } catch (error) {
+      if (!(error instanceof RecordCorruptError)) throw error;
+      await setAside(at, bytes, error);
+      throw error;
+    }
+  }
+
+  function submit(name: string, entry: Pending<Decoded>, writes: EngineWrite | readonly EngineWrite[]): Promise<void> {
+    entry.durable = commit.write(writes).then(() => {
+      if (pending.get(name) === entry) pending.delete(name);
+      if (entry.bytes === REMOVED) {
+        durable.delete(name);
+        return;
+      }
+      // Decoded, a record takes several times its bytes: the cache keeps bytes only.
+      entry.decoded = undefined;
+      durable.set(name, entry);
+    });
+    pending.set(name, entry);
+    return entry.durable;
+  }
+
+  return {
+    newest: (name) => pending.get(name) ?? durable.get(name),
+    load,
+    cached: (name) => durable.get(name)?.bytes,
+    async read(name, at) {
+      const known = durable.get(name);
+      if (known !== undefined) return known.bytes;
+      // While a write of the key is on its way the disk may be a step ahead of a shared read: ask it, keep nothing.
+      if (pending.has(name)) return engine.get(at);
+      return (await load(name, at))?.bytes;
+    },
+    decoded(held) {
+      held.decoded ??= decode(held.bytes);
+      return held.decoded;
+    },
+    put(name, at, next, also) {
+      const write: EngineWrite = { kind: "put", key: at, value: next.bytes };
+      return submit(name, next as Pending<Decoded>, also === undefined ? write : [write, ...also]);
+    },
+    remove(name, at, also) {
+      const write: EngineWrite = { kind: "delete", key: at };
+      const entry = { bytes: REMOVED, decoded: undefined } as unknown as Pending<Decoded>;
+      return submit(name, entry, also === undefined ? write : [write, ...also]);
+    },
+    settled: (name) => pending.get(name)?.durable,
+  };
+}
+
+/** Whether a key's newest value is that it has none any more. */
+export function isRemoved(held: Held<unknown>): boolean {
+  return held.bytes === REMOVED;
+}
