@@ -47,7 +47,7 @@ export type MergeRequest = {
 };
 export type ReadRequest = { readonly kind: "read"; readonly epoch: number; readonly key: Uint8Array };
 export type RingRequest = { readonly kind: "ring" };
-/** Asks for a replica's own records of one partition, in the order of the keys' bytes, page by page. */
+/** Asks for a replica's own records of one partition, in storage order, page by page. */
 export type ScanRequest = {
   readonly kind: "scan";
   readonly epoch: number;

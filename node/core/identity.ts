@@ -19,7 +19,7 @@ import { seal, unseal } from "./seal.ts";
 import type { ActorId } from "./version/record.ts";
 
 /** Raised with every change of what the directory holds that an older release could not read. */
-export const DIRECTORY_FORMAT_VERSION = 1;
+export const DIRECTORY_FORMAT_VERSION = 2;
 
 /** Counters in a block: at 10,000 writes a second one small synced write in 100 s, and 2^33 restarts until they end. */
 export const COUNTER_BLOCK = 1_048_576;
@@ -93,7 +93,7 @@ export function encodeIdentity(document: IdentityDocument): Uint8Array {
   return seal(NAME, JSON.stringify(document));
 }
 
-/** @throws {KvError} STORAGE_FAILED: damaged, or written by a newer release. */
+/** @throws {KvError} STORAGE_FAILED: damaged, or written by a newer release, or before the first one. */
 export function parseIdentity(sealed: Uint8Array): IdentityDocument {
   const text = unseal(NAME, sealed);
   if (text === undefined) {
@@ -107,6 +107,14 @@ export function parseIdentity(sealed: Uint8Array): IdentityDocument {
       "STORAGE_FAILED",
       `Cannot open the data directory: it has format ${document.formatVersion}, this release reads up to ` +
         `${DIRECTORY_FORMAT_VERSION}. Start a newer release.`,
+    );
+  }
+  // Format 1 was never released: it had the records of a partition in the order of their keys.
+  if (document.formatVersion < DIRECTORY_FORMAT_VERSION) {
+    throw new KvError(
+      "STORAGE_FAILED",
+      `Cannot open the data directory: it has format ${document.formatVersion}, of before the first release; this ` +
+        `release reads ${DIRECTORY_FORMAT_VERSION}. Export it with the program that wrote it and import it anew.`,
     );
   }
   return document;

@@ -7,21 +7,28 @@
  * | space      | byte | after it                                     | value                                 |
  * | ---------- | ---- | -------------------------------------------- | ------------------------------------- |
  * | meta       | 0x01 | name, ASCII                                  | small documents of the node itself    |
- * | data       | 0x02 | partition (uint16, big-endian), the key      | encoded record                        |
- * | quarantine | 0x03 | partition (uint16, big-endian), the key      | what was stored where a record failed |
+ * | data       | 0x02 | partition (uint16), place (uint32), the key  | encoded record                        |
+ * | quarantine | 0x03 | partition (uint16), place (uint32), the key  | what was stored where a record failed |
  * |            |      |                                              | its checksum, byte for byte           |
  *
- * Nothing here hashes: which partition a key belongs to is the ring's affair.
+ * Numbers are big-endian. A key's place within its partition is a hash of it (`placeOf`), so that the order on disk
+ * is the order of the places, and any leaf of a Merkle tree, however fine, is one range too. Which partition a key
+ * belongs to is the ring's affair.
  */
 import assert from "node:assert/strict";
+import { compareBytes } from "./bytes.ts";
+import { placeOf } from "./ring/hash.ts";
 
 const META_SPACE = 0x01;
 const DATA_SPACE = 0x02;
 const QUARANTINE_SPACE = 0x03;
 
 /** The space byte and the partition. */
-const PREFIX_BYTES = 3;
+const PARTITION_BYTES = 3;
+/** All that comes before the key. */
+const PREFIX_BYTES = PARTITION_BYTES + 4;
 const PARTITION_MAX = 0xff_ff;
+const PLACES = 2 ** 32;
 
 /** A half-open range of storage keys. */
 export type StorageRange = {
@@ -73,9 +80,25 @@ export function isMetaKey(storageKey: Uint8Array): boolean {
   return storageKey[0] === META_SPACE;
 }
 
-/** All records of one partition, in the order of their keys' bytes. */
+/** All records of one partition, in storage order: by the place of their keys, then by the keys' bytes. */
 export function partitionRange(partition: number): StorageRange {
   return { from: partitionStart(DATA_SPACE, partition), until: partitionStart(DATA_SPACE, partition + 1) };
+}
+
+/**
+ * The records of one partition whose keys have a place of `from` .. `until` − 1.
+ *
+ * @param from 0 .. 2^32 − 1.
+ * @param until `from` .. 2^32.
+ */
+export function placesRange(partition: number, from: number, until: number): StorageRange {
+  assert(from >= 0 && from <= until && until <= PLACES, "places are uint32");
+  return { from: placeStart(partition, from), until: placeStart(partition, until) };
+}
+
+/** Order in which the records of one partition lie on disk and are paged: negative when `a` comes first. */
+export function compareStored(a: Uint8Array, b: Uint8Array): number {
+  return placeOf(a) - placeOf(b) || compareBytes(a, b);
 }
 
 /** All that was set aside, over all partitions. */
@@ -96,22 +119,35 @@ export function wholeRange(): StorageRange {
 export function parsePartitionedKey(storageKey: Uint8Array): PartitionedKey {
   const [space, high, low] = storageKey;
   assert(space === DATA_SPACE || space === QUARANTINE_SPACE, "a storage key of a partition begins with its space");
+  assert(storageKey.length >= PREFIX_BYTES, "a storage key of a partition holds the partition and a place");
   assert(high !== undefined && low !== undefined, "a storage key of a partition holds the partition");
   return { partition: (high << 8) | low, key: storageKey.subarray(PREFIX_BYTES) };
 }
 
 function partitionedKey(space: number, partition: number, key: Uint8Array): Uint8Array {
   assert(Number.isInteger(partition) && partition >= 0 && partition <= PARTITION_MAX, "a partition is a uint16");
+  const place = placeOf(key);
   const storageKey = new Uint8Array(PREFIX_BYTES + key.length);
   storageKey[0] = space;
   storageKey[1] = partition >>> 8;
   storageKey[2] = partition & 0xff;
+  storageKey[3] = place >>> 24;
+  storageKey[4] = (place >>> 16) & 0xff;
+  storageKey[5] = (place >>> 8) & 0xff;
+  storageKey[6] = place & 0xff;
   storageKey.set(key, PREFIX_BYTES);
   return storageKey;
 }
 
-/** The first storage key a partition may have; one past the last partition, the first of the next space. */
+/** Before the first storage key a partition may have; one past the last partition, the beginning of the next space. */
 function partitionStart(space: number, partition: number): Uint8Array {
   if (partition > PARTITION_MAX) return Uint8Array.of(space + 1);
-  return partitionedKey(space, partition, new Uint8Array(0));
+  return Uint8Array.of(space, partition >>> 8, partition & 0xff);
+}
+
+/** Before the first storage key of a place; one past the last place, the beginning of the next partition. */
+function placeStart(partition: number, place: number): Uint8Array {
+  if (place === PLACES) return partitionStart(DATA_SPACE, partition + 1);
+  const partitionBytes = [DATA_SPACE, partition >>> 8, partition & 0xff];
+  return Uint8Array.of(...partitionBytes, place >>> 24, (place >>> 16) & 0xff, (place >>> 8) & 0xff, place & 0xff);
 }

@@ -1,11 +1,12 @@
 /**
- * Reads a whole partition at read quorum, page by page in the order of the keys' bytes.
+ * Reads a whole partition at read quorum, page by page in storage order.
  *
  * R home replicas each send a page of their own records after the same key. Only keys up to the nearest end of those
  * pages are known from all of them, so the merged page ends there; the next one begins behind it. A key that one
  * replica missed is therefore still exported, as a read at R would have shown it.
  */
 import { KvError } from "../core/errors.ts";
+import { compareStored } from "../core/keyspace.ts";
 import { readOrder } from "../core/quorum/targets.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { encodeToken } from "../core/version/context-codec.ts";
@@ -25,7 +26,7 @@ export type ExportedPair = {
 };
 
 export type ExportPage = {
-  /** In the order of the keys' bytes. Empty only when the partition ends here. */
+  /** In storage order (`compareStored`). Empty only when the partition ends here. */
   readonly entries: readonly ExportedPair[];
   readonly done: boolean;
   readonly epoch: number;
@@ -108,17 +109,17 @@ export function mergePages(pages: readonly ScannedReply[]): {
   for (const page of pages) {
     const last = page.entries.at(-1)?.key;
     if (page.done || last === undefined) continue;
-    if (upTo === undefined || Buffer.compare(last, upTo) < 0) upTo = last;
+    if (upTo === undefined || compareStored(last, upTo) < 0) upTo = last;
   }
   const merged = new Map<string, ScannedEntry>();
   for (const page of pages) {
     for (const entry of page.entries) {
-      if (upTo !== undefined && Buffer.compare(entry.key, upTo) > 0) break;
+      if (upTo !== undefined && compareStored(entry.key, upTo) > 0) break;
       const name = Buffer.from(entry.key).toString("latin1");
       const record = mergeEncoded(merged.get(name)?.record, entry.record).bytes;
       merged.set(name, { key: entry.key, record });
     }
   }
-  const entries = [...merged.values()].sort((a, b) => Buffer.compare(a.key, b.key));
+  const entries = [...merged.values()].sort((a, b) => compareStored(a.key, b.key));
   return { entries, done: pages.every((page) => page.done) };
 }

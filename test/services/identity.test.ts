@@ -140,10 +140,17 @@ describe("the identity of a data directory", () => {
 
     const newer = createMachine();
     await newer.start();
-    const document = { ...(await newer.stored()), formatVersion: 2 };
+    const document = { ...(await newer.stored()), formatVersion: 3 };
     await newer.engine().batch([{ kind: "put", key: IDENTITY, value: encodeIdentity(document) }], { sync: true });
     newer.kill();
-    assert.match((await rejection(newer.start(), "STORAGE_FAILED")).message, /format 2.*up to 1.*newer release/);
+    assert.match((await rejection(newer.start(), "STORAGE_FAILED")).message, /format 3.*up to 2.*newer release/);
+
+    const older = createMachine();
+    await older.start();
+    const unreleased = { ...(await older.stored()), formatVersion: 1 };
+    await older.engine().batch([{ kind: "put", key: IDENTITY, value: encodeIdentity(unreleased) }], { sync: true });
+    older.kill();
+    assert.match((await rejection(older.start(), "STORAGE_FAILED")).message, /format 1.*before the first release/);
   });
 });
 

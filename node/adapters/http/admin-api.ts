@@ -53,7 +53,7 @@ export type ExportEntry = {
 };
 
 export type ExportPage = {
-  /** In the order of the keys' bytes. Empty only when the partition ends here. */
+  /** In storage order. Empty only when the partition ends here. */
   readonly entries: readonly ExportEntry[];
   readonly done: boolean;
   /** Epoch of the ring under which the page was read. */

@@ -178,7 +178,8 @@ const PATHS: JsonObject = {
     "A partition's keys with values and contexts, as reads at R would show them",
     {
       "200": {
-        description: "JSON Lines in the order of the keys' bytes: ExportEntry lines, then one ExportEnd.",
+        description:
+          "JSON Lines in storage order (by XXH32 of the key, then by its bytes): ExportEntry lines, then one ExportEnd.",
         ...headersOf(ALWAYS),
         content: {
           "application/jsonl": { schema: { anyOf: [ref("schemas", "ExportEntry"), ref("schemas", "ExportEnd")] } },

@@ -9,7 +9,7 @@ import assert from "node:assert/strict";
 import xxhash from "xxhash-wasm";
 
 /** Loaded once, before anything can ask for a key: the one promise in core. */
-const { h64Raw } = await xxhash();
+const { h32Raw, h64Raw } = await xxhash();
 
 /**
  * XXH64 with seed 0.
@@ -34,6 +34,16 @@ export function partitionOf(key: Uint8Array, partitions: number): number {
   const shift = SHIFTS[31 - Math.clz32(partitions)];
   assert(shift !== undefined, "a ring has 1 .. 65_536 partitions");
   return Number(h64Raw(key) >> shift);
+}
+
+/**
+ * The place of a key within its partition: XXH32 with seed 0, which tells nothing of the partition. Records lie on
+ * disk in the order of their places, and a leaf of a Merkle tree is a run of places; kept from changing as `keyHash`.
+ *
+ * @returns 0 .. 2^32 − 1.
+ */
+export function placeOf(key: Uint8Array): number {
+  return h32Raw(key, 0);
 }
 
 /**

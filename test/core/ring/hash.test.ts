@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
-import { keyHash, mix32, nameHash, partitionOf, tokenOf } from "../../../node/core/ring/hash.ts";
+import { keyHash, mix32, nameHash, partitionOf, placeOf, tokenOf } from "../../../node/core/ring/hash.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -28,6 +28,18 @@ describe("the hash of a key", () => {
     padded.set(long, 3);
     expect(keyHash(padded.subarray(3, 1_027))).toBe(keyHash(long));
     expect(keyHash(Buffer.from(long))).toBe(keyHash(long));
+  });
+});
+
+describe("the place of a key within its partition", () => {
+  it.each([
+    ["", 0x02cc5d05],
+    ["a", 0x550d7456],
+    ["as", 0x9d5a0464],
+    ["asd", 0x3d83552b],
+    ["asdf", 0x5e702c32],
+  ])("is XXH32 with seed 0: of %j", (text, expected) => {
+    expect(placeOf(bytes(text))).toBe(expected);
   });
 });
 
