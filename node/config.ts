@@ -125,6 +125,14 @@ export const Settings = z.strictObject({
     { min: 100, max: 31_536_000_000, preset: 30_000 },
     { unit: "ms", meaning: "Time between two rounds of anti-entropy.", growth: "differences live longer" },
   ),
+  ANNULUS_BACKGROUND_BYTES_PER_SECOND: whole(
+    { min: 64 * KIB, max: 64 * GIB, preset: 16 * MIB },
+    {
+      unit: "bytes",
+      meaning: "What repair and other background work may take a second while the clients' latencies are as usual.",
+      growth: "it ends sooner, and weighs more on clients until it gives way",
+    },
+  ),
   ANNULUS_PAIR_BYTES_MAX: whole(
     { min: 2 * KIB, max: MIB, preset: 10 * KIB },
     {
@@ -319,6 +327,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     phiThreshold: settings.ANNULUS_PHI_THRESHOLD,
     hintWindowMs: settings.ANNULUS_HINT_WINDOW_MS,
     repairIntervalMs: settings.ANNULUS_REPAIR_INTERVAL_MS,
+    backgroundBytesPerSecond: settings.ANNULUS_BACKGROUND_BYTES_PER_SECOND,
     pairBytesMax: settings.ANNULUS_PAIR_BYTES_MAX,
     siblingCountMax: settings.ANNULUS_SIBLINGS_MAX,
     contextEntriesMax: settings.ANNULUS_CONTEXT_ENTRIES_MAX,

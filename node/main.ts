@@ -151,6 +151,7 @@ function nodeSettings(config: NodeConfig) {
     siblingsMax: config.siblingCountMax,
     contextEntriesMax: config.contextEntriesMax,
     recordCacheBytes: config.recordCacheBytes,
+    backgroundBytesPerSecond: config.backgroundBytesPerSecond,
   };
 }
 

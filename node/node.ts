@@ -9,6 +9,7 @@ import type { Durability } from "./core/errors.ts";
 import { QuantileFollower } from "./core/quorum/latency.ts";
 import type { MemberId, RingDocument } from "./core/ring/document.ts";
 import type { Ports } from "./ports.ts";
+import { createBudget } from "./services/budget.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
 import { createExporter, type Exporter } from "./services/export.ts";
 import { createGroupCommit } from "./services/group-commit.ts";
@@ -32,6 +33,8 @@ export type NodeSettings = {
   readonly siblingsMax: number;
   readonly contextEntriesMax: number;
   readonly recordCacheBytes: number;
+  /** What hints, repair and transfer together may take while clients do not suffer. */
+  readonly backgroundBytesPerSecond: number;
 };
 
 export type StorageNode = {
@@ -51,6 +54,9 @@ const COMMIT_INTERVAL_MS = 1;
 const COMMIT_BATCH_BYTES_MAX = 1 << 20;
 /** Beyond this the node sheds writes rather than keep them all in memory. */
 const COMMIT_QUEUE_BYTES_MAX = 32 << 20;
+
+/** What background work keeps however long the clients wait, as a share of what it may take otherwise. */
+const BACKGROUND_FLOOR = 1 / 64;
 
 /** Where the follower of read latencies begins, and the bounds it keeps to, in ms. */
 const HEDGE = { quantile: 0.95, startMs: 20, minMs: 2, maxMs: 1_000 };
@@ -84,6 +90,11 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   );
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { firstRing, seeds });
   const isUp = (name: MemberId) => name === member || transport.isLinked(name);
+  const background = settings.backgroundBytesPerSecond;
+  const budget = createBudget(
+    { time, telemetry },
+    { bytesPerSecondMax: background, bytesPerSecondMin: background * BACKGROUND_FLOOR },
+  );
   const parts = {
     replicas: createReplicas(member, replica, transport, time),
     ring: () => rings.required(),
@@ -93,6 +104,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     telemetry,
     durability,
     usualLatency: new QuantileFollower(HEDGE),
+    served: budget.served,
   };
   const status = createStatus({ rings, transport, identity, time }, { clusterId: settings.clusterId, member });
   return {

@@ -70,7 +70,12 @@ export type Coordinator = {
   delete(command: DeleteCommand, options: RequestOptions): Promise<WriteAnswer>;
 };
 
-export type CoordinatorParts = WriteParts & ReadParts & { readonly ring: () => Ring };
+export type CoordinatorParts = WriteParts &
+  ReadParts & {
+    readonly ring: () => Ring;
+    /** Is told how long each quorum took that was reached, in ms: background work gives way when clients wait longer. */
+    readonly served: (latencyMs: number) => void;
+  };
 
 /**
  * @param parts Where the ring, the replicas, time and randomness come from.
@@ -79,14 +84,18 @@ export type CoordinatorParts = WriteParts & ReadParts & { readonly ring: () => R
 export function createCoordinator(parts: CoordinatorParts, defaults: { readonly timeoutMs: number }): Coordinator {
   async function read(key: Uint8Array, options: RequestOptions): Promise<Seen> {
     const ring = parts.ring();
+    const startedMs = parts.time.monotonicMs();
     const { record, receipt } = await runRead(parts, ring, key, resolveOptions(ring, options, defaults));
+    parts.served(parts.time.monotonicMs() - startedMs);
     const decoded = record === undefined ? undefined : decodeRecord(record);
     return { view: viewRecord(decoded, parts.time.wallMs()), everWritten: decoded !== undefined, receipt };
   }
 
   async function write(command: Omit<WriteCommand, "ring">, options: RequestOptions): Promise<WriteAnswer> {
     const ring = parts.ring();
+    const startedMs = parts.time.monotonicMs();
     const { context, receipt } = await runWrite(parts, { ...command, ring }, resolveOptions(ring, options, defaults));
+    parts.served(parts.time.monotonicMs() - startedMs);
     return { context: encodeToken(decodeContext(context), command.key), receipt };
   }
 

@@ -135,6 +135,7 @@ export class SimulatedCluster {
         siblingsMax: this.options.siblingsMax ?? 50,
         contextEntriesMax: 32,
         recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
+        backgroundBytesPerSecond: 16 << 20,
       },
       { time, random, telemetry, engine, transport },
       identity,

@@ -14,6 +14,9 @@ const distribution = (description: string, unit = ""): About => ({ kind: "distri
 
 /** Every figure by its name; one that ends in `*` stands for all that begin so. */
 export const CATALOGUE: Readonly<Record<string, About>> = {
+  "annulus.background.bytes": counter("Bytes that background work (hints, repair, transfer) was let through.", "By"),
+  "annulus.background.bytes_per_second": gauge("What background work may take at present, in bytes a second.", "By/s"),
+  "annulus.background.held_back": counter("Times that background work was slowed down because clients waited longer."),
   "annulus.commit.failures": counter("Groups of writes that the store did not take."),
   "annulus.commit.flush_ms": distribution("Time that one group of writes took to become durable.", "ms"),
   "annulus.commit.group_writes": distribution("Writes that shared one flush."),
