@@ -125,7 +125,7 @@ export function encodeReply(reply: Reply): unknown[] {
     case "record":
       return [REPLY_KIND.record, reply.record ?? null];
     case "ring":
-      return [REPLY_KIND.ring, reply.document ?? null];
+      return [REPLY_KIND.ring, reply.document ?? null, reply.hadRing];
     case "scanned":
       return [REPLY_KIND.scanned, reply.done, packEntries(reply.entries)];
     case "failure": {
@@ -156,6 +156,7 @@ export function decodeReply(value: unknown): Reply {
       return {
         kind: "ring",
         document: document === null ? undefined : toText(document, MESSAGE_BOUNDS.bodyBytesMax, "ring document"),
+        hadRing: fields[2] === true,
       };
     }
     case REPLY_KIND.scanned:

@@ -69,8 +69,13 @@ export type StampedReply = {
 };
 export type MergedReply = { readonly kind: "merged" };
 export type RecordReply = { readonly kind: "record"; readonly record: Uint8Array | undefined };
-/** The ring document as JSON, or undefined where there is none yet. */
-export type RingReply = { readonly kind: "ring"; readonly document: string | undefined };
+export type RingReply = {
+  readonly kind: "ring";
+  /** The ring document as JSON, or undefined where there is none yet. */
+  readonly document: string | undefined;
+  /** Whether the directory ever held a ring. */
+  readonly hadRing: boolean;
+};
 export type ScannedReply = {
   readonly kind: "scanned";
   readonly entries: readonly ScannedEntry[];

@@ -88,7 +88,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       mayForget: () => false,
     },
   );
-  const rings = createRingKeeper({ identity, transport, time, telemetry }, { firstRing, seeds });
+  const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
   const isUp = (name: MemberId) => name === member || transport.isLinked(name);
   const background = settings.backgroundBytesPerSecond;
   const budget = createBudget(

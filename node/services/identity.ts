@@ -21,12 +21,15 @@ import { metaKey, wholeRange } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { seal, unseal } from "../core/seal.ts";
 import type { ActorId, Dot } from "../core/version/record.ts";
-import type { Engine, Random, Telemetry } from "../ports.ts";
+import type { Engine, EngineWrite, Random, Telemetry } from "../ports.ts";
 
 const IDENTITY_KEY = metaKey("identity");
 const RING_KEY = metaKey("ring");
 const HAD_RING_KEY = metaKey("had-ring");
+const REBUILDING_KEY = metaKey("rebuilding");
 const RING_NAME = "ring";
+/** The value of a key that only has to be there. */
+const MARK = Uint8Array.of(1);
 
 export type Identity = {
   readonly clusterId: string;
@@ -57,8 +60,17 @@ export type Identity = {
   stopClean(): Promise<void>;
   /** Whether this directory ever held a ring. */
   hadRing(): boolean;
-  /** Stores the newest ring document; resolves when it would survive the loss of power. */
-  saveRing(document: string): Promise<void>;
+  /**
+   * Stores the newest ring document; resolves when it would survive the loss of power.
+   *
+   * @param options `isRebuilding`: the ring is older than this directory, which from now on lacks data until
+   *   `endRebuilding`. One batch with the ring: a node that knows the ring knows this too.
+   */
+  saveRing(document: string, options?: { readonly isRebuilding: boolean }): Promise<void>;
+  /** Whether this directory may lack what its predecessor under the same name had acknowledged. */
+  isRebuilding(): boolean;
+  /** The directory lacks nothing any more; resolves when that would survive the loss of power. */
+  endRebuilding(): Promise<void>;
   /** The ring document last stored, or undefined; rejects with STORAGE_FAILED when it is damaged. */
   loadRing(): Promise<string | undefined>;
 };
@@ -90,7 +102,9 @@ export async function openIdentity(
     afterLoss: previous !== undefined && previous.incarnation !== incarnation,
   });
   const hadRing = (await engine.get(HAD_RING_KEY)) !== undefined;
-  return new StoredIdentity(engine, telemetry, { document, hadRing, firstCounter: (previous?.counterLimit ?? 0) + 1 });
+  const isRebuilding = (await engine.get(REBUILDING_KEY)) !== undefined;
+  const firstCounter = (previous?.counterLimit ?? 0) + 1;
+  return new StoredIdentity(engine, telemetry, { document, hadRing, isRebuilding, firstCounter });
 }
 
 /** For errors that the one who asked was told, or that were counted and logged; the next attempt comes by itself. */
@@ -115,6 +129,7 @@ class StoredIdentity implements Identity {
   #document: IdentityDocument;
   #nextCounter: number;
   #hadRing: boolean;
+  #isRebuilding: boolean;
   #reserving: Promise<void> | undefined;
   /** Whether the present incarnation may stamp. */
   #stamping: "yes" | "changing" | "stopped" = "yes";
@@ -126,13 +141,19 @@ class StoredIdentity implements Identity {
   constructor(
     engine: Engine,
     telemetry: Telemetry,
-    start: { readonly document: IdentityDocument; readonly firstCounter: number; readonly hadRing: boolean },
+    start: {
+      readonly document: IdentityDocument;
+      readonly firstCounter: number;
+      readonly hadRing: boolean;
+      readonly isRebuilding: boolean;
+    },
   ) {
     this.#engine = engine;
     this.#telemetry = telemetry;
     this.#document = start.document;
     this.#nextCounter = start.firstCounter;
     this.#hadRing = start.hadRing;
+    this.#isRebuilding = start.isRebuilding;
     this.clusterId = start.document.clusterId;
     this.member = start.document.member;
     this.actor = start.document.actor;
@@ -178,11 +199,24 @@ class StoredIdentity implements Identity {
     return this.#hadRing;
   }
 
-  async saveRing(document: string): Promise<void> {
-    const ring = { kind: "put", key: RING_KEY, value: seal(RING_NAME, document) } as const;
-    const mark = { kind: "put", key: HAD_RING_KEY, value: Uint8Array.of(1) } as const;
-    await this.#engine.batch([ring, mark], { sync: true });
+  async saveRing(document: string, options?: { readonly isRebuilding: boolean }): Promise<void> {
+    const writes: EngineWrite[] = [
+      { kind: "put", key: RING_KEY, value: seal(RING_NAME, document) },
+      { kind: "put", key: HAD_RING_KEY, value: MARK },
+    ];
+    if (options?.isRebuilding === true) writes.push({ kind: "put", key: REBUILDING_KEY, value: MARK });
+    await this.#engine.batch(writes, { sync: true });
     this.#hadRing = true;
+    this.#isRebuilding ||= options?.isRebuilding === true;
+  }
+
+  isRebuilding(): boolean {
+    return this.#isRebuilding;
+  }
+
+  async endRebuilding(): Promise<void> {
+    await this.#engine.batch([{ kind: "delete", key: REBUILDING_KEY }], { sync: true });
+    this.#isRebuilding = false;
   }
 
   async loadRing(): Promise<string | undefined> {

@@ -52,7 +52,8 @@ export function createPeerRequests(
         return replica.scan(request);
       case "ring": {
         const ring = rings.current();
-        return { kind: "ring", document: ring === undefined ? undefined : serializeRing(ring.document) };
+        const document = ring === undefined ? undefined : serializeRing(ring.document);
+        return { kind: "ring", document, hadRing: rings.hadRing() };
       }
     }
   };

@@ -1,37 +1,33 @@
 /**
  * Keeps the ring document that this node goes by.
  *
- * On start it is the one on disk; without one, the first ring of the configuration; and a node that is not among the
- * first members asks its seeds until one of them knows a ring. What is adopted is on disk before it is used. The
- * keeper decides nothing about the ring: it holds the newest that it was given.
+ * On start it is the one on disk; a node without one looks for it (ring-search.ts). What is adopted is on disk before
+ * it is used. A directory that had no ring and is given one that others made before may lack what its predecessor under
+ * the same name had acknowledged: that is marked on disk together with the ring. The keeper decides nothing about the
+ * ring: it holds the newest that it was given.
  */
 
 import { KvError } from "../core/errors.ts";
 import { parseRing, type RingDocument, type RingMember, serializeRing } from "../core/ring/document.ts";
 import { createRing, type Ring } from "../core/ring/ring.ts";
-import type { Telemetry, Time, Timer, Transport } from "../ports.ts";
+import type { Telemetry, Time, Transport } from "../ports.ts";
 import type { Identity } from "./identity.ts";
+import { createRingSearch, type FoundRing, type RingSearchOptions } from "./ring-search.ts";
 
 export type RingKeeper = {
   /** The ring in force, or undefined before there is one. */
   current(): Ring | undefined;
   /** The ring in force. Throws NOT_READY before there is one. */
   required(): Ring;
-  /** Reads the ring from disk, makes the first one, or begins to ask the seeds. */
+  /** Whether this directory ever held a ring. */
+  hadRing(): boolean;
+  /** Reads the ring from disk, or begins to look for it. */
   open(): Promise<void>;
-  /** Stops asking. */
+  /** Calls `listener` with every ring that comes into force, and at once with the present one if there is one. */
+  onAdopted(listener: (ring: Ring) => void): void;
+  /** Stops looking. */
   close(): void;
 };
-
-export type RingKeeperOptions = {
-  /** What this node's settings make of the first ring; undefined when it is not among the first members. */
-  readonly firstRing: RingDocument | undefined;
-  /** `host:port` of peers to ask for the ring. */
-  readonly seeds: readonly string[];
-};
-
-const ASK_TIMEOUT_MS = 1_000;
-const ASK_AGAIN_MS = 500;
 
 /** @param parts `identity` stores the document; `transport` is told who the peers are. */
 export function createRingKeeper(
@@ -41,36 +37,23 @@ export function createRingKeeper(
     readonly time: Time;
     readonly telemetry: Telemetry;
   },
-  options: RingKeeperOptions,
+  options: RingSearchOptions,
 ): RingKeeper {
-  const { identity, transport, time, telemetry } = parts;
+  const { identity, transport, telemetry } = parts;
+  const search = createRingSearch({ ...parts, hadRing: () => identity.hadRing() }, options);
   let ring: Ring | undefined;
-  let timer: Timer | undefined;
-  let closed = false;
+  let listeners: readonly ((ring: Ring) => void)[] = [];
 
-  async function adopt(document: RingDocument, origin: string, persist: boolean): Promise<void> {
-    if (ring !== undefined && ring.document.epoch >= document.epoch) return;
-    if (persist) await identity.saveRing(serializeRing(document));
+  function enter(document: RingDocument, origin: string): void {
     ring = createRing(document);
     transport.setPeers(document.members.map(({ name, address }) => ({ name, address })));
     telemetry.log("info", "ring.adopted", { epoch: document.epoch, members: document.members.length, origin });
+    for (const listener of listeners) listener(ring);
   }
 
-  /** Asks one seed after the other, round after round. */
-  async function askSeeds(round: number): Promise<void> {
-    const address = options.seeds[round % options.seeds.length];
-    if (address === undefined || closed) return;
-    try {
-      const reply = await transport.ask(address, { kind: "ring" }, ASK_TIMEOUT_MS);
-      if (reply.kind === "ring" && reply.document !== undefined) {
-        return await adopt(parseRing(reply.document), `seed ${address}`, true);
-      }
-      telemetry.log("info", "ring.seed_has_none", { address });
-    } catch (error) {
-      if (!(error instanceof KvError)) throw error;
-      telemetry.log("warn", "ring.seed_unreachable", { address, reason: error.message });
-    }
-    if (!closed) timer = time.after(ASK_AGAIN_MS, () => void askSeeds(round + 1));
+  async function adopt({ document, origin, isFirst }: FoundRing): Promise<void> {
+    await identity.saveRing(serializeRing(document), { isRebuilding: !isFirst });
+    enter(document, origin);
   }
 
   return {
@@ -85,21 +68,28 @@ export function createRingKeeper(
       return ring;
     },
 
+    hadRing: () => identity.hadRing(),
+
     async open() {
       const stored = await identity.loadRing();
       if (stored !== undefined) {
         const document = parseRing(stored);
         if (options.firstRing !== undefined) reportDifferences(document, options.firstRing, telemetry);
-        return adopt(document, "disk", false);
+        return enter(document, "disk");
       }
-      if (options.firstRing !== undefined) return adopt(options.firstRing, "first members", true);
-      void askSeeds(0);
+      const { firstRing } = options;
+      if (firstRing?.members.length === 1 && !identity.hadRing()) {
+        return adopt({ document: firstRing, origin: "first members", isFirst: true });
+      }
+      search.begin((found) => void adopt(found));
     },
 
-    close() {
-      closed = true;
-      timer?.cancel();
+    onAdopted(listener) {
+      listeners = [...listeners, listener];
+      if (ring !== undefined) listener(ring);
     },
+
+    close: () => search.end(),
   };
 }
 

@@ -46,7 +46,7 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
   plain({ kind: fc.constant("stamped" as const), record: body, context: body }),
   fc.constant({ kind: "merged" as const }),
   plain({ kind: fc.constant("record" as const), record: orAbsent(body) }),
-  plain({ kind: fc.constant("ring" as const), document: orAbsent(fc.string()) }),
+  plain({ kind: fc.constant("ring" as const), document: orAbsent(fc.string()), hadRing: fc.boolean() }),
   plain({ kind: fc.constant("scanned" as const), entries, done: fc.boolean() }),
   plain({
     kind: fc.constant("failure" as const),

@@ -1,0 +1,45 @@
+/**
+ * When ring 1 may be made (design: a ring is made once and from then on only agreed upon).
+ *
+ * A directory without a ring may be new, or it may be what is left of a member whose disk was lost. Its owner therefore
+ * asks every other first member before it believes its settings: whoever has a ring gives it, and whoever once had one
+ * and has it no more is a reason to wait for somebody who still does. Only when a majority of the first members,
+ * this one included, never had a ring, and nobody who answers says otherwise, is there none to be found.
+ */
+import assert from "node:assert/strict";
+import type { RingDocument } from "./document.ts";
+
+/** What one first member says of the ring. `silent`: it cannot be reached, or gave no answer that could be read. */
+export type Testimony =
+  | { readonly kind: "ring"; readonly document: RingDocument }
+  | { readonly kind: "never" }
+  | { readonly kind: "lost" }
+  | { readonly kind: "silent" };
+
+export type Founding =
+  | { readonly kind: "adopt"; readonly document: RingDocument }
+  | { readonly kind: "found" }
+  /** Ask again. */
+  | { readonly kind: "wait"; readonly why: string };
+
+/**
+ * @param others What the other first members say, one each.
+ * @param hadRing Whether this directory itself remembers that it had a ring.
+ */
+export function judgeFounding(others: readonly Testimony[], hadRing: boolean): Founding {
+  let newest: RingDocument | undefined;
+  let never = hadRing ? 0 : 1;
+  let lost = hadRing ? 1 : 0;
+  for (const testimony of others) {
+    if (testimony.kind === "ring" && (newest === undefined || testimony.document.epoch > newest.epoch))
+      newest = testimony.document;
+    if (testimony.kind === "never") never += 1;
+    if (testimony.kind === "lost") lost += 1;
+  }
+  const members = others.length + 1;
+  assert(never + lost <= members, "each first member speaks once");
+  if (newest !== undefined) return { kind: "adopt", document: newest };
+  if (lost > 0) return { kind: "wait", why: `${lost} of ${members} first members had a ring and have it no more` };
+  if (never * 2 > members) return { kind: "found" };
+  return { kind: "wait", why: `${never} of ${members} first members can be reached, a majority is needed` };
+}

@@ -1,0 +1,113 @@
+/**
+ * Looks for the cluster's ring on behalf of a node that has none on its disk: asks the other first members, or the
+ * seeds where it is none of them, round after round until one knows a ring or the first ring may be made.
+ *
+ * What is asked is `ring` over short-lived links, for without a ring nobody is a peer yet. What the answers mean is
+ * decided in `core/ring/founding.ts`.
+ */
+import { KvError } from "../core/errors.ts";
+import { parseRing, type RingDocument } from "../core/ring/document.ts";
+import { judgeFounding, type Testimony } from "../core/ring/founding.ts";
+import type { Telemetry, Time, Timer, Transport } from "../ports.ts";
+
+export type FoundRing = {
+  readonly document: RingDocument;
+  /** For the log. */
+  readonly origin: string;
+  /** Made here and now, so that this directory lacks nothing of what it should hold. */
+  readonly isFirst: boolean;
+};
+
+export type RingSearch = {
+  /** Asks until there is a ring, and gives it to `found` once. */
+  begin(found: (ring: FoundRing) => void): void;
+  /** Stops asking. */
+  end(): void;
+};
+
+export type RingSearchOptions = {
+  readonly member: string;
+  /** What this node's settings make of the first ring; undefined when it is not among the first members. */
+  readonly firstRing: RingDocument | undefined;
+  /** `host:port` of peers to ask when this node is not among the first members. */
+  readonly seeds: readonly string[];
+};
+
+const ASK_TIMEOUT_MS = 1_000;
+/** First and longest pause between two rounds: members that start together find each other soon. */
+const PAUSE_MS_MIN = 50;
+const PAUSE_MS_MAX = 500;
+
+/** @param parts `hadRing`: whether this directory ever held a ring. */
+export function createRingSearch(
+  parts: {
+    readonly transport: Transport;
+    readonly time: Time;
+    readonly telemetry: Telemetry;
+    readonly hadRing: () => boolean;
+  },
+  { member, firstRing, seeds }: RingSearchOptions,
+): RingSearch {
+  const { transport, time, telemetry } = parts;
+  const addresses =
+    firstRing === undefined
+      ? seeds
+      : firstRing.members.filter(({ name }) => name !== member).map(({ address }) => address);
+  let timer: Timer | undefined;
+  let isOver = false;
+
+  async function ask(address: string): Promise<Testimony> {
+    try {
+      const reply = await transport.ask(address, { kind: "ring" }, ASK_TIMEOUT_MS);
+      if (reply.kind !== "ring") return { kind: "silent" };
+      if (reply.document !== undefined) return { kind: "ring", document: parseRing(reply.document) };
+      return { kind: reply.hadRing ? "lost" : "never" };
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      telemetry.log("debug", "ring.not_told", { address, reason: error.message });
+      return { kind: "silent" };
+    }
+  }
+
+  async function round(count: number, found: (ring: FoundRing) => void): Promise<void> {
+    const testimonies = await Promise.all(addresses.map(ask));
+    if (isOver) return;
+    const verdict = judge(testimonies);
+    if (verdict.kind !== "wait") return found(verdict.ring);
+    // Once at the beginning and then now and again: somebody should look at a cluster that waits for long.
+    if (count % 20 === 5) telemetry.log("warn", "ring.waiting", { why: verdict.why });
+    timer = time.after(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(count, 10)), () => {
+      void round(count + 1, found);
+    });
+  }
+
+  function judge(
+    testimonies: readonly Testimony[],
+  ): { readonly kind: "found"; readonly ring: FoundRing } | { readonly kind: "wait"; readonly why: string } {
+    if (firstRing === undefined) {
+      for (const [index, testimony] of testimonies.entries()) {
+        if (testimony.kind !== "ring") continue;
+        const origin = `seed ${addresses[index]}`;
+        return { kind: "found", ring: { document: testimony.document, origin, isFirst: false } };
+      }
+      return { kind: "wait", why: `none of ${addresses.length} seeds knows a ring` };
+    }
+    const founding = judgeFounding(testimonies, parts.hadRing());
+    switch (founding.kind) {
+      case "adopt":
+        return { kind: "found", ring: { document: founding.document, origin: "a first member", isFirst: false } };
+      case "found":
+        return { kind: "found", ring: { document: firstRing, origin: "first members", isFirst: true } };
+      case "wait":
+        return founding;
+    }
+  }
+
+  return {
+    begin: (found) => void round(0, found),
+    end() {
+      isOver = true;
+      timer?.cancel();
+    },
+  };
+}

@@ -1,0 +1,59 @@
+/** How a cluster comes by its first ring, with members that start late, not at all, or with an empty disk again. */
+import { describe, expect, it } from "@jest/globals";
+import { SimulatedCluster } from "./cluster.ts";
+
+function cluster(nodes: number): SimulatedCluster {
+  return new SimulatedCluster({
+    seed: 1,
+    nodes,
+    zones: 3,
+    replicationFactor: 3,
+    readQuorum: 2,
+    writeQuorum: 2,
+    mode: "strict",
+    durability: "disk",
+  });
+}
+
+/** The epoch that each member goes by; 0 before it has a ring, undefined while it does not run. */
+function epochs({ nodes }: SimulatedCluster): (number | undefined)[] {
+  return nodes.map(({ node }) => node?.status.cluster().ringEpoch);
+}
+
+describe("the first ring of a simulated cluster", () => {
+  it("is made when a majority of the first members is there, and not before", async () => {
+    const world = cluster(5);
+    const [first, second, third] = world.nodes;
+    for (const node of [first, second]) if (node !== undefined) world.start(node);
+    await world.simulator.runUntil(30_000);
+    expect(epochs(world)).toEqual([0, 0, undefined, undefined, undefined]);
+    if (third !== undefined) world.start(third);
+    await world.simulator.runUntil(33_000);
+    expect(epochs(world)).toEqual([1, 1, 1, undefined, undefined]);
+  });
+
+  it("is given to a member that comes late", async () => {
+    const world = cluster(3);
+    const [first, second, third] = world.nodes;
+    for (const node of [first, second]) if (node !== undefined) world.start(node);
+    await world.simulator.runUntil(10_000);
+    if (third !== undefined) world.start(third);
+    await world.simulator.runUntil(12_000);
+    expect(epochs(world)).toEqual([1, 1, 1]);
+  });
+
+  it("is not made a second time by a member whose disk was exchanged while the others were away", async () => {
+    const world = cluster(3);
+    await world.startAll();
+    for (const node of world.nodes) world.crash(node, "process");
+    const [first, second, third] = world.nodes;
+    if (first === undefined || second === undefined || third === undefined) throw new Error("three nodes");
+    first.disk.wipe();
+    world.start(first);
+    await world.simulator.runUntil(world.simulator.nowMs + 20_000);
+    expect(epochs(world)).toEqual([0, undefined, undefined]);
+    world.start(second);
+    await world.simulator.runUntil(world.simulator.nowMs + 3_000);
+    expect(epochs(world)).toEqual([1, 1, undefined]);
+  });
+});
