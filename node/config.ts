@@ -125,6 +125,14 @@ export const Settings = z.strictObject({
     { min: 100, max: 31_536_000_000, preset: 30_000 },
     { unit: "ms", meaning: "Time between two rounds of anti-entropy.", growth: "differences live longer" },
   ),
+  ANNULUS_SCRUB_INTERVAL_MS: whole(
+    { min: 1_000, max: 31_536_000_000, preset: 604_800_000 },
+    {
+      unit: "ms",
+      meaning: "Time that one pass takes which reads everything and checks every checksum.",
+      growth: "damage is found later, at less load",
+    },
+  ),
   ANNULUS_BACKGROUND_BYTES_PER_SECOND: whole(
     { min: 64 * KIB, max: 64 * GIB, preset: 16 * MIB },
     {
@@ -328,6 +336,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     hintWindowMs: settings.ANNULUS_HINT_WINDOW_MS,
     repairIntervalMs: settings.ANNULUS_REPAIR_INTERVAL_MS,
     backgroundBytesPerSecond: settings.ANNULUS_BACKGROUND_BYTES_PER_SECOND,
+    scrubIntervalMs: settings.ANNULUS_SCRUB_INTERVAL_MS,
     pairBytesMax: settings.ANNULUS_PAIR_BYTES_MAX,
     siblingCountMax: settings.ANNULUS_SIBLINGS_MAX,
     contextEntriesMax: settings.ANNULUS_CONTEXT_ENTRIES_MAX,

@@ -152,6 +152,7 @@ function nodeSettings(config: NodeConfig) {
     contextEntriesMax: config.contextEntriesMax,
     recordCacheBytes: config.recordCacheBytes,
     backgroundBytesPerSecond: config.backgroundBytesPerSecond,
+    repair: { repairIntervalMs: config.repairIntervalMs, scrubIntervalMs: config.scrubIntervalMs },
   };
 }
 
@@ -173,6 +174,7 @@ function createServers(
     readiness: () => node.status.readiness(),
     cluster: () => node.status.cluster(),
     ring: () => node.status.ring(),
+    repair: () => node.repair.passNow(),
     locate: (key: Uint8Array) => node.status.locate(key),
     exportPage: node.exporter.page,
     metricsText,

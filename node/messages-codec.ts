@@ -7,8 +7,16 @@
  * `KvError`, to nothing else; sizes beyond those given here are bounded by the frame that carries the message.
  * Not the framing: see adapters/tcp/frame.ts.
  */
-import { type ErrorCode, KvError, type Outcome } from "./core/errors.ts";
+import type { ErrorCode, Outcome } from "./core/errors.ts";
 import type { EventName, FailureReply, Reply, Request, ScannedEntry, StampRequest, WriteBase } from "./messages.ts";
+import { invalid, toBytes, toCount } from "./messages-fields.ts";
+import {
+  decodeRepairReply,
+  decodeRepairRequest,
+  encodeRepairReply,
+  encodeRepairRequest,
+  isRepairKind,
+} from "./messages-repair-codec.ts";
 
 /** Bounds of the fields, the same for what is sent and what is taken. Lengths of strings are in UTF-16 units. */
 export const MESSAGE_BOUNDS = {
@@ -77,6 +85,10 @@ export function encodeRequest(request: Request): unknown[] {
       return [REQUEST_KIND.ring];
     case "scan":
       return [REQUEST_KIND.scan, request.epoch, request.partition, request.after ?? null, request.limit];
+    case "roots":
+    case "branches":
+    case "leaves":
+      return encodeRepairRequest(request);
   }
 }
 
@@ -111,7 +123,8 @@ export function decodeRequest(value: unknown): Request {
         limit: toScanLimit(fields[4]),
       };
     default:
-      throw invalid("kind of request", "1..5", fields[0]);
+      if (isRepairKind(fields[0])) return decodeRepairRequest(fields);
+      throw invalid("kind of request", "1..5, 10..12", fields[0]);
   }
 }
 
@@ -128,6 +141,10 @@ export function encodeReply(reply: Reply): unknown[] {
       return [REPLY_KIND.ring, reply.document ?? null, reply.hadRing];
     case "scanned":
       return [REPLY_KIND.scanned, reply.done, packEntries(reply.entries)];
+    case "roots":
+    case "branches":
+    case "leaves":
+      return encodeRepairReply(reply);
     case "failure": {
       const text = reply.message.slice(0, MESSAGE_BOUNDS.failureTextLengthMax);
       return [REPLY_KIND.failure, reply.code, text, OUTCOME[reply.outcome]];
@@ -164,7 +181,8 @@ export function decodeReply(value: unknown): Reply {
     case REPLY_KIND.failure:
       return decodeFailure(fields);
     default:
-      throw invalid("kind of reply", "0..5", fields[0]);
+      if (isRepairKind(fields[0])) return decodeRepairReply(fields);
+      throw invalid("kind of reply", "0..5, 10..12", fields[0]);
   }
 }
 
@@ -280,31 +298,7 @@ function toBody(value: unknown, name: string): Uint8Array {
   return toBytes(value, 0, MESSAGE_BOUNDS.bodyBytesMax, name);
 }
 
-function toBytes(value: unknown, bytesMin: number, bytesMax: number, name: string): Uint8Array {
-  if (value instanceof Uint8Array && value.length >= bytesMin && value.length <= bytesMax) return value;
-  throw invalid(name, `${bytesMin}..${bytesMax} bytes`, value);
-}
-
-function toCount(value: unknown, name: string): number {
-  // Negative zero would pass `>= 0` and then compare unlike the zero that was meant.
-  if (typeof value === "number" && Number.isSafeInteger(value) && value >= 0) return value === 0 ? 0 : value;
-  throw invalid(name, "a whole number from 0 to 2^53 - 1", value);
-}
-
 function toText(value: unknown, lengthMax: number, name: string): string {
   if (typeof value === "string" && value.length <= lengthMax) return value;
   throw invalid(name, `a string of at most ${lengthMax}`, value);
-}
-
-function invalid(name: string, expected: string, found: unknown): KvError {
-  return new KvError("INVALID_REQUEST", `Cannot read a peer's ${name}: expected ${expected}, found ${describe(found)}`);
-}
-
-/** Never shows content: a log line may not carry a user's bytes. */
-function describe(value: unknown): string {
-  if (typeof value === "number") return `the number ${value}`;
-  if (value instanceof Uint8Array) return `${value.length} bytes`;
-  if (typeof value === "string") return `a string of ${value.length}`;
-  if (Array.isArray(value)) return `an array of ${value.length}`;
-  return value === null ? "nothing" : `a value of type ${typeof value}`;
 }

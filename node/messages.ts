@@ -6,6 +6,8 @@
  * sees it, so that no peer can reach an assertion.
  */
 import type { ErrorCode, Outcome } from "./core/errors.ts";
+import type { LeafKey } from "./core/merkle/difference.ts";
+import type { PartitionRoot } from "./core/merkle/packed.ts";
 
 /** Raised with every change of meaning on the wire; peers of another major version are refused in the handshake. */
 export const PROTOCOL_VERSION = 1;
@@ -58,7 +60,38 @@ export type ScanRequest = {
   readonly limit: number;
 };
 
-export type Request = StampRequest | MergeRequest | ReadRequest | RingRequest | ScanRequest;
+/** Asks for the roots of a replica's Merkle trees. */
+export type RootsRequest = {
+  readonly kind: "roots";
+  readonly epoch: number;
+  /** At most 4_096. */
+  readonly partitions: readonly number[];
+};
+/** Asks for the sums of the nodes under some nodes of a partition's tree. */
+export type BranchesRequest = {
+  readonly kind: "branches";
+  readonly epoch: number;
+  readonly partition: number;
+  /** Of the nodes, 0 .. 15. */
+  readonly depth: number;
+  /** How much further down, 1 .. 4. */
+  readonly step: number;
+  /** At most 512. */
+  readonly nodes: readonly number[];
+};
+/** Asks for the keys of some leaves with the fingerprints of their records. */
+export type LeavesRequest = {
+  readonly kind: "leaves";
+  readonly epoch: number;
+  readonly partition: number;
+  /** 0 .. 16; at most what the replica's tree has. */
+  readonly depth: number;
+  /** At most 64. */
+  readonly nodes: readonly number[];
+};
+
+export type RepairRequest = RootsRequest | BranchesRequest | LeavesRequest;
+export type Request = StampRequest | MergeRequest | ReadRequest | RingRequest | ScanRequest | RepairRequest;
 
 export type StampedReply = {
   readonly kind: "stamped";
@@ -90,4 +123,11 @@ export type FailureReply = {
   readonly outcome: Outcome;
 };
 
-export type Reply = StampedReply | MergedReply | RecordReply | RingReply | ScannedReply | FailureReply;
+/** In the order in which they were asked for. */
+export type RootsReply = { readonly kind: "roots"; readonly roots: readonly PartitionRoot[] };
+/** One sum of 16 bytes for each child of each node, in order. */
+export type BranchesReply = { readonly kind: "branches"; readonly sums: Uint8Array };
+export type LeavesReply = { readonly kind: "leaves"; readonly keys: readonly LeafKey[] };
+
+export type RepairReply = RootsReply | BranchesReply | LeavesReply;
+export type Reply = StampedReply | MergedReply | RecordReply | RingReply | ScannedReply | RepairReply | FailureReply;

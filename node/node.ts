@@ -15,10 +15,12 @@ import { createExporter, type Exporter } from "./services/export.ts";
 import { createGroupCommit } from "./services/group-commit.ts";
 import type { Identity } from "./services/identity.ts";
 import { createPeerRequests } from "./services/peer-requests.ts";
+import { createRepair, type Repair, type RepairOptions } from "./services/repair.ts";
 import { createReplica } from "./services/replica.ts";
 import { createReplicas } from "./services/replicas.ts";
 import { createRingKeeper } from "./services/ring-keeper.ts";
 import { createStatus, type Status } from "./services/status.ts";
+import { TreeLedger } from "./services/tree-ledger.ts";
 
 export type NodeSettings = {
   readonly clusterId: string;
@@ -35,12 +37,14 @@ export type NodeSettings = {
   readonly recordCacheBytes: number;
   /** What hints, repair and transfer together may take while clients do not suffer. */
   readonly backgroundBytesPerSecond: number;
+  readonly repair: RepairOptions;
 };
 
 export type StorageNode = {
   readonly coordinator: Coordinator;
   readonly status: Status;
   readonly exporter: Exporter;
+  readonly repair: Repair;
   /** Distinct zones of the ring, and N; 0 before there is a ring. */
   bounds(): { readonly zoneCount: number; readonly replicationFactor: number };
   start(): Promise<void>;
@@ -78,8 +82,9 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       queueBytesMax: COMMIT_QUEUE_BYTES_MAX,
     },
   );
+  const ledger = new TreeLedger();
   const replica = createReplica(
-    { engine, commit, identity, time, telemetry },
+    { engine, commit, identity, ledger, time, telemetry },
     {
       siblingsMax: settings.siblingsMax,
       contextEntriesMax: settings.contextEntriesMax,
@@ -95,8 +100,13 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     { time, telemetry },
     { bytesPerSecondMax: background, bytesPerSecondMin: background * BACKGROUND_FLOOR },
   );
+  const replicas = createReplicas(member, replica, transport, time);
+  const repair = createRepair(
+    { ring: rings.current, isUp, ledger, replica, replicas, engine, commit, budget, time, random, telemetry },
+    settings.repair,
+  );
   const parts = {
-    replicas: createReplicas(member, replica, transport, time),
+    replicas,
     ring: () => rings.required(),
     isUp,
     time,
@@ -106,24 +116,29 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     usualLatency: new QuantileFollower(HEDGE),
     served: budget.served,
   };
-  const status = createStatus({ rings, transport, identity, time }, { clusterId: settings.clusterId, member });
+  const status = createStatus({ rings, transport, identity, repair, time }, { clusterId: settings.clusterId, member });
   return {
     coordinator: createCoordinator(parts, { timeoutMs: settings.timeoutMs }),
     status,
+    repair,
     exporter: createExporter(parts, { timeoutMs: settings.timeoutMs }),
     bounds() {
       const ring = rings.current();
       return { zoneCount: ring?.zoneCount ?? 0, replicationFactor: ring?.replicationFactor ?? 0 };
     },
     async start() {
-      await transport.start(createPeerRequests(member, { replica, rings, time }));
+      await repair.trees.load(identity.wasStoppedCleanly);
+      await transport.start(createPeerRequests(member, { replica, rings, repair, time }));
       await rings.open();
+      repair.start();
     },
     async stop() {
       status.drain();
       rings.close();
+      repair.close();
       await transport.stop();
-      await commit.drain();
+      await commit.close();
+      await repair.trees.save();
       await identity.stopClean();
     },
   };

@@ -18,7 +18,7 @@ const anyField = fc.oneof(
 );
 const anyMessage = fc.oneof(
   fc.anything(),
-  fc.tuple(fc.nat({ max: 7 }), fc.array(anyField, { maxLength: 12 })).map(([kind, fields]) => [kind, ...fields]),
+  fc.tuple(fc.nat({ max: 13 }), fc.array(anyField, { maxLength: 12 })).map(([kind, fields]) => [kind, ...fields]),
 );
 
 /** Runs a decoder on what a peer sent; gives undefined where it was refused in the way it may be. */

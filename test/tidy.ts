@@ -16,7 +16,7 @@ type Layer = {
 /** The one allowed direction. The first layer that a path matches is its own; see `docs/architecture.md`. */
 const LAYERS: readonly Layer[] = [
   { files: /^node\/core\//, mayImport: [/^node\/core\//, /^node:assert/, /^node:crypto$/, /^xxhash-wasm$/] },
-  { files: /^node\/(ports|messages|messages-codec)\.ts$/, mayImport: [/^node\/core\//, /^node\/messages\.ts$/] },
+  { files: /^node\/(ports|messages(-\w+)*)\.ts$/, mayImport: [/^node\/core\//, /^node\/messages(-\w+)*\.ts$/] },
   {
     files: /^node\/services\//,
     mayImport: [/^node\/(core|services)\//, /^node\/(ports|messages)\.ts$/, /^node:assert/, /^lru-cache$/],
@@ -37,7 +37,7 @@ const LAYERS: readonly Layer[] = [
     files: /^node\/adapters\/tcp\//,
     mayImport: [
       /^node\/(adapters\/tcp|core)\//,
-      /^node\/(ports|messages|messages-codec)\.ts$/,
+      /^node\/(ports|messages(-\w+)*)\.ts$/,
       /^node:/,
       /^msgpackr(\/pack|\/unpack)?$/,
     ],

@@ -10,6 +10,8 @@
  * | data       | 0x02 | partition (uint16), place (uint32), the key  | encoded record                        |
  * | quarantine | 0x03 | partition (uint16), place (uint32), the key  | what was stored where a record failed |
  * |            |      |                                              | its checksum, byte for byte           |
+ * | checkpoint | 0x04 | partition (uint16)                           | its Merkle tree, from a clean stop to |
+ * |            |      |                                              | the next start                        |
  *
  * Numbers are big-endian. A key's place within its partition is a hash of it (`placeOf`), so that the order on disk
  * is the order of the places, and any leaf of a Merkle tree, however fine, is one range too. Which partition a key
@@ -22,6 +24,7 @@ import { placeOf } from "./ring/hash.ts";
 const META_SPACE = 0x01;
 const DATA_SPACE = 0x02;
 const QUARANTINE_SPACE = 0x03;
+const CHECKPOINT_SPACE = 0x04;
 
 /** The space byte and the partition. */
 const PARTITION_BYTES = 3;
@@ -101,6 +104,21 @@ export function compareStored(a: Uint8Array, b: Uint8Array): number {
   return placeOf(a) - placeOf(b) || compareBytes(a, b);
 }
 
+/** Where the Merkle tree of a partition is laid down at a clean stop. */
+export function checkpointKey(partition: number): Uint8Array {
+  return Uint8Array.of(CHECKPOINT_SPACE, partition >>> 8, partition & 0xff);
+}
+
+/** All trees that were laid down. */
+export function checkpointRange(): StorageRange {
+  return { from: Uint8Array.of(CHECKPOINT_SPACE), until: Uint8Array.of(CHECKPOINT_SPACE + 1) };
+}
+
+/** The partition of what `checkpointKey` made; of other keys, whatever stands there. */
+export function parseCheckpointKey(storageKey: Uint8Array): number {
+  return ((storageKey[1] ?? 0) << 8) | (storageKey[2] ?? 0);
+}
+
 /** All that was set aside, over all partitions. */
 export function quarantineRange(): StorageRange {
   return { from: Uint8Array.of(QUARANTINE_SPACE), until: Uint8Array.of(QUARANTINE_SPACE + 1) };
@@ -122,6 +140,17 @@ export function parsePartitionedKey(storageKey: Uint8Array): PartitionedKey {
   assert(storageKey.length >= PREFIX_BYTES, "a storage key of a partition holds the partition and a place");
   assert(high !== undefined && low !== undefined, "a storage key of a partition holds the partition");
   return { partition: (high << 8) | low, key: storageKey.subarray(PREFIX_BYTES) };
+}
+
+/** The partition of what `dataKey` made. */
+export function partitionOfStored(storageKey: Uint8Array): number {
+  return ((storageKey[1] as number) << 8) | (storageKey[2] as number);
+}
+
+/** The place of what `dataKey` made, 0 .. 2^32 − 1. */
+export function placeOfStored(storageKey: Uint8Array): number {
+  const high = ((storageKey[3] as number) << 24) | ((storageKey[4] as number) << 16);
+  return (high | ((storageKey[5] as number) << 8) | (storageKey[6] as number)) >>> 0;
 }
 
 function partitionedKey(space: number, partition: number, key: Uint8Array): Uint8Array {

@@ -1,5 +1,5 @@
 /**
- * A small text of the node itself (identity, ring) on disk, with a checksum in front.
+ * Something small of the node itself (identity, ring, trees) on disk, with a checksum in front.
  *
  * LevelDB does not check its blocks on a normal read, and one flipped digit in a counter limit or an epoch would do
  * worse than lose it: dots would be used twice. So a damaged text is refused rather than read.
@@ -18,7 +18,11 @@ const DIGEST_BYTES = 8;
  * @returns A fresh array.
  */
 export function seal(name: string, text: string): Uint8Array {
-  const content = new TextEncoder().encode(text);
+  return sealBytes(name, new TextEncoder().encode(text));
+}
+
+/** As `seal`, for bytes. */
+export function sealBytes(name: string, content: Uint8Array): Uint8Array {
   const sealed = new Uint8Array(DIGEST_BYTES + content.length);
   sealed.set(digest(name, content));
   sealed.set(content, DIGEST_BYTES);
@@ -27,12 +31,18 @@ export function seal(name: string, text: string): Uint8Array {
 
 /** The text, or undefined when the bytes are not what `seal` made under this name. */
 export function unseal(name: string, sealed: Uint8Array): string | undefined {
+  const content = unsealBytes(name, sealed);
+  return content === undefined ? undefined : new TextDecoder().decode(content);
+}
+
+/** What `sealBytes` sealed under this name, as a view, or undefined. */
+export function unsealBytes(name: string, sealed: Uint8Array): Uint8Array | undefined {
   const content = sealed.subarray(DIGEST_BYTES);
   const expected = digest(name, content);
   for (let index = 0; index < DIGEST_BYTES; index++) {
     if (sealed[index] !== expected[index]) return undefined;
   }
-  return new TextDecoder().decode(content);
+  return content;
 }
 
 function digest(name: string, content: Uint8Array): Uint8Array {

@@ -40,6 +40,8 @@ export type GroupCommit = {
   onFailure(listener: () => void): void;
   /** Resolves when everything submitted so far has ended, well or not. */
   drain(): Promise<void>;
+  /** Takes no more writes (they reject with NOT_READY) and resolves as `drain`. */
+  close(): Promise<void>;
 };
 
 type Group = {
@@ -61,6 +63,7 @@ export function createGroupCommit(
   let waiting: Group[] = [];
   let inFlight: Group | undefined;
   let scheduled = false;
+  let closed = false;
   let queuedBytes = 0;
   let listeners: readonly (() => void)[] = [];
   telemetry.gauge("annulus.commit.queued_bytes", () => queuedBytes);
@@ -130,8 +133,14 @@ export function createGroupCommit(
     return group;
   }
 
+  async function drain(): Promise<void> {
+    // Groups end in order, and a failure ends all of them: the last one's end is everybody's.
+    await Promise.allSettled([(waiting.at(-1) ?? inFlight)?.promise]);
+  }
+
   return {
     write(writes) {
+      if (closed) return Promise.reject(new KvError("NOT_READY", "Cannot write: this node is stopping."));
       const bytes = "kind" in writes ? sizeOf(writes) : sizeOfAll(writes);
       if (queuedBytes > 0 && queuedBytes + bytes > queueBytesMax) {
         telemetry.count("annulus.commit.refused");
@@ -149,9 +158,10 @@ export function createGroupCommit(
     onFailure(listener) {
       listeners = [...listeners, listener];
     },
-    async drain() {
-      // Groups end in order, and a failure ends all of them: the last one's end is everybody's.
-      await Promise.allSettled([(waiting.at(-1) ?? inFlight)?.promise]);
+    drain,
+    close() {
+      closed = true;
+      return drain();
     },
   };
 }

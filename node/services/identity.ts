@@ -35,6 +35,8 @@ export type Identity = {
   readonly clusterId: string;
   readonly member: MemberId;
   readonly actor: ActorId;
+  /** Whether this directory was in use before, and its last stop was an orderly one. */
+  readonly wasStoppedCleanly: boolean;
   /** The present incarnation, from 1. */
   incarnation(): number;
   /**
@@ -104,7 +106,13 @@ export async function openIdentity(
   const hadRing = (await engine.get(HAD_RING_KEY)) !== undefined;
   const isRebuilding = (await engine.get(REBUILDING_KEY)) !== undefined;
   const firstCounter = (previous?.counterLimit ?? 0) + 1;
-  return new StoredIdentity(engine, telemetry, { document, hadRing, isRebuilding, firstCounter });
+  return new StoredIdentity(engine, telemetry, {
+    document,
+    hadRing,
+    isRebuilding,
+    firstCounter,
+    wasStoppedCleanly: previous?.stoppedCleanly === true,
+  });
 }
 
 /** For errors that the one who asked was told, or that were counted and logged; the next attempt comes by itself. */
@@ -123,6 +131,7 @@ class StoredIdentity implements Identity {
   readonly clusterId: string;
   readonly member: MemberId;
   readonly actor: ActorId;
+  readonly wasStoppedCleanly: boolean;
   readonly #engine: Engine;
   readonly #telemetry: Telemetry;
   /** As it is on the disk. */
@@ -146,6 +155,7 @@ class StoredIdentity implements Identity {
       readonly firstCounter: number;
       readonly hadRing: boolean;
       readonly isRebuilding: boolean;
+      readonly wasStoppedCleanly: boolean;
     },
   ) {
     this.#engine = engine;
@@ -154,6 +164,7 @@ class StoredIdentity implements Identity {
     this.#nextCounter = start.firstCounter;
     this.#hadRing = start.hadRing;
     this.#isRebuilding = start.isRebuilding;
+    this.wasStoppedCleanly = start.wasStoppedCleanly;
     this.clusterId = start.document.clusterId;
     this.member = start.document.member;
     this.actor = start.document.actor;

@@ -9,6 +9,7 @@ import { serializeRing } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Reply, Request } from "../messages.ts";
 import type { RequestHandler, Time } from "../ports.ts";
+import type { Repair } from "./repair.ts";
 import type { Replica } from "./replica.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 
@@ -17,9 +18,9 @@ const MERGED: Reply = { kind: "merged" };
 /** @param self This node's name. */
 export function createPeerRequests(
   self: MemberId,
-  parts: { readonly replica: Replica; readonly rings: RingKeeper; readonly time: Time },
+  parts: { readonly replica: Replica; readonly rings: RingKeeper; readonly repair: Repair; readonly time: Time },
 ): RequestHandler {
-  const { replica, rings, time } = parts;
+  const { replica, rings, repair, time } = parts;
   function ownPartition(ring: Ring, key: Uint8Array): number {
     const partition = ring.partitionOf(key);
     if (ring.isHome(self, partition)) return partition;
@@ -50,6 +51,12 @@ export function createPeerRequests(
       case "scan":
         if (!rings.required().isHome(self, request.partition)) throw notHome(rings.required(), request.partition);
         return replica.scan(request);
+      case "branches":
+      case "leaves":
+        if (!rings.required().isHome(self, request.partition)) throw notHome(rings.required(), request.partition);
+        return repair.answer(request);
+      case "roots":
+        return repair.answer(request);
       case "ring": {
         const ring = rings.current();
         const document = ring === undefined ? undefined : serializeRing(ring.document);

@@ -46,12 +46,31 @@ export type RecordStore<Decoded> = {
    * Queues the next value of a key: from here on it is what later writes of the key build upon. Resolves once durable.
    *
    * @param also Written with it, all or none.
+   * @param watcher Is told once how it ended, before anybody else.
    */
-  put(name: string, at: Uint8Array, next: Held<Decoded>, also?: readonly EngineWrite[]): Promise<void>;
+  put(
+    name: string,
+    at: Uint8Array,
+    next: Held<Decoded>,
+    also?: readonly EngineWrite[],
+    watcher?: Watcher,
+  ): Promise<void>;
   /** Queues the removal of a key, as `put`. */
-  remove(name: string, at: Uint8Array, also?: readonly EngineWrite[]): Promise<void>;
+  remove(name: string, at: Uint8Array, also?: readonly EngineWrite[], watcher?: Watcher): Promise<void>;
   /** Resolves when what is on its way for a key is durable; undefined when nothing is. */
   settled(name: string): Promise<void> | undefined;
+  /** Whether a write of the key is on its way. */
+  isPending(name: string): boolean;
+  /** Forgets the durable value in memory, so that the next one who asks sees the disk's. */
+  forget(name: string): void;
+};
+
+/** Somebody who keeps account of what is durable. */
+export type Watcher = {
+  /** In the turn in which memory takes the write for durable. */
+  durable(): void;
+  /** Instead, when the write failed. */
+  failed(): void;
 };
 
 export type RecordStoreOptions<Decoded> = {
@@ -108,9 +127,15 @@ export function createRecordStore<Decoded>(
     }
   }
 
-  function submit(name: string, entry: Pending<Decoded>, writes: EngineWrite | readonly EngineWrite[]): Promise<void> {
-    entry.durable = commit.write(writes).then(() => {
+  function submit(
+    name: string,
+    entry: Pending<Decoded>,
+    writes: EngineWrite | readonly EngineWrite[],
+    watcher: Watcher | undefined,
+  ): Promise<void> {
+    const written = () => {
       if (pending.get(name) === entry) pending.delete(name);
+      watcher?.durable();
       if (entry.bytes === REMOVED) {
         durable.delete(name);
         return;
@@ -118,6 +143,12 @@ export function createRecordStore<Decoded>(
       // Decoded, a record takes several times its bytes: the cache keeps bytes only.
       entry.decoded = undefined;
       durable.set(name, entry);
+    };
+    entry.durable = commit.write(writes).then(written, (error: unknown) => {
+      // A write that was refused at once, and not only one whose batch failed, is nothing to build upon.
+      if (pending.get(name) === entry) pending.delete(name);
+      watcher?.failed();
+      throw error;
     });
     pending.set(name, entry);
     return entry.durable;
@@ -138,16 +169,18 @@ export function createRecordStore<Decoded>(
       held.decoded ??= decode(held.bytes);
       return held.decoded;
     },
-    put(name, at, next, also) {
+    put(name, at, next, also, watcher) {
       const write: EngineWrite = { kind: "put", key: at, value: next.bytes };
-      return submit(name, next as Pending<Decoded>, also === undefined ? write : [write, ...also]);
+      return submit(name, next as Pending<Decoded>, also === undefined ? write : [write, ...also], watcher);
     },
-    remove(name, at, also) {
+    remove(name, at, also, watcher) {
       const write: EngineWrite = { kind: "delete", key: at };
       const entry = { bytes: REMOVED, decoded: undefined } as unknown as Pending<Decoded>;
-      return submit(name, entry, also === undefined ? write : [write, ...also]);
+      return submit(name, entry, also === undefined ? write : [write, ...also], watcher);
     },
     settled: (name) => pending.get(name)?.durable,
+    isPending: (name) => pending.has(name),
+    forget: (name) => durable.delete(name),
   };
 }
 

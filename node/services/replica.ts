@@ -10,6 +10,7 @@
 import { equalBytes } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { dataKey, parsePartitionedKey, partitionRange, quarantineKey } from "../core/keyspace.ts";
+import { fingerprintOf } from "../core/merkle/fingerprint.ts";
 import { decodeContext, encodeContext } from "../core/version/context-codec.ts";
 import { pruneContext } from "../core/version/prune.ts";
 import { type KvRecord, mergeRecords } from "../core/version/record.ts";
@@ -19,7 +20,8 @@ import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../m
 import type { Engine, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
-import { createRecordStore } from "./record-store.ts";
+import { createRecordStore, type Held } from "./record-store.ts";
+import type { Change, TreeLedger } from "./tree-ledger.ts";
 
 export type StampResult = {
   /** The key's whole record after the write, encoded. */
@@ -44,6 +46,13 @@ export type Replica = {
   merge(partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
   /** A page of the partition's durable records. Damaged ones are left out: they are no answer. */
   scan(request: ScanRequest): Promise<ScannedReply>;
+  /** Whether a write of a key is on its way to the disk; the key as a map key. */
+  isPending(name: string): boolean;
+  /**
+   * Looks at what the disk holds at a storage key, whatever memory knows, and sets it aside when it is damaged.
+   * Resolves also when it is sound, or gone.
+   */
+  setAsideIfDamaged(at: Uint8Array): Promise<void>;
 };
 
 export type ReplicaOptions = {
@@ -69,12 +78,14 @@ export function createReplica(
     readonly engine: Engine;
     readonly commit: GroupCommit;
     readonly identity: Identity;
+    /** Is told of every write. */
+    readonly ledger: TreeLedger;
     readonly time: Time;
     readonly telemetry: Telemetry;
   },
   options: ReplicaOptions,
 ): Replica {
-  const { engine, commit, identity, time, telemetry } = parts;
+  const { engine, commit, identity, ledger, time, telemetry } = parts;
   const store = createRecordStore<KvRecord>(
     { engine, commit },
     { cacheBytes: options.cacheBytes, decode: decodeRecord, setAside },
@@ -90,10 +101,21 @@ export function createReplica(
     const at = quarantineKey(partition, key);
     const known = await engine.get(at);
     if (known !== undefined && equalBytes(known, bytes)) return;
+    ledger.doubt(dataAt);
     telemetry.count("annulus.store.corrupt_records");
     telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
     await identity.newIncarnation("a record was damaged and set aside");
     await engine.batch([{ kind: "put", key: at, value: bytes }], { sync: true });
+  }
+
+  /** What a write changes, for the partition's tree. */
+  function change(
+    stored: { readonly name: string; readonly at: Uint8Array; readonly key: Uint8Array },
+    held: Held<KvRecord> | undefined,
+    next: { readonly bytes: Uint8Array; readonly record: KvRecord },
+  ): Change {
+    const was = held === undefined ? undefined : fingerprintOf(stored.key, held.bytes, store.decoded(held));
+    return ledger.change(stored.name, stored.at, was, fingerprintOf(stored.key, next.bytes, next.record));
   }
 
   return {
@@ -135,7 +157,9 @@ export function createReplica(
       });
       if (record.context.vector.length > options.contextEntriesMax) telemetry.count("annulus.context.over_limit");
       const next = { bytes: encodeRecord(record), decoded: record };
-      await store.put(name, dataKey(partition, request.key), next);
+      const at = dataKey(partition, request.key);
+      const stored = { name, at, key: request.key };
+      await store.put(name, at, next, undefined, change(stored, held, { bytes: next.bytes, record }));
       return { record: next.bytes, context };
     },
 
@@ -160,10 +184,28 @@ export function createReplica(
       if (joined === mine) return store.settled(name);
       // What came is a view into a much larger chunk of the network's: copied, so as not to keep all of that.
       const bytes = joined === theirs ? Buffer.from(incoming) : encodeRecord(joined);
-      return store.put(name, dataKey(partition, key), { bytes, decoded: undefined });
+      const at = dataKey(partition, key);
+      const noted = change({ name, at, key }, held, { bytes, record: joined });
+      return store.put(name, at, { bytes, decoded: undefined }, undefined, noted);
     },
 
     scan: (request) => scanPartition(engine, request),
+    isPending: store.isPending,
+
+    async setAsideIfDamaged(at) {
+      const name = keyName(parsePartitionedKey(at).key);
+      if (store.isPending(name)) return;
+      store.forget(name);
+      // Read past the cache, and into none: what is written meanwhile must not be covered by what was there before.
+      const bytes = await engine.get(at);
+      if (bytes === undefined) return;
+      try {
+        decodeRecord(bytes);
+      } catch (error) {
+        if (!(error instanceof RecordCorruptError)) throw error;
+        await setAside(at, bytes, error);
+      }
+    },
   };
 }
 

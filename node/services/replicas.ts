@@ -6,7 +6,16 @@
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
-import type { MergeRequest, ReadRequest, Reply, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
+import type {
+  MergeRequest,
+  ReadRequest,
+  RepairReply,
+  RepairRequest,
+  Reply,
+  ScannedReply,
+  ScanRequest,
+  StampRequest,
+} from "../messages.ts";
 import type { Time, Transport } from "../ports.ts";
 import type { Replica, StampResult } from "./replica.ts";
 
@@ -21,6 +30,12 @@ export type Replicas = {
   read(member: MemberId, partition: number, request: ReadRequest, timeoutMs: number): Promise<Uint8Array | undefined>;
   /** Asks `member` for a page of its own records of a partition. */
   scan(member: MemberId, request: ScanRequest, timeoutMs: number): Promise<ScannedReply>;
+  /** Asks another member about its Merkle trees. */
+  compare<Kind extends RepairRequest["kind"]>(
+    member: MemberId,
+    request: Extract<RepairRequest, { kind: Kind }>,
+    timeoutMs: number,
+  ): Promise<Extract<RepairReply, { kind: Kind }>>;
 };
 
 /** @param self This node's name; its own replica is called without the transport. */
@@ -46,6 +61,15 @@ export function createReplicas(self: MemberId, own: Replica, transport: Transpor
       if (member === self) return own.scan(request);
       const reply = await transport.request(member, request, timeoutMs);
       return reply.kind === "scanned" ? reply : unexpected(member, reply);
+    },
+    async compare<Kind extends RepairRequest["kind"]>(
+      member: MemberId,
+      request: Extract<RepairRequest, { kind: Kind }>,
+      timeoutMs: number,
+    ) {
+      const reply = await transport.request(member, request, timeoutMs);
+      if (reply.kind !== request.kind) unexpected(member, reply);
+      return reply as Extract<RepairReply, { kind: Kind }>;
     },
   };
 }

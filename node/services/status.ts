@@ -6,6 +6,7 @@ import { type RingView, ringView } from "../core/ring/document.ts";
 import { keyHash } from "../core/ring/hash.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Time, Transport } from "../ports.ts";
+import type { RepairProgress } from "./anti-entropy.ts";
 import type { Identity } from "./identity.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 
@@ -30,6 +31,7 @@ export type ClusterStatus = {
   readonly members: readonly MemberStatus[];
   /** The ring change in progress: there is none as long as the ring is made once. */
   readonly transition: null;
+  readonly repair: RepairProgress;
 };
 
 /** Where a key lives. */
@@ -64,11 +66,12 @@ export function createStatus(
     readonly rings: RingKeeper;
     readonly transport: Transport;
     readonly identity: Identity;
+    readonly repair: { progress(): RepairProgress };
     readonly time: Time;
   },
   options: { readonly clusterId: string; readonly member: MemberId },
 ): Status {
-  const { rings, transport, identity, time } = parts;
+  const { rings, transport, identity, repair, time } = parts;
   const startedMs = time.monotonicMs();
   let draining = false;
   let everReady = false;
@@ -101,7 +104,14 @@ export function createStatus(
     cluster() {
       const ring = rings.current();
       const members = ring === undefined ? [] : ring.document.members.map(describe);
-      return { id: options.clusterId, node: options.member, ringEpoch: ring?.epoch ?? 0, members, transition: null };
+      return {
+        id: options.clusterId,
+        node: options.member,
+        ringEpoch: ring?.epoch ?? 0,
+        members,
+        transition: null,
+        repair: repair.progress(),
+      };
     },
     ring: () => ringView(rings.required().document),
     locate(key) {

@@ -1,6 +1,7 @@
 /** Messages of every kind, for properties of what carries them. */
 import fc from "fast-check";
 import type { ErrorCode } from "../../node/core/errors.ts";
+import { LEAF_BITS_MAX, LEAF_BITS_MIN, SUM_BYTES } from "../../node/core/merkle/tree.ts";
 import type { Reply, Request } from "../../node/messages.ts";
 import { MESSAGE_BOUNDS } from "../../node/messages-codec.ts";
 
@@ -13,6 +14,8 @@ const eventName = plain({
   id: fc.uint8Array({ minLength: 1, maxLength: 64 }),
 });
 const orAbsent = <T>(some: fc.Arbitrary<T>) => fc.option(some, { nil: undefined });
+
+const nodes = fc.array(fc.nat({ max: 15 }), { maxLength: 20 });
 
 /** Requests of every kind, small ones. */
 export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
@@ -37,8 +40,31 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
     after: orAbsent(key),
     limit: fc.integer({ min: 1, max: MESSAGE_BOUNDS.scanLimitMax }),
   }),
+  plain({ kind: fc.constant("roots" as const), epoch: count, partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })) }),
+  plain({
+    kind: fc.constant("branches" as const),
+    epoch: count,
+    partition: count,
+    depth: fc.integer({ min: 4, max: 12 }),
+    step: fc.integer({ min: 1, max: 4 }),
+    nodes,
+  }),
+  plain({
+    kind: fc.constant("leaves" as const),
+    epoch: count,
+    partition: count,
+    depth: fc.integer({ min: 4, max: 16 }),
+    nodes,
+  }),
 );
 
+const lane = fc.integer({ min: -(2 ** 31), max: 2 ** 31 - 1 });
+const leafKey = plain({ key, print: plain({ a: lane, b: lane, c: lane, d: lane }) });
+const root = plain({
+  bits: fc.integer({ min: LEAF_BITS_MIN, max: LEAF_BITS_MAX }),
+  sum: fc.uint8Array({ minLength: SUM_BYTES, maxLength: SUM_BYTES }),
+});
+const sums = fc.nat({ max: 5 }).chain((many) => fc.uint8Array({ minLength: many * 16, maxLength: many * 16 }));
 const entries = fc.array(plain({ key, record: body }), { maxLength: 30 });
 const codes: readonly ErrorCode[] = ["INVALID_REQUEST", "STALE_RING", "STORAGE_FULL", "TIMED_OUT", "OVERLOADED"];
 /** Replies of every kind, small ones. */
@@ -48,6 +74,9 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
   plain({ kind: fc.constant("record" as const), record: orAbsent(body) }),
   plain({ kind: fc.constant("ring" as const), document: orAbsent(fc.string()), hadRing: fc.boolean() }),
   plain({ kind: fc.constant("scanned" as const), entries, done: fc.boolean() }),
+  plain({ kind: fc.constant("roots" as const), roots: fc.array(orAbsent(root), { maxLength: 10 }) }),
+  plain({ kind: fc.constant("branches" as const), sums }),
+  plain({ kind: fc.constant("leaves" as const), keys: fc.array(leafKey, { maxLength: 10 }) }),
   plain({
     kind: fc.constant("failure" as const),
     code: fc.constantFrom(...codes),

@@ -1,5 +1,5 @@
 /** A small cluster in memory behind the admin port; tests change what it says. */
-import type { Admin, ExportEntry, Readiness } from "../../node/adapters/http/admin-api.ts";
+import type { Admin, ExportEntry, Readiness, RepairView } from "../../node/adapters/http/admin-api.ts";
 import { KvError } from "../../node/core/errors.ts";
 
 const MEMBER = { name: "n1", address: "127.0.0.1:7402", zone: "a", weight: 100, state: "active" } as const;
@@ -23,6 +23,8 @@ export type AdminModel = Admin & {
   /** Thrown by the page with this number, from 0. */
   failAt: { page: number; error: unknown } | undefined;
   located: Uint8Array | undefined;
+  progress: RepairView;
+  repairs: number;
   pages: number;
 };
 
@@ -37,6 +39,11 @@ export function createAdminModel(): AdminModel {
     entries: [],
     failAt: undefined,
     located: undefined,
+    progress: { running: false, rounds: 0, owned: 0, built: 0, partitions: [] },
+    repairs: 0,
+    repair() {
+      model.repairs += 1;
+    },
     pages: 0,
     readiness: () => model.ready,
     cluster() {
@@ -47,6 +54,7 @@ export function createAdminModel(): AdminModel {
         ringEpoch: 1,
         members: [{ ...MEMBER, actor: undefined, health: "up" }],
         transition: null,
+        repair: model.progress,
       };
     },
     ring() {

@@ -136,6 +136,7 @@ export class SimulatedCluster {
         contextEntriesMax: 32,
         recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
         backgroundBytesPerSecond: 16 << 20,
+        repair: { repairIntervalMs: 2_000, scrubIntervalMs: 60_000 },
       },
       { time, random, telemetry, engine, transport },
       identity,

@@ -45,6 +45,8 @@ export class ScenarioFailure extends Error {
 const FAULT_MS = 20_000;
 /** After the faults end, within this much virtual time everything is reachable and every replica equal. */
 const REST_MS = 10_000;
+/** From then on, without anybody reading, all homes of every partition are made equal within this much virtual time. */
+const EQUAL_WITHIN_MS = 20_000;
 
 /**
  * Runs one seed.
@@ -102,6 +104,7 @@ async function play(cluster: SimulatedCluster, { seed, faultMs = FAULT_MS }: Sce
   // Long enough for what mends the last faults, and for clients to give up on the dead.
   await simulator.runUntil(simulator.nowMs + REST_MS);
   await cluster.startAll();
+  await becomeEqual(cluster);
   await checkRest(cluster, history, keys);
   if (cluster.bug !== undefined) throw cluster.bug;
   return {
@@ -112,6 +115,20 @@ async function play(cluster: SimulatedCluster, { seed, faultMs = FAULT_MS }: Sce
     faults: { ...Object.fromEntries(faults.met), ...cluster.network.counters },
     counters: Object.fromEntries(cluster.counters),
   };
+}
+
+/** Waits until anti-entropy has made all homes of every partition equal: bytes and roots, with no read to help. */
+async function becomeEqual(cluster: SimulatedCluster): Promise<void> {
+  const { simulator } = cluster;
+  const untilMs = simulator.nowMs + EQUAL_WITHIN_MS;
+  for (;;) {
+    try {
+      return checkDisks(cluster);
+    } catch (error) {
+      if (!(error instanceof assert.AssertionError) || simulator.nowMs >= untilMs) throw error;
+    }
+    await simulator.runUntil(simulator.nowMs + 500);
+  }
 }
 
 /** Reads every key through every node at r=N, lets repairs end, and looks at the disks. */
@@ -133,6 +150,30 @@ async function checkRest(cluster: SimulatedCluster, history: History, keys: numb
   }
   await simulator.runUntil(simulator.nowMs + 2_000);
   checkDisks(cluster);
+  await checkTrees(cluster);
+}
+
+/** The trees that were kept with each write say what counting everything anew says. */
+async function checkTrees({ simulator, nodes }: SimulatedCluster): Promise<void> {
+  const free = { spend: () => Promise.resolve() };
+  for (const { name, node } of nodes) {
+    const partitions =
+      node?.status.ring().preferenceLists.flatMap((homes, p) => (homes.includes(name) ? [p] : [])) ?? [];
+    const counts = partitions.map(async (partition) => {
+      const wrong = await node?.repair.trees.verify(partition, free);
+      assert.equal(wrong, 0, `the tree of partition ${partition} at ${name} is what its disk holds`);
+    });
+    let counted = false;
+    const all = Promise.all(counts).finally(() => {
+      counted = true;
+    });
+    all.catch(() => {
+      // Thrown by the await below; until then it is nobody's.
+      counted = true;
+    });
+    await simulator.runWhile(() => !counted, 10_000);
+    await all;
+  }
 }
 
 async function readAll(
@@ -153,7 +194,7 @@ async function readAll(
   return siblings.flatMap(({ value }) => (value === undefined ? [] : [idOf(value)]));
 }
 
-/** All homes of a partition hold equal bytes for every key. */
+/** All homes of a partition hold equal bytes for every key, and say so in their trees. */
 function checkDisks({ nodes }: SimulatedCluster): void {
   const ring = nodes[0]?.node?.status.ring();
   assert(ring !== undefined, "there is a ring");
@@ -167,5 +208,13 @@ function checkDisks({ nodes }: SimulatedCluster): void {
     });
     for (const content of contents)
       assert.deepEqual(content, contents[0], `all homes of partition ${partition} are equal`);
+    const roots = homes.map((name) => {
+      const root = nodes
+        .find((node) => node.name === name)
+        ?.node?.repair.trees.ready(partition)
+        ?.root();
+      return root === undefined ? "no tree" : Buffer.from(root).toString("hex");
+    });
+    assert(!roots.includes("no tree") && new Set(roots).size === 1, `partition ${partition} has one root: ${roots}`);
   });
 }

@@ -10,6 +10,22 @@ import type { Sibling } from "../../core/version/record.ts";
 /** Whether this node may coordinate requests now; answered from memory. The reason goes on a sentence. */
 export type Readiness = { readonly ready: true } | { readonly ready: false; readonly reason: string };
 
+/** How far anti-entropy of this node has come. */
+export type RepairView = {
+  /** Whether a round is under way. */
+  readonly running: boolean;
+  /** Rounds that ended since the start. */
+  readonly rounds: number;
+  /** Partitions of this node, and those whose Merkle tree is built. */
+  readonly owned: number;
+  readonly built: number;
+  readonly partitions: readonly {
+    readonly partition: number;
+    /** When it was found equal to each of its other homes; the earliest of those. */
+    readonly equalAtMs: number | undefined;
+  }[];
+};
+
 /** `GET /v1/cluster`. */
 export type ClusterView = {
   /** The cluster's id. */
@@ -32,6 +48,7 @@ export type ClusterView = {
   }[];
   /** The ring change in progress: none, as the ring is made once. */
   readonly transition: null;
+  readonly repair: RepairView;
 };
 
 /** `GET /v1/ring/{key}`. */
@@ -64,6 +81,8 @@ export type Admin = {
   readiness(): Readiness;
   cluster(): ClusterView;
   ring(): RingView;
+  /** Begins a round of anti-entropy over all partitions of the node. */
+  repair(): void;
   locate(key: Uint8Array): KeyPlace;
   /** @param after Starts behind this key; undefined starts at the partition's first. */
   exportPage(partition: number, after: Uint8Array | undefined, entriesMax: number): Promise<ExportPage>;

@@ -2,7 +2,7 @@
 import type { Express, Request, Response } from "express";
 import { KvError } from "../../core/errors.ts";
 import type { Telemetry } from "../../ports.ts";
-import type { Admin } from "./admin-api.ts";
+import type { Admin, RepairView } from "./admin-api.ts";
 import { streamExport } from "./export-stream.ts";
 import { type AppPorts, createGetApp, type Route, sendJson } from "./express-parts.ts";
 import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
@@ -10,6 +10,7 @@ import { adminDocument } from "./openapi-admin.ts";
 import { parseKey } from "./parse-key.ts";
 import { parseInteger, parseQuery } from "./parse-query.ts";
 import { invalid } from "./problem.ts";
+import { formatInstant } from "./respond.ts";
 
 export type AdminServerPorts = {
   readonly admin: Admin;
@@ -67,7 +68,22 @@ export function adminRoutes(admin: Admin): readonly Route[] {
         response.end(text);
       },
     },
-    { template: "/v1/cluster", answer: (_request, response) => sendJson(response, admin.cluster()) },
+    {
+      template: "/v1/cluster",
+      answer: (_request, response) => {
+        const cluster = admin.cluster();
+        sendJson(response, { ...cluster, repair: repairJson(cluster.repair) });
+      },
+    },
+    {
+      template: "/v1/repair",
+      method: "POST",
+      answer: (_request, response) => {
+        admin.repair();
+        response.statusCode = 202;
+        sendJson(response, { status: "started" });
+      },
+    },
     { template: "/v1/ring", answer: (_request, response) => sendJson(response, admin.ring()) },
     {
       template: "/v1/ring/{key}",
@@ -77,6 +93,22 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     },
     { template: "/v1/export", answer: (request, response) => answerExport(admin, request, response) },
   ];
+}
+
+function repairJson({ running, rounds, owned, built, partitions }: RepairView) {
+  const times = partitions.flatMap(({ equalAtMs }) => (equalAtMs === undefined ? [] : [equalAtMs]));
+  const all = times.length === partitions.length && times.length > 0;
+  return {
+    running,
+    rounds,
+    owned,
+    built,
+    oldest: all ? formatInstant(Math.min(...times)) : undefined,
+    newest: times.length > 0 ? formatInstant(Math.max(...times)) : undefined,
+    partitions: partitions.map(({ partition, equalAtMs }) =>
+      equalAtMs === undefined ? { partition } : { partition, equalAt: formatInstant(equalAtMs) },
+    ),
+  };
 }
 
 function keyOf(request: Request): Uint8Array {

@@ -25,11 +25,13 @@ export type Route = {
   /** The path as OpenAPI writes it; Express matches it too unless `path` is given. */
   readonly template: string;
   readonly path?: RegExp;
+  /** GET, and HEAD with it, unless it says POST. A body is not looked at. */
+  readonly method?: "POST";
   readonly answer: (request: Request, response: Response) => void | Promise<void>;
 };
 
 /**
- * An Express app of GET routes. HEAD comes with each; any other method is 405, any other path 404.
+ * An Express app of GET routes, HEAD with each, and POST routes. Any other method is 405, any other path 404.
  */
 export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express {
   const app = express();
@@ -47,15 +49,14 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
     }
     next();
   });
-  for (const { template, path, answer } of routes) {
-    app
-      .route(path ?? template)
-      .get(answer)
-      .all((request: Request, response: Response) => {
-        response.setHeader("Allow", "GET, HEAD");
-        const message = `Cannot ${quote(request.method)} this path: expected GET or HEAD.`;
-        throw new KvError("METHOD_NOT_ALLOWED", message);
-      });
+  for (const { template, path, method, answer } of routes) {
+    const route = app.route(path ?? template);
+    const methods = method === undefined ? "GET, HEAD" : method;
+    (method === undefined ? route.get(answer) : route.post(answer)).all((request: Request, response: Response) => {
+      response.setHeader("Allow", methods);
+      const message = `Cannot ${quote(request.method)} this path: expected ${methods.replace(",", " or")}.`;
+      throw new KvError("METHOD_NOT_ALLOWED", message);
+    });
   }
   app.use((request: Request) => {
     throw new KvError("NOT_FOUND", `Cannot find the path ${quote(request.path)}: /openapi.json lists what is here.`);

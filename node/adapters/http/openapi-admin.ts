@@ -35,7 +35,7 @@ const SCHEMAS: JsonObject = {
   Sibling: SIBLING_SCHEMA,
   Cluster: {
     type: "object",
-    required: ["id", "node", "ringEpoch", "members", "transition"],
+    required: ["id", "node", "ringEpoch", "members", "transition", "repair"],
     properties: {
       id: { type: "string", description: "The cluster's id." },
       node: { type: "string", description: "The member that answers." },
@@ -52,6 +52,39 @@ const SCHEMAS: JsonObject = {
         },
       },
       transition: { type: "null", description: "The ring change in progress: none, as the ring is made once." },
+      repair: ref("schemas", "Repair"),
+    },
+  },
+  Repair: {
+    type: "object",
+    description: "How far this node has come in keeping its partitions equal to their other homes.",
+    required: ["running", "rounds", "owned", "built", "partitions"],
+    properties: {
+      running: { type: "boolean", description: "Whether a round of anti-entropy is under way." },
+      rounds: { type: "integer", minimum: 0, description: "Rounds that ended since the start." },
+      owned: { type: "integer", minimum: 0, description: "Partitions that this node is home to." },
+      built: { type: "integer", minimum: 0, description: "Those whose Merkle tree is built." },
+      oldest: {
+        type: "string",
+        format: "date-time",
+        description: "The earliest `equalAt`; absent while a partition has none.",
+      },
+      newest: { type: "string", format: "date-time", description: "The latest `equalAt`." },
+      partitions: {
+        type: "array",
+        items: {
+          type: "object",
+          required: ["partition"],
+          properties: {
+            partition: { type: "integer", minimum: 0 },
+            equalAt: {
+              type: "string",
+              format: "date-time",
+              description: "Since when, at the latest, it was found equal to every other home; absent before that.",
+            },
+          },
+        },
+      },
     },
   },
   Ring: {
@@ -159,6 +192,13 @@ const PATHS: JsonObject = {
     "200": jsonAnswer("The cluster.", ref("schemas", "Cluster"), ALWAYS),
     "503": NO_RING,
   }),
+  "/v1/repair": {
+    post: {
+      operationId: "repairNow",
+      summary: "Begins a round of anti-entropy over all partitions of this node now",
+      responses: { "202": jsonAnswer("It begins, or follows the one that runs.", STATUS_SCHEMA, ALWAYS) },
+    },
+  },
   "/v1/ring": get("readRing", "The ring document", {
     "200": jsonAnswer("The newest ring that this node knows.", ref("schemas", "Ring"), ALWAYS),
     "503": NO_RING,

@@ -71,6 +71,38 @@ describe("the admin port", () => {
     }
   });
 
+  it("shows how far repair has come, and begins a round when it is told to", async () => {
+    const partitions = [
+      { partition: 0, equalAtMs: 2_000 },
+      { partition: 1, equalAtMs: 1_000 },
+    ];
+    model.progress = { running: true, rounds: 3, owned: 2, built: 2, partitions };
+    assert.deepEqual(json(await get("/v1/cluster")).repair, {
+      running: true,
+      rounds: 3,
+      owned: 2,
+      built: 2,
+      oldest: "1970-01-01T00:00:01.000Z",
+      newest: "1970-01-01T00:00:02.000Z",
+      partitions: [
+        { partition: 0, equalAt: "1970-01-01T00:00:02.000Z" },
+        { partition: 1, equalAt: "1970-01-01T00:00:01.000Z" },
+      ],
+    });
+    model.progress = { ...model.progress, partitions: [...partitions, { partition: 2, equalAtMs: undefined }] };
+    const { oldest, newest } = json(await get("/v1/cluster")).repair as { oldest?: string; newest?: string };
+    assert.equal(oldest, undefined);
+    assert.equal(newest, "1970-01-01T00:00:02.000Z");
+    const started = await call(port, "POST", "/v1/repair");
+    conformance.check("POST", "/v1/repair", started);
+    assert.equal(started.status, 202);
+    assert.equal(model.repairs, 1);
+    const refused = await call(port, "GET", "/v1/repair");
+    assert.equal(refused.status, 405);
+    assert.equal(refused.headers.allow, "POST");
+    assert.equal(model.repairs, 1);
+  });
+
   it("locates keys of any bytes, and refuses what is no key", async () => {
     assert.equal(json(await get("/v1/ring/%ff%2F%00", "/v1/ring/{key}")).partition, 1);
     assert.deepEqual(Buffer.from(model.located ?? []), Buffer.from([0xff, 0x2f, 0]));

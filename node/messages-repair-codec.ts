@@ -1,0 +1,111 @@
+/**
+ * The messages of anti-entropy as flat arrays: roots, branches and leaves of Merkle trees; see messages-codec.ts.
+ */
+import {
+  packLeafKeys,
+  packNumbers,
+  packRoots,
+  unpackLeafKeys,
+  unpackNumbers,
+  unpackRoots,
+} from "./core/merkle/packed.ts";
+import { LEAF_BITS_MAX, STEP_BITS, SUM_BYTES } from "./core/merkle/tree.ts";
+import type { RepairReply, RepairRequest } from "./messages.ts";
+import { invalid, toBytes, toCount } from "./messages-fields.ts";
+
+/** The same numbers for requests and for replies. */
+const KIND = { roots: 10, branches: 11, leaves: 12 } as const;
+
+/** Bounds of the fields, the same for what is sent and what is taken. */
+export const REPAIR_BOUNDS = {
+  partitionsMax: 4_096,
+  branchNodesMax: 512,
+  leavesMax: 64,
+  keyBytesMax: 1_024,
+  bodyBytesMax: 16 * 1_024 * 1_024,
+} as const;
+
+/** Whether the first element of an array is a kind that is read here. */
+export function isRepairKind(kind: unknown): boolean {
+  return kind === KIND.roots || kind === KIND.branches || kind === KIND.leaves;
+}
+
+/** The array for `request`. */
+export function encodeRepairRequest(request: RepairRequest): unknown[] {
+  switch (request.kind) {
+    case "roots":
+      return [KIND.roots, request.epoch, packNumbers(request.partitions)];
+    case "branches": {
+      const { epoch, partition, depth, step, nodes } = request;
+      return [KIND.branches, epoch, partition, depth, step, packNumbers(nodes)];
+    }
+    case "leaves":
+      return [KIND.leaves, request.epoch, request.partition, request.depth, packNumbers(request.nodes)];
+  }
+}
+
+/** @throws {KvError} INVALID_REQUEST. */
+export function decodeRepairRequest(fields: readonly unknown[]): RepairRequest {
+  const epoch = toCount(fields[1], "epoch");
+  if (fields[0] === KIND.roots) {
+    return { kind: "roots", epoch, partitions: toNumbers(fields[2], REPAIR_BOUNDS.partitionsMax, "partitions") };
+  }
+  const partition = toCount(fields[2], "partition");
+  const depth = toWithin(fields[3], LEAF_BITS_MAX, "depth");
+  if (fields[0] === KIND.branches) {
+    const step = toWithin(fields[4], STEP_BITS, "step");
+    if (step === 0 || depth + step > LEAF_BITS_MAX) throw invalid("step", `1..${STEP_BITS}, to depth 16`, fields[4]);
+    const nodes = toNodes(fields[5], REPAIR_BOUNDS.branchNodesMax, depth);
+    return { kind: "branches", epoch, partition, depth, step, nodes };
+  }
+  return { kind: "leaves", epoch, partition, depth, nodes: toNodes(fields[4], REPAIR_BOUNDS.leavesMax, depth) };
+}
+
+/** The array for `reply`. */
+export function encodeRepairReply(reply: RepairReply): unknown[] {
+  switch (reply.kind) {
+    case "roots":
+      return [KIND.roots, packRoots(reply.roots)];
+    case "branches":
+      return [KIND.branches, reply.sums];
+    case "leaves":
+      return [KIND.leaves, packLeafKeys(reply.keys)];
+  }
+}
+
+/** @throws {KvError} INVALID_REQUEST. */
+export function decodeRepairReply(fields: readonly unknown[]): RepairReply {
+  const body = toBytes(fields[1], 0, REPAIR_BOUNDS.bodyBytesMax, "list");
+  if (fields[0] === KIND.roots) {
+    const roots = unpackRoots(body);
+    if (roots === undefined) throw invalid("roots", "whole ones", body);
+    return { kind: "roots", roots };
+  }
+  if (fields[0] === KIND.branches) {
+    if (body.length % SUM_BYTES !== 0) throw invalid("sums", "whole ones", body);
+    return { kind: "branches", sums: body };
+  }
+  const keys = unpackLeafKeys(body);
+  if (keys === undefined || keys.some(({ key }) => key.length > REPAIR_BOUNDS.keyBytesMax)) {
+    throw invalid("leaf keys", "whole ones", body);
+  }
+  return { kind: "leaves", keys };
+}
+
+function toNodes(value: unknown, countMax: number, depth: number): number[] {
+  const nodes = toNumbers(value, countMax, "nodes");
+  for (const node of nodes) if (node >= 2 ** depth) throw invalid("node", `one of depth ${depth}`, node);
+  return nodes;
+}
+
+function toNumbers(value: unknown, countMax: number, name: string): number[] {
+  const numbers = unpackNumbers(toBytes(value, 0, countMax * 4, name));
+  if (numbers === undefined) throw invalid(name, "whole numbers of 4 bytes", value);
+  return numbers;
+}
+
+function toWithin(value: unknown, max: number, name: string): number {
+  const number = toCount(value, name);
+  if (number > max) throw invalid(name, `at most ${max}`, value);
+  return number;
+}

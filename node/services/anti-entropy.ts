@@ -1,0 +1,201 @@
+/**
+ * Anti-entropy: compares every partition of this node with every other home of it, round after round, and mends what
+ * differs (DeCandia et al. 2007, §4.7; design §6).
+ *
+ * A round goes to one peer after the other. One request brings the roots of all partitions that the two share; those
+ * whose roots differ are mended one at a time, on the budget of background work. Peers that are down, and partitions
+ * whose tree is being built, are left to the next round. What a round asks when nothing differs is 17 bytes a partition
+ * and peer. Both sides of a pair do so: a partition is compared as often as it has other homes, twice an interval each.
+ */
+import { equalBytes } from "../core/bytes.ts";
+import { KvError } from "../core/errors.ts";
+import type { PartitionRoot } from "../core/merkle/packed.ts";
+import type { MemberId } from "../core/ring/document.ts";
+import type { Ring } from "../core/ring/ring.ts";
+import type { Random, Telemetry, Time, Timer } from "../ports.ts";
+import type { Comparer } from "./compare.ts";
+import type { Replicas } from "./replicas.ts";
+import type { Trees } from "./trees.ts";
+
+/** How far repair has come, from memory. */
+export type RepairProgress = {
+  readonly running: boolean;
+  /** Rounds that ended since the start. */
+  readonly rounds: number;
+  /** Partitions of this node, and those whose tree is built. */
+  readonly owned: number;
+  readonly built: number;
+  /** For each partition of this node: since when, at the latest, it was found equal to every other home of it. */
+  readonly partitions: readonly { readonly partition: number; readonly equalAtMs: number | undefined }[];
+};
+
+export type AntiEntropy = {
+  start(): void;
+  /** Begins a round now, or another one after the round that runs. */
+  passNow(): void;
+  progress(): RepairProgress;
+  close(): void;
+};
+
+/** Partitions whose roots are asked for at once: a reply of 17 KiB. */
+const ROOTS_AT_ONCE = 1_024;
+/** Times that what was mended is compared and mended again within one round. */
+const MENDS_MAX = 3;
+
+/** What is asked of one peer in one round. */
+type Visit = { readonly ring: Ring; readonly peer: MemberId };
+
+/** @param options `intervalMs`: from one round's end to the next one's beginning, about; `timeoutMs`: for one request. */
+export function createAntiEntropy(
+  parts: {
+    readonly ring: () => Ring | undefined;
+    readonly isUp: (member: MemberId) => boolean;
+    readonly replicas: Replicas;
+    readonly trees: Trees;
+    readonly comparer: Comparer;
+    readonly time: Time;
+    readonly random: Random;
+    readonly telemetry: Telemetry;
+  },
+  options: { readonly intervalMs: number; readonly timeoutMs: number },
+): AntiEntropy {
+  const { replicas, trees, comparer, time, random, telemetry } = parts;
+  const { self } = replicas;
+  /** When each partition was last found equal to each other home, by the wall clock. */
+  const equalAt = new Map<number, Map<MemberId, number>>();
+  let timer: Timer | undefined;
+  let running = false;
+  let again = false;
+  let closed = false;
+  let rounds = 0;
+
+  /** The roots of some partitions at a peer, by partition. */
+  async function rootsOf({ ring, peer }: Visit, partitions: readonly number[]): Promise<Map<number, PartitionRoot>> {
+    const found = new Map<number, PartitionRoot>();
+    for (let at = 0; at < partitions.length; at += ROOTS_AT_ONCE) {
+      const some = partitions.slice(at, at + ROOTS_AT_ONCE);
+      const request = { kind: "roots", epoch: ring.epoch, partitions: some } as const;
+      const { roots } = await replicas.compare(peer, request, options.timeoutMs);
+      telemetry.count("annulus.repair.sent_bytes", some.length * 4);
+      telemetry.count("annulus.repair.received_bytes", roots.length * 17);
+      some.forEach((partition, index) => {
+        found.set(partition, roots[index]);
+      });
+    }
+    return found;
+  }
+
+  /** Compares roots; gives the partitions that differ, with the resolution of the peer's tree. */
+  async function differing(visit: Visit, partitions: readonly number[]) {
+    const roots = await rootsOf(visit, partitions);
+    const found: { readonly partition: number; readonly peerBits: number }[] = [];
+    for (const [partition, theirs] of roots) {
+      const mine = trees.ready(partition);
+      if (mine === undefined || theirs === undefined) {
+        telemetry.count("annulus.repair.partitions_not_ready");
+      } else if (equalBytes(mine.root(), theirs.sum)) noteEqual(partition, visit.peer);
+      else found.push({ partition, peerBits: theirs.bits });
+    }
+    telemetry.count("annulus.repair.partitions_compared", partitions.length);
+    telemetry.count("annulus.repair.partitions_differing", found.length);
+    return found;
+  }
+
+  function noteEqual(partition: number, peer: MemberId): void {
+    const homes = equalAt.get(partition) ?? new Map<MemberId, number>();
+    homes.set(peer, time.wallMs());
+    equalAt.set(partition, homes);
+  }
+
+  async function visit(ring: Ring, peer: MemberId): Promise<void> {
+    let partitions: readonly number[] = ring.partitionsOf(self).filter((partition) => ring.isHome(peer, partition));
+    for (let mends = 0; partitions.length > 0 && mends <= MENDS_MAX && !closed; mends++) {
+      const found = await differing({ ring, peer }, partitions);
+      if (mends === MENDS_MAX) return;
+      for (const { partition, peerBits } of found) {
+        if (closed) return;
+        await mend({ epoch: ring.epoch, partition, peer, peerBits });
+      }
+      partitions = found.map(({ partition }) => partition);
+    }
+  }
+
+  async function mend(pairing: Parameters<Comparer["mend"]>[0]): Promise<void> {
+    try {
+      await comparer.mend(pairing);
+    } catch (error) {
+      if (!(error instanceof KvError) || error.code !== "NOT_READY") throw error;
+      telemetry.count("annulus.repair.partitions_not_ready");
+    }
+  }
+
+  async function round(): Promise<void> {
+    const ring = parts.ring();
+    if (ring === undefined) return;
+    trees.own(ring.partitionsOf(self));
+    for (const { name } of shuffled(ring.document.members, random)) {
+      if (name === self || closed || !parts.isUp(name)) continue;
+      try {
+        await visit(ring, name);
+      } catch (error) {
+        if (!(error instanceof KvError)) throw error;
+        telemetry.count("annulus.repair.failures");
+        if (!closed) telemetry.log("debug", "repair.visit_failed", { peer: name, reason: error.message });
+      }
+    }
+  }
+
+  async function run(): Promise<void> {
+    running = true;
+    const startMs = time.monotonicMs();
+    await round();
+    running = false;
+    rounds += 1;
+    telemetry.observe("annulus.repair.round_ms", time.monotonicMs() - startMs);
+    if (closed) return;
+    const delayMs = again ? 0 : options.intervalMs * (0.75 + random.uint32() / 2 ** 33);
+    again = false;
+    timer = time.after(delayMs, () => void run());
+  }
+
+  return {
+    start() {
+      // Not at once: whoever starts has links to make first, and all nodes may start together.
+      timer = time.after((options.intervalMs * random.uint32()) / 2 ** 32, () => void run());
+    },
+    passNow() {
+      if (closed) return;
+      if (running) {
+        again = true;
+        return;
+      }
+      timer?.cancel();
+      void run();
+    },
+    progress() {
+      const ring = parts.ring();
+      const owned = ring?.partitionsOf(self) ?? [];
+      const partitions = owned.map((partition) => {
+        const others = ring?.homes(partition).filter(({ name }) => name !== self) ?? [];
+        const times = others.map(({ name }) => equalAt.get(partition)?.get(name) ?? Number.NaN);
+        const oldestMs = Math.min(...times);
+        return { partition, equalAtMs: Number.isFinite(oldestMs) ? oldestMs : undefined };
+      });
+      return { running, rounds, ...trees.progress(), partitions };
+    },
+    close() {
+      closed = true;
+      timer?.cancel();
+    },
+  };
+}
+
+/** The items in random order. */
+function shuffled<T>(items: readonly T[], random: Random): T[] {
+  const order = [...items];
+  for (let at = order.length - 1; at > 0; at--) {
+    const other = random.uint32() % (at + 1);
+    [order[at], order[other]] = [order[other] as T, order[at] as T];
+  }
+  return order;
+}

@@ -1,0 +1,161 @@
+/**
+ * Makes one partition the same here and at one other home: finds what differs, and sends only that.
+ *
+ *     roots differ ── sums of 16 children of each node that differs ── ... ── leaves ── their keys ── records
+ *
+ * Both trees are read at the coarser of the two resolutions. Of the leaves that differ, both sides list their keys with
+ * fingerprints (which counts those leaves anew, see trees.ts); a record that only the other has, or has otherwise, is
+ * read there and merged here, and what it lacks is sent there to be merged. Bytes grow with the difference, not with the data.
+ * Writes go on meanwhile: what is found then is a write on its way, and merging it early harms nobody.
+ */
+import { equalBytes } from "../core/bytes.ts";
+import { KvError } from "../core/errors.ts";
+import { childrenOf, differingKeys, differingNodes } from "../core/merkle/difference.ts";
+import { packLeafKeys } from "../core/merkle/packed.ts";
+import { STEP_BITS, SUM_BYTES } from "../core/merkle/tree.ts";
+import type { MemberId } from "../core/ring/document.ts";
+import type { Telemetry } from "../ports.ts";
+import type { Budget } from "./budget.ts";
+import type { Replicas } from "./replicas.ts";
+import type { Trees } from "./trees.ts";
+
+/** One partition as it is compared with one other home. */
+export type Pairing = {
+  readonly epoch: number;
+  readonly partition: number;
+  readonly peer: MemberId;
+  /** Resolution of the peer's tree. */
+  readonly peerBits: number;
+};
+
+export type Comparer = {
+  /**
+   * Makes the two the same, as of some moment while it runs.
+   *
+   * @returns How many records were sent either way.
+   * @throws {KvError} What the peer, the way to it, or a disk says; NOT_READY when a tree is not there any more.
+   */
+  mend(pairing: Pairing): Promise<number>;
+};
+
+/** Nodes whose children are asked for at once: 512 × 16 sums are 128 KiB. */
+const NODES_AT_ONCE = 512;
+/** Leaves whose keys are asked for at once; the other side reads all of their records to answer. */
+const LEAVES_AT_ONCE = 8;
+/** Records on their way at once. */
+const RECORDS_AT_ONCE = 16;
+/** What a request or reply takes beside its content, about: frame, kind, epoch, numbers. */
+const MESSAGE_BYTES = 32;
+
+/** @param timeoutMs For each request; larger than a client's, for the budget may make the other side wait. */
+export function createComparer(
+  parts: {
+    readonly replicas: Replicas;
+    readonly trees: Trees;
+    readonly budget: Budget;
+    readonly telemetry: Telemetry;
+  },
+  { timeoutMs }: { readonly timeoutMs: number },
+): Comparer {
+  const { replicas, trees, budget, telemetry } = parts;
+
+  async function account(sentBytes: number, receivedBytes: number): Promise<void> {
+    telemetry.count("annulus.repair.sent_bytes", sentBytes + MESSAGE_BYTES);
+    telemetry.count("annulus.repair.received_bytes", receivedBytes + MESSAGE_BYTES);
+    await budget.spend(sentBytes + receivedBytes + 2 * MESSAGE_BYTES);
+  }
+
+  function treeOf(partition: number) {
+    const tree = trees.ready(partition);
+    if (tree === undefined)
+      throw new KvError("NOT_READY", `Cannot compare partition ${partition}: it is counted anew.`);
+    return tree;
+  }
+
+  /** The children, `step` levels down, whose sums differ. */
+  async function differingChildren(pairing: Pairing, depth: number, nodes: readonly number[], step: number) {
+    const { epoch, partition, peer } = pairing;
+    const { sums } = await replicas.compare(
+      peer,
+      { kind: "branches", epoch, partition, depth, step, nodes },
+      timeoutMs,
+    );
+    await account(nodes.length * 4, sums.length);
+    const children = childrenOf(nodes, step);
+    if (sums.length !== children.length * SUM_BYTES) {
+      throw new KvError(
+        "PEER_UNREACHABLE",
+        `Cannot compare with ${peer}: it answered for other nodes than were asked.`,
+      );
+    }
+    return differingNodes(children, treeOf(partition).sums(depth + step, children), sums);
+  }
+
+  async function differingLeaves(pairing: Pairing, common: number): Promise<number[]> {
+    let depth = 0;
+    let nodes = [0];
+    while (depth < common && nodes.length > 0) {
+      const step = Math.min(STEP_BITS, common - depth);
+      const found: number[] = [];
+      for (const some of inPartsOf(NODES_AT_ONCE, nodes)) {
+        found.push(...(await differingChildren(pairing, depth, some, step)));
+      }
+      nodes = found;
+      depth += step;
+    }
+    return nodes;
+  }
+
+  /** Reads a record there and merges it here; gives back what came. */
+  async function pull({ epoch, partition, peer }: Pairing, key: Uint8Array): Promise<Uint8Array | undefined> {
+    const record = await replicas.read(peer, partition, { kind: "read", epoch, key }, timeoutMs);
+    await account(key.length, record?.length ?? 0);
+    if (record === undefined) return undefined;
+    await replicas.merge(replicas.self, partition, { kind: "merge", epoch, key, record }, timeoutMs);
+    telemetry.count("annulus.repair.records_pulled");
+    return record;
+  }
+
+  /** Has the peer merge what is held here, unless that is what it is known to hold. */
+  async function push({ epoch, partition, peer }: Pairing, key: Uint8Array, known?: Uint8Array): Promise<void> {
+    const record = await replicas.read(replicas.self, partition, { kind: "read", epoch, key }, timeoutMs);
+    if (record === undefined || (known !== undefined && equalBytes(known, record))) return;
+    await account(key.length + record.length, 0);
+    await replicas.merge(peer, partition, { kind: "merge", epoch, key, record }, timeoutMs);
+    telemetry.count("annulus.repair.records_pushed");
+  }
+
+  async function mendLeaves(pairing: Pairing, depth: number, nodes: readonly number[]): Promise<number> {
+    const { epoch, partition, peer } = pairing;
+    const [mine, theirs] = await Promise.all([
+      trees.list(partition, depth, nodes),
+      replicas.compare(peer, { kind: "leaves", epoch, partition, depth, nodes }, timeoutMs),
+    ]);
+    await account(nodes.length * 4, packLeafKeys(theirs.keys).length);
+    const { missingHere, missingThere, unlike } = differingKeys(mine, theirs.keys);
+    const jobs = [
+      ...missingHere.map((key) => () => pull(pairing, key)),
+      ...missingThere.map((key) => () => push(pairing, key)),
+      ...unlike.map((key) => async () => push(pairing, key, await pull(pairing, key))),
+    ];
+    for (const some of inPartsOf(RECORDS_AT_ONCE, jobs)) await Promise.all(some.map((job) => job()));
+    return jobs.length;
+  }
+
+  return {
+    async mend(pairing) {
+      const common = Math.min(treeOf(pairing.partition).bits, pairing.peerBits);
+      const leaves = await differingLeaves(pairing, common);
+      telemetry.count("annulus.repair.leaves_differing", leaves.length);
+      let records = 0;
+      for (const some of inPartsOf(LEAVES_AT_ONCE, leaves)) records += await mendLeaves(pairing, common, some);
+      return records;
+    },
+  };
+}
+
+function inPartsOf<T>(size: number, items: readonly T[]): T[][] {
+  const parts: T[][] = [];
+  for (let at = 0; at < items.length; at += size) parts.push(items.slice(at, at + size));
+  return parts;
+}

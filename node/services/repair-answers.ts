@@ -1,0 +1,38 @@
+/**
+ * Answers what peers ask of this node's Merkle trees. That this node is home to the partition is checked by the caller,
+ * except for roots, where a partition that it does not keep simply has none.
+ */
+import { KvError } from "../core/errors.ts";
+import { childrenOf } from "../core/merkle/difference.ts";
+import type { BranchesRequest, LeavesRequest, RepairReply, RepairRequest } from "../messages.ts";
+import type { Trees } from "./trees.ts";
+
+/** @throws {KvError} NOT_READY while the tree is not built, or has fewer levels than are asked for. */
+export async function answerRepair(trees: Trees, request: RepairRequest): Promise<RepairReply> {
+  switch (request.kind) {
+    case "roots": {
+      const roots = request.partitions.map((partition) => {
+        const tree = trees.ready(partition);
+        return tree === undefined ? undefined : { bits: tree.bits, sum: tree.root() };
+      });
+      return { kind: "roots", roots };
+    }
+    case "branches":
+      return { kind: "branches", sums: sumsUnder(trees, request) };
+    case "leaves":
+      return { kind: "leaves", keys: await trees.list(request.partition, request.depth, request.nodes) };
+  }
+}
+
+function sumsUnder(trees: Trees, { partition, depth, step, nodes }: BranchesRequest): Uint8Array {
+  const tree = trees.ready(partition);
+  if (tree === undefined || depth + step > tree.bits) throw notReady({ partition, depth });
+  return tree.sums(depth + step, childrenOf(nodes, step));
+}
+
+function notReady({ partition, depth }: Pick<LeavesRequest, "partition" | "depth">): KvError {
+  return new KvError(
+    "NOT_READY",
+    `Cannot compare partition ${partition} at depth ${depth}: its tree is not built yet.`,
+  );
+}
