@@ -121,6 +121,15 @@ export const Settings = z.strictObject({
     { min: 0, max: 31_536_000_000, preset: 10_800_000 },
     { unit: "ms", meaning: "Age at which a surplus hint expires.", growth: "more disk for the hints of a lost member" },
   ),
+  ANNULUS_HINT_BYTES_MAX: whole(
+    { min: MIB, max: 1024 * GIB, preset: GIB },
+    {
+      unit: "bytes",
+      meaning:
+        "Hints kept here for other members; beyond it a surplus hint is dropped, and a write that needs one is refused by this stand-in.",
+      growth: "more disk while members are away",
+    },
+  ),
   ANNULUS_REPAIR_INTERVAL_MS: whole(
     { min: 100, max: 31_536_000_000, preset: 30_000 },
     { unit: "ms", meaning: "Time between two rounds of anti-entropy.", growth: "differences live longer" },
@@ -334,6 +343,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     gossipIntervalMs: settings.ANNULUS_GOSSIP_INTERVAL_MS,
     phiThreshold: settings.ANNULUS_PHI_THRESHOLD,
     hintWindowMs: settings.ANNULUS_HINT_WINDOW_MS,
+    hintBytesMax: settings.ANNULUS_HINT_BYTES_MAX,
     repairIntervalMs: settings.ANNULUS_REPAIR_INTERVAL_MS,
     backgroundBytesPerSecond: settings.ANNULUS_BACKGROUND_BYTES_PER_SECOND,
     scrubIntervalMs: settings.ANNULUS_SCRUB_INTERVAL_MS,

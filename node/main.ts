@@ -151,6 +151,8 @@ function nodeSettings(config: NodeConfig) {
     siblingsMax: config.siblingCountMax,
     contextEntriesMax: config.contextEntriesMax,
     recordCacheBytes: config.recordCacheBytes,
+    hintWindowMs: config.hintWindowMs,
+    hintBytesMax: config.hintBytesMax,
     backgroundBytesPerSecond: config.backgroundBytesPerSecond,
     repair: { repairIntervalMs: config.repairIntervalMs, scrubIntervalMs: config.scrubIntervalMs },
   };

@@ -8,7 +8,17 @@
  * Not the framing: see adapters/tcp/frame.ts.
  */
 import type { ErrorCode, Outcome } from "./core/errors.ts";
-import type { EventName, FailureReply, Reply, Request, ScannedEntry, StampRequest, WriteBase } from "./messages.ts";
+import type {
+  EventName,
+  FailureReply,
+  MergeRequest,
+  ReadRequest,
+  Reply,
+  Request,
+  ScannedEntry,
+  StampRequest,
+  WriteBase,
+} from "./messages.ts";
 import { invalid, toBytes, toCount } from "./messages-fields.ts";
 import {
   decodeRepairReply,
@@ -23,6 +33,7 @@ export const MESSAGE_BOUNDS = {
   keyBytesMax: 1_024,
   eventIdBytesMax: 64,
   contentTypeLengthMax: 1_024,
+  memberNameLengthMax: 63,
   failureTextLengthMax: 2_048,
   /** Entries of one page of a scan. */
   scanLimitMax: 1_000,
@@ -75,12 +86,16 @@ export function encodeRequest(request: Request): unknown[] {
         content.expiresAtMs ?? null,
         event === undefined ? EVENT_KIND.none : EVENT_KIND[event.kind],
         event?.id ?? null,
+        request.hintFor ?? null,
       ];
     }
-    case "merge":
-      return [REQUEST_KIND.merge, request.epoch, request.key, request.record];
+    case "merge": {
+      const { epoch, key, record, hint } = request;
+      if (hint === undefined) return [REQUEST_KIND.merge, epoch, key, record, null];
+      return [REQUEST_KIND.merge, epoch, key, record, hint.target, hint.counts];
+    }
     case "read":
-      return [REQUEST_KIND.read, request.epoch, request.key];
+      return [REQUEST_KIND.read, request.epoch, request.key, request.asStandIn === true];
     case "ring":
       return [REQUEST_KIND.ring];
     case "scan":
@@ -104,14 +119,9 @@ export function decodeRequest(value: unknown): Request {
     case REQUEST_KIND.stamp:
       return decodeStamp(fields);
     case REQUEST_KIND.merge:
-      return {
-        kind: "merge",
-        epoch: toCount(fields[1], "epoch"),
-        key: toKey(fields[2]),
-        record: toBody(fields[3], "record"),
-      };
+      return decodeMerge(fields);
     case REQUEST_KIND.read:
-      return { kind: "read", epoch: toCount(fields[1], "epoch"), key: toKey(fields[2]) };
+      return decodeRead(fields);
     case REQUEST_KIND.ring:
       return { kind: "ring" };
     case REQUEST_KIND.scan:
@@ -188,7 +198,8 @@ export function decodeReply(value: unknown): Reply {
 
 function decodeStamp(fields: readonly unknown[]): StampRequest {
   const expiresAtMs = fields[7];
-  return {
+  const hintFor = toTarget(fields[10]);
+  const request: StampRequest = {
     kind: "stamp",
     epoch: toCount(fields[1], "epoch"),
     key: toKey(fields[2]),
@@ -200,6 +211,31 @@ function decodeStamp(fields: readonly unknown[]): StampRequest {
     },
     event: toEvent(fields[8], fields[9]),
   };
+  return hintFor === undefined ? request : { ...request, hintFor };
+}
+
+function decodeMerge(fields: readonly unknown[]): MergeRequest {
+  const request: MergeRequest = {
+    kind: "merge",
+    epoch: toCount(fields[1], "epoch"),
+    key: toKey(fields[2]),
+    record: toBody(fields[3], "record"),
+  };
+  const target = toTarget(fields[4]);
+  return target === undefined ? request : { ...request, hint: { target, counts: fields[5] === true } };
+}
+
+function decodeRead(fields: readonly unknown[]): ReadRequest {
+  const request: ReadRequest = { kind: "read", epoch: toCount(fields[1], "epoch"), key: toKey(fields[2]) };
+  return fields[3] === true ? { ...request, asStandIn: true } : request;
+}
+
+/** The member that a hint is for; a peer of an older release sends no such field. */
+function toTarget(value: unknown): string | undefined {
+  if (value === null || value === undefined) return undefined;
+  const name = toText(value, MESSAGE_BOUNDS.memberNameLengthMax, "target of a hint");
+  if (/^[a-z0-9.-]+$/.test(name)) return name;
+  throw invalid("target of a hint", "a member's name", value);
 }
 
 /** One field for a whole page, since a message has few: u16 key length, key, u32 record length, record, and so on. */

@@ -32,6 +32,14 @@ export type WriteContent = {
  */
 export type EventName = { readonly kind: "client" | "forward"; readonly id: Uint8Array };
 
+/** Has the receiver keep a record as a hint instead of as its own: it stands in for a home replica that missed it. */
+export type HintOrder = {
+  /** The home replica that the record is for. */
+  readonly target: string;
+  /** Whether the write's quorum counts the copy: such a hint neither expires nor is dropped (design §6). */
+  readonly counts: boolean;
+};
+
 export type StampRequest = {
   readonly kind: "stamp";
   readonly epoch: number;
@@ -39,6 +47,8 @@ export type StampRequest = {
   readonly base: WriteBase;
   readonly content: WriteContent;
   readonly event: EventName | undefined;
+  /** The home replica that the receiver stands in for: no home could be reached. What it keeps is a hint that counts. */
+  readonly hintFor?: string;
 };
 export type MergeRequest = {
   readonly kind: "merge";
@@ -46,8 +56,15 @@ export type MergeRequest = {
   readonly key: Uint8Array;
   /** Encoded record, see core/version/record-codec.ts. */
   readonly record: Uint8Array;
+  readonly hint?: HintOrder;
 };
-export type ReadRequest = { readonly kind: "read"; readonly epoch: number; readonly key: Uint8Array };
+export type ReadRequest = {
+  readonly kind: "read";
+  readonly epoch: number;
+  readonly key: Uint8Array;
+  /** Asks for what the receiver holds as hints for the key, whoever they are for. */
+  readonly asStandIn?: true;
+};
 export type RingRequest = { readonly kind: "ring" };
 /** Asks for a replica's own records of one partition, in storage order, page by page. */
 export type ScanRequest = {

@@ -13,11 +13,13 @@ import { createBudget } from "./services/budget.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
 import { createExporter, type Exporter } from "./services/export.ts";
 import { createGroupCommit } from "./services/group-commit.ts";
+import { createHintDelivery } from "./services/hint-delivery.ts";
+import { createHints } from "./services/hints.ts";
 import type { Identity } from "./services/identity.ts";
 import { createPeerRequests } from "./services/peer-requests.ts";
 import { createRepair, type Repair, type RepairOptions } from "./services/repair.ts";
 import { createReplica } from "./services/replica.ts";
-import { createReplicas } from "./services/replicas.ts";
+import { createOwnReplica, createReplicas } from "./services/replicas.ts";
 import { createRingKeeper } from "./services/ring-keeper.ts";
 import { createStatus, type Status } from "./services/status.ts";
 import { TreeLedger } from "./services/tree-ledger.ts";
@@ -35,6 +37,10 @@ export type NodeSettings = {
   readonly siblingsMax: number;
   readonly contextEntriesMax: number;
   readonly recordCacheBytes: number;
+  /** Age at which a hint expires that no quorum counted, in ms. */
+  readonly hintWindowMs: number;
+  /** Bytes of hints beyond which none is taken. */
+  readonly hintBytesMax: number;
   /** What hints, repair and transfer together may take while clients do not suffer. */
   readonly backgroundBytesPerSecond: number;
   readonly repair: RepairOptions;
@@ -62,6 +68,11 @@ const COMMIT_QUEUE_BYTES_MAX = 32 << 20;
 /** What background work keeps however long the clients wait, as a share of what it may take otherwise. */
 const BACKGROUND_FLOOR = 1 / 64;
 
+/** Hints that were used last: a key that is written again and again while its home is away. */
+const HINT_CACHE_BYTES = 2 << 20;
+/** How long a home may take to acknowledge one hint. No client waits for it. */
+const HINT_TIMEOUT_MS = 5_000;
+
 /** Where the follower of read latencies begins, and the bounds it keeps to, in ms. */
 const HEDGE = { quantile: 0.95, startMs: 20, minMs: 2, maxMs: 1_000 };
 
@@ -82,25 +93,28 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       queueBytesMax: COMMIT_QUEUE_BYTES_MAX,
     },
   );
+  const limits = {
+    siblingsMax: settings.siblingsMax,
+    contextEntriesMax: settings.contextEntriesMax,
+    // Forgetting an entry needs a full comparison of all homes, and nobody makes one yet.
+    mayForget: () => false,
+  };
+  const disk = { engine, commit, identity, time, telemetry };
   const ledger = new TreeLedger();
-  const replica = createReplica(
-    { engine, commit, identity, ledger, time, telemetry },
-    {
-      siblingsMax: settings.siblingsMax,
-      contextEntriesMax: settings.contextEntriesMax,
-      cacheBytes: settings.recordCacheBytes,
-      // Forgetting an entry needs a full comparison of all homes, and nobody makes one yet.
-      mayForget: () => false,
-    },
-  );
+  const replica = createReplica({ ...disk, ledger }, { ...limits, cacheBytes: settings.recordCacheBytes });
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
+  const hints = createHints(
+    { ...disk, homesOf: (partition) => rings.required().homes(partition) },
+    { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, limits },
+  );
+  const own = createOwnReplica({ replica, hints });
   const isUp = (name: MemberId) => name === member || transport.isLinked(name);
   const background = settings.backgroundBytesPerSecond;
   const budget = createBudget(
     { time, telemetry },
     { bytesPerSecondMax: background, bytesPerSecondMin: background * BACKGROUND_FLOOR },
   );
-  const replicas = createReplicas(member, replica, transport, time);
+  const replicas = createReplicas(member, own, transport, time);
   const repair = createRepair(
     { ring: rings.current, isUp, ledger, replica, replicas, engine, commit, budget, time, random, telemetry },
     settings.repair,
@@ -116,7 +130,14 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     usualLatency: new QuantileFollower(HEDGE),
     served: budget.served,
   };
-  const status = createStatus({ rings, transport, identity, repair, time }, { clusterId: settings.clusterId, member });
+  const delivery = createHintDelivery(
+    { hints, replicas, ring: () => rings.current(), isUp, budget, time, telemetry },
+    { windowMs: settings.hintWindowMs, timeoutMs: HINT_TIMEOUT_MS },
+  );
+  const status = createStatus(
+    { rings, transport, identity, hints: hints.ledger, repair, time },
+    { clusterId: settings.clusterId, member },
+  );
   return {
     coordinator: createCoordinator(parts, { timeoutMs: settings.timeoutMs }),
     status,
@@ -128,14 +149,17 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     },
     async start() {
       await repair.trees.load(identity.wasStoppedCleanly);
-      await transport.start(createPeerRequests(member, { replica, rings, repair, time }));
+      await hints.open();
+      await transport.start(createPeerRequests(member, { own, rings, repair, time }));
       await rings.open();
       repair.start();
+      delivery.start();
     },
     async stop() {
       status.drain();
       rings.close();
       repair.close();
+      await delivery.stop();
       await transport.stop();
       await commit.close();
       await repair.trees.save();

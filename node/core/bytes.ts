@@ -1,5 +1,5 @@
 /**
- * Comparing byte strings: the two operations that keys, values and ids need, and nothing else.
+ * Comparing byte strings: the few operations that keys, values and ids need, and nothing else.
  */
 
 /** Longest string that is compared here and not by the runtime, whose call costs more than these few steps. */
@@ -18,4 +18,11 @@ export function equalBytes(a: Uint8Array, b: Uint8Array): boolean {
 /** Bytewise order: negative when `a` comes first, 0 when they are the same, positive otherwise. */
 export function compareBytes(a: Uint8Array, b: Uint8Array): number {
   return Buffer.compare(a, b);
+}
+
+/** The first byte string after this one, fresh: where a page ends, the next one begins with it. */
+export function successor(bytes: Uint8Array): Uint8Array {
+  const next = new Uint8Array(bytes.length + 1);
+  next.set(bytes);
+  return next;
 }

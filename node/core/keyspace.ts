@@ -12,6 +12,10 @@
  * |            |      |                                              | its checksum, byte for byte           |
  * | checkpoint | 0x04 | partition (uint16)                           | its Merkle tree, from a clean stop to |
  * |            |      |                                              | the next start                        |
+ * | hint       | 0x05 | partition (uint16), target (size as a byte,  | a record for the target, see hint.ts  |
+ * |            |      | name), the key                               |                                       |
+ * | hint       | 0x06 | as a hint                                    | what was stored where a hint failed   |
+ * | quarantine |      |                                              | its checksum, byte for byte           |
  *
  * Numbers are big-endian. A key's place within its partition is a hash of it (`placeOf`), so that the order on disk
  * is the order of the places, and any leaf of a Merkle tree, however fine, is one range too. Which partition a key
@@ -25,11 +29,15 @@ const META_SPACE = 0x01;
 const DATA_SPACE = 0x02;
 const QUARANTINE_SPACE = 0x03;
 const CHECKPOINT_SPACE = 0x04;
+const HINT_SPACE = 0x05;
+const HINT_QUARANTINE_SPACE = 0x06;
 
 /** The space byte and the partition. */
 const PARTITION_BYTES = 3;
 /** All that comes before the key. */
 const PREFIX_BYTES = PARTITION_BYTES + 4;
+/** What comes before a target's name: the partition as above, and the name's size. */
+const HINT_PREFIX_BYTES = PARTITION_BYTES + 1;
 const PARTITION_MAX = 0xff_ff;
 const PLACES = 2 ** 32;
 
@@ -122,6 +130,66 @@ export function parseCheckpointKey(storageKey: Uint8Array): number {
 /** All that was set aside, over all partitions. */
 export function quarantineRange(): StorageRange {
   return { from: Uint8Array.of(QUARANTINE_SPACE), until: Uint8Array.of(QUARANTINE_SPACE + 1) };
+}
+
+/** What a storage key in the hint space names. */
+export type HintPlace = { readonly partition: number; readonly target: string; readonly key: Uint8Array };
+
+/**
+ * Where a record is kept for a home replica that missed it.
+ *
+ * @param target A member's name, 1 .. 255 ASCII characters.
+ */
+export function hintKey({ partition, target, key }: HintPlace): Uint8Array {
+  const start = hintRange(partition, target).from;
+  const storageKey = new Uint8Array(start.length + key.length);
+  storageKey.set(start);
+  storageKey.set(key, start.length);
+  return storageKey;
+}
+
+/** Where the bytes of a corrupt hint are set aside. */
+export function hintQuarantineKey(storageKey: Uint8Array): Uint8Array {
+  assert(storageKey[0] === HINT_SPACE, "the storage key of a hint begins with its space");
+  const aside = storageKey.slice();
+  aside[0] = HINT_QUARANTINE_SPACE;
+  return aside;
+}
+
+/** All hints of one partition for one target, in the order of their keys' bytes. */
+export function hintRange(partition: number, target: string): StorageRange {
+  assert(/^[!-~]{1,255}$/.test(target), "a target is a member's name");
+  assert(Number.isInteger(partition) && partition >= 0 && partition <= PARTITION_MAX, "a partition is a uint16");
+  const from = new Uint8Array(HINT_PREFIX_BYTES + target.length);
+  from[0] = HINT_SPACE;
+  from[1] = partition >>> 8;
+  from[2] = partition & 0xff;
+  from[3] = target.length;
+  for (let index = 0; index < target.length; index++) from[HINT_PREFIX_BYTES + index] = target.charCodeAt(index);
+  const until = from.slice();
+  // Names are ASCII, so the last byte of the next prefix is one more and never overflows.
+  until[until.length - 1] = (until.at(-1) ?? 0) + 1;
+  return { from, until };
+}
+
+/** All hints, by partition, then by target. */
+export function hintsRange(): StorageRange {
+  return { from: Uint8Array.of(HINT_SPACE), until: Uint8Array.of(HINT_SPACE + 1) };
+}
+
+/**
+ * Reads back what `hintKey` made; the key is a view into it.
+ *
+ * @throws {AssertionError} The argument is no storage key of a hint.
+ */
+export function parseHintKey(storageKey: Uint8Array): HintPlace {
+  const [space, high, low, size] = storageKey;
+  assert(space === HINT_SPACE, "the storage key of a hint begins with its space");
+  assert(high !== undefined && low !== undefined && size !== undefined, "it holds the partition and the target");
+  const nameEnd = HINT_PREFIX_BYTES + size;
+  assert(size > 0 && nameEnd <= storageKey.length, "it holds the whole name of the target");
+  const target = String.fromCharCode(...storageKey.subarray(HINT_PREFIX_BYTES, nameEnd));
+  return { partition: (high << 8) | low, target, key: storageKey.subarray(nameEnd) };
 }
 
 /** Everything a node stores, in every space. */

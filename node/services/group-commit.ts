@@ -32,15 +32,17 @@ export type GroupCommit = {
    * Submits one write, or several that reach the disk together or not at all. The arrays are the callee's until the
    * promise settles. Resolves once durable.
    *
-   * @throws {KvError} As a rejection: OVERLOADED, the queue is full; STORAGE_FULL or STORAGE_FAILED, the batch failed
-   *   (outcome as the engine says) or one before it did (outcome "none").
+   * Rejects with STORAGE_FULL or STORAGE_FAILED: the batch failed (outcome as the engine says) or one before it did
+   * (outcome "none").
+   *
+   * @throws {KvError} OVERLOADED, at once and not as a rejection: the queue is full. Nobody may build upon the write.
    */
   write(writes: EngineWrite | readonly EngineWrite[]): Promise<void>;
   /** Calls `listener` when a batch failed, before any write is told and before any further one is taken. */
   onFailure(listener: () => void): void;
   /** Resolves when everything submitted so far has ended, well or not. */
   drain(): Promise<void>;
-  /** Takes no more writes (they reject with NOT_READY) and resolves as `drain`. */
+  /** Takes no more writes (they throw NOT_READY, at once) and resolves as `drain`. */
   close(): Promise<void>;
 };
 
@@ -140,11 +142,11 @@ export function createGroupCommit(
 
   return {
     write(writes) {
-      if (closed) return Promise.reject(new KvError("NOT_READY", "Cannot write: this node is stopping."));
+      if (closed) throw new KvError("NOT_READY", "Cannot write: this node is stopping.");
       const bytes = "kind" in writes ? sizeOf(writes) : sizeOfAll(writes);
       if (queuedBytes > 0 && queuedBytes + bytes > queueBytesMax) {
         telemetry.count("annulus.commit.refused");
-        return Promise.reject(queueFull(queuedBytes, queueBytesMax));
+        throw queueFull(queuedBytes, queueBytesMax);
       }
       noteArrival(time.monotonicMs());
       const group = groupFor(bytes);

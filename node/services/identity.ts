@@ -56,6 +56,11 @@ export type Identity = {
    */
   newIncarnation(reason: string): Promise<void>;
   /**
+   * Goes on under a new incarnation although nothing is lost; dots of the present one are given out until the new one
+   * is on the disk. For who must not stamp again under the present one (see hints.ts).
+   */
+  renewIncarnation(reason: string): Promise<void>;
+  /**
    * Marks the stop as clean: everything written so far is made durable, then the mark. To be called when nothing
    * writes any more; no dot is given out from here on.
    */
@@ -193,10 +198,19 @@ class StoredIdentity implements Identity {
     this.#stamping = "changing";
     this.#incarnationsAsked++;
     const asked = this.#incarnationsAsked;
+    await this.#nextIncarnation(reason, "warn");
+    if (this.#stamping === "changing" && asked === this.#incarnationsAsked) this.#stamping = "yes";
+  }
+
+  async renewIncarnation(reason: string): Promise<void> {
+    if (this.#stamping === "stopped") throw this.#notStamping();
+    await this.#nextIncarnation(reason, "info");
+  }
+
+  async #nextIncarnation(reason: string, level: "info" | "warn"): Promise<void> {
     await this.#change((document) => ({ ...document, incarnation: document.incarnation + 1 }));
     this.#telemetry.count("annulus.identity.incarnations");
-    this.#telemetry.log("warn", "identity.new_incarnation", { incarnation: this.#document.incarnation, reason });
-    if (this.#stamping === "changing" && asked === this.#incarnationsAsked) this.#stamping = "yes";
+    this.#telemetry.log(level, "identity.new_incarnation", { incarnation: this.#document.incarnation, reason });
   }
 
   async stopClean(): Promise<void> {

@@ -43,5 +43,5 @@ function refuse(name: string, value: number, limit: string): never {
 
 /** What an answer stands on, from the tally that it was decided by. */
 export function receiptOf(tally: Tally, durability: Durability): Receipt {
-  return { acks: tally.acks, asked: tally.asked, zones: tally.zones, hinted: 0, durability };
+  return { acks: tally.acks, asked: tally.asked, zones: tally.zones, hinted: tally.hinted, durability };
 }

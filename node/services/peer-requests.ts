@@ -1,7 +1,8 @@
 /**
  * Answers what peers ask of this node's replica.
  *
- * A replica serves only partitions that it is home to: a peer that goes by another ring is told so and asks again.
+ * A replica serves only partitions that it is home to, but for requests about hints, and those only where it is no home
+ * (or where the hint is one more copy that nobody counts): a peer that goes by another ring is told so and asks again.
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
@@ -10,7 +11,7 @@ import type { Ring } from "../core/ring/ring.ts";
 import type { Reply, Request } from "../messages.ts";
 import type { RequestHandler, Time } from "../ports.ts";
 import type { Repair } from "./repair.ts";
-import type { Replica } from "./replica.ts";
+import type { OwnReplica } from "./replicas.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 
 const MERGED: Reply = { kind: "merged" };
@@ -18,9 +19,9 @@ const MERGED: Reply = { kind: "merged" };
 /** @param self This node's name. */
 export function createPeerRequests(
   self: MemberId,
-  parts: { readonly replica: Replica; readonly rings: RingKeeper; readonly repair: Repair; readonly time: Time },
+  parts: { readonly own: OwnReplica; readonly rings: RingKeeper; readonly repair: Repair; readonly time: Time },
 ): RequestHandler {
-  const { replica, rings, repair, time } = parts;
+  const { own, rings, repair, time } = parts;
   function ownPartition(ring: Ring, key: Uint8Array): number {
     const partition = ring.partitionOf(key);
     if (ring.isHome(self, partition)) return partition;
@@ -34,23 +35,44 @@ export function createPeerRequests(
     );
   }
 
+  /** The partition of a key that this node is asked to stand in for. */
+  function foreignPartition(ring: Ring, key: Uint8Array, target: MemberId | undefined, counts: boolean): number {
+    const partition = ring.partitionOf(key);
+    const isKnown = target === undefined || (target !== self && ring.member(target) !== undefined);
+    if (isKnown && !(counts && ring.isHome(self, partition))) return partition;
+    throw new KvError(
+      "STALE_RING",
+      `Cannot stand in for ${target ?? "a home"} of partition ${partition}: the ring of epoch ${ring.epoch} says otherwise.`,
+    );
+  }
+
   return async (_from, request: Request, budgetMs): Promise<Reply> => {
     switch (request.kind) {
-      case "merge":
-        await replica.merge(ownPartition(rings.required(), request.key), request.key, request.record);
+      case "merge": {
+        const { key, hint } = request;
+        const ring = rings.required();
+        const partition =
+          hint === undefined ? ownPartition(ring, key) : foreignPartition(ring, key, hint.target, hint.counts);
+        await own.merge(partition, request);
         return MERGED;
+      }
       case "read": {
-        const record = await replica.read(ownPartition(rings.required(), request.key), request.key);
-        return { kind: "record", record };
+        const { key, asStandIn } = request;
+        const ring = rings.required();
+        const partition = asStandIn === true ? foreignPartition(ring, key, undefined, true) : ownPartition(ring, key);
+        return { kind: "record", record: await own.read(partition, request) };
       }
       case "stamp": {
         const deadlineMs = time.monotonicMs() + budgetMs;
-        const result = await replica.stamp(ownPartition(rings.required(), request.key), request, deadlineMs);
+        const { key, hintFor } = request;
+        const ring = rings.required();
+        const partition = hintFor === undefined ? ownPartition(ring, key) : foreignPartition(ring, key, hintFor, true);
+        const result = await own.stamp(partition, request, deadlineMs);
         return { kind: "stamped", record: result.record, context: result.context };
       }
       case "scan":
         if (!rings.required().isHome(self, request.partition)) throw notHome(rings.required(), request.partition);
-        return replica.scan(request);
+        return own.scan(request);
       case "branches":
       case "leaves":
         if (!rings.required().isHome(self, request.partition)) throw notHome(rings.required(), request.partition);

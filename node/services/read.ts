@@ -2,7 +2,10 @@
  * One read from the first question to the answer, and the repair of replicas that were found behind.
  *
  *     ask R homes ── each reply is merged ── R replies ── answer ── later replies still merge ── repair
- *          └── one is late (p95) or fails: ask the next
+ *          └── one is late (p95) or fails: ask the next; in sloppy mode a stand-in when no home that is up is left
+ *
+ * A stand-in's reply is merged as any other, but only a home replica can know that a key was never written. So a
+ * stand-in that has no hint of the key counts only once some home replica had the key.
  *
  * With `mode=strict` and R + W > N, replies that differ are made one before the answer: the merged record is
  * acknowledged by the write rule first, so that no later read can see less (design §5). Otherwise the replicas found
@@ -14,7 +17,7 @@ import { equalBytes } from "../core/bytes.ts";
 import { type Durability, KvError, type Receipt } from "../core/errors.ts";
 import type { QuantileFollower } from "../core/quorum/latency.ts";
 import { Tally } from "../core/quorum/tally.ts";
-import { readOrder } from "../core/quorum/targets.ts";
+import { readOrder, standInsForRead } from "../core/quorum/targets.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
@@ -37,8 +40,11 @@ export type ReadParts = {
 /** The merged record, encoded; undefined when R home replicas say that there is none. */
 export type ReadResult = { readonly record: Uint8Array | undefined; readonly receipt: Receipt };
 
-/** What one replica replied. */
+/** What one home replica replied. */
 type Answer = { readonly member: RingMember; readonly record: Uint8Array | undefined };
+
+/** Each time one more member is asked for lateness, the next is asked after this many times as long. */
+const HEDGE_GROWTH = 2;
 
 /**
  * Runs one read to its answer.
@@ -55,13 +61,18 @@ class Read {
   readonly #choices: Choices;
   readonly #partition: number;
   readonly #request: ReadRequest;
-  readonly #order: readonly RingMember[];
+  readonly #order: RingMember[];
+  /** The stand-ins in `#order`, once there are any to ask. */
+  #standIns: readonly RingMember[] | undefined;
+  /** Stand-ins that had no hint of the key while no home replica had said that it exists. */
+  #doubtful: RingMember[] | undefined;
   readonly #tally: Tally;
   readonly #answers: Answer[] = [];
   /** Replicas whose own copy is damaged: what the others hold is the cure. */
   readonly #damaged: RingMember[] = [];
   readonly #startedMs: number;
   #merged: Uint8Array | undefined;
+  #anyReply = false;
   #differ = false;
   #nextToAsk = 0;
   #deadline: Timer | undefined;
@@ -92,52 +103,109 @@ class Read {
       this.#reject = reject;
       this.#deadline = this.#parts.time.after(this.#choices.timeoutMs, () => this.#fail(this.#shortfall("TIMED_OUT")));
       for (let i = 0; i < this.#choices.readQuorum; i++) this.#askNext();
-      if (this.#nextToAsk < this.#order.length) {
-        const delayMs = Math.ceil(this.#parts.usualLatency.estimateMs);
-        this.#hedge = this.#parts.time.after(delayMs, () => this.#askAnother());
-      }
+      this.#hedgeAfter(Math.ceil(this.#parts.usualLatency.estimateMs));
     });
   }
 
-  #askNext(): void {
-    const member = this.#order[this.#nextToAsk];
-    if (member === undefined) return;
-    this.#nextToAsk += 1;
-    this.#tally.ask();
-    const { replicas, time, usualLatency } = this.#parts;
-    replicas.read(member.name, this.#partition, this.#request, this.#choices.timeoutMs).then(
-      (record) => {
-        if (member.name !== replicas.self) usualLatency.add(time.monotonicMs() - this.#startedMs);
-        this.#replied(member, record);
-      },
-      (error: unknown) => this.#notReplied(member, error),
-    );
+  #hedgeAfter(delayMs: number): void {
+    if (!this.#isAnybodyLeft()) return;
+    this.#hedge = this.#parts.time.after(delayMs, () => this.#askAnother(delayMs));
   }
 
-  #askAnother(): void {
+  #askAnother(delayMs: number): void {
     if (this.#phase !== "asking") return;
     this.#parts.telemetry.count("annulus.read.hedges");
     this.#askNext();
+    this.#hedgeAfter(delayMs * HEDGE_GROWTH);
+  }
+
+  #isAnybodyLeft(): boolean {
+    if (this.#nextToAsk < this.#order.length) return true;
+    const mayAskStandIns = this.#choices.mode === "sloppy" && this.#standIns === undefined;
+    return mayAskStandIns && this.#ring.standIns(this.#partition).length > 0;
+  }
+
+  /** Asks one more member. Returns false when none is left. */
+  #askNext(): boolean {
+    const member = this.#nextMember();
+    if (member === undefined) return false;
+    this.#nextToAsk += 1;
+    this.#tally.ask();
+    const { replicas, time, usualLatency } = this.#parts;
+    const isStandIn = this.#standIns?.includes(member) === true;
+    const request = isStandIn ? { ...this.#request, asStandIn: true as const } : this.#request;
+    replicas.read(member.name, this.#partition, request, this.#choices.timeoutMs).then(
+      (record) => {
+        if (member.name !== replicas.self) usualLatency.add(time.monotonicMs() - this.#startedMs);
+        if (isStandIn) this.#standInReplied(member, record);
+        else this.#replied(member, record);
+      },
+      (error: unknown) => {
+        if (!isStandIn && error instanceof KvError && error.code === "STORAGE_FAILED") this.#damaged.push(member);
+        this.#notReplied(error);
+      },
+    );
+    return true;
+  }
+
+  /** Who is asked next: a home that is up; in sloppy mode, when none is left, stand-ins before the homes thought down. */
+  #nextMember(): RingMember | undefined {
+    const member = this.#order[this.#nextToAsk];
+    if (this.#choices.mode === "strict" || this.#standIns !== undefined) return member;
+    const { isUp } = this.#parts;
+    if (member !== undefined && isUp(member.name)) return member;
+    const homes = this.#ring.homes(this.#partition);
+    this.#standIns = standInsForRead(homes, this.#ring.standIns(this.#partition), isUp);
+    this.#order.splice(this.#nextToAsk, 0, ...this.#standIns);
+    return this.#order[this.#nextToAsk];
   }
 
   #replied(member: RingMember, record: Uint8Array | undefined): void {
-    if (this.#answers.length === 0) this.#merged = record;
+    if (!this.#join(record)) return;
+    this.#answers.push({ member, record });
+    this.#tally.acked(member.zone);
+    if (record !== undefined && this.#doubtful !== undefined) {
+      for (const { zone } of this.#doubtful) this.#tally.countAfterAll(zone);
+      this.#doubtful = undefined;
+    }
+    this.#decide();
+  }
+
+  #standInReplied(member: RingMember, record: Uint8Array | undefined): void {
+    if (record !== undefined) {
+      if (!this.#join(record)) return;
+      this.#tally.hint(member.zone);
+      return this.#decide();
+    }
+    if (this.#answers.some((answer) => answer.record !== undefined)) {
+      this.#tally.acked(member.zone);
+      return this.#decide();
+    }
+    this.#doubtful ??= [];
+    this.#doubtful.push(member);
+    if (this.#phase === "asking") this.#askNext();
+    this.#tally.failed("none");
+    this.#decide();
+  }
+
+  /** Makes a reply part of the answer; returns false for one that cannot be read, which is none. */
+  #join(record: Uint8Array | undefined): boolean {
+    if (!this.#anyReply) this.#merged = record;
     else if (!sameBytes(this.#merged, record)) {
       try {
         this.#merged = joined(this.#merged, record);
       } catch (error) {
-        return this.#notReplied(member, error);
+        this.#notReplied(error);
+        return false;
       }
       this.#differ = true;
     }
-    this.#answers.push({ member, record });
-    this.#tally.acked(member.zone);
-    this.#decide();
+    this.#anyReply = true;
+    return true;
   }
 
-  #notReplied(member: RingMember, error: unknown): void {
+  #notReplied(error: unknown): void {
     if (!(error instanceof KvError)) return this.#fail(error);
-    if (error.code === "STORAGE_FAILED") this.#damaged.push(member);
     this.#parts.telemetry.count("annulus.read.replicas_missed");
     if (this.#phase === "asking") this.#askNext();
     this.#tally.failed(error.outcome);
@@ -147,20 +215,14 @@ class Read {
   #decide(): void {
     const verdict = this.#tally.verdict();
     if (this.#phase === "asking") {
-      if (verdict === "pending" || (verdict === "lost" && this.#askForZones())) return;
+      // All who were asked may have replied, but from too few zones: others may still bring one.
+      if (verdict === "pending" || (verdict === "lost" && this.#askNext())) return;
       if (verdict === "lost") return this.#fail(this.#shortfall("QUORUM_UNAVAILABLE"));
       if (this.#differ && this.#mustBeMonotonic()) return this.#writeBack();
       this.#answer();
     }
     // The last reply that was asked for is in: whoever is behind is known.
     if (this.#phase === "settled" && this.#tally.outstanding === 0) this.#repair();
-  }
-
-  /** All who were asked replied, but from too few zones: others may still bring one. */
-  #askForZones(): boolean {
-    if (this.#nextToAsk >= this.#order.length) return false;
-    this.#askNext();
-    return true;
   }
 
   #mustBeMonotonic(): boolean {
@@ -185,7 +247,7 @@ class Read {
       if (verdict === "won" && this.#phase === "writing") this.#answer(shown);
       if (verdict === "lost") this.#fail(this.#shortfall("QUORUM_UNAVAILABLE", acknowledged));
     };
-    for (const member of this.#order) {
+    for (const member of this.#ring.homes(this.#partition)) {
       if (holders.includes(member)) continue;
       acknowledged.ask();
       this.#merge(member, shown, (error) => {
@@ -223,6 +285,7 @@ class Read {
 
   #answer(shown = this.#merged): void {
     this.#settle();
+    if (this.#tally.hinted > 0) this.#parts.telemetry.count("annulus.read.hinted");
     this.#resolve({ record: shown, receipt: receiptOf(this.#tally, this.#parts.durability) });
   }
 

@@ -47,6 +47,7 @@ export type RecordStore<Decoded> = {
    *
    * @param also Written with it, all or none.
    * @param watcher Is told once how it ended, before anybody else.
+   * @throws {KvError} OVERLOADED, at once: nothing was queued, and nobody sees the value.
    */
   put(
     name: string,
@@ -127,6 +128,15 @@ export function createRecordStore<Decoded>(
     }
   }
 
+  /** A write that is refused at once was never pending: nobody may build upon it, not even in this turn. */
+  function queue(writes: EngineWrite | readonly EngineWrite[], refused: (error: unknown) => never): Promise<void> {
+    try {
+      return commit.write(writes);
+    } catch (error) {
+      return refused(error);
+    }
+  }
+
   function submit(
     name: string,
     entry: Pending<Decoded>,
@@ -144,12 +154,11 @@ export function createRecordStore<Decoded>(
       entry.decoded = undefined;
       durable.set(name, entry);
     };
-    entry.durable = commit.write(writes).then(written, (error: unknown) => {
-      // A write that was refused at once, and not only one whose batch failed, is nothing to build upon.
-      if (pending.get(name) === entry) pending.delete(name);
+    const failed = (error: unknown): never => {
       watcher?.failed();
       throw error;
-    });
+    };
+    entry.durable = queue(writes, failed).then(written, failed);
     pending.set(name, entry);
     return entry.durable;
   }
@@ -187,4 +196,9 @@ export function createRecordStore<Decoded>(
 /** Whether a key's newest value is that it has none any more. */
 export function isRemoved(held: Held<unknown>): boolean {
   return held.bytes === REMOVED;
+}
+
+/** Keys as map keys: one character a byte. */
+export function keyName(key: Uint8Array): string {
+  return Buffer.prototype.latin1Slice.call(key, 0, key.length);
 }

@@ -7,20 +7,18 @@
  * A write is stamped in exactly one place (design §4), and its dot leaves this node only after it is durable here:
  * a process that dies keeps its incarnation, which would be unsafe had a peer seen a dot that this disk lost.
  */
-import { equalBytes } from "../core/bytes.ts";
+import { equalBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { dataKey, parsePartitionedKey, partitionRange, quarantineKey } from "../core/keyspace.ts";
 import { fingerprintOf } from "../core/merkle/fingerprint.ts";
-import { decodeContext, encodeContext } from "../core/version/context-codec.ts";
-import { pruneContext } from "../core/version/prune.ts";
 import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
-import { stampWrite } from "../core/version/stamp.ts";
 import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
 import type { Engine, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
-import { createRecordStore, type Held } from "./record-store.ts";
+import { createRecordStore, type Held, keyName } from "./record-store.ts";
+import { decodeBase, refuseIfLate, type StampLimits, stampOn } from "./stamping.ts";
 import type { Change, TreeLedger } from "./tree-ledger.ts";
 
 export type StampResult = {
@@ -55,15 +53,9 @@ export type Replica = {
   setAsideIfDamaged(at: Uint8Array): Promise<void>;
 };
 
-export type ReplicaOptions = {
-  /** A client's write that would leave more live siblings than this is refused. */
-  readonly siblingsMax: number;
-  /** Entries of a version vector from which pruning is tried. */
-  readonly contextEntriesMax: number;
+export type ReplicaOptions = StampLimits & {
   /** Memory for durable records, in bytes. */
   readonly cacheBytes: number;
-  /** Whether there is evidence that an entry of a vector is needed by nobody any more (design §4). */
-  readonly mayForget: (actor: string, incarnation: number) => boolean;
 };
 
 /** A page ends when its records have come to this, well under what one frame may hold. */
@@ -126,35 +118,20 @@ export function createReplica(
 
     async stamp(partition, request, deadlineMs) {
       const name = keyName(request.key);
-      const base = request.base.kind === "context" ? decodeBase(request.base.context) : request.base;
+      const base = decodeBase(request.base);
       let held = store.newest(name);
       if (held === undefined) {
         const loaded = await store.load(name, dataKey(partition, request.key));
         // Whoever waited for the same read may have gone first. From here to `put` nothing may be awaited.
         held = store.newest(name) ?? loaded;
       }
-      if (time.monotonicMs() >= deadlineMs) {
-        throw new KvError("TIMED_OUT", "Cannot stamp the write: its time was over before its turn came.");
-      }
-      const nowMs = time.wallMs();
-      const result = stampWrite({
-        record: held === undefined ? undefined : store.decoded(held),
-        dot: identity.nextDot(),
-        base,
-        content: request.content,
-        event: request.event,
-        nowMs,
-        limits: options,
-      });
-      const context = encodeContext(result.token);
-      if (result.repeated && held !== undefined) {
+      refuseIfLate(time, deadlineMs);
+      const write = { request, base, dot: identity.nextDot(), nowMs: time.wallMs() };
+      const { record, context, repeated } = stampOn(held && store.decoded(held), write, options);
+      if (repeated && held !== undefined) {
         await store.settled(name);
         return { record: held.bytes, context };
       }
-      const record = pruneContext(result.record, {
-        entriesMax: options.contextEntriesMax,
-        mayForget: options.mayForget,
-      });
       if (record.context.vector.length > options.contextEntriesMax) telemetry.count("annulus.context.over_limit");
       const next = { bytes: encodeRecord(record), decoded: record };
       const at = dataKey(partition, request.key);
@@ -239,31 +216,11 @@ function isSound(bytes: Uint8Array): boolean {
   }
 }
 
-/** The first byte string after this one. */
-function successor(bytes: Uint8Array): Uint8Array {
-  const next = new Uint8Array(bytes.length + 1);
-  next.set(bytes);
-  return next;
-}
-
-/** Keys as map keys: one character a byte. */
-function keyName(key: Uint8Array): string {
-  return Buffer.prototype.latin1Slice.call(key, 0, key.length);
-}
-
 function decodeIncoming(bytes: Uint8Array): KvRecord {
   try {
     return decodeRecord(bytes);
   } catch (cause) {
     if (!(cause instanceof RecordCorruptError)) throw cause;
     throw new KvError("INVALID_REQUEST", `Cannot merge what a peer sent: ${cause.message}`, { cause });
-  }
-}
-
-function decodeBase(bytes: Uint8Array): Parameters<typeof stampWrite>[0]["base"] {
-  try {
-    return { kind: "context", context: decodeContext(bytes) };
-  } catch (cause) {
-    throw new KvError("INVALID_CONTEXT", "Cannot use the context: it is not one. Read the key again.", { cause });
   }
 }

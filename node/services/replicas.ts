@@ -1,5 +1,6 @@
 /**
- * Reaches any home replica of the cluster, this node's own or another's, by the same calls.
+ * Reaches any replica of the cluster, this node's own or another's, by the same calls: home replicas, and stand-ins
+ * where a request says that it is about a hint.
  *
  * It is where messages are made and replies are read, so that a coordinator neither knows which replica is its own
  * nor what the wire looks like.
@@ -17,6 +18,7 @@ import type {
   StampRequest,
 } from "../messages.ts";
 import type { Time, Transport } from "../ports.ts";
+import type { Hints } from "./hints.ts";
 import type { Replica, StampResult } from "./replica.ts";
 
 export type Replicas = {
@@ -38,8 +40,31 @@ export type Replicas = {
   ): Promise<Extract<RepairReply, { kind: Kind }>>;
 };
 
-/** @param self This node's name; its own replica is called without the transport. */
-export function createReplicas(self: MemberId, own: Replica, transport: Transport, time: Time): Replicas {
+/**
+ * What a member keeps, told apart by what the request says: its own records, or hints.
+ *
+ * @param own Where this node's records and hints are.
+ */
+export function createOwnReplica({ replica, hints }: { readonly replica: Replica; readonly hints: Hints }) {
+  return {
+    stamp: (partition: number, request: StampRequest, deadlineMs: number) =>
+      request.hintFor === undefined
+        ? replica.stamp(partition, request, deadlineMs)
+        : hints.stamp(partition, request.hintFor, request, deadlineMs),
+    merge(partition: number, { key, record, hint }: MergeRequest): Promise<void> {
+      if (hint === undefined) return replica.merge(partition, key, record);
+      return hints.store({ partition, target: hint.target, key }, record, hint.counts);
+    },
+    read: (partition: number, { key, asStandIn }: ReadRequest) =>
+      asStandIn === true ? hints.read(partition, key) : replica.read(partition, key),
+    scan: (request: ScanRequest) => replica.scan(request),
+  };
+}
+
+export type OwnReplica = ReturnType<typeof createOwnReplica>;
+
+/** @param self This node's name; what it keeps itself is reached without the transport. */
+export function createReplicas(self: MemberId, own: OwnReplica, transport: Transport, time: Time): Replicas {
   return {
     self,
     async stamp(member, partition, request, timeoutMs) {
@@ -48,12 +73,12 @@ export function createReplicas(self: MemberId, own: Replica, transport: Transpor
       return reply.kind === "stamped" ? reply : unexpected(member, reply);
     },
     async merge(member, partition, request, timeoutMs) {
-      if (member === self) return own.merge(partition, request.key, request.record);
+      if (member === self) return own.merge(partition, request);
       const reply = await transport.request(member, request, timeoutMs);
       if (reply.kind !== "merged") unexpected(member, reply);
     },
     async read(member, partition, request, timeoutMs) {
-      if (member === self) return own.read(partition, request.key);
+      if (member === self) return own.read(partition, request);
       const reply = await transport.request(member, request, timeoutMs);
       return reply.kind === "record" ? reply.record : unexpected(member, reply);
     },

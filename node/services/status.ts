@@ -7,6 +7,7 @@ import { keyHash } from "../core/ring/hash.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Time, Transport } from "../ports.ts";
 import type { RepairProgress } from "./anti-entropy.ts";
+import type { HintLedger, WaitingHints } from "./hint-ledger.ts";
 import type { Identity } from "./identity.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 
@@ -29,6 +30,12 @@ export type ClusterStatus = {
   /** 0 before there is a ring. */
   readonly ringEpoch: number;
   readonly members: readonly MemberStatus[];
+  /** Hints that this node keeps for others. */
+  readonly hints: {
+    /** Whether all on the disk are counted: soon after a start. Until then the figures are too low. */
+    readonly complete: boolean;
+    readonly waiting: readonly WaitingHints[];
+  };
   /** The ring change in progress: there is none as long as the ring is made once. */
   readonly transition: null;
   readonly repair: RepairProgress;
@@ -67,11 +74,12 @@ export function createStatus(
     readonly transport: Transport;
     readonly identity: Identity;
     readonly repair: { progress(): RepairProgress };
+    readonly hints: HintLedger;
     readonly time: Time;
   },
   options: { readonly clusterId: string; readonly member: MemberId },
 ): Status {
-  const { rings, transport, identity, repair, time } = parts;
+  const { rings, transport, identity, hints, repair, time } = parts;
   const startedMs = time.monotonicMs();
   let draining = false;
   let everReady = false;
@@ -109,6 +117,7 @@ export function createStatus(
         node: options.member,
         ringEpoch: ring?.epoch ?? 0,
         members,
+        hints: { complete: hints.isComplete(), waiting: hints.waiting() },
         transition: null,
         repair: repair.progress(),
       };

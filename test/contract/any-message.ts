@@ -16,22 +16,35 @@ const eventName = plain({
 const orAbsent = <T>(some: fc.Arbitrary<T>) => fc.option(some, { nil: undefined });
 
 const nodes = fc.array(fc.nat({ max: 15 }), { maxLength: 20 });
+const target = fc.stringMatching(/^[a-z0-9.-]{1,63}$/);
+/** Of these fields one may be missing altogether, as in a message that is about no hint. */
+const withOptional = <T, O>(fields: fc.Arbitrary<T>, optional: fc.Arbitrary<O>): fc.Arbitrary<T & Partial<O>> =>
+  fc.tuple(fields, fc.option(optional, { nil: {} })).map(([some, more]) => ({ ...some, ...more }));
 
 /** Requests of every kind, small ones. */
 export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
-  plain({
-    kind: fc.constant("stamp" as const),
-    epoch: count,
-    key,
-    base: fc.oneof(
-      plain({ kind: fc.constant("context" as const), context: body }),
-      fc.constantFrom({ kind: "overwrite" as const }, { kind: "sibling" as const }),
-    ),
-    content: plain({ value: orAbsent(body), contentType: fc.string(), expiresAtMs: orAbsent(count) }),
-    event: orAbsent(eventName),
-  }),
-  plain({ kind: fc.constant("merge" as const), epoch: count, key, record: body }),
-  plain({ kind: fc.constant("read" as const), epoch: count, key }),
+  withOptional(
+    plain({
+      kind: fc.constant("stamp" as const),
+      epoch: count,
+      key,
+      base: fc.oneof(
+        plain({ kind: fc.constant("context" as const), context: body }),
+        fc.constantFrom({ kind: "overwrite" as const }, { kind: "sibling" as const }),
+      ),
+      content: plain({ value: orAbsent(body), contentType: fc.string(), expiresAtMs: orAbsent(count) }),
+      event: orAbsent(eventName),
+    }),
+    plain({ hintFor: target }),
+  ),
+  withOptional(
+    plain({ kind: fc.constant("merge" as const), epoch: count, key, record: body }),
+    plain({ hint: plain({ target, counts: fc.boolean() }) }),
+  ),
+  withOptional(
+    plain({ kind: fc.constant("read" as const), epoch: count, key }),
+    plain({ asStandIn: fc.constant(true as const) }),
+  ),
   fc.constant({ kind: "ring" as const }),
   plain({
     kind: fc.constant("scan" as const),

@@ -53,6 +53,7 @@ export function createAdminModel(): AdminModel {
         node: "n1",
         ringEpoch: 1,
         members: [{ ...MEMBER, actor: undefined, health: "up" }],
+        hints: { complete: true, waiting: [{ target: "n2", count: 3, bytes: 1_234 }] },
         transition: null,
         repair: model.progress,
       };

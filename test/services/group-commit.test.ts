@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { setImmediate as turn } from "node:timers/promises";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
+import { KvError } from "../../node/core/errors.ts";
 import type { EngineWrite } from "../../node/ports.ts";
 import { createGroupCommit, type GroupCommitOptions } from "../../node/services/group-commit.ts";
 import { bytes, put, rejection, remove, textOf } from "../contract/engine.ts";
@@ -106,9 +107,14 @@ describe("group commit", () => {
   it("refuses what would make the queue too long, and takes writes again when it is shorter", async () => {
     const { commit, telemetry } = createWorld({ batchBytesMax: 50, queueBytesMax: 100 });
     const accepted = [commit.write(put("a", "x".repeat(49))), commit.write(put("b", "x".repeat(49)))];
-    const error = await rejection(commit.write(put("c", "1")), "OVERLOADED");
-    assert.equal(error.outcome, "none");
-    assert.equal(error.details.retryAfterS, 1);
+    assert.throws(
+      () => commit.write(put("c", "1")),
+      (error) =>
+        error instanceof KvError &&
+        error.code === "OVERLOADED" &&
+        error.outcome === "none" &&
+        error.details.retryAfterS === 1,
+    );
     assert.equal(telemetry.counted("annulus.commit.refused"), 1);
     await Promise.all(accepted);
     await commit.write(put("c", "1"));

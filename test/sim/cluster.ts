@@ -7,6 +7,7 @@ import { createTransport } from "../../node/adapters/tcp/transport.ts";
 import type { Durability } from "../../node/core/errors.ts";
 import type { MemberId, Mode, RingDocument } from "../../node/core/ring/document.ts";
 import { firstRing } from "../../node/core/ring/first-members.ts";
+import { createRing, type Ring } from "../../node/core/ring/ring.ts";
 import { createNode, type StorageNode } from "../../node/node.ts";
 import type { Engine, Telemetry } from "../../node/ports.ts";
 import { openIdentity } from "../../node/services/identity.ts";
@@ -27,6 +28,8 @@ export type ClusterOptions = {
   readonly partitions?: number;
   readonly siblingsMax?: number;
   readonly recordCacheBytes?: number;
+  readonly hintWindowMs?: number;
+  readonly hintBytesMax?: number;
   readonly trace?: boolean;
 };
 
@@ -51,7 +54,9 @@ export class SimulatedCluster {
   readonly nodes: readonly SimulatedNode[];
   readonly options: ClusterOptions;
   readonly counters = new Map<string, number>();
-  readonly #ring: RingDocument;
+  readonly #document: RingDocument;
+  /** The ring that the cluster begins with. */
+  readonly ring: Ring;
   /** The first broken invariant, which in production would have stopped its process. */
   bug: unknown;
 
@@ -61,7 +66,7 @@ export class SimulatedCluster {
     this.simulator = new Simulator({ trace: options.trace === true });
     this.network = new SimulatedNetwork(this.simulator, this.random.stream("network"));
     this.nodes = Array.from({ length: options.nodes }, (_, i) => this.#createMachine(`n${i + 1}`));
-    this.#ring = firstRing({
+    this.#document = firstRing({
       members: this.nodes.map(({ name }, i) => ({
         name,
         address: `${name}:7402`,
@@ -75,6 +80,7 @@ export class SimulatedCluster {
       writeQuorum: options.writeQuorum,
       mode: options.mode,
     });
+    this.ring = createRing(this.#document);
   }
 
   #createMachine(name: MemberId): SimulatedNode {
@@ -128,7 +134,7 @@ export class SimulatedCluster {
       {
         clusterId: CLUSTER_ID,
         member: machine.name,
-        firstRing: this.#ring,
+        firstRing: this.#document,
         seeds: [],
         timeoutMs: 1_000,
         durability: this.options.durability,
@@ -137,6 +143,8 @@ export class SimulatedCluster {
         recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
         backgroundBytesPerSecond: 16 << 20,
         repair: { repairIntervalMs: 2_000, scrubIntervalMs: 60_000 },
+        hintWindowMs: this.options.hintWindowMs ?? 3 * 3_600_000,
+        hintBytesMax: this.options.hintBytesMax ?? 1 << 30,
       },
       { time, random, telemetry, engine, transport },
       identity,

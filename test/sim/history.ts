@@ -12,6 +12,8 @@ export type WriteId = number;
 
 /** A coordinator waits longer than this for a home to stamp before it turns to another. */
 const RETRY_MS_MIN = 200;
+/** A client tries a write four times, and each time one or two members may stamp it. */
+const STAMPS_MORE_MAX = 7;
 
 export type Write = {
   readonly id: WriteId;
@@ -111,12 +113,12 @@ export class History {
 
   /**
    * Whether a replica may rightly have forgotten which event a write was, so that a second stamp of it counts as a
-   * write of its own: a pair remembers the names of its last writes only.
+   * write of its own: a pair remembers the names of its last stamps only.
    */
   #mayBeForgotten(write: Write, untilMs: number): boolean {
     let since = 0;
     for (const other of this.#ofKey(write.key)) {
-      if (other.startedMs <= untilMs && other.endedMs >= write.startedMs) since += 1;
+      if (other.startedMs <= untilMs && other.endedMs >= write.startedMs) since += stampsMax(other);
     }
     return since > EVENTS_MAX[write.isNamed ? "client" : "forward"];
   }
@@ -169,6 +171,11 @@ export class History {
  */
 function mayStandTwice(write: Write): boolean {
   return write.outcome !== "acknowledged" || write.endedMs - write.startedMs >= RETRY_MS_MIN;
+}
+
+/** How often a write may have been stamped: once, and again each time that somebody may have been too slow to answer. */
+function stampsMax({ startedMs, endedMs }: Write): number {
+  return 1 + Math.min(STAMPS_MORE_MAX, Math.floor((endedMs - startedMs) / RETRY_MS_MIN));
 }
 
 function mayReplace(later: Write, from: Write): boolean {

@@ -2,7 +2,7 @@
  * One run: a cluster, clients and faults drawn from a seed; then quiet, and everything must come to rest and hold.
  */
 import assert from "node:assert/strict";
-import { partitionRange } from "../../node/core/keyspace.ts";
+import { hintsRange, partitionRange } from "../../node/core/keyspace.ts";
 import { SimulatedCluster } from "./cluster.ts";
 import { Faults } from "./faults.ts";
 import { History, type WriteId } from "./history.ts";
@@ -149,6 +149,7 @@ async function checkRest(cluster: SimulatedCluster, history: History, keys: numb
     assert.equal(new Set(views).size, 1, `every node shows the same for ${key}, in the same order: ${views.join(" ")}`);
   }
   await simulator.runUntil(simulator.nowMs + 2_000);
+  checkHints(cluster);
   checkDisks(cluster);
   await checkTrees(cluster);
 }
@@ -192,6 +193,14 @@ async function readAll(
   assert(settled, "a read is answered when all is quiet");
   const { siblings } = await watched;
   return siblings.flatMap(({ value }) => (value === undefined ? [] : [idOf(value)]));
+}
+
+/** Every hint was delivered: none waits on any disk. */
+function checkHints({ nodes }: SimulatedCluster): void {
+  for (const { name, disk } of nodes) {
+    const waiting = disk.entries({ ...hintsRange(), limit: 10_000 });
+    assert.equal(waiting.length, 0, `${name} has delivered all its hints`);
+  }
 }
 
 /** All homes of a partition hold equal bytes for every key, and say so in their trees. */

@@ -46,6 +46,11 @@ export type ClusterView = {
     /** As this node sees it. */
     readonly health: "up" | "suspect" | "down";
   }[];
+  /** Hints that this node keeps for others; too few until `complete`. */
+  readonly hints: {
+    readonly complete: boolean;
+    readonly waiting: readonly { readonly target: MemberId; readonly count: number; readonly bytes: number }[];
+  };
   /** The ring change in progress: none, as the ring is made once. */
   readonly transition: null;
   readonly repair: RepairView;

@@ -35,7 +35,7 @@ const SCHEMAS: JsonObject = {
   Sibling: SIBLING_SCHEMA,
   Cluster: {
     type: "object",
-    required: ["id", "node", "ringEpoch", "members", "transition", "repair"],
+    required: ["id", "node", "ringEpoch", "members", "hints", "transition", "repair"],
     properties: {
       id: { type: "string", description: "The cluster's id." },
       node: { type: "string", description: "The member that answers." },
@@ -48,6 +48,30 @@ const SCHEMAS: JsonObject = {
           properties: {
             ...MEMBER_PROPERTIES,
             health: { type: "string", enum: ["up", "suspect", "down"], description: "As this node sees it." },
+          },
+        },
+      },
+      hints: {
+        type: "object",
+        description: "What this node keeps for members that missed it.",
+        required: ["complete", "waiting"],
+        properties: {
+          complete: {
+            type: "boolean",
+            description: "Whether all on the disk are counted: soon after a start. Until then the figures are too low.",
+          },
+          waiting: {
+            type: "array",
+            description: "By the member that they wait for.",
+            items: {
+              type: "object",
+              required: ["target", "count", "bytes"],
+              properties: {
+                target: { type: "string" },
+                count: { type: "integer", minimum: 1 },
+                bytes: { type: "integer", minimum: 1 },
+              },
+            },
           },
         },
       },

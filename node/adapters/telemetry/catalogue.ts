@@ -25,6 +25,15 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.context.over_limit": counter(
     "Writes whose version vector had more entries than it should, for none could go.",
   ),
+  "annulus.hints.bytes": gauge("Bytes of the hints kept here for other members.", "By"),
+  "annulus.hints.delivered": counter("Hints that their target acknowledged."),
+  "annulus.hints.dropped": counter("Surplus hints that nobody kept: over the budget, or the disk refused."),
+  "annulus.hints.expired": counter("Surplus hints given up for their age."),
+  "annulus.hints.failed": counter("Attempts to deliver a hint that failed; it is tried again."),
+  "annulus.hints.refused": counter("Hints not taken because the budget of hints was used up."),
+  "annulus.hints.stamped": counter("Writes stamped here as a stand-in, for no home replica could be reached."),
+  "annulus.hints.stored": counter("Writes kept here for a home replica that missed them."),
+  "annulus.hints.waiting": gauge("Hints kept here for other members: keys, each with all that its target missed."),
   "annulus.http.client_errors": counter("Connections on which something came that is no HTTP request."),
   "annulus.http.connections_refused": counter("Connections closed because there were too many."),
   "annulus.http.delete_duration_ms": distribution("Time to answer a DELETE, errors included.", "ms"),
@@ -35,7 +44,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.http.put_duration_ms": distribution("Time to answer a PUT, errors included.", "ms"),
   "annulus.http.refused_duration_ms": distribution("Time to refuse a request that could not be understood.", "ms"),
   "annulus.identity.incarnations": counter(
-    "New incarnations taken while running: something stamped may have been lost.",
+    "New incarnations taken while running: something stamped may have been lost, or was handed over by a stand-in.",
   ),
   "annulus.identity.reserve_failures": counter("Failed attempts to reserve counters for dots on the disk."),
   "annulus.process.cpu_seconds": counter("Processor time used by the process.", "s"),
@@ -51,6 +60,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.read.hedges": counter("Reads that asked one more replica because an answer was late."),
   "annulus.read.repairs": counter("Replicas found behind by a read and sent what they missed."),
   "annulus.read.repairs_failed": counter("Such repairs that the replica did not take."),
+  "annulus.read.hinted": counter("Reads whose answer stood on a stand-in's hint."),
   "annulus.read.replicas_missed": counter("Replicas that a read asked and that did not answer."),
   "annulus.read.write_backs": counter(
     "Strict reads that had their answer written to W replicas before they showed it.",
@@ -95,6 +105,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.trees.built": gauge("Partitions of this node whose Merkle tree is built."),
   "annulus.trees.leaves_corrected": counter("Leaves whose sum was wrong when it was counted anew."),
   "annulus.trees.owned": gauge("Partitions that this node keeps a Merkle tree of."),
+  "annulus.write.hinted": counter("Writes whose acknowledgement stood on a stand-in's hint."),
   "annulus.write.replicas_missed": counter("Home replicas that did not acknowledge a write."),
   "annulus.write.stamp_retries": counter("Writes for which the next home replica had to be asked to stamp."),
 };

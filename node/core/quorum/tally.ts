@@ -18,6 +18,7 @@ export class Tally {
   /** Distinct zones that those replicas must come from. */
   readonly zonesRequired: number;
   #acks = 0;
+  #hinted = 0;
   #asked = 0;
   #outstanding = 0;
   #mayHold = false;
@@ -36,6 +37,11 @@ export class Tally {
   /** Replicas whose reply has counted. */
   get acks(): number {
     return this.#acks;
+  }
+
+  /** Those among `acks` that stand in for a home replica and hold the write as a hint. */
+  get hinted(): number {
+    return this.#hinted;
   }
 
   /** Replicas that were asked. */
@@ -69,6 +75,23 @@ export class Tally {
     this.#settle();
     this.#acks += 1;
     this.#mayHold = true;
+    if (!this.#zones.includes(zone)) this.#zones.push(zone);
+  }
+
+  /** A stand-in in `zone` keeps the write as a hint (or has one that it answered a read with). */
+  hint(zone: string): void {
+    this.acked(zone);
+    this.#hinted += 1;
+  }
+
+  /** A reply that adds nothing: the home replica it is of, or stands in for, is counted already. */
+  repeated(): void {
+    this.#settle();
+  }
+
+  /** A reply that settled as one that does not count turns out to count after all. */
+  countAfterAll(zone: string): void {
+    this.#acks += 1;
     if (!this.#zones.includes(zone)) this.#zones.push(zone);
   }
 

@@ -50,3 +50,57 @@ export function readOrder(
   for (const member of down) order.push(member);
   return order;
 }
+
+/**
+ * Who stands in for the home replicas of one request, each member at most once: a second copy on one disk would be
+ * lost with the first.
+ *
+ * A missing home's own zone comes first, so that the copies stay spread as they were; another zone only where its own
+ * has none left.
+ */
+export class StandIns {
+  readonly #free: RingMember[];
+
+  /** @param walk The members that may stand in, in the order of the walk: `Ring.standIns`. */
+  constructor(walk: readonly RingMember[], isUp: WhoIsUp) {
+    this.#free = walk.filter((member) => isUp(member.name));
+  }
+
+  /** Members that are up and not taken yet. */
+  get free(): readonly RingMember[] {
+    return this.#free;
+  }
+
+  /** The member that stands in for a home in `zone`; undefined when nobody is left. */
+  take(zone: string): RingMember | undefined {
+    const inZone = this.#free.findIndex((member) => member.zone === zone);
+    return this.#free.splice(Math.max(0, inZone), 1)[0];
+  }
+
+  /** Takes a member out of the choice; does nothing when it is not in it. */
+  exclude(member: RingMember): void {
+    const at = this.#free.indexOf(member);
+    if (at >= 0) this.#free.splice(at, 1);
+  }
+}
+
+/**
+ * The stand-ins that a read asks: those whom a write would have chosen for the homes that are not up, then the walk's
+ * next ones for homes that are up and silent; as many as there are homes, for a write needs no more.
+ */
+export function standInsForRead(
+  homes: readonly RingMember[],
+  walk: readonly RingMember[],
+  isUp: WhoIsUp,
+): readonly RingMember[] {
+  const standIns = new StandIns(walk, isUp);
+  const chosen: RingMember[] = [];
+  for (const up of [false, true]) {
+    for (const home of homes) {
+      if (isUp(home.name) !== up) continue;
+      const member = standIns.take(home.zone);
+      if (member !== undefined) chosen.push(member);
+    }
+  }
+  return chosen;
+}

@@ -4,11 +4,14 @@ import { describe, it } from "@jest/globals";
 import fc from "fast-check";
 import { Tally } from "../../../node/core/quorum/tally.ts";
 
-type Happening = { readonly zone: string; readonly reply: "acked" | "refused" | "silent" | "outstanding" };
+type Happening = {
+  readonly zone: string;
+  readonly reply: "acked" | "hinted" | "repeated" | "refused" | "silent" | "outstanding";
+};
 
 const happening: fc.Arbitrary<Happening> = fc.record({
   zone: fc.constantFrom("a", "b", "c"),
-  reply: fc.constantFrom("acked", "refused", "silent", "outstanding"),
+  reply: fc.constantFrom("acked", "hinted", "repeated", "refused", "silent", "outstanding"),
 });
 
 function play(happenings: readonly Happening[], required: number, zonesRequired: number): Tally {
@@ -16,6 +19,8 @@ function play(happenings: readonly Happening[], required: number, zonesRequired:
   for (const _ of happenings) tally.ask();
   for (const { zone, reply } of happenings) {
     if (reply === "acked") tally.acked(zone);
+    if (reply === "hinted") tally.hint(zone);
+    if (reply === "repeated") tally.repeated();
     if (reply === "refused") tally.failed("none");
     if (reply === "silent") tally.failed("unknown");
   }
@@ -31,7 +36,7 @@ describe("a tally", () => {
         fc.integer({ min: 1, max: 3 }),
         (happenings, required, zonesRequired) => {
           const tally = play(happenings, required, zonesRequired);
-          const acked = happenings.filter((one) => one.reply === "acked");
+          const acked = happenings.filter((one) => one.reply === "acked" || one.reply === "hinted");
           const zones = new Set(acked.map((one) => one.zone)).size;
           const outstanding = happenings.filter((one) => one.reply === "outstanding").length;
           const won = acked.length >= required && zones >= zonesRequired;
@@ -40,7 +45,8 @@ describe("a tally", () => {
             [tally.acks, tally.asked, tally.zones, tally.outstanding],
             [acked.length, happenings.length, zones, outstanding],
           );
-          const mayHold = happenings.some((one) => one.reply === "acked" || one.reply === "silent");
+          assert.equal(tally.hinted, happenings.filter((one) => one.reply === "hinted").length);
+          const mayHold = acked.length > 0 || happenings.some((one) => one.reply === "silent");
           assert.equal(tally.outcome, mayHold ? "unknown" : "none");
         },
       ),
@@ -52,6 +58,21 @@ describe("a tally", () => {
     assert.equal(tally.outcome, "none");
     tally.expire();
     assert.equal(tally.outcome, "unknown");
+  });
+
+  it("counts after all what first seemed to be worth nothing", () => {
+    const tally = play(
+      [
+        { zone: "a", reply: "acked" },
+        { zone: "b", reply: "refused" },
+      ],
+      2,
+      2,
+    );
+    assert.equal(tally.verdict(), "lost");
+    tally.countAfterAll("b");
+    assert.equal(tally.verdict(), "won");
+    assert.deepEqual([tally.acks, tally.asked, tally.zones], [2, 2, 2]);
   });
 
   it("stops the node when a reply comes that nobody was asked for", () => {

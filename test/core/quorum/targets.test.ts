@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
-import { readOrder, stampOrder } from "../../../node/core/quorum/targets.ts";
+import { readOrder, StandIns, stampOrder, standInsForRead } from "../../../node/core/quorum/targets.ts";
 import type { RingMember } from "../../../node/core/ring/document.ts";
 
 const NAMES = ["n1", "n2", "n3", "n4", "n5"];
@@ -58,5 +58,59 @@ describe("the order in which homes are asked to read", () => {
       (rotation) => readOrder(list, { self: "elsewhere", isUp: () => true, rotation })[0]?.name,
     );
     assert.deepEqual(firsts.sort(), ["n1", "n2", "n3"]);
+  });
+});
+
+describe("who stands in for missing homes", () => {
+  const zoned = (name: string, zone: string): RingMember => ({ ...home(name), zone });
+  const walk = fc
+    .shuffledSubarray(["m1", "m2", "m3", "m4", "m5", "m6"], { minLength: 0 })
+    .chain((members) =>
+      fc
+        .array(fc.constantFrom("a", "b", "c"), { minLength: members.length, maxLength: members.length })
+        .map((zones) => members.map((name, index) => zoned(name, zones[index] ?? "a"))),
+    );
+  const upOfWalk = fc.subarray(["m1", "m2", "m3", "m4", "m5", "m6"]);
+  const wanted = fc.array(fc.constantFrom("a", "b", "c"), { maxLength: 8 });
+
+  it("is the walk's first of the home's own zone that is up, the walk's first of all when there is none; nobody twice", () => {
+    fc.assert(
+      fc.property(walk, upOfWalk, wanted, (members, upNames, zones) => {
+        const standIns = new StandIns(members, (name) => upNames.includes(name));
+        const taken = new Set<RingMember>();
+        for (const zone of zones) {
+          const left = members.filter((member) => upNames.includes(member.name) && !taken.has(member));
+          const chosen = standIns.take(zone);
+          assert.equal(chosen, left.find((member) => member.zone === zone) ?? left[0]);
+          if (chosen !== undefined) taken.add(chosen);
+        }
+      }),
+    );
+  });
+
+  it("leaves out whoever was excluded", () => {
+    const [one, two] = [zoned("m1", "a"), zoned("m2", "a")];
+    const standIns = new StandIns([one, two], () => true);
+    standIns.exclude(one);
+    standIns.exclude(zoned("m9", "a"));
+    assert.equal(standIns.take("a"), two);
+    assert.equal(standIns.take("a"), undefined);
+  });
+
+  it("is found by a read where a write put it: the stand-ins of homes that are down come first, as many as homes", () => {
+    fc.assert(
+      fc.property(homes, up, walk, upOfWalk, (list, upHomes, members, upNames) => {
+        const isUp = (name: string) => upHomes.includes(name) || upNames.includes(name);
+        const forWrite = new StandIns(members, isUp);
+        const expected = list.filter(({ name }) => !isUp(name)).map(({ zone }) => forWrite.take(zone));
+        const asked = standInsForRead(list, members, isUp);
+        assert.deepEqual(
+          asked.slice(0, expected.length),
+          expected.filter((member) => member !== undefined),
+        );
+        assert.equal(asked.length, Math.min(list.length, members.filter(({ name }) => isUp(name)).length));
+        assert.equal(new Set(asked).size, asked.length);
+      }),
+    );
   });
 });

@@ -1,0 +1,237 @@
+/**
+ * How many hints wait for whom, where, and how many bytes they are: kept in memory, counted from the disk at the start.
+ *
+ * Counting goes page by page beside the node's work. No hint changes while a page is read, so each change either lies
+ * behind the count's position, and is added to it, or before it, and is found when its page comes. After a batch failed
+ * nobody knows what is on the disk, and all is counted anew: once a write has gone through, for what failed may surface
+ * until the engine has opened its store again.
+ *
+ * Until the count is complete the figures are too low, so "no hints" is evidence of nothing.
+ */
+import { compareBytes, successor } from "../core/bytes.ts";
+import { hintsRange, metaKey, parseHintKey } from "../core/keyspace.ts";
+import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
+
+/** What the ledger must know of one hint. */
+export type HintFigures = {
+  /** Its storage key and value together. */
+  readonly bytes: number;
+  readonly counted: boolean;
+  readonly storedAtMs: number;
+};
+
+/** A hint's change from one state to the next; undefined is none. */
+export type HintChange = {
+  readonly at: Uint8Array;
+  readonly before: HintFigures | undefined;
+  readonly after: HintFigures | undefined;
+};
+
+/** All hints of one partition for one target. */
+export type HintsOf = { readonly partition: number; readonly target: string };
+
+export type WaitingHints = { readonly target: string; readonly count: number; readonly bytes: number };
+
+export type HintLedger = {
+  /** Whether everything on the disk has been counted. */
+  isComplete(): boolean;
+  /** For whom hints wait, by name. */
+  waiting(): readonly WaitingHints[];
+  /** The partitions of which hints wait for a target, ascending. */
+  partitionsOf(target: string): readonly number[];
+  /** Partitions and targets with a surplus hint that was stored before an instant of the wall clock. */
+  olderThan(storedAtMs: number): readonly HintsOf[];
+  /** Before somebody looks at all hints of a place: what is stored from here on is noted, the others are not. */
+  forgetOldest(place: HintsOf): void;
+  /** Somebody saw a surplus hint of this age. */
+  noteOldest(place: HintsOf, storedAtMs: number): void;
+  /** Bytes of all hints, with those on their way to the disk. */
+  bytes(): number;
+  /** Runs what changes hints, from reading what is there until it is durable, at a time when none is counted. */
+  run<T>(change: () => Promise<T>): Promise<T>;
+  /** Takes note of a change that is on its way, and counts it once it is durable. */
+  track(change: HintChange, durable: Promise<void>): Promise<void>;
+  /** Counts a change that is durable. */
+  note(change: HintChange): void;
+  /** Begins to count, in the background. */
+  count(): void;
+  /** A batch failed: if a hint may have been in it, only the disk knows what there is. */
+  batchFailed(): void;
+  /** Counts no further. */
+  close(): void;
+};
+
+/** Of one partition and target. */
+type Account = { count: number; bytes: number; oldestSurplusMs: number };
+
+const PAGE_ENTRIES = 256;
+const RETRY_MS = 1_000;
+/** A write that changes nothing. */
+const PROBE: readonly EngineWrite[] = [{ kind: "delete", key: metaKey("probe") }];
+
+/** @param figuresOf What the ledger must know of a stored hint; never throws. */
+export function createHintLedger(
+  parts: { readonly engine: Engine; readonly time: Time; readonly telemetry: Telemetry },
+  figuresOf: (entry: Entry) => HintFigures,
+): HintLedger {
+  const { engine, time, telemetry } = parts;
+  const accounts = new Map<string, Map<number, Account>>();
+  let totalBytes = 0;
+  let queuedBytes = 0;
+  /** Hints before it are counted; undefined once all are. */
+  let position: Uint8Array | undefined = hintsRange().from;
+  /** Raised by each count that begins: the one before it ends. */
+  let generation = 0;
+  let running = 0;
+  /** While a page is being read: opens when it was. */
+  let gate: PromiseWithResolvers<void> | undefined;
+  let idle: (() => void) | undefined;
+
+  function accountOf(target: string, partition: number): Account {
+    let ofTarget = accounts.get(target);
+    if (ofTarget === undefined) {
+      ofTarget = new Map();
+      accounts.set(target, ofTarget);
+    }
+    let account = ofTarget.get(partition);
+    if (account === undefined) {
+      account = { count: 0, bytes: 0, oldestSurplusMs: Number.POSITIVE_INFINITY };
+      ofTarget.set(partition, account);
+    }
+    return account;
+  }
+
+  function apply({ at, before, after }: HintChange): void {
+    const { target, partition } = parseHintKey(at);
+    const account = accountOf(target, partition);
+    const growth = (after?.bytes ?? 0) - (before?.bytes ?? 0);
+    account.count += (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
+    account.bytes += growth;
+    totalBytes += growth;
+    if (after?.counted === false) account.oldestSurplusMs = Math.min(account.oldestSurplusMs, after.storedAtMs);
+    if (account.count > 0) return;
+    accounts.get(target)?.delete(partition);
+    if (accounts.get(target)?.size === 0) accounts.delete(target);
+  }
+
+  function note(change: HintChange): void {
+    if (position === undefined || compareBytes(change.at, position) < 0) apply(change);
+  }
+
+  async function countPage(mine: number): Promise<void> {
+    gate = Promise.withResolvers<void>();
+    try {
+      if (running > 0) {
+        await new Promise<void>((resolve) => {
+          idle = resolve;
+        });
+      }
+      const { until } = hintsRange();
+      const page = await engine.scan({ from: position ?? until, until, limit: PAGE_ENTRIES });
+      if (mine !== generation) return;
+      for (const entry of page) apply({ at: entry.key, before: undefined, after: figuresOf(entry) });
+      const last = page.at(-1);
+      position = last === undefined || page.length < PAGE_ENTRIES ? undefined : successor(last.key);
+    } finally {
+      gate.resolve();
+      gate = undefined;
+    }
+  }
+
+  async function countAll(mine: number, afterFailure: boolean): Promise<void> {
+    let mustProbe = afterFailure;
+    while (position !== undefined && mine === generation) {
+      try {
+        if (mustProbe) await engine.batch(PROBE, { sync: false });
+        mustProbe = false;
+        await countPage(mine);
+      } catch (cause) {
+        telemetry.log("warn", "hints.count_failed", { cause });
+        await new Promise<void>((resolve) => time.after(RETRY_MS, resolve));
+      }
+    }
+  }
+
+  /** One count at a time: the gate is for one page. */
+  let counting: Promise<void> = Promise.resolve();
+
+  function recount(afterFailure: boolean): void {
+    generation += 1;
+    const mine = generation;
+    accounts.clear();
+    totalBytes = 0;
+    position = hintsRange().from;
+    counting = counting.then(() => countAll(mine, afterFailure));
+  }
+
+  return {
+    isComplete: () => position === undefined,
+    waiting() {
+      return [...accounts.entries()]
+        .map(([target, partitions]) => {
+          let count = 0;
+          let bytes = 0;
+          for (const account of partitions.values()) {
+            count += account.count;
+            bytes += account.bytes;
+          }
+          return { target, count, bytes };
+        })
+        .sort((a, b) => (a.target < b.target ? -1 : 1));
+    },
+    partitionsOf: (target) => [...(accounts.get(target)?.keys() ?? [])].sort((a, b) => a - b),
+    olderThan(storedAtMs) {
+      const found: HintsOf[] = [];
+      for (const [target, partitions] of accounts) {
+        for (const [partition, { oldestSurplusMs }] of partitions) {
+          if (oldestSurplusMs < storedAtMs) found.push({ partition, target });
+        }
+      }
+      return found;
+    },
+    forgetOldest({ partition, target }) {
+      const account = accounts.get(target)?.get(partition);
+      if (account !== undefined) account.oldestSurplusMs = Number.POSITIVE_INFINITY;
+    },
+    noteOldest({ partition, target }, storedAtMs) {
+      const account = accounts.get(target)?.get(partition);
+      if (account !== undefined) account.oldestSurplusMs = Math.min(account.oldestSurplusMs, storedAtMs);
+    },
+    bytes: () => totalBytes + queuedBytes,
+    async run(change) {
+      while (gate !== undefined) await gate.promise;
+      running += 1;
+      try {
+        return await change();
+      } finally {
+        running -= 1;
+        if (running === 0) {
+          idle?.();
+          idle = undefined;
+        }
+      }
+    },
+    track(change, durable) {
+      const growth = (change.after?.bytes ?? 0) - (change.before?.bytes ?? 0);
+      queuedBytes += growth;
+      return durable.then(
+        () => {
+          queuedBytes -= growth;
+          note(change);
+        },
+        (error: unknown) => {
+          queuedBytes -= growth;
+          throw error;
+        },
+      );
+    },
+    note,
+    count: () => recount(false),
+    batchFailed() {
+      if (running > 0) recount(true);
+    },
+    close() {
+      generation += 1;
+    },
+  };
+}
