@@ -28,6 +28,7 @@ export type ClusterOptions = {
   readonly partitions?: number;
   readonly siblingsMax?: number;
   readonly recordCacheBytes?: number;
+  readonly repairIntervalMs?: number;
   readonly hintWindowMs?: number;
   readonly hintBytesMax?: number;
   readonly trace?: boolean;
@@ -142,7 +143,7 @@ export class SimulatedCluster {
         contextEntriesMax: 32,
         recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
         backgroundBytesPerSecond: 16 << 20,
-        repair: { repairIntervalMs: 2_000, scrubIntervalMs: 60_000 },
+        repair: { repairIntervalMs: this.options.repairIntervalMs ?? 2_000, scrubIntervalMs: 60_000 },
         hintWindowMs: this.options.hintWindowMs ?? 3 * 3_600_000,
         hintBytesMax: this.options.hintBytesMax ?? 1 << 30,
       },
