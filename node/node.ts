@@ -152,6 +152,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       await hints.open();
       await transport.start(createPeerRequests(member, { own, rings, repair, time }));
       await rings.open();
+      rings.onAdopted((ring) => repair.trees.own(ring.partitionsOf(member)));
       repair.start();
       delivery.start();
     },

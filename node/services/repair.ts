@@ -74,7 +74,6 @@ export function createRepair(
     passNow: rounds.passNow,
     progress: rounds.progress,
     start() {
-      trees.own(partitions());
       rounds.start();
       scrub.start();
     },

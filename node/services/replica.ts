@@ -70,8 +70,8 @@ export function createReplica(
     readonly engine: Engine;
     readonly commit: GroupCommit;
     readonly identity: Identity;
-    /** Is told of every write. */
-    readonly ledger: TreeLedger;
+    /** Is told of every write; without one, no fingerprints are made. */
+    readonly ledger: TreeLedger | undefined;
     readonly time: Time;
     readonly telemetry: Telemetry;
   },
@@ -93,7 +93,7 @@ export function createReplica(
     const at = quarantineKey(partition, key);
     const known = await engine.get(at);
     if (known !== undefined && equalBytes(known, bytes)) return;
-    ledger.doubt(dataAt);
+    ledger?.doubt(dataAt);
     telemetry.count("annulus.store.corrupt_records");
     telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
     await identity.newIncarnation("a record was damaged and set aside");
@@ -105,7 +105,8 @@ export function createReplica(
     stored: { readonly name: string; readonly at: Uint8Array; readonly key: Uint8Array },
     held: Held<KvRecord> | undefined,
     next: { readonly bytes: Uint8Array; readonly record: KvRecord },
-  ): Change {
+  ): Change | undefined {
+    if (ledger === undefined) return undefined;
     const was = held === undefined ? undefined : fingerprintOf(stored.key, held.bytes, store.decoded(held));
     return ledger.change(stored.name, stored.at, was, fingerprintOf(stored.key, next.bytes, next.record));
   }

@@ -1,0 +1,117 @@
+/**
+ * What keeping the trees costs: CPU-seconds of 1,000 writes with them and without, in interleaved pairs of runs.
+ *
+ * A write is what the replicas do for one with N = 3: it is stamped at one and merged at two more, each with LevelDB on
+ * this disk, one process. HTTP and network are left out, so that the ratio is larger than that of a cluster.
+ */
+import { join } from "node:path";
+import { createLevelEngine } from "../../node/adapters/level/engine.ts";
+import { systemRandom, systemTime } from "../../node/adapters/system.ts";
+import { MerkleTree } from "../../node/core/merkle/tree.ts";
+import { partitionOf } from "../../node/core/ring/hash.ts";
+import { createGroupCommit } from "../../node/services/group-commit.ts";
+import { openIdentity } from "../../node/services/identity.ts";
+import { createReplica, type Replica } from "../../node/services/replica.ts";
+import { TreeLedger } from "../../node/services/tree-ledger.ts";
+import { seededUniform } from "./keys.ts";
+
+const PAIRS_OF_RUNS = 10;
+const KEYS = 20_000;
+const PARTITIONS = 512;
+const VALUE_BYTES = 1_024;
+const AT_ONCE = 32;
+const QUIET = { count() {}, observe() {}, gauge() {}, log() {} };
+
+async function openReplica(directory: string, name: string, ledger: TreeLedger | undefined): Promise<Replica> {
+  const engine = await createLevelEngine(
+    { telemetry: QUIET },
+    { directory: join(directory, name), cacheBytes: 8 << 20, writeBufferBytes: 16 << 20, reserveBytes: 0 },
+  );
+  const ports = { engine, time: systemTime, random: systemRandom(), telemetry: QUIET };
+  const identity = await openIdentity(ports, { clusterId: "bench", member: name, bootId: "bench" });
+  const commit = createGroupCommit(ports, {
+    sync: false,
+    intervalMs: 1,
+    batchBytesMax: 1 << 20,
+    queueBytesMax: 32 << 20,
+  });
+  return createReplica(
+    { ...ports, commit, identity, ledger },
+    { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 16 << 20, mayForget: () => false },
+  );
+}
+
+async function openThree(directory: string, kind: "with" | "without"): Promise<readonly Replica[]> {
+  const replicas: Replica[] = [];
+  for (const name of ["n1", "n2", "n3"]) {
+    const ledger = kind === "with" ? new TreeLedger() : undefined;
+    for (let partition = 0; partition < PARTITIONS; partition++) ledger?.set(partition, new MerkleTree(4));
+    replicas.push(await openReplica(directory, `${kind}-${name}`, ledger));
+  }
+  return replicas;
+}
+
+/** Runs so many writes of random keys, some at once; gives CPU-seconds per 1,000. */
+async function run(replicas: readonly Replica[], writes: number, uniform: () => number): Promise<number> {
+  const value = Buffer.alloc(VALUE_BYTES, 7);
+  const write = async () => {
+    const key = Buffer.from(`key:${Math.floor(uniform() * KEYS)}`);
+    const partition = partitionOf(key, PARTITIONS);
+    const content = { value: Buffer.from(value), contentType: "application/octet-stream", expiresAtMs: undefined };
+    const first = Math.floor(uniform() * 3);
+    const request = { kind: "stamp", epoch: 1, key, base: { kind: "overwrite" }, content, event: undefined } as const;
+    const { record } = await (replicas[first] as Replica).stamp(partition, request, Number.POSITIVE_INFINITY);
+    await Promise.all(
+      replicas.map((replica, index) => (index === first ? undefined : replica.merge(partition, key, record))),
+    );
+  };
+  const before = process.cpuUsage();
+  let left = writes;
+  const client = async () => {
+    while (left-- > 0) await write();
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, client));
+  const { user, system } = process.cpuUsage(before);
+  return ((user + system) / 1e6 / writes) * 1_000;
+}
+
+/** Runs the pairs and prints each, the median ratio and the interval that holds 95 % of the medians drawn anew. */
+export async function createTreeCost(
+  directory: string,
+  { writes, say }: { readonly writes: number; readonly say: (line: string) => void },
+): Promise<void> {
+  const [withTrees, without] = [await openThree(directory, "with"), await openThree(directory, "without")];
+  const uniform = seededUniform(1);
+  for (const replicas of [withTrees, without]) await run(replicas, KEYS * 2, uniform);
+  const ratios: number[] = [];
+  for (let pair = 0; pair < PAIRS_OF_RUNS; pair++) {
+    const order = pair % 2 === 0 ? [withTrees, without] : [without, withTrees];
+    const costs = [await run(order[0] as readonly Replica[], writes, uniform)];
+    costs.push(await run(order[1] as readonly Replica[], writes, uniform));
+    const [kept, none] = (pair % 2 === 0 ? costs : costs.reverse()) as [number, number];
+    ratios.push(kept / none);
+    say(
+      `pair ${pair + 1}: ${kept.toFixed(4)} s with trees, ${none.toFixed(4)} s without, per 1,000 writes: ${percent(kept / none)}`,
+    );
+  }
+  const [low, high] = interval(ratios, uniform);
+  say(`median ${percent(median(ratios))}, 95 % interval ${percent(low)} to ${percent(high)}`);
+}
+
+const percent = (ratio: number) => `${ratio >= 1 ? "+" : ""}${((ratio - 1) * 100).toFixed(1)} %`;
+
+function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  return sorted.length % 2 === 1
+    ? (sorted[middle] as number)
+    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
+}
+
+/** Bootstrap of the median. */
+function interval(values: readonly number[], uniform: () => number): [number, number] {
+  const medians = Array.from({ length: 2_000 }, () =>
+    median(values.map(() => values[Math.floor(uniform() * values.length)] as number)),
+  ).sort((a, b) => a - b);
+  return [medians[50] as number, medians[1_949] as number];
+}
