@@ -103,6 +103,8 @@ export class RepairPair {
           contextEntriesMax: 32,
           recordCacheBytes: 16 << 20,
           backgroundBytesPerSecond,
+          hintWindowMs: 10_800_000,
+          hintBytesMax: 64 << 20,
           repair: { repairIntervalMs: 31_536_000_000, scrubIntervalMs: 31_536_000_000 },
         },
         { ...ports, transport },
