@@ -12,7 +12,7 @@ import { eachKey, type KeySpace, kvExchange, newCounts, type OperationSource, pl
 import { History } from "./history.ts";
 import { type KeyChooser, type Uniform, uniformKeys, zipfianKeys } from "./keys.ts";
 import type { LevelFigures } from "./limit-level.ts";
-import { checkoutDirectory, cpuSeconds, residentBytes, ServerProcess, sleep } from "./processes.ts";
+import { checkoutDirectory, cpuSeconds, memoryOf, ServerProcess, sleep } from "./processes.ts";
 import type { Workload } from "./workloads.ts";
 
 export type Timing = { readonly warmUpSeconds: number; readonly seconds: number };
@@ -29,6 +29,8 @@ export type Figures = {
   readonly operationsPerCpuSecond: number;
   /** The largest resident memory that one server process had while it was watched. */
   readonly residentBytesMax: number;
+  /** The largest part of it that was no mirror of a file. */
+  readonly anonymousBytesMax: number;
   /** CPU of this process, the generator, as a share of one core. */
   readonly generatorCores: number;
   /** In the window and in the warm-up before it. */
@@ -58,9 +60,13 @@ async function measure(loop: ClosedLoop, pids: readonly number[], timing: Timing
   const ownCpuBefore = process.cpuUsage();
   const endsAt = performance.now() + timing.seconds * 1000;
   let residentBytesMax = 0;
+  let anonymousBytesMax = 0;
   while (performance.now() < endsAt) {
     await sleep(Math.min(RESIDENT_SAMPLE_MS, endsAt - performance.now()));
-    for (const pid of pids) residentBytesMax = Math.max(residentBytesMax, residentBytes(pid));
+    for (const { residentBytes, anonymousBytes } of pids.map(memoryOf)) {
+      residentBytesMax = Math.max(residentBytesMax, residentBytes);
+      anonymousBytesMax = Math.max(anonymousBytesMax, anonymousBytes);
+    }
   }
   const window = loop.takeFigures();
   const cpu = allCpuSeconds() - cpuBefore;
@@ -76,6 +82,7 @@ async function measure(loop: ClosedLoop, pids: readonly number[], timing: Timing
     cpuSeconds: cpu,
     operationsPerCpuSecond: window.operations / cpu,
     residentBytesMax,
+    anonymousBytesMax,
     generatorCores: (ownCpu.user + ownCpu.system) / 1e6 / window.seconds,
     errors: warmUp.errors + window.errors,
     complaints: [...warmUp.complaints, ...window.complaints],

@@ -94,10 +94,17 @@ export function cpuSeconds(pid: number): number {
   return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
 }
 
-/** Resident memory of a process in bytes. */
-export function residentBytes(pid: number): number {
-  const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, "latin1"));
-  return Number(match?.[1] ?? 0) * 1024;
+/**
+ * Resident memory of a process in bytes: all of it, and the part that is its own. The rest mirrors files (the program,
+ * tables that LevelDB maps), which the system takes back without asking when memory runs short.
+ */
+export type Memory = { readonly residentBytes: number; readonly anonymousBytes: number };
+
+/** The memory of a process at this moment. */
+export function memoryOf(pid: number): Memory {
+  const status = readFileSync(`/proc/${pid}/status`, "latin1");
+  const field = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, "m").exec(status)?.[1] ?? 0) * 1024;
+  return { residentBytes: field("VmRSS"), anonymousBytes: field("RssAnon") };
 }
 
 /**

@@ -57,7 +57,17 @@ export function failureCount(run: BenchRun): number {
   return [...run.bare, ...run.sweeps, ...run.workloads].reduce((sum, { errors }) => sum + errors, 0);
 }
 
-const GENERAL_HEADER = ["ops/s", "p50 ms", "p99 ms", "p99.9 ms", "CPU s/1000", "ops/CPU-s", "RSS MiB", "gen. cores"];
+const GENERAL_HEADER = [
+  "ops/s",
+  "p50 ms",
+  "p99 ms",
+  "p99.9 ms",
+  "CPU s/1000",
+  "ops/CPU-s",
+  "RSS MiB",
+  "anon. MiB",
+  "gen. cores",
+];
 
 function generalCells(figures: Figures): string[] {
   return [
@@ -68,6 +78,7 @@ function generalCells(figures: Figures): string[] {
     (1000 / figures.operationsPerCpuSecond).toFixed(3),
     figures.operationsPerCpuSecond.toFixed(0),
     (figures.residentBytesMax / 2 ** 20).toFixed(0),
+    (figures.anonymousBytesMax / 2 ** 20).toFixed(0),
     figures.generatorCores.toFixed(2),
   ];
 }
