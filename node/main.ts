@@ -147,6 +147,8 @@ function nodeSettings(config: NodeConfig) {
       : undefined,
     seeds: config.seeds,
     timeoutMs: config.requestTimeoutMs,
+    gossipIntervalMs: config.gossipIntervalMs,
+    phiThreshold: config.phiThreshold,
     durability: config.durability,
     siblingsMax: config.siblingCountMax,
     contextEntriesMax: config.contextEntriesMax,

@@ -20,6 +20,7 @@ import type {
   WriteBase,
 } from "./messages.ts";
 import { invalid, toBytes, toCount } from "./messages-fields.ts";
+import { packNews, unpackNews } from "./messages-gossip-codec.ts";
 import {
   decodeRepairReply,
   decodeRepairRequest,
@@ -44,8 +45,8 @@ export const MESSAGE_BOUNDS = {
 /** Lengths of one entry of a page. */
 const ENTRY_HEAD_BYTES = 2 + 4;
 
-const REQUEST_KIND = { stamp: 1, merge: 2, read: 3, ring: 4, scan: 5 } as const;
-const REPLY_KIND = { failure: 0, stamped: 1, merged: 2, record: 3, ring: 4, scanned: 5 } as const;
+const REQUEST_KIND = { stamp: 1, merge: 2, read: 3, ring: 4, scan: 5, gossip: 20 } as const;
+const REPLY_KIND = { failure: 0, stamped: 1, merged: 2, record: 3, ring: 4, scanned: 5, gossiped: 20 } as const;
 const BASE_KIND = { context: 0, overwrite: 1, sibling: 2 } as const;
 const EVENT_KIND = { none: 0, client: 1, forward: 2 } as const;
 const OUTCOME = { none: 0, unknown: 1 } as const;
@@ -104,6 +105,8 @@ export function encodeRequest(request: Request): unknown[] {
     case "branches":
     case "leaves":
       return encodeRepairRequest(request);
+    case "gossip":
+      return [REQUEST_KIND.gossip, packNews(request.news)];
   }
 }
 
@@ -132,6 +135,8 @@ export function decodeRequest(value: unknown): Request {
         after: fields[3] === null ? undefined : toKey(fields[3]),
         limit: toScanLimit(fields[4]),
       };
+    case REQUEST_KIND.gossip:
+      return { kind: "gossip", news: unpackNews(fields[1]) };
     default:
       if (isRepairKind(fields[0])) return decodeRepairRequest(fields);
       throw invalid("kind of request", "1..5, 10..12", fields[0]);
@@ -155,6 +160,8 @@ export function encodeReply(reply: Reply): unknown[] {
     case "branches":
     case "leaves":
       return encodeRepairReply(reply);
+    case "gossiped":
+      return [REPLY_KIND.gossiped, packNews(reply.news)];
     case "failure": {
       const text = reply.message.slice(0, MESSAGE_BOUNDS.failureTextLengthMax);
       return [REPLY_KIND.failure, reply.code, text, OUTCOME[reply.outcome]];
@@ -188,6 +195,8 @@ export function decodeReply(value: unknown): Reply {
     }
     case REPLY_KIND.scanned:
       return { kind: "scanned", done: fields[1] === true, entries: unpackEntries(fields[2]) };
+    case REPLY_KIND.gossiped:
+      return { kind: "gossiped", news: unpackNews(fields[1]) };
     case REPLY_KIND.failure:
       return decodeFailure(fields);
     default:

@@ -6,6 +6,7 @@
  * sees it, so that no peer can reach an assertion.
  */
 import type { ErrorCode, Outcome } from "./core/errors.ts";
+import type { MemberNews } from "./core/membership/news.ts";
 import type { LeafKey } from "./core/merkle/difference.ts";
 import type { PartitionRoot } from "./core/merkle/packed.ts";
 
@@ -108,7 +109,17 @@ export type LeavesRequest = {
 };
 
 export type RepairRequest = RootsRequest | BranchesRequest | LeavesRequest;
-export type Request = StampRequest | MergeRequest | ReadRequest | RingRequest | ScanRequest | RepairRequest;
+/** What the sender knows of everybody's liveness; see core/membership/news.ts. */
+export type GossipRequest = { readonly kind: "gossip"; readonly news: readonly MemberNews[] };
+
+export type Request =
+  | StampRequest
+  | MergeRequest
+  | ReadRequest
+  | RingRequest
+  | ScanRequest
+  | GossipRequest
+  | RepairRequest;
 
 export type StampedReply = {
   readonly kind: "stamped";
@@ -147,4 +158,15 @@ export type BranchesReply = { readonly kind: "branches"; readonly sums: Uint8Arr
 export type LeavesReply = { readonly kind: "leaves"; readonly keys: readonly LeafKey[] };
 
 export type RepairReply = RootsReply | BranchesReply | LeavesReply;
-export type Reply = StampedReply | MergedReply | RecordReply | RingReply | ScannedReply | RepairReply | FailureReply;
+/** What the one who was told knows besides. */
+export type GossipedReply = { readonly kind: "gossiped"; readonly news: readonly MemberNews[] };
+
+export type Reply =
+  | StampedReply
+  | MergedReply
+  | RecordReply
+  | RingReply
+  | ScannedReply
+  | GossipedReply
+  | RepairReply
+  | FailureReply;

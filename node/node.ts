@@ -12,6 +12,7 @@ import type { Ports } from "./ports.ts";
 import { createBudget } from "./services/budget.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
 import { createExporter, type Exporter } from "./services/export.ts";
+import { createGossiper } from "./services/gossiper.ts";
 import { createGroupCommit } from "./services/group-commit.ts";
 import { createHintDelivery } from "./services/hint-delivery.ts";
 import { createHints } from "./services/hints.ts";
@@ -33,6 +34,9 @@ export type NodeSettings = {
   readonly seeds: readonly string[];
   /** How long a client waits when it does not say, in ms. */
   readonly timeoutMs: number;
+  readonly gossipIntervalMs: number;
+  /** Suspicion (phi) from which a silent member is suspected. */
+  readonly phiThreshold: number;
   readonly durability: Durability;
   readonly siblingsMax: number;
   readonly contextEntriesMax: number;
@@ -108,7 +112,12 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, limits },
   );
   const own = createOwnReplica({ replica, hints });
-  const isUp = (name: MemberId) => name === member || transport.isLinked(name);
+  const { gossipIntervalMs, phiThreshold } = settings;
+  const gossiper = createGossiper(
+    { transport, time, random, telemetry },
+    { member, intervalMs: gossipIntervalMs, phiThreshold },
+  );
+  rings.onAdopted((ring) => gossiper.setMembers(ring.document.members.map(({ name }) => name)));
   const background = settings.backgroundBytesPerSecond;
   const budget = createBudget(
     { time, telemetry },
@@ -116,13 +125,25 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   );
   const replicas = createReplicas(member, own, transport, time);
   const repair = createRepair(
-    { ring: rings.current, isUp, ledger, replica, replicas, engine, commit, budget, time, random, telemetry },
+    {
+      ring: rings.current,
+      isUp: gossiper.isUp,
+      ledger,
+      replica,
+      replicas,
+      engine,
+      commit,
+      budget,
+      time,
+      random,
+      telemetry,
+    },
     settings.repair,
   );
   const parts = {
     replicas,
     ring: () => rings.required(),
-    isUp,
+    isUp: gossiper.isUp,
     time,
     random,
     telemetry,
@@ -131,11 +152,11 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     served: budget.served,
   };
   const delivery = createHintDelivery(
-    { hints, replicas, ring: () => rings.current(), isUp, budget, time, telemetry },
+    { hints, replicas, ring: () => rings.current(), isUp: gossiper.isUp, budget, time, telemetry },
     { windowMs: settings.hintWindowMs, timeoutMs: HINT_TIMEOUT_MS },
   );
   const status = createStatus(
-    { rings, transport, identity, hints: hints.ledger, repair, time },
+    { rings, membership: gossiper, transport, identity, hints: hints.ledger, repair, time },
     { clusterId: settings.clusterId, member },
   );
   return {
@@ -150,7 +171,8 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     async start() {
       await repair.trees.load(identity.wasStoppedCleanly);
       await hints.open();
-      await transport.start(createPeerRequests(member, { own, rings, repair, time }));
+      await transport.start(createPeerRequests(member, { own, rings, repair, gossiper, time }));
+      gossiper.start();
       await rings.open();
       rings.onAdopted((ring) => repair.trees.own(ring.partitionsOf(member)));
       repair.start();
@@ -161,6 +183,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       rings.close();
       repair.close();
       await delivery.stop();
+      await gossiper.leave();
       await transport.stop();
       await commit.close();
       await repair.trees.save();

@@ -10,6 +10,7 @@ import { serializeRing } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Reply, Request } from "../messages.ts";
 import type { RequestHandler, Time } from "../ports.ts";
+import type { Gossiper } from "./gossiper.ts";
 import type { Repair } from "./repair.ts";
 import type { OwnReplica } from "./replicas.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
@@ -19,9 +20,15 @@ const MERGED: Reply = { kind: "merged" };
 /** @param self This node's name. */
 export function createPeerRequests(
   self: MemberId,
-  parts: { readonly own: OwnReplica; readonly rings: RingKeeper; readonly repair: Repair; readonly time: Time },
+  parts: {
+    readonly own: OwnReplica;
+    readonly rings: RingKeeper;
+    readonly repair: Repair;
+    readonly gossiper: Gossiper;
+    readonly time: Time;
+  },
 ): RequestHandler {
-  const { own, rings, repair, time } = parts;
+  const { own, rings, repair, gossiper, time } = parts;
   function ownPartition(ring: Ring, key: Uint8Array): number {
     const partition = ring.partitionOf(key);
     if (ring.isHome(self, partition)) return partition;
@@ -79,6 +86,8 @@ export function createPeerRequests(
         return repair.answer(request);
       case "roots":
         return repair.answer(request);
+      case "gossip":
+        return { kind: "gossiped", news: gossiper.exchange(request.news) };
       case "ring": {
         const ring = rings.current();
         const document = ring === undefined ? undefined : serializeRing(ring.document);

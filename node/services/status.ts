@@ -1,12 +1,14 @@
 /**
  * What a node says of itself and of the cluster on its admin port. Everything is answered from memory.
  */
+import type { Health } from "../core/membership/view.ts";
 import type { MemberId, MemberState, RingMember } from "../core/ring/document.ts";
 import { type RingView, ringView } from "../core/ring/document.ts";
 import { keyHash } from "../core/ring/hash.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Time, Transport } from "../ports.ts";
 import type { RepairProgress } from "./anti-entropy.ts";
+import type { Membership } from "./gossiper.ts";
 import type { HintLedger, WaitingHints } from "./hint-ledger.ts";
 import type { Identity } from "./identity.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
@@ -19,8 +21,9 @@ export type MemberStatus = {
   readonly zone: string;
   readonly weight: number;
   readonly state: MemberState;
-  /** `up` while a connection to it stands. */
-  readonly health: "up" | "down";
+  readonly health: Health;
+  /** How worrying its silence is, rounded to tenths; 0 for this node itself. */
+  readonly phi: number;
 };
 
 export type ClusterStatus = {
@@ -71,6 +74,7 @@ const LINK_PATIENCE_MS = 3_000;
 export function createStatus(
   parts: {
     readonly rings: RingKeeper;
+    readonly membership: Membership;
     readonly transport: Transport;
     readonly identity: Identity;
     readonly repair: { progress(): RepairProgress };
@@ -79,25 +83,23 @@ export function createStatus(
   },
   options: { readonly clusterId: string; readonly member: MemberId },
 ): Status {
-  const { rings, transport, identity, hints, repair, time } = parts;
+  const { rings, membership, transport, identity, hints, repair, time } = parts;
   const startedMs = time.monotonicMs();
   let draining = false;
   let everReady = false;
 
-  function isUp(name: MemberId): boolean {
-    return name === options.member || transport.isLinked(name);
-  }
-
   function describe(member: RingMember): MemberStatus {
     const { name, address, zone, weight, state } = member;
     const actor = name === options.member ? identity.actor : transport.identityOf(name)?.actor;
-    return { name, actor, address, zone, weight, state, health: isUp(name) ? "up" : "down" };
+    const phi = Math.round(membership.phi(name) * 10) / 10;
+    return { name, actor, address, zone, weight, state, health: membership.health(name), phi };
   }
 
   /** A node that answers before its links stand would refuse writes that a moment later it could take. */
   function linksStand(ring: Ring): boolean {
     everReady ||=
-      time.monotonicMs() - startedMs >= LINK_PATIENCE_MS || ring.document.members.every((member) => isUp(member.name));
+      time.monotonicMs() - startedMs >= LINK_PATIENCE_MS ||
+      ring.document.members.every(({ name }) => membership.isUp(name));
     return everReady;
   }
 

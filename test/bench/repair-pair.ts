@@ -98,6 +98,8 @@ export class RepairPair {
           firstRing: ring,
           seeds: [],
           timeoutMs: 1_000,
+          gossipIntervalMs: 1_000,
+          phiThreshold: 8,
           durability: "os",
           siblingsMax: 50,
           contextEntriesMax: 32,

@@ -20,6 +20,17 @@ const target = fc.stringMatching(/^[a-z0-9.-]{1,63}$/);
 /** Of these fields one may be missing altogether, as in a message that is about no hint. */
 const withOptional = <T, O>(fields: fc.Arbitrary<T>, optional: fc.Arbitrary<O>): fc.Arbitrary<T & Partial<O>> =>
   fc.tuple(fields, fc.option(optional, { nil: {} })).map(([some, more]) => ({ ...some, ...more }));
+const memberName = fc.stringMatching(/^[a-z0-9.-]{1,63}$/);
+const news = fc.array(
+  plain({
+    name: memberName,
+    generation: count,
+    heartbeat: count,
+    isLeaving: fc.boolean(),
+    suspects: fc.array(memberName, { maxLength: 3 }),
+  }),
+  { maxLength: 4 },
+);
 
 /** Requests of every kind, small ones. */
 export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
@@ -46,6 +57,7 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
     plain({ asStandIn: fc.constant(true as const) }),
   ),
   fc.constant({ kind: "ring" as const }),
+  plain({ kind: fc.constant("gossip" as const), news }),
   plain({
     kind: fc.constant("scan" as const),
     epoch: count,
@@ -86,6 +98,7 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
   fc.constant({ kind: "merged" as const }),
   plain({ kind: fc.constant("record" as const), record: orAbsent(body) }),
   plain({ kind: fc.constant("ring" as const), document: orAbsent(fc.string()), hadRing: fc.boolean() }),
+  plain({ kind: fc.constant("gossiped" as const), news }),
   plain({ kind: fc.constant("scanned" as const), entries, done: fc.boolean() }),
   plain({ kind: fc.constant("roots" as const), roots: fc.array(orAbsent(root), { maxLength: 10 }) }),
   plain({ kind: fc.constant("branches" as const), sums }),

@@ -52,7 +52,7 @@ export function createAdminModel(): AdminModel {
         id: "c",
         node: "n1",
         ringEpoch: 1,
-        members: [{ ...MEMBER, actor: undefined, health: "up" }],
+        members: [{ ...MEMBER, actor: undefined, health: "up", phi: 0 }],
         hints: { complete: true, waiting: [{ target: "n2", count: 3, bytes: 1_234 }] },
         transition: null,
         repair: model.progress,

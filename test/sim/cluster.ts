@@ -138,6 +138,8 @@ export class SimulatedCluster {
         firstRing: this.#document,
         seeds: [],
         timeoutMs: 1_000,
+        gossipIntervalMs: 1_000,
+        phiThreshold: 8,
         durability: this.options.durability,
         siblingsMax: this.options.siblingsMax ?? 50,
         contextEntriesMax: 32,

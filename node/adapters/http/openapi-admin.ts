@@ -44,10 +44,11 @@ const SCHEMAS: JsonObject = {
         type: "array",
         items: {
           type: "object",
-          required: [...MEMBER_REQUIRED, "health"],
+          required: [...MEMBER_REQUIRED, "health", "phi"],
           properties: {
             ...MEMBER_PROPERTIES,
             health: { type: "string", enum: ["up", "suspect", "down"], description: "As this node sees it." },
+            phi: { type: "number", minimum: 0, description: "How worrying its silence is to this node; 0 for itself." },
           },
         },
       },
