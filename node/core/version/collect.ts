@@ -1,0 +1,66 @@
+/**
+ * Which tombstones may go: a horizon for each partition, over dots and not over clocks.
+ *
+ * A deleted key keeps its tombstone so that an older value that some replica still holds does not come back. Once all
+ * homes of a partition were found equal, and no member holds a hint for it, no older value is left anywhere; from then on
+ * every tombstone that stood then may be forgotten. What stood then is told by one version vector, the *horizon*: counters
+ * of an actor grow over all its keys, so everything that it stamped up to the entry's counter was stamped before.
+ * Horizons only grow, and all homes of a partition apply the same one; how it is agreed is `services/tombstones.ts`'s affair.
+ *
+ * A record is collected as a whole, when nothing of it stands and the horizon covers everything that it knows of. Beside
+ * a value a covered tombstone is left out of view and of the next record, or a key that was written anew at a home that
+ * had already forgotten its tombstone would show a deletion beside the value.
+ */
+import type { CausalContext, KvRecord } from "./record.ts";
+import { counterOf, mergeVectors, raiseEntry, type VersionVector } from "./vector.ts";
+import { isTombstone } from "./view.ts";
+
+/** Whether the horizon covers everything that the context knows of. */
+function coversContext(horizon: VersionVector, { vector, dots }: CausalContext): boolean {
+  for (const entry of vector) if (counterOf(horizon, entry) < entry.counter) return false;
+  for (const dot of dots) if (counterOf(horizon, dot) < dot.counter) return false;
+  return true;
+}
+
+/**
+ * Whether nothing would be missed if the record were forgotten.
+ *
+ * @param horizon What all homes held when they were found equal.
+ * @param nowMs Wall clock, ms since 1970: decides which values have expired.
+ */
+export function isCollectable(record: KvRecord, horizon: VersionVector, nowMs: number): boolean {
+  return record.siblings.every((sibling) => isTombstone(sibling, nowMs)) && coversContext(horizon, record.context);
+}
+
+/**
+ * The record without the tombstones that the horizon covers, as long as something else stands; the context stays, so
+ * that what they replaced stays replaced.
+ *
+ * @returns `record` itself when nothing is left out.
+ */
+export function withoutCollected(record: KvRecord, horizon: VersionVector): KvRecord {
+  if (record.siblings.length < 2) return record;
+  const kept = record.siblings.filter(({ dot, value }) => value !== undefined || counterOf(horizon, dot) < dot.counter);
+  return kept.length === record.siblings.length || kept.length === 0 ? record : { ...record, siblings: kept };
+}
+
+/**
+ * Whether a tombstone is old enough to be collected: every deletion and expiry in it, and every write whose name it
+ * remembers, happened before `beforeMs`.
+ *
+ * @param beforeMs Wall clock, ms since 1970. Clocks of members agree to within minutes, the floor is a day.
+ */
+export function isAgedTombstone(record: KvRecord, beforeMs: number): boolean {
+  for (const { value, writtenAtMs, expiresAtMs } of record.siblings) {
+    if (writtenAtMs >= beforeMs) return false;
+    if (value !== undefined && (expiresAtMs === undefined || expiresAtMs >= beforeMs)) return false;
+  }
+  return record.events.every((event) => event.stampedAtMs < beforeMs);
+}
+
+/** The horizon raised so that it covers everything that the record knows of; `horizon` itself when it does. */
+export function raiseHorizon(horizon: VersionVector, { context }: KvRecord): VersionVector {
+  let raised = mergeVectors(horizon, context.vector);
+  for (const dot of context.dots) raised = raiseEntry(raised, dot);
+  return raised;
+}

@@ -1,0 +1,182 @@
+/** Tombstones go by evidence: a horizon taken when all homes were equal never brings anything back. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import fc from "fast-check";
+import { isAgedTombstone, isCollectable, raiseHorizon, withoutCollected } from "../../../node/core/version/collect.ts";
+import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
+import { EMPTY_VECTOR, type VersionVector } from "../../../node/core/version/vector.ts";
+import { viewRecord } from "../../../node/core/version/view.ts";
+import { A, B, C, dot, NOW_MS, SIBLING, texts, withContext, write } from "./examples.ts";
+
+const deleted = (actor: string, counter: number, over?: KvRecord) =>
+  write(over, dot(actor, counter), { value: undefined }).record;
+
+describe("a tombstone and a horizon", () => {
+  it("is collectable when the horizon covers all that it knows of, and not before", () => {
+    const record = deleted(B, 4, write(undefined, dot(A, 3)).record);
+    assert.equal(isCollectable(record, EMPTY_VECTOR, NOW_MS), false);
+    assert.equal(isCollectable(record, [dot(B, 9)], NOW_MS), false);
+    assert.equal(isCollectable(record, raiseHorizon(EMPTY_VECTOR, record), NOW_MS), true);
+  });
+
+  it("is not collectable beside a value", () => {
+    const both = write(deleted(A, 1), dot(A, 2), { base: SIBLING }).record;
+    assert.equal(isCollectable(both, [dot(A, 9)], NOW_MS), false);
+  });
+
+  it("counts an expired value as a tombstone, from the instant it expires", () => {
+    const { record } = write(undefined, dot(A, 1), { expiresAtMs: NOW_MS + 10 });
+    const horizon = raiseHorizon(EMPTY_VECTOR, record);
+    assert.deepEqual(
+      [NOW_MS + 9, NOW_MS + 10].map((nowMs) => isCollectable(record, horizon, nowMs)),
+      [false, true],
+    );
+  });
+
+  it("is aged only when all of it is: its deletions, its expiries and the names it remembers", () => {
+    assert.equal(isAgedTombstone(deleted(A, 1), NOW_MS), false);
+    assert.equal(isAgedTombstone(deleted(A, 1), NOW_MS + 1), true);
+    const expiring = write(undefined, dot(A, 1), { expiresAtMs: NOW_MS + 10 }).record;
+    assert.equal(isAgedTombstone(expiring, NOW_MS + 10), false);
+    assert.equal(isAgedTombstone(expiring, NOW_MS + 11), true);
+    const { record } = write(undefined, dot(A, 1), { value: undefined, event: "once" });
+    assert.equal(isAgedTombstone(record, NOW_MS), false);
+    assert.equal(isAgedTombstone(write(undefined, dot(A, 1)).record, NOW_MS + 1), false);
+  });
+
+  it("is left out beside a value when the horizon covers it, and what it replaced stays replaced", () => {
+    const tombstone = deleted(B, 2, write(undefined, dot(A, 1)).record);
+    const anew = write(undefined, dot(C, 7), { value: "anew" }).record;
+    const left = withoutCollected(mergeRecords(tombstone, anew), raiseHorizon(EMPTY_VECTOR, tombstone));
+    assert.deepEqual(texts(left.siblings), ["anew"]);
+    assert.deepEqual(texts(mergeRecords(left, write(undefined, dot(A, 1)).record).siblings), ["anew"]);
+    assert.equal(withoutCollected(tombstone, [dot(A, 9), dot(B, 9)]), tombstone);
+  });
+});
+
+const KEYS = 2;
+const ACTORS = [A, B, C];
+type Step =
+  | { readonly kind: "write" | "delete" | "context"; readonly at: number; readonly key: number }
+  | { readonly kind: "send"; readonly from: number; readonly to: number; readonly key: number }
+  | { readonly kind: "compare" }
+  | { readonly kind: "collect"; readonly at: number };
+
+/**
+ * Three homes that keep all that they merge, beside three that collect. Both see the same writes and messages; a client
+ * must be shown the same values by either.
+ */
+class Homes {
+  readonly #kept: Map<number, KvRecord>[] = ACTORS.map(() => new Map());
+  readonly #collecting: Map<number, KvRecord>[] = ACTORS.map(() => new Map());
+  #horizon: VersionVector = EMPTY_VECTOR;
+  #counter = 0;
+
+  take(step: Step): void {
+    switch (step.kind) {
+      case "write":
+      case "delete":
+      case "context":
+        return this.#write(step);
+      case "send":
+        this.#merge(this.#kept, step);
+        return this.#merge(this.#collecting, step);
+      case "compare":
+        return this.#compare();
+      case "collect": {
+        const records = this.#collecting[step.at] as Map<number, KvRecord>;
+        for (const [key, record] of records) if (isCollectable(record, this.#horizon, NOW_MS)) records.delete(key);
+      }
+    }
+  }
+
+  /** All homes merge all, as anti-entropy would in the end. */
+  settle(): void {
+    for (let round = 0; round < 2; round++)
+      for (let key = 0; key < KEYS; key++)
+        for (const from of [0, 1, 2])
+          for (const to of [0, 1, 2]) if (from !== to) this.take({ kind: "send", from, to, key });
+  }
+
+  shown(which: "kept" | "collecting"): string[][] {
+    const homes = which === "kept" ? this.#kept : this.#collecting;
+    return Array.from({ length: KEYS }, (_, key) => {
+      const values = homes.map((home) => {
+        const record = home.get(key);
+        return texts(viewRecord(record, NOW_MS).siblings).filter((text) => text !== "deleted");
+      });
+      for (const shown of values) assert.deepEqual(shown, values[0], "settled homes are equal");
+      return values[0] ?? [];
+    });
+  }
+
+  #write({ kind, at, key }: Extract<Step, { at: number; key: number }>): void {
+    this.#counter += 1;
+    const stamped = dot(ACTORS[at] as string, this.#counter);
+    for (const homes of [this.#kept, this.#collecting]) {
+      const home = homes[at] as Map<number, KvRecord>;
+      const record = this.#next(homes, home.get(key));
+      const base = kind === "context" && record !== undefined ? { base: withContext(record.context) } : {};
+      const options = kind === "delete" ? { value: undefined, ...base } : base;
+      home.set(key, write(record, stamped, options).record);
+    }
+  }
+
+  #merge(homes: Map<number, KvRecord>[], { from, to, key }: { from: number; to: number; key: number }): void {
+    const sent = homes[from]?.get(key);
+    const home = homes[to] as Map<number, KvRecord>;
+    if (sent === undefined) return;
+    const held = home.get(key);
+    const joined = held === undefined ? sent : mergeRecords(held, sent);
+    home.set(key, this.#next(homes, joined) ?? joined);
+  }
+
+  #next(homes: Map<number, KvRecord>[], record: KvRecord | undefined): KvRecord | undefined {
+    return record === undefined || homes === this.#kept ? record : withoutCollected(record, this.#horizon);
+  }
+
+  /** The evidence: all homes hold the same. What is told to all at once here, the service agrees on first. */
+  #compare(): void {
+    const [first, ...others] = this.#collecting as [Map<number, KvRecord>, ...Map<number, KvRecord>[]];
+    const contents = (home: Map<number, KvRecord>) =>
+      [...home]
+        .filter(([, record]) => !isCollectable(record, this.#horizon, NOW_MS))
+        .sort(([a], [b]) => a - b)
+        .map(([key, record]) => [key, record.context, texts(record.siblings)]);
+    if (!others.every((home) => isDeepEqual(contents(home), contents(first)))) return;
+    for (const record of first.values()) {
+      if (isAgedTombstone(record, NOW_MS + 1)) this.#horizon = raiseHorizon(this.#horizon, record);
+    }
+  }
+}
+
+function isDeepEqual(a: unknown, b: unknown): boolean {
+  return JSON.stringify(a) === JSON.stringify(b);
+}
+
+const place = fc.nat({ max: 2 });
+const whichKey = fc.nat({ max: KEYS - 1 });
+const aStep: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 3,
+    arbitrary: fc.record({ kind: fc.constantFrom("write", "delete", "delete", "context"), at: place, key: whichKey }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constant("send" as const), from: place, to: place, key: whichKey }) },
+  { weight: 2, arbitrary: fc.constant({ kind: "compare" as const }) },
+  { weight: 3, arbitrary: fc.record({ kind: fc.constant("collect" as const), at: place }) },
+);
+
+describe("homes that collect by evidence", () => {
+  it("show what homes show that keep every tombstone", () => {
+    const property = fc.property(fc.array(fc.tuple(aStep, fc.boolean()), { minLength: 5, maxLength: 60 }), (steps) => {
+      const homes = new Homes();
+      for (const [step, settleFirst] of steps) {
+        if (settleFirst && step.kind === "compare") homes.settle();
+        homes.take(step);
+      }
+      homes.settle();
+      assert.deepEqual(homes.shown("collecting"), homes.shown("kept"));
+    });
+    fc.assert(property, { numRuns: 3_000 });
+  });
+});
