@@ -96,7 +96,7 @@ export function encodeRequest(request: Request): unknown[] {
       return [REQUEST_KIND.merge, epoch, key, record, hint.target, hint.counts];
     }
     case "read":
-      return [REQUEST_KIND.read, request.epoch, request.key, request.asStandIn === true];
+      return [REQUEST_KIND.read, request.epoch, request.key, request.asStandIn === true, request.forRepair === true];
     case "ring":
       return [REQUEST_KIND.ring];
     case "scan":
@@ -153,7 +153,7 @@ export function encodeReply(reply: Reply): unknown[] {
     case "record":
       return [REPLY_KIND.record, reply.record ?? null];
     case "ring":
-      return [REPLY_KIND.ring, reply.document ?? null, reply.hadRing];
+      return [REPLY_KIND.ring, reply.document ?? null, reply.hadRing, reply.knowsAnother];
     case "scanned":
       return [REPLY_KIND.scanned, reply.done, packEntries(reply.entries)];
     case "roots":
@@ -191,6 +191,7 @@ export function decodeReply(value: unknown): Reply {
         kind: "ring",
         document: document === null ? undefined : toText(document, MESSAGE_BOUNDS.bodyBytesMax, "ring document"),
         hadRing: fields[2] === true,
+        knowsAnother: fields[3] === true,
       };
     }
     case REPLY_KIND.scanned:
@@ -236,7 +237,8 @@ function decodeMerge(fields: readonly unknown[]): MergeRequest {
 
 function decodeRead(fields: readonly unknown[]): ReadRequest {
   const request: ReadRequest = { kind: "read", epoch: toCount(fields[1], "epoch"), key: toKey(fields[2]) };
-  return fields[3] === true ? { ...request, asStandIn: true } : request;
+  if (fields[3] === true) return { ...request, asStandIn: true };
+  return fields[4] === true ? { ...request, forRepair: true } : request;
 }
 
 /** The member that a hint is for; a peer of an older release sends no such field. */

@@ -65,6 +65,8 @@ export type ReadRequest = {
   readonly key: Uint8Array;
   /** Asks for what the receiver holds as hints for the key, whoever they are for. */
   readonly asStandIn?: true;
+  /** It is repair that asks, and takes what there is: a replica that is being rebuilt answers too. */
+  readonly forRepair?: true;
 };
 export type RingRequest = { readonly kind: "ring" };
 /** Asks for a replica's own records of one partition, in storage order, page by page. */
@@ -136,6 +138,8 @@ export type RingReply = {
   readonly document: string | undefined;
   /** Whether the directory ever held a ring. */
   readonly hadRing: boolean;
+  /** Whether the member that asks was first met with another data directory. */
+  readonly knowsAnother: boolean;
 };
 export type ScannedReply = {
   readonly kind: "scanned";

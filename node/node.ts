@@ -10,6 +10,7 @@ import { QuantileFollower } from "./core/quorum/latency.ts";
 import type { MemberId, RingDocument } from "./core/ring/document.ts";
 import type { Ports } from "./ports.ts";
 import { createBudget } from "./services/budget.ts";
+import { createCompleteness } from "./services/completeness.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
 import { createExporter, type Exporter } from "./services/export.ts";
 import { createGossiper } from "./services/gossiper.ts";
@@ -17,6 +18,7 @@ import { createGroupCommit } from "./services/group-commit.ts";
 import { createHintDelivery } from "./services/hint-delivery.ts";
 import { createHints } from "./services/hints.ts";
 import type { Identity } from "./services/identity.ts";
+import { createKnownActors } from "./services/known-actors.ts";
 import { createPeerRequests } from "./services/peer-requests.ts";
 import { createRepair, type Repair, type RepairOptions } from "./services/repair.ts";
 import { createReplica } from "./services/replica.ts";
@@ -111,7 +113,10 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     { ...disk, homesOf: (partition) => rings.required().homes(partition) },
     { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, limits },
   );
-  const own = createOwnReplica({ replica, hints });
+  const completeness = createCompleteness(member, { identity, telemetry });
+  rings.onAdopted(completeness.adopt);
+  const own = createOwnReplica({ replica, hints, completeness });
+  const actors = createKnownActors({ engine, telemetry });
   const { gossipIntervalMs, phiThreshold } = settings;
   const gossiper = createGossiper(
     { transport, time, random, telemetry },
@@ -128,6 +133,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     {
       ring: rings.current,
       isUp: gossiper.isUp,
+      completeness,
       ledger,
       replica,
       replicas,
@@ -156,7 +162,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     { windowMs: settings.hintWindowMs, timeoutMs: HINT_TIMEOUT_MS },
   );
   const status = createStatus(
-    { rings, membership: gossiper, transport, identity, hints: hints.ledger, repair, time },
+    { rings, completeness, membership: gossiper, transport, identity, hints: hints.ledger, repair, time },
     { clusterId: settings.clusterId, member },
   );
   return {
@@ -171,11 +177,15 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     async start() {
       await repair.trees.load(identity.wasStoppedCleanly);
       await hints.open();
-      await transport.start(createPeerRequests(member, { own, rings, repair, gossiper, time }));
+      await actors.open();
+      await transport.start(createPeerRequests(member, { own, rings, repair, gossiper, actors, completeness, time }));
       gossiper.start();
       await rings.open();
       rings.onAdopted((ring) => repair.trees.own(ring.partitionsOf(member)));
       repair.start();
+      rings.onAdopted(() => {
+        if (completeness.missing() > 0) repair.passNow();
+      });
       delivery.start();
     },
     async stop() {

@@ -14,6 +14,7 @@ import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import type { Comparer } from "./compare.ts";
+import type { Completeness } from "./completeness.ts";
 import type { Replicas } from "./replicas.ts";
 import type { Trees } from "./trees.ts";
 
@@ -39,6 +40,8 @@ export type AntiEntropy = {
 
 /** Partitions whose roots are asked for at once: a reply of 17 KiB. */
 const ROOTS_AT_ONCE = 1_024;
+/** Between two rounds of a node that is being rebuilt. */
+const REBUILDING_PAUSE_MS = 500;
 /** Times that what was mended is compared and mended again within one round. */
 const MENDS_MAX = 3;
 
@@ -53,13 +56,15 @@ export function createAntiEntropy(
     readonly replicas: Replicas;
     readonly trees: Trees;
     readonly comparer: Comparer;
+    /** Is told of every comparison that ended, and makes rounds follow each other soon while one is needed. */
+    readonly completeness: Completeness;
     readonly time: Time;
     readonly random: Random;
     readonly telemetry: Telemetry;
   },
   options: { readonly intervalMs: number; readonly timeoutMs: number },
 ): AntiEntropy {
-  const { replicas, trees, comparer, time, random, telemetry } = parts;
+  const { replicas, trees, comparer, completeness, time, random, telemetry } = parts;
   const { self } = replicas;
   /** When each partition was last found equal to each other home, by the wall clock. */
   const equalAt = new Map<number, Map<MemberId, number>>();
@@ -88,13 +93,15 @@ export function createAntiEntropy(
   /** Compares roots; gives the partitions that differ, with the resolution of the peer's tree. */
   async function differing(visit: Visit, partitions: readonly number[]) {
     const roots = await rootsOf(visit, partitions);
-    const found: { readonly partition: number; readonly peerBits: number }[] = [];
+    const found: { readonly partition: number; readonly peerBits: number; readonly isComplete: boolean }[] = [];
     for (const [partition, theirs] of roots) {
       const mine = trees.ready(partition);
       if (mine === undefined || theirs === undefined) {
         telemetry.count("annulus.repair.partitions_not_ready");
-      } else if (equalBytes(mine.root(), theirs.sum)) noteEqual(partition, visit.peer);
-      else found.push({ partition, peerBits: theirs.bits });
+      } else if (equalBytes(mine.root(), theirs.sum)) {
+        noteEqual(partition, visit.peer);
+        if (theirs.isComplete) completeness.compared(partition, visit.peer);
+      } else found.push({ partition, peerBits: theirs.bits, isComplete: theirs.isComplete });
     }
     telemetry.count("annulus.repair.partitions_compared", partitions.length);
     telemetry.count("annulus.repair.partitions_differing", found.length);
@@ -112,20 +119,24 @@ export function createAntiEntropy(
     for (let mends = 0; partitions.length > 0 && mends <= MENDS_MAX && !closed; mends++) {
       const found = await differing({ ring, peer }, partitions);
       if (mends === MENDS_MAX) return;
-      for (const { partition, peerBits } of found) {
+      for (const { partition, peerBits, isComplete } of found) {
         if (closed) return;
-        await mend({ epoch: ring.epoch, partition, peer, peerBits });
+        const isMended = await mend({ epoch: ring.epoch, partition, peer, peerBits });
+        if (isMended && isComplete) completeness.compared(partition, peer);
       }
       partitions = found.map(({ partition }) => partition);
     }
   }
 
-  async function mend(pairing: Parameters<Comparer["mend"]>[0]): Promise<void> {
+  /** Whether all that the peer held when this began is held here now. */
+  async function mend(pairing: Parameters<Comparer["mend"]>[0]): Promise<boolean> {
     try {
       await comparer.mend(pairing);
+      return true;
     } catch (error) {
       if (!(error instanceof KvError) || error.code !== "NOT_READY") throw error;
       telemetry.count("annulus.repair.partitions_not_ready");
+      return false;
     }
   }
 
@@ -153,7 +164,8 @@ export function createAntiEntropy(
     rounds += 1;
     telemetry.observe("annulus.repair.round_ms", time.monotonicMs() - startMs);
     if (closed) return;
-    const delayMs = again ? 0 : options.intervalMs * (0.75 + random.uint32() / 2 ** 33);
+    const usualMs = options.intervalMs * (0.75 + random.uint32() / 2 ** 33);
+    const delayMs = again ? 0 : completeness.missing() > 0 ? Math.min(usualMs, REBUILDING_PAUSE_MS) : usualMs;
     again = false;
     timer = time.after(delayMs, () => void run());
   }

@@ -108,7 +108,7 @@ export function createComparer(
 
   /** Reads a record there and merges it here; gives back what came. */
   async function pull({ epoch, partition, peer }: Pairing, key: Uint8Array): Promise<Uint8Array | undefined> {
-    const record = await replicas.read(peer, partition, { kind: "read", epoch, key }, timeoutMs);
+    const record = await replicas.read(peer, partition, { kind: "read", epoch, key, forRepair: true }, timeoutMs);
     await account(key.length, record?.length ?? 0);
     if (record === undefined) return undefined;
     await replicas.merge(replicas.self, partition, { kind: "merge", epoch, key, record }, timeoutMs);
@@ -118,7 +118,8 @@ export function createComparer(
 
   /** Has the peer merge what is held here, unless that is what it is known to hold. */
   async function push({ epoch, partition, peer }: Pairing, key: Uint8Array, known?: Uint8Array): Promise<void> {
-    const record = await replicas.read(replicas.self, partition, { kind: "read", epoch, key }, timeoutMs);
+    const request = { kind: "read", epoch, key, forRepair: true } as const;
+    const record = await replicas.read(replicas.self, partition, request, timeoutMs);
     if (record === undefined || (known !== undefined && equalBytes(known, record))) return;
     await account(key.length + record.length, 0);
     await replicas.merge(peer, partition, { kind: "merge", epoch, key, record }, timeoutMs);

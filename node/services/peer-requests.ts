@@ -9,8 +9,10 @@ import type { MemberId } from "../core/ring/document.ts";
 import { serializeRing } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Reply, Request } from "../messages.ts";
-import type { RequestHandler, Time } from "../ports.ts";
+import type { PeerIdentity, RequestHandler, Time } from "../ports.ts";
+import type { Completeness } from "./completeness.ts";
 import type { Gossiper } from "./gossiper.ts";
+import type { KnownActors } from "./known-actors.ts";
 import type { Repair } from "./repair.ts";
 import type { OwnReplica } from "./replicas.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
@@ -25,10 +27,12 @@ export function createPeerRequests(
     readonly rings: RingKeeper;
     readonly repair: Repair;
     readonly gossiper: Gossiper;
+    readonly actors: KnownActors;
+    readonly completeness: Completeness;
     readonly time: Time;
   },
 ): RequestHandler {
-  const { own, rings, repair, gossiper, time } = parts;
+  const { own, rings, repair, gossiper, actors, completeness, time } = parts;
   function ownPartition(ring: Ring, key: Uint8Array): number {
     const partition = ring.partitionOf(key);
     if (ring.isHome(self, partition)) return partition;
@@ -53,7 +57,14 @@ export function createPeerRequests(
     );
   }
 
-  return async (_from, request: Request, budgetMs): Promise<Reply> => {
+  /** A directory that was exchanged itself has forgotten whom it met: the asker may as well have been another. */
+  function knowsAnother(from: PeerIdentity): boolean {
+    return actors.isAnother(from) || completeness.missing() > 0;
+  }
+
+  return async (from, request: Request, budgetMs): Promise<Reply> => {
+    // Who asks for the ring is not linked yet, and must not become known by asking.
+    if (request.kind !== "ring") actors.note(from);
     switch (request.kind) {
       case "merge": {
         const { key, hint } = request;
@@ -91,7 +102,7 @@ export function createPeerRequests(
       case "ring": {
         const ring = rings.current();
         const document = ring === undefined ? undefined : serializeRing(ring.document);
-        return { kind: "ring", document, hadRing: rings.hadRing() };
+        return { kind: "ring", document, hadRing: rings.hadRing(), knowsAnother: knowsAnother(from) };
       }
     }
   };

@@ -5,15 +5,21 @@
 import { KvError } from "../core/errors.ts";
 import { childrenOf } from "../core/merkle/difference.ts";
 import type { BranchesRequest, LeavesRequest, RepairReply, RepairRequest } from "../messages.ts";
+import type { Completeness } from "./completeness.ts";
 import type { Trees } from "./trees.ts";
 
 /** @throws {KvError} NOT_READY while the tree is not built, or has fewer levels than are asked for. */
-export async function answerRepair(trees: Trees, request: RepairRequest): Promise<RepairReply> {
+export async function answerRepair(
+  { trees, completeness }: { readonly trees: Trees; readonly completeness: Completeness },
+  request: RepairRequest,
+): Promise<RepairReply> {
   switch (request.kind) {
     case "roots": {
       const roots = request.partitions.map((partition) => {
         const tree = trees.ready(partition);
-        return tree === undefined ? undefined : { bits: tree.bits, sum: tree.root() };
+        return tree === undefined
+          ? undefined
+          : { bits: tree.bits, sum: tree.root(), isComplete: completeness.isComplete(partition) };
       });
       return { kind: "roots", roots };
     }

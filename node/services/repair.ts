@@ -12,6 +12,7 @@ import type { Engine, Random, Telemetry, Time } from "../ports.ts";
 import { createAntiEntropy, type RepairProgress } from "./anti-entropy.ts";
 import type { Budget } from "./budget.ts";
 import { createComparer } from "./compare.ts";
+import type { Completeness } from "./completeness.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { answerRepair } from "./repair-answers.ts";
 import type { Replica } from "./replica.ts";
@@ -48,6 +49,7 @@ export function createRepair(
   parts: {
     readonly ring: () => Ring | undefined;
     readonly isUp: (member: MemberId) => boolean;
+    readonly completeness: Completeness;
     readonly ledger: TreeLedger;
     readonly replica: Replica;
     readonly replicas: Replicas;
@@ -70,7 +72,7 @@ export function createRepair(
   const scrub = createScrub({ ...parts, partitions, trees }, { intervalMs: scrubIntervalMs });
   return {
     trees,
-    answer: (request) => answerRepair(trees, request),
+    answer: (request) => answerRepair({ trees, completeness: parts.completeness }, request),
     passNow: rounds.passNow,
     progress: rounds.progress,
     start() {

@@ -18,6 +18,8 @@ import type {
   StampRequest,
 } from "../messages.ts";
 import type { Time, Transport } from "../ports.ts";
+import type { Completeness } from "./completeness.ts";
+import { guardReplica } from "./guarded-replica.ts";
 import type { Hints } from "./hints.ts";
 import type { Replica, StampResult } from "./replica.ts";
 
@@ -45,19 +47,30 @@ export type Replicas = {
  *
  * @param own Where this node's records and hints are.
  */
-export function createOwnReplica({ replica, hints }: { readonly replica: Replica; readonly hints: Hints }) {
+export function createOwnReplica({
+  replica,
+  hints,
+  completeness,
+}: {
+  readonly replica: Replica;
+  readonly hints: Hints;
+  readonly completeness: Completeness;
+}) {
+  const guarded = guardReplica(replica, completeness);
   return {
     stamp: (partition: number, request: StampRequest, deadlineMs: number) =>
       request.hintFor === undefined
-        ? replica.stamp(partition, request, deadlineMs)
+        ? guarded.stamp(partition, request, deadlineMs)
         : hints.stamp(partition, request.hintFor, request, deadlineMs),
     merge(partition: number, { key, record, hint }: MergeRequest): Promise<void> {
       if (hint === undefined) return replica.merge(partition, key, record);
       return hints.store({ partition, target: hint.target, key }, record, hint.counts);
     },
-    read: (partition: number, { key, asStandIn }: ReadRequest) =>
-      asStandIn === true ? hints.read(partition, key) : replica.read(partition, key),
-    scan: (request: ScanRequest) => replica.scan(request),
+    read(partition: number, { key, asStandIn, forRepair }: ReadRequest) {
+      if (asStandIn === true) return hints.read(partition, key);
+      return forRepair === true ? replica.read(partition, key) : guarded.read(partition, key);
+    },
+    scan: (request: ScanRequest) => guarded.scan(request),
   };
 }
 

@@ -2,9 +2,9 @@
  * Keeps the ring document that this node goes by.
  *
  * On start it is the one on disk; a node without one looks for it (ring-search.ts). What is adopted is on disk before
- * it is used. A directory that had no ring and is given one that others made before may lack what its predecessor under
- * the same name had acknowledged: that is marked on disk together with the ring. The keeper decides nothing about the
- * ring: it holds the newest that it was given.
+ * it is used. A directory under whose name the peers knew another one lacks what that had acknowledged: this is marked on
+ * the disk together with the ring (completeness.ts). The keeper decides nothing about the ring: it holds the newest that
+ * it was given.
  */
 
 import { KvError } from "../core/errors.ts";
@@ -51,8 +51,8 @@ export function createRingKeeper(
     for (const listener of listeners) listener(ring);
   }
 
-  async function adopt({ document, origin, isFirst }: FoundRing): Promise<void> {
-    await identity.saveRing(serializeRing(document), { isRebuilding: !isFirst });
+  async function adopt({ document, origin, isRebuilding }: FoundRing): Promise<void> {
+    await identity.saveRing(serializeRing(document), { isRebuilding });
     enter(document, origin);
   }
 
@@ -79,7 +79,7 @@ export function createRingKeeper(
       }
       const { firstRing } = options;
       if (firstRing?.members.length === 1 && !identity.hadRing()) {
-        return adopt({ document: firstRing, origin: "first members", isFirst: true });
+        return adopt({ document: firstRing, origin: "first members", isRebuilding: false });
       }
       search.begin((found) => void adopt(found));
     },

@@ -14,8 +14,8 @@ export type FoundRing = {
   readonly document: RingDocument;
   /** For the log. */
   readonly origin: string;
-  /** Made here and now, so that this directory lacks nothing of what it should hold. */
-  readonly isFirst: boolean;
+  /** Somebody knew this member with another data directory, whose data this one lacks. */
+  readonly isRebuilding: boolean;
 };
 
 export type RingSearch = {
@@ -56,10 +56,14 @@ export function createRingSearch(
   let timer: Timer | undefined;
   let isOver = false;
 
+  /** Once somebody said so it is true, whoever is asked later. */
+  let isRebuilding = false;
+
   async function ask(address: string): Promise<Testimony> {
     try {
       const reply = await transport.ask(address, { kind: "ring" }, ASK_TIMEOUT_MS);
       if (reply.kind !== "ring") return { kind: "silent" };
+      isRebuilding ||= reply.knowsAnother;
       if (reply.document !== undefined) return { kind: "ring", document: parseRing(reply.document) };
       return { kind: reply.hadRing ? "lost" : "never" };
     } catch (error) {
@@ -88,16 +92,16 @@ export function createRingSearch(
       for (const [index, testimony] of testimonies.entries()) {
         if (testimony.kind !== "ring") continue;
         const origin = `seed ${addresses[index]}`;
-        return { kind: "found", ring: { document: testimony.document, origin, isFirst: false } };
+        return { kind: "found", ring: { document: testimony.document, origin, isRebuilding } };
       }
       return { kind: "wait", why: `none of ${addresses.length} seeds knows a ring` };
     }
     const founding = judgeFounding(testimonies, parts.hadRing());
     switch (founding.kind) {
       case "adopt":
-        return { kind: "found", ring: { document: founding.document, origin: "a first member", isFirst: false } };
+        return { kind: "found", ring: { document: founding.document, origin: "a first member", isRebuilding } };
       case "found":
-        return { kind: "found", ring: { document: firstRing, origin: "first members", isFirst: true } };
+        return { kind: "found", ring: { document: firstRing, origin: "first members", isRebuilding } };
       case "wait":
         return founding;
     }

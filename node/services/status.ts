@@ -8,6 +8,7 @@ import { keyHash } from "../core/ring/hash.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Time, Transport } from "../ports.ts";
 import type { RepairProgress } from "./anti-entropy.ts";
+import type { Completeness } from "./completeness.ts";
 import type { Membership } from "./gossiper.ts";
 import type { HintLedger, WaitingHints } from "./hint-ledger.ts";
 import type { Identity } from "./identity.ts";
@@ -74,6 +75,7 @@ const LINK_PATIENCE_MS = 3_000;
 export function createStatus(
   parts: {
     readonly rings: RingKeeper;
+    readonly completeness: Completeness;
     readonly membership: Membership;
     readonly transport: Transport;
     readonly identity: Identity;
@@ -83,13 +85,16 @@ export function createStatus(
   },
   options: { readonly clusterId: string; readonly member: MemberId },
 ): Status {
-  const { rings, membership, transport, identity, hints, repair, time } = parts;
+  const { rings, completeness, membership, transport, identity, hints, repair, time } = parts;
   const startedMs = time.monotonicMs();
   let draining = false;
   let everReady = false;
 
   function describe(member: RingMember): MemberStatus {
-    const { name, address, zone, weight, state } = member;
+    const { name, address, zone, weight } = member;
+    // Of itself a node knows more than the ring says.
+    const isRebuilding = name === options.member && completeness.missing() > 0;
+    const state = isRebuilding ? "rebuilding" : member.state;
     const actor = name === options.member ? identity.actor : transport.identityOf(name)?.actor;
     const phi = Math.round(membership.phi(name) * 10) / 10;
     return { name, actor, address, zone, weight, state, health: membership.health(name), phi };

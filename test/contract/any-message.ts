@@ -54,7 +54,7 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
   ),
   withOptional(
     plain({ kind: fc.constant("read" as const), epoch: count, key }),
-    plain({ asStandIn: fc.constant(true as const) }),
+    fc.oneof(plain({ asStandIn: fc.constant(true as const) }), plain({ forRepair: fc.constant(true as const) })),
   ),
   fc.constant({ kind: "ring" as const }),
   plain({ kind: fc.constant("gossip" as const), news }),
@@ -88,6 +88,7 @@ const leafKey = plain({ key, print: plain({ a: lane, b: lane, c: lane, d: lane }
 const root = plain({
   bits: fc.integer({ min: LEAF_BITS_MIN, max: LEAF_BITS_MAX }),
   sum: fc.uint8Array({ minLength: SUM_BYTES, maxLength: SUM_BYTES }),
+  isComplete: fc.boolean(),
 });
 const sums = fc.nat({ max: 5 }).chain((many) => fc.uint8Array({ minLength: many * 16, maxLength: many * 16 }));
 const entries = fc.array(plain({ key, record: body }), { maxLength: 30 });
@@ -97,7 +98,12 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
   plain({ kind: fc.constant("stamped" as const), record: body, context: body }),
   fc.constant({ kind: "merged" as const }),
   plain({ kind: fc.constant("record" as const), record: orAbsent(body) }),
-  plain({ kind: fc.constant("ring" as const), document: orAbsent(fc.string()), hadRing: fc.boolean() }),
+  plain({
+    kind: fc.constant("ring" as const),
+    document: orAbsent(fc.string()),
+    hadRing: fc.boolean(),
+    knowsAnother: fc.boolean(),
+  }),
   plain({ kind: fc.constant("gossiped" as const), news }),
   plain({ kind: fc.constant("scanned" as const), entries, done: fc.boolean() }),
   plain({ kind: fc.constant("roots" as const), roots: fc.array(orAbsent(root), { maxLength: 10 }) }),

@@ -227,8 +227,8 @@ const EXCHANGES: readonly (readonly [Request, Reply])[] = [
     { kind: "read", epoch: 1, key: bytes("absent") },
     { kind: "record", record: undefined },
   ],
-  [{ kind: "ring" }, { kind: "ring", document: '{"epoch":1,"name":"ä"}', hadRing: true }],
-  [{ kind: "ring" }, { kind: "ring", document: undefined, hadRing: false }],
+  [{ kind: "ring" }, { kind: "ring", document: '{"epoch":1,"name":"ä"}', hadRing: true, knowsAnother: false }],
+  [{ kind: "ring" }, { kind: "ring", document: undefined, hadRing: false, knowsAnother: true }],
   [
     { kind: "scan", epoch: 1, partition: 511, after: undefined, limit: 1_000 },
     {

@@ -44,6 +44,8 @@ export type SimulatedNode = {
   /** The running node; undefined while it is down or still starting. */
   node: StorageNode | undefined;
   engine: Engine | undefined;
+  /** When its disk was last exchanged for an empty one. */
+  diskLostMs: number;
 };
 
 const CLUSTER_ID = "simulated";
@@ -93,7 +95,16 @@ export class SimulatedCluster {
     });
     const skew = this.random.stream(`clock of ${name}`);
     const clock = { wallSkewMs: skew.between(-2_000, 2_000), driftPpm: skew.between(-200, 200) };
-    return { name, disk, clock, bootId: `${name} boot 1`, process: undefined, node: undefined, engine: undefined };
+    return {
+      name,
+      disk,
+      clock,
+      bootId: `${name} boot 1`,
+      process: undefined,
+      node: undefined,
+      engine: undefined,
+      diskLostMs: Number.NEGATIVE_INFINITY,
+    };
   }
 
   byName(name: MemberId): SimulatedNode {
@@ -176,6 +187,13 @@ export class SimulatedCluster {
     machine.process = undefined;
     machine.node = undefined;
     machine.engine = undefined;
+  }
+
+  /** The machine dies, and will come back with an empty disk under the same name. */
+  loseDisk(machine: SimulatedNode): void {
+    this.crash(machine, "machine");
+    machine.disk.wipe();
+    machine.diskLostMs = this.simulator.nowMs;
   }
 
   /** Starts every node that is down, and waits until all serve and are linked to each other. */

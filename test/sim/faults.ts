@@ -12,6 +12,7 @@ const KINDS = [
   "noise",
   "disk errors",
   "clock jump",
+  "lost disk",
 ] as const;
 type Kind = (typeof KINDS)[number];
 
@@ -20,6 +21,8 @@ export class Faults {
   readonly #cluster: SimulatedCluster;
   readonly #random: SeededRandom;
   readonly #kinds: readonly Kind[];
+  /** Disks that may still be lost: always fewer than acknowledged any one write. */
+  #disksToLose: number;
   #on = true;
 
   constructor(cluster: SimulatedCluster) {
@@ -27,6 +30,7 @@ export class Faults {
     this.#random = cluster.random.stream("faults");
     // Losing what was not synced is within what `os` durability promises, so only `disk` runs crash machines.
     const possible = KINDS.filter((kind) => kind !== "machine crash" || cluster.options.durability === "disk");
+    this.#disksToLose = cluster.options.writeQuorum - 1;
     this.#kinds = possible.filter(() => this.#random.chance([2, 3]));
     this.#later();
   }
@@ -58,6 +62,8 @@ export class Faults {
     this.met.set(kind, (this.met.get(kind) ?? 0) + 1);
     simulator.tell(`fault ${kind} ${victim.name}`);
     switch (kind) {
+      case "lost disk":
+        return this.#loseDisk(victim);
       case "process crash":
       case "machine crash":
         return this.#crash(victim, kind === "machine crash" ? "machine" : "process");
@@ -85,9 +91,21 @@ export class Faults {
   #crash(victim: SimulatedNode, kind: "process" | "machine"): void {
     if (victim.process === undefined) return;
     this.#cluster.crash(victim, kind);
+    this.#startLater(victim);
+  }
+
+  #startLater(victim: SimulatedNode): void {
     this.#afterwards(this.#random.between(100, 6_000), () => {
       if (victim.process === undefined) this.#cluster.start(victim);
     });
+  }
+
+  /** The machine dies and comes back with an empty disk, under the same name. */
+  #loseDisk(victim: SimulatedNode): void {
+    if (this.#disksToLose === 0 || victim.process === undefined) return;
+    this.#disksToLose -= 1;
+    this.#cluster.loseDisk(victim);
+    this.#startLater(victim);
   }
 
   #cut(victim: SimulatedNode, oneWay: boolean): void {

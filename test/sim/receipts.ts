@@ -1,6 +1,6 @@
 /** Whether a receipt is true: what it says was acknowledged lies on so many disks at the moment of the answer. */
 import assert from "node:assert/strict";
-import { successor } from "../../node/core/bytes.ts";
+import { equalBytes, successor } from "../../node/core/bytes.ts";
 import type { Receipt } from "../../node/core/errors.ts";
 import { decodeHint } from "../../node/core/hint.ts";
 import { dataKey, hintKey } from "../../node/core/keyspace.ts";
@@ -17,36 +17,49 @@ type Copy = { readonly zone: string; readonly isHome: boolean; readonly isHint: 
  * Checks the receipt of an acknowledged write.
  *
  * @param answer The token covers the write and nothing that it did not replace.
+ * @param write `startedMs`: when it began, for a disk that was lost since may have held it. `name`: its Idempotency-Key;
+ *   who holds an event of that name holds the write, even where the token says more: a blind delete that is tried again
+ *   reads again, and its token covers what that read saw.
  */
 export function checkReceipt(
   cluster: SimulatedCluster,
   key: Uint8Array,
   answer: { readonly context: string; readonly receipt: Receipt },
+  write: { readonly startedMs: number; readonly name: Uint8Array | undefined },
 ): void {
   const { acks, hinted, zones } = answer.receipt;
-  const copies = copiesOf(cluster, key, decodeToken(answer.context, key));
+  const copies = copiesOf(cluster, key, { seen: decodeToken(answer.context, key), name: write.name });
+  const lost = cluster.nodes.filter(({ diskLostMs }) => diskLostMs >= write.startedMs).length;
   const told = `${cluster.simulator.nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
   assert(acks >= 1 && hinted <= acks, `a receipt counts hints among its acknowledgements: ${told}`);
-  assert(copies.length >= acks, `a receipt counts no more than the disks hold: ${told}`);
+  assert(copies.length + lost >= acks, `a receipt counts no more than the disks hold: ${told}`);
   assert(
-    copies.filter(({ isHome }) => isHome).length >= acks - hinted,
+    copies.filter(({ isHome }) => isHome).length + lost >= acks - hinted,
     `home replicas hold what they count for: ${told}`,
   );
   // A hint that was delivered between its acknowledgement and the answer lies in its home's zone by now.
-  assert(new Set(copies.map(({ zone }) => zone)).size >= zones - hinted, `the copies lie in the zones: ${told}`);
+  assert(new Set(copies.map(({ zone }) => zone)).size + lost >= zones - hinted, `the copies lie in the zones: ${told}`);
   if (cluster.options.mode === "strict") assert.equal(hinted, 0, `no hint counts in strict mode: ${told}`);
 }
 
-function copiesOf({ nodes, ring }: SimulatedCluster, key: Uint8Array, written: CausalContext): Copy[] {
+type Written = { readonly seen: CausalContext; readonly name: Uint8Array | undefined };
+
+function holds(bytes: Uint8Array, { seen, name }: Written): boolean {
+  const record = decodeRecord(bytes);
+  if (contextDescends(record.context, seen)) return true;
+  return name !== undefined && record.events.some(({ kind, id }) => kind === "client" && equalBytes(id, name));
+}
+
+function copiesOf({ nodes, ring }: SimulatedCluster, key: Uint8Array, written: Written): Copy[] {
   const partition = ring.partitionOf(key);
   const homes = ring.homes(partition);
   const copies: Copy[] = [];
   for (const machine of nodes) {
     const own = valueAt(machine, dataKey(partition, key));
-    const isHome = own !== undefined && contextDescends(decodeRecord(own).context, written);
+    const isHome = own !== undefined && holds(own, written);
     const isHint = homes.some(({ name }) => {
       const hint = valueAt(machine, hintKey({ partition, target: name, key }));
-      return hint !== undefined && contextDescends(decodeRecord(decodeHint(hint).record).context, written);
+      return hint !== undefined && holds(decodeHint(hint).record, written);
     });
     if (isHome || isHint) copies.push({ zone: ring.member(machine.name)?.zone ?? "", isHome, isHint });
   }

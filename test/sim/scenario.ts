@@ -43,6 +43,8 @@ export class ScenarioFailure extends Error {
 }
 
 const FAULT_MS = 20_000;
+/** After that, within this much virtual time no member is being rebuilt any more. */
+const COMPLETE_WITHIN_MS = 60_000;
 /** After the faults end, within this much virtual time everything is reachable and every replica equal. */
 const REST_MS = 10_000;
 /** From then on, without anybody reading, all homes of every partition are made equal within this much virtual time. */
@@ -105,6 +107,7 @@ async function play(cluster: SimulatedCluster, { seed, faultMs = FAULT_MS }: Sce
   await simulator.runUntil(simulator.nowMs + REST_MS);
   await cluster.startAll();
   await becomeEqual(cluster);
+  await becomeComplete(cluster);
   await checkRest(cluster, history, keys);
   if (cluster.bug !== undefined) throw cluster.bug;
   return {
@@ -129,6 +132,16 @@ async function becomeEqual(cluster: SimulatedCluster): Promise<void> {
     }
     await simulator.runUntil(simulator.nowMs + 500);
   }
+}
+
+/** Waits until every member whose disk was lost has been filled, and says so of itself. */
+async function becomeComplete({ simulator, nodes }: SimulatedCluster): Promise<void> {
+  const isRebuilding = () =>
+    nodes.some(({ name, node }) =>
+      node?.status.cluster().members.some((member) => member.name === name && member.state === "rebuilding"),
+    );
+  const complete = await simulator.runWhile(isRebuilding, COMPLETE_WITHIN_MS);
+  assert(complete, `no member is being rebuilt ${COMPLETE_WITHIN_MS} ms after the faults ended`);
 }
 
 /** Reads every key through every node at r=N, lets repairs end, and looks at the disks. */

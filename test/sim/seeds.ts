@@ -6,4 +6,5 @@ export const SEEDS: readonly { readonly seed: number; readonly why: string }[] =
   { seed: 1088, why: "a hint of a failed batch surfaced when the store was opened again, and nobody knew of it" },
   { seed: 2077, why: "a home and its stand-in both counted, and then the stand-in gave its copy to the home" },
   { seed: 2281, why: "a hint was built upon one turn of promises after it was looked at, and lost what came between" },
+  { seed: 133, why: "a member with a new disk was believed, for it asked one that had lost its own and knew nobody" },
 ];

@@ -159,17 +159,16 @@ export class Workload {
     write: Write,
     attempt: (coordinator: Coordinator, idempotencyKey: Uint8Array | undefined) => Promise<WriteAnswer>,
   ): Promise<string | undefined> {
+    const name = write.isNamed ? bytesOf(`write ${write.id}`) : undefined;
     let maySurface = false;
     for (let tries = 0; tries <= RETRIES_MAX; tries++) {
       const coordinator = this.#anyCoordinator(client);
       if (coordinator === undefined) break;
-      const answer = await this.#patiently(
-        attempt(coordinator, write.isNamed ? bytesOf(`write ${write.id}`) : undefined),
-      );
+      const answer = await this.#patiently(attempt(coordinator, name));
       this.#note(answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
-        checkReceipt(this.#cluster, bytesOf(write.key), answer);
+        checkReceipt(this.#cluster, bytesOf(write.key), answer, { startedMs: write.startedMs, name });
         this.#history.end(write, "acknowledged", this.#nowMs);
         this.counters.acknowledged += 1;
         return answer.context;

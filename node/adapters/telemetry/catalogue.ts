@@ -71,6 +71,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.read.write_backs": counter(
     "Strict reads that had their answer written to W replicas before they showed it.",
   ),
+  "annulus.rebuild.partitions_missing": gauge("Partitions for which this node lacks what its lost disk held."),
   "annulus.repair.failures": counter("Visits of anti-entropy to a peer that broke off."),
   "annulus.repair.leaves_differing": counter("Leaves of Merkle trees that differed from a peer's."),
   "annulus.repair.partitions_compared": counter("Partitions whose root was compared with a peer's."),

@@ -4,7 +4,8 @@
  * | what       | bytes of each item                                                          |
  * | ---------- | --------------------------------------------------------------------------- |
  * | numbers    | uint32                                                                      |
- * | roots      | bits of a place that name a leaf (uint8; 0: no tree yet), sum (16)          |
+ * | roots      | bits of a place that name a leaf (0: no tree yet), + 128 where the replica  |
+ * |            | is not complete (uint8), sum (16)                                           |
  * | leaf keys  | length of the key (uint16), key, fingerprint (16)                           |
  *
  * Reading never throws: undefined stands for bytes that are no such list.
@@ -13,9 +14,17 @@ import type { LeafKey } from "./difference.ts";
 import { LEAF_BITS_MAX, LEAF_BITS_MIN, SUM_BYTES } from "./tree.ts";
 
 /** What a replica says of one partition; undefined while its tree is not built. */
-export type PartitionRoot = { readonly bits: number; readonly sum: Uint8Array } | undefined;
+export type PartitionRoot =
+  | {
+      readonly bits: number;
+      readonly sum: Uint8Array;
+      /** Whether the replica lacks nothing that it acknowledged under its name; see services/completeness.ts. */
+      readonly isComplete: boolean;
+    }
+  | undefined;
 
 const ROOT_BYTES = 1 + SUM_BYTES;
+const INCOMPLETE = 0x80;
 const LEAF_KEY_BYTES = 2 + SUM_BYTES;
 
 /** @param numbers Each 0 .. 2^32 − 1. */
@@ -40,7 +49,7 @@ export function packRoots(roots: readonly PartitionRoot[]): Uint8Array {
   const packed = new Uint8Array(roots.length * ROOT_BYTES);
   roots.forEach((root, index) => {
     if (root === undefined) return;
-    packed[index * ROOT_BYTES] = root.bits;
+    packed[index * ROOT_BYTES] = root.bits | (root.isComplete ? 0 : INCOMPLETE);
     packed.set(root.sum, index * ROOT_BYTES + 1);
   });
   return packed;
@@ -51,9 +60,10 @@ export function unpackRoots(packed: Uint8Array): PartitionRoot[] | undefined {
   if (packed.length % ROOT_BYTES !== 0) return undefined;
   const roots: PartitionRoot[] = [];
   for (let at = 0; at < packed.length; at += ROOT_BYTES) {
-    const bits = packed[at] as number;
+    const bits = (packed[at] as number) & ~INCOMPLETE;
+    const isComplete = ((packed[at] as number) & INCOMPLETE) === 0;
     if (bits !== 0 && (bits < LEAF_BITS_MIN || bits > LEAF_BITS_MAX)) return undefined;
-    roots.push(bits === 0 ? undefined : { bits, sum: packed.subarray(at + 1, at + ROOT_BYTES) });
+    roots.push(bits === 0 ? undefined : { bits, sum: packed.subarray(at + 1, at + ROOT_BYTES), isComplete });
   }
   return roots;
 }

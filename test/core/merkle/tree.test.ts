@@ -196,7 +196,11 @@ describe("the lists of a comparison", () => {
     const key = fc.uint8Array({ minLength: 1, maxLength: 40 });
     const entries = fc.array(fc.record({ key, print }, { noNullPrototype: true }));
     const root = fc.record(
-      { bits: fc.integer({ min: 4, max: 16 }), sum: fc.uint8Array({ minLength: 16, maxLength: 16 }) },
+      {
+        bits: fc.integer({ min: 4, max: 16 }),
+        sum: fc.uint8Array({ minLength: 16, maxLength: 16 }),
+        isComplete: fc.boolean(),
+      },
       { noNullPrototype: true },
     );
     fc.assert(fc.property(entries, (list) => assert.deepEqual(unpackLeafKeys(packLeafKeys(list)), list)));

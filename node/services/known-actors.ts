@@ -1,0 +1,58 @@
+/**
+ * Remembers which data directory each member first came with.
+ *
+ * A member whose disk was lost comes back with an empty directory, which is another actor under the same name, and knows
+ * nothing of its past. Its peers do: who asks for the ring is told whether another directory was known under its name.
+ * The first one is remembered for good, and met within the first interval of gossip.
+ */
+import { KvError } from "../core/errors.ts";
+import { metaKey } from "../core/keyspace.ts";
+import type { MemberId } from "../core/ring/document.ts";
+import { seal, unseal } from "../core/seal.ts";
+import type { Engine, PeerIdentity, Telemetry } from "../ports.ts";
+
+export type KnownActors = {
+  open(): Promise<void>;
+  /** Takes note of a member that is linked. Constant time where there is nothing new. */
+  note(peer: PeerIdentity): void;
+  /** Whether the peer's name was first met with another data directory. */
+  isAnother(peer: PeerIdentity): boolean;
+};
+
+const NAME = "actors";
+
+/** @param ports The node's store. */
+export function createKnownActors(ports: { readonly engine: Engine; readonly telemetry: Telemetry }): KnownActors {
+  const { engine, telemetry } = ports;
+  const actors = new Map<MemberId, string>();
+  let lastWrite: Promise<void> = Promise.resolve();
+
+  async function store(): Promise<void> {
+    const value = seal(NAME, JSON.stringify([...actors]));
+    await engine.batch([{ kind: "put", key: metaKey(NAME), value }], { sync: true });
+  }
+
+  return {
+    async open() {
+      const sealed = await engine.get(metaKey(NAME));
+      if (sealed === undefined) return;
+      const text = unseal(NAME, sealed);
+      if (text === undefined) telemetry.log("error", "actors.damaged");
+      else for (const [name, actor] of JSON.parse(text) as [MemberId, string][]) actors.set(name, actor);
+    },
+    note({ name, actor }) {
+      if (actors.has(name)) return;
+      actors.set(name, actor);
+      // One after the other, each with all that is known: a failed one is made good by the next, or by meeting again.
+      lastWrite = lastWrite.then(store).catch((error: unknown) => {
+        if (!(error instanceof KvError)) throw error;
+        actors.delete(name);
+        telemetry.log("warn", "actors.not_stored", { name, cause: error });
+      });
+    },
+    isAnother({ name, actor }) {
+      const known = actors.get(name);
+      return known !== undefined && known !== actor;
+    },
+  };
+}

@@ -1,0 +1,90 @@
+import { describe, expect, it } from "@jest/globals";
+import { KvError } from "../../node/core/errors.ts";
+import { firstRing, parseFirstMembers } from "../../node/core/ring/first-members.ts";
+import { createRing } from "../../node/core/ring/ring.ts";
+import { createCompleteness } from "../../node/services/completeness.ts";
+import type { Identity } from "../../node/services/identity.ts";
+import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
+
+const ringWith = (writeQuorum: number) =>
+  createRing(
+    firstRing({
+      members: parseFirstMembers("a=h:1@x,b=h:2@y,c=h:3@z"),
+      partitions: 2,
+      replicationFactor: 3,
+      readQuorum: 2,
+      writeQuorum,
+      mode: "strict",
+    }),
+  );
+
+/** The part of an identity that is asked here; `failures` writes fail before one succeeds. */
+function rebuilding(failures = 0): Identity & { ended(): boolean } {
+  let left = failures;
+  let isRebuilding = true;
+  return {
+    isRebuilding: () => isRebuilding,
+    async endRebuilding() {
+      if (left-- > 0) throw new KvError("STORAGE_FULL", "Cannot write: no space.");
+      isRebuilding = false;
+    },
+    ended: () => !isRebuilding,
+  } as unknown as Identity & { ended(): boolean };
+}
+
+describe("a member that took the place of a lost disk", () => {
+  it("is believed for a partition once it was compared with N - W + 1 other homes of it", async () => {
+    const identity = rebuilding();
+    const completeness = createCompleteness("c", { identity, telemetry: createRecordedTelemetry() });
+    completeness.adopt(ringWith(2));
+    expect(() => completeness.requireComplete(0)).toThrow(KvError);
+    completeness.compared(0, "a");
+    completeness.compared(0, "a");
+    expect([completeness.isComplete(0), completeness.needs(0, "a"), completeness.needs(0, "b")]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+    completeness.compared(0, "b");
+    expect([completeness.isComplete(0), completeness.isComplete(1), completeness.missing()]).toEqual([true, false, 1]);
+    completeness.compared(1, "b");
+    completeness.compared(1, "a");
+    await Promise.resolve();
+    expect([completeness.missing(), identity.ended()]).toEqual([0, true]);
+  });
+
+  it("asks one home where every write was on all of them", () => {
+    const completeness = createCompleteness("c", {
+      identity: rebuilding(),
+      telemetry: createRecordedTelemetry(),
+    });
+    completeness.adopt(ringWith(3));
+    completeness.compared(1, "a");
+    expect([completeness.isComplete(0), completeness.isComplete(1)]).toEqual([false, true]);
+  });
+
+  it("asks all others where a write may have been on one disk only, for more there are not", () => {
+    const completeness = createCompleteness("c", {
+      identity: rebuilding(),
+      telemetry: createRecordedTelemetry(),
+    });
+    completeness.adopt(ringWith(1));
+    completeness.compared(0, "a");
+    expect(completeness.isComplete(0)).toBe(false);
+    completeness.compared(0, "b");
+    expect(completeness.isComplete(0)).toBe(true);
+  });
+
+  it("tries again to store that it is complete when the disk refused", async () => {
+    const identity = rebuilding(1);
+    const completeness = createCompleteness("c", { identity, telemetry: createRecordedTelemetry() });
+    completeness.adopt(ringWith(3));
+    completeness.compared(0, "a");
+    completeness.compared(1, "a");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([completeness.isComplete(0), identity.ended()]).toEqual([true, false]);
+    completeness.compared(0, "b");
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(identity.ended()).toBe(true);
+  });
+});
