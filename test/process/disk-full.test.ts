@@ -10,7 +10,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterEach, beforeEach, describe, it, jest } from "@jest/globals";
-import { createLevelEngine, type LevelEngine } from "../../node/adapters/level/engine.ts";
+import { createLevelEngine, defaultReserveBytes, type LevelEngine } from "../../node/adapters/level/engine.ts";
 import { KvError } from "../../node/core/errors.ts";
 import { dataKey } from "../../node/core/keyspace.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
@@ -19,9 +19,9 @@ import { createSeededRandom } from "../sim/random.ts";
 jest.setTimeout(60_000);
 
 const MEBIBYTE = 1_048_576;
-const DISK_MEBIBYTES = 48;
-/** More than the largest compaction of stores as small as these. */
-const RESERVE_BYTES = 20 * MEBIBYTE;
+const DISK_MEBIBYTES = 128;
+/** What a store with so small a write buffer keeps free by itself: room for its largest compaction. */
+const RESERVE_BYTES = defaultReserveBytes(MEBIBYTE);
 const VALUE_BYTES = 16_000;
 const NO_SYNC = { sync: false };
 
@@ -111,7 +111,7 @@ describe("a store on a disk that fills up", () => {
   }
 
   it("refuses writes at the watermark, with nothing unknown, and takes them again when space returns", async () => {
-    const release = await fillExcept(36 * MEBIBYTE);
+    const release = await fillExcept(RESERVE_BYTES + 16 * MEBIBYTE);
     let engine = await openStore(RESERVE_BYTES);
     const { refused, error } = await writeUntilFull(engine);
     assert.equal(error.outcome, "none");

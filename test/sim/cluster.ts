@@ -206,9 +206,11 @@ export class SimulatedCluster {
   #allReady(): boolean {
     // A node whose disk failed while it started has ended: whoever watches over processes starts it again.
     for (const machine of this.nodes) if (machine.process === undefined) this.start(machine);
-    return this.nodes.every(
-      ({ node }) => node?.status.cluster().members.every((member) => member.health === "up") ?? false,
-    );
+    return this.nodes.every(({ node }) => {
+      const members = node?.status.cluster().members ?? [];
+      // A node that has no ring yet knows of no member that could be down.
+      return members.length > 0 && members.every((member) => member.health === "up");
+    });
   }
 
   #telemetryOf(name: MemberId): Telemetry {
