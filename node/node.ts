@@ -8,7 +8,7 @@
 import type { Durability } from "./core/errors.ts";
 import { QuantileFollower } from "./core/quorum/latency.ts";
 import type { MemberId, RingDocument } from "./core/ring/document.ts";
-import type { Ports } from "./ports.ts";
+import type { Ports, Timer } from "./ports.ts";
 import { createBudget } from "./services/budget.ts";
 import { createCompleteness } from "./services/completeness.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
@@ -78,6 +78,12 @@ const BACKGROUND_FLOOR = 1 / 64;
 const HINT_CACHE_BYTES = 2 << 20;
 /** How long a home may take to acknowledge one hint. No client waits for it. */
 const HINT_TIMEOUT_MS = 5_000;
+
+/**
+ * After an unclean stop the trees are built by reading everything: not while the node, and perhaps all the others of its
+ * machine, are still busy starting to serve.
+ */
+const TREES_AFTER_MS = 3_000;
 
 /** Where the follower of read latencies begins, and the bounds it keeps to, in ms. */
 const HEDGE = { quantile: 0.95, startMs: 20, minMs: 2, maxMs: 1_000 };
@@ -165,6 +171,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     { rings, completeness, membership: gossiper, transport, identity, hints: hints.ledger, repair, time },
     { clusterId: settings.clusterId, member },
   );
+  let building: Timer | undefined;
   return {
     coordinator: createCoordinator(parts, { timeoutMs: settings.timeoutMs }),
     status,
@@ -181,7 +188,10 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       await transport.start(createPeerRequests(member, { own, rings, repair, gossiper, actors, completeness, time }));
       gossiper.start();
       await rings.open();
-      rings.onAdopted((ring) => repair.trees.own(ring.partitionsOf(member)));
+      rings.onAdopted((ring) => {
+        building?.cancel();
+        building = time.after(TREES_AFTER_MS, () => repair.trees.own(ring.partitionsOf(member)));
+      });
       repair.start();
       rings.onAdopted(() => {
         if (completeness.missing() > 0) repair.passNow();
@@ -191,6 +201,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     async stop() {
       status.drain();
       rings.close();
+      building?.cancel();
       repair.close();
       await delivery.stop();
       await gossiper.leave();
