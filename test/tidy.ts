@@ -69,6 +69,31 @@ const LAYERS: readonly Layer[] = [
       /^(commander|cli-progress|csv-parse|zod|pino-pretty)$/,
     ],
   },
+  { files: /^operator\/api\//, mayImport: [/^operator\/api\//, /^zod$/, /^yaml$/] },
+  { files: /^operator\/gen\.ts$/, mayImport: [/^operator\/api\//, /^node:/] },
+  {
+    files: /^operator\/core\//,
+    mayImport: [/^operator\/(core|api)\//, /^node\/core\/(errors|ring\/\w+)\.ts$/, /^node:(assert|crypto)/],
+  },
+  { files: /^operator\/ports\.ts$/, mayImport: [/^operator\/(core|api)\//, /^node\/ports\.ts$/] },
+  {
+    files: /^operator\/(services\/|operator\.ts$)/,
+    mayImport: [/^operator\/(core|api|services)\//, /^(operator|node)\/ports\.ts$/, /^node:assert/],
+  },
+  {
+    files: /^operator\/adapters\//,
+    mayImport: [
+      /^operator\/(adapters|core|api)\//,
+      /^(operator|node)\/ports\.ts$/,
+      /^node\/adapters\/(system|telemetry\/telemetry)\.ts$/,
+      /^node:/,
+      /^(@kubernetes\/client-node|undici|zod)$/,
+    ],
+  },
+  {
+    files: /^operator\/main\.ts$/,
+    mayImport: [/^operator\//, /^node\/adapters\/(system|telemetry\/telemetry)\.ts$/, /^node\/ports\.ts$/, /^node:/],
+  },
   { files: /^test\//, mayImport: [/./] },
 ];
 
@@ -118,11 +143,11 @@ function checkImports(file: SourceFile, resolve: Resolve, add: Add): void {
 }
 
 function checkLines(path: string, lines: readonly string[], add: Add): void {
-  const pure = /^node\/(core|services)\/|^node\/node\.ts$/.test(path);
+  const pure = /^(node|operator)\/(api|core|services)\/|^node\/node\.ts$|^operator\/operator\.ts$/.test(path);
   lines.forEach((line, index) => {
     const code = line.replace(/(^|\s)(\/\/|\*|\/\*).*/, "");
     if (pure) for (const [call, instead] of BANNED) if (call.test(code)) add(index, `calls ${instead}`);
-    if (path.startsWith("node/core/") && /\basync\b|\bPromise\b|\.then\(/.test(code))
+    if (/^(node|operator)\/core\//.test(path) && /\basync\b|\bPromise\b|\.then\(/.test(code))
       add(index, "the core has no promise");
     if (/\.catch\(\(\w*\)\s*=>\s*(\{\s*\}|undefined)\)|catch\s*(\(\w+\))?\s*\{\s*\}/.test(code)) {
       add(index, "an error is swallowed: handle it, or say in code why it is none");

@@ -1,0 +1,243 @@
+/**
+ * `KVCluster` (`annulus.dev/v1alpha1`): the one schema of its spec and status, with defaults, bounds and descriptions.
+ *
+ * `crd.ts` turns it into the structural schema that the API server enforces and `kubectl explain` shows; `parseCluster`
+ * reads an object by it. What a schema cannot say (R ≤ N, what may never change) stands in `rules.ts`.
+ */
+import { z } from "zod";
+import { readQuantity } from "./quantity.ts";
+
+export const GROUP = "annulus.dev";
+export const VERSION = "v1alpha1";
+export const KIND = "KVCluster";
+export const API_VERSION = `${GROUP}/${VERSION}`;
+
+/** On a KVCluster: the operator changes nothing while it says "true". */
+export const PAUSED_ANNOTATION = `${GROUP}/paused`;
+/** On a KVCluster, at its creation: the id of an earlier cluster whose kept volumes it takes over. */
+export const ADOPT_ANNOTATION = `${GROUP}/adopt`;
+/** On a pod: its volume is lost or may be given up; the member is rebuilt from its peers on a new one. */
+export const REPLACE_ANNOTATION = `${GROUP}/replace`;
+
+const REPLICAS_MAX = 200;
+const REPLICATION_FACTOR_MAX = 16;
+const WEIGHT_MAX = 10_000;
+
+const whole = (min: number, max: number) => z.int().min(min).max(max);
+const quantity = z
+  .string()
+  .max(32)
+  .regex(/^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$/);
+const intOrString = z.union([z.int(), z.string().max(64)]).meta({ "x-kubernetes-int-or-string": true });
+/** A map with bounded keys: the API server estimates a rule's cost by the bounds. */
+const mapOf = <Value extends z.ZodType>(value: Value, maxProperties: number) =>
+  z.record(z.string(), value).meta({ maxProperties });
+const weight = whole(0, WEIGHT_MAX);
+/** Passed through to an object of Kubernetes, which checks it. */
+const opaque = z.looseObject({}).meta({ "x-kubernetes-preserve-unknown-fields": true });
+
+const Quorum = z.object({
+  n: whole(1, REPLICATION_FACTOR_MAX).default(3).describe("Home replicas of each key. Fixed at creation."),
+  r: whole(1, REPLICATION_FACTOR_MAX).default(2).describe("Replies that a read waits for, unless it says otherwise."),
+  w: whole(1, REPLICATION_FACTOR_MAX)
+    .default(2)
+    .describe("Acknowledgements that a write waits for, unless it says otherwise."),
+  mode: z
+    .enum(["sloppy", "strict"])
+    .default("sloppy")
+    .describe("Whether stand-ins count towards R and W (sloppy), or home replicas only (strict)."),
+});
+
+const Zones = z.object({
+  topologyKey: z
+    .string()
+    .min(1)
+    .max(253)
+    .default("topology.kubernetes.io/zone")
+    .describe("The label of a Kubernetes node that names its zone."),
+  minimum: whole(1, REPLICATION_FACTOR_MAX)
+    .default(1)
+    .describe("With members in fewer zones than this the condition ZonesBalanced is False."),
+});
+
+const Weights = z.object({
+  default: weight.default(100).describe("Weight of a member that neither map names."),
+  byZone: mapOf(weight, 32).default({}).describe("Weight by zone."),
+  byNode: mapOf(weight, REPLICAS_MAX).default({}).describe("Weight by pod name; goes before byZone."),
+});
+
+const Storage = z.object({
+  size: quantity.default("10Gi").describe("Size of each member's volume. May grow where the class allows it."),
+  className: z
+    .string()
+    .min(1)
+    .max(253)
+    .optional()
+    .describe("Storage class; absent: the default one of Kubernetes. Fixed at creation."),
+  durability: z
+    .enum(["os", "disk"])
+    .default("os")
+    .describe("When a write counts as durable: in the operating system's hands (os), or flushed to the disk (disk)."),
+  whenScaled: z
+    .enum(["Retain", "Delete"])
+    .default("Retain")
+    .describe("What becomes of a member's volume once it has left the ring."),
+  whenDeleted: z
+    .enum(["Retain", "Delete"])
+    .default("Retain")
+    .describe("What becomes of the volumes when the KVCluster is deleted."),
+});
+
+const Autoscaling = z.object({
+  mode: z
+    .enum(["automatic", "recommend"])
+    .default("automatic")
+    .describe("automatic: a HorizontalPodAutoscaler sets replicas. recommend: none is made, a person scales."),
+  minReplicas: whole(1, REPLICAS_MAX).default(3).describe("Never fewer members than this; at least quorum.n."),
+  maxReplicas: whole(1, REPLICAS_MAX).default(9).describe("Never more members than this."),
+  targetCPUUtilizationPercentage: whole(1, 1000)
+    .default(70)
+    .describe("Share of the requested CPU that the members should use."),
+  behavior: opaque
+    .optional()
+    .describe("As in a HorizontalPodAutoscaler. Absent: 2 members a minute up after 60 s, 1 every 10 minutes down."),
+  cooldownSeconds: whole(0, 86_400)
+    .default(300)
+    .describe("No change of the number of members so soon after the last one ended."),
+  diskUsedPercentMax: whole(1, 100)
+    .default(70)
+    .describe("No member leaves when the others' disks would be fuller than this."),
+});
+
+const Resources = z.object({
+  requests: mapOf(intOrString, 16).optional().describe("What each node is promised."),
+  limits: mapOf(intOrString, 16).optional().describe("What each node may use at most."),
+});
+
+export const Spec = z
+  .object({
+    replicas: whole(1, REPLICAS_MAX).default(3).describe("How many members there should be; at least quorum.n."),
+    image: z.string().min(1).max(512).optional().describe("The nodes' image; absent: the operator's own release."),
+    quorum: Quorum.prefault({}).describe("How many replicas a key has, and how many of them a request waits for."),
+    partitions: whole(1, 65_536)
+      .default(512)
+      .describe("Equal parts of the hash space, a power of two. Fixed at creation."),
+    zones: Zones.prefault({}).describe("Failure zones that members are spread over."),
+    weights: Weights.prefault({}).describe(
+      "Shares of the data, relative to each other. A change moves data. 0 holds none.",
+    ),
+    storage: Storage.prefault({}).describe("Each member's volume."),
+    resources: Resources.prefault({}).describe(
+      "As in a container. Requests that are absent are 100m of CPU and 384Mi of memory.",
+    ),
+    autoscaling: Autoscaling.optional().describe("Absent: replicas is set by hand."),
+    recovery: z
+      .object({
+        replaceAfterSeconds: whole(0, 604_800)
+          .default(1800)
+          .describe("A member whose machine is gone for so long is rebuilt elsewhere, on a new volume. 0: never."),
+      })
+      .prefault({})
+      .describe("What is done about machines that do not come back."),
+    monitoring: z
+      .object({ serviceMonitor: z.boolean().default(false).describe("Makes a ServiceMonitor (Prometheus operator).") })
+      .prefault({})
+      .describe("How the metrics are found."),
+    config: mapOf(z.string().max(1024), 64)
+      .default({})
+      .describe("Further settings of the nodes by their names (ANNULUS_...). A change restarts them one by one."),
+  })
+  .describe("What the cluster should be.");
+
+const time = z.string().max(40).meta({ format: "date-time" });
+const text = (max: number) => z.string().max(max);
+
+const Condition = z.object({
+  type: text(316),
+  status: z.enum(["True", "False", "Unknown"]),
+  observedGeneration: z.int().min(0).optional(),
+  lastTransitionTime: time,
+  reason: text(1024).min(1),
+  message: text(32_768),
+});
+
+export const Status = z
+  .object({
+    observedGeneration: z.int().min(0).optional().describe("The generation of the spec that this is about."),
+    summary: text(256).optional().describe("The state in a few words."),
+    replicas: z.int().min(0).optional().describe("Pods that exist."),
+    readyReplicas: z.int().min(0).optional().describe("Pods that serve."),
+    selector: text(1024).optional().describe("Finds the pods; for the scale subresource."),
+    ringEpoch: z.int().min(0).optional().describe("Newest epoch of the ring that was seen. It never falls."),
+    members: z
+      .array(
+        z.object({
+          name: text(63),
+          zone: text(63),
+          weight: z.int(),
+          state: text(16),
+          health: z.enum(["up", "suspect", "down", "unknown"]),
+        }),
+      )
+      .optional()
+      .describe("Who is in the ring."),
+    transition: z
+      .object({
+        id: text(128),
+        kind: text(64),
+        movedBytes: z.number().min(0).optional(),
+        totalBytes: z.number().min(0).optional(),
+        startedAt: time.optional(),
+      })
+      .optional()
+      .describe("The ring change in progress."),
+    lastChangeAt: time.optional().describe("When the last ring change was seen to have ended."),
+    rolling: text(63).optional().describe("The pod that a rolling change restarted last."),
+    conditions: z
+      .array(Condition)
+      .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
+      .optional()
+      .describe("Available, Progressing, Degraded, ZonesBalanced."),
+  })
+  .describe("What the operator last saw.");
+
+const Metadata = z.looseObject({
+  name: z.string(),
+  namespace: z.string(),
+  uid: z.string(),
+  generation: z.int().default(1),
+  creationTimestamp: z.string().optional(),
+  deletionTimestamp: z.string().optional(),
+  annotations: z.record(z.string(), z.string()).default({}),
+});
+
+/** A stored object: what the API server hands out. */
+export const Cluster = z.object({
+  apiVersion: z.literal(API_VERSION),
+  kind: z.literal(KIND),
+  metadata: Metadata,
+  spec: Spec.prefault({}),
+  status: Status.default({}),
+});
+
+export type Spec = z.output<typeof Spec>;
+export type Status = z.output<typeof Status>;
+export type Condition = z.output<typeof Condition>;
+export type Cluster = z.output<typeof Cluster>;
+
+/** A cluster that was read, or what is wrong with it, one sentence each. */
+export type Parsed =
+  | { readonly ok: true; readonly cluster: Cluster }
+  | { readonly ok: false; readonly problems: readonly string[] };
+
+/** Reads a stored object and fills defaults in, as the API server does. */
+export function parseCluster(object: unknown): Parsed {
+  const parsed = Cluster.safeParse(object);
+  if (parsed.success) return { ok: true, cluster: parsed.data };
+  return { ok: false, problems: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`) };
+}
+
+/** The bytes of a volume that the spec asks for. */
+export function storageBytes(spec: Spec): number {
+  return readQuantity(spec.storage.size) ?? 0;
+}

@@ -1,0 +1,152 @@
+/**
+ * What a KVCluster must fulfil beyond its schema. Each rule is written twice: in CEL, for the API server, and as a
+ * function, for the simulated one and for tests; a test on a real API server holds the two against each other.
+ *
+ * A message says what to do. A rule with `oldSelf` in its CEL is about a change and does not apply to a creation.
+ */
+import type { Spec } from "./kvcluster.ts";
+import { readQuantity } from "./quantity.ts";
+
+type Subject = { readonly name: string; readonly spec: Spec };
+
+export type Rule = {
+  /** Where it stands in the schema: a path from the root, `[]` being the root itself. */
+  readonly at: readonly string[];
+  readonly cel: string;
+  readonly message: string;
+  readonly holds: (subject: Subject, old: Subject | undefined) => boolean;
+};
+
+/** Settings that the operator gives the nodes itself. */
+export const OWNED_SETTINGS: readonly string[] = [
+  "ANNULUS_ADMIN_PORT",
+  "ANNULUS_ADVERTISE",
+  "ANNULUS_CLUSTER",
+  "ANNULUS_CONFIG",
+  "ANNULUS_DATA_DIR",
+  "ANNULUS_DATA_PORT",
+  "ANNULUS_DURABILITY",
+  "ANNULUS_HOST",
+  "ANNULUS_MEMBERS",
+  "ANNULUS_MODE",
+  "ANNULUS_N",
+  "ANNULUS_NODE",
+  "ANNULUS_PARTITIONS",
+  "ANNULUS_PEER_PORT",
+  "ANNULUS_R",
+  "ANNULUS_SEEDS",
+  "ANNULUS_W",
+  "ANNULUS_WEIGHT",
+  "ANNULUS_ZONE",
+];
+
+const NAME = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
+const SETTING = "^ANNULUS_[A-Z0-9_]{1,64}$";
+const SIZE_MIN = "256Mi";
+
+/** All rules, in the order of the schema. */
+export const RULES: readonly Rule[] = [
+  {
+    at: [],
+    cel: `self.metadata.name.matches('${NAME}')`,
+    message:
+      "metadata.name is 1 to 40 of a-z, 0-9 and '-', begins with a letter and does not end with '-': choose such a name",
+    holds: ({ name }) => new RegExp(NAME).test(name),
+  },
+  {
+    at: ["spec"],
+    cel: "self.replicas >= self.quorum.n",
+    message: "replicas must be at least quorum.n, for each key has that many home replicas: raise replicas",
+    holds: ({ spec }) => spec.replicas >= spec.quorum.n,
+  },
+  {
+    at: ["spec"],
+    cel: "!has(self.autoscaling) || self.autoscaling.minReplicas >= self.quorum.n",
+    message: "autoscaling.minReplicas must be at least quorum.n: raise it",
+    holds: ({ spec }) => spec.autoscaling === undefined || spec.autoscaling.minReplicas >= spec.quorum.n,
+  },
+  {
+    at: ["spec", "autoscaling"],
+    cel: "self.maxReplicas >= self.minReplicas",
+    message: "maxReplicas must be at least minReplicas: raise it, or lower minReplicas",
+    holds: ({ spec }) => spec.autoscaling === undefined || spec.autoscaling.maxReplicas >= spec.autoscaling.minReplicas,
+  },
+  {
+    at: ["spec", "quorum"],
+    cel: "self.r <= self.n",
+    message: "r must be at most n, or no read could ever be answered: lower r",
+    holds: ({ spec }) => spec.quorum.r <= spec.quorum.n,
+  },
+  {
+    at: ["spec", "quorum"],
+    cel: "self.w <= self.n",
+    message: "w must be at most n, or no write could ever be acknowledged: lower w",
+    holds: ({ spec }) => spec.quorum.w <= spec.quorum.n,
+  },
+  {
+    at: ["spec", "quorum"],
+    cel: "self.n == oldSelf.n",
+    message: "n is fixed at creation: make a new KVCluster and copy the data with annulus export and import",
+    holds: ({ spec }, old) => old === undefined || spec.quorum.n === old.spec.quorum.n,
+  },
+  {
+    at: ["spec", "partitions"],
+    cel: "self in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]",
+    message: "partitions must be a power of two from 1 to 65536: 512 suits up to some 50 members, 4096 more",
+    holds: ({ spec }) => Number.isInteger(Math.log2(spec.partitions)),
+  },
+  {
+    at: ["spec", "partitions"],
+    cel: "self == oldSelf",
+    message: "partitions is fixed at creation: make a new KVCluster and copy the data with annulus export and import",
+    holds: ({ spec }, old) => old === undefined || spec.partitions === old.spec.partitions,
+  },
+  {
+    at: ["spec", "storage"],
+    cel: `quantity(self.size).compareTo(quantity('${SIZE_MIN}')) >= 0`,
+    message: `size must be at least ${SIZE_MIN}, for a node keeps a reserve free: raise it`,
+    holds: ({ spec }) => bytes(spec) >= (readQuantity(SIZE_MIN) as number),
+  },
+  {
+    at: ["spec", "storage"],
+    cel: "quantity(self.size).compareTo(quantity(oldSelf.size)) >= 0",
+    message: "size may grow and never shrink, for volumes cannot: make a new KVCluster to get smaller volumes",
+    holds: ({ spec }, old) => old === undefined || bytes(spec) >= bytes(old.spec),
+  },
+  {
+    at: ["spec", "storage"],
+    cel: "has(self.className) == has(oldSelf.className) && (!has(self.className) || self.className == oldSelf.className)",
+    message: "className is fixed at creation: make a new KVCluster and copy the data with annulus export and import",
+    holds: ({ spec }, old) => old === undefined || spec.storage.className === old.spec.storage.className,
+  },
+  {
+    at: ["spec", "weights"],
+    cel: "self.default > 0 || self.byZone.exists(zone, self.byZone[zone] > 0) || self.byNode.exists(node, self.byNode[node] > 0)",
+    message: "some weight must be above 0, or no member could hold data: raise weights.default",
+    holds: ({ spec: { weights } }) =>
+      [weights.default, ...Object.values(weights.byZone), ...Object.values(weights.byNode)].some(
+        (weight) => weight > 0,
+      ),
+  },
+  {
+    at: ["spec", "config"],
+    cel: `self.all(key, key.matches('${SETTING}'))`,
+    message: "config holds settings of the nodes by their full names, ANNULUS_...: see docs/configuration.md",
+    holds: ({ spec }) => Object.keys(spec.config).every((key) => new RegExp(SETTING).test(key)),
+  },
+  {
+    at: ["spec", "config"],
+    cel: `!self.exists(key, key in [${OWNED_SETTINGS.map((name) => `'${name}'`).join(", ")}])`,
+    message: "config holds a setting that the operator gives the nodes itself: use the field of the spec for it",
+    holds: ({ spec }) => !Object.keys(spec.config).some((key) => OWNED_SETTINGS.includes(key)),
+  },
+];
+
+function bytes(spec: Spec): number {
+  return readQuantity(spec.storage.size) ?? 0;
+}
+
+/** The messages of the rules that a new object, or a change of one, breaks. */
+export function brokenRules(subject: Subject, old?: Subject): readonly string[] {
+  return RULES.filter((rule) => !rule.holds(subject, old)).map((rule) => rule.message);
+}
