@@ -1,5 +1,6 @@
 /**
- * A cluster of real `annulus node` processes on loopback, one zone each, for benches and process tests.
+ * A cluster of real `annulus node` processes for benches and process tests: on loopback, one zone each, unless the test
+ * says in which places they run.
  *
  * Free ports and a directory of its own under the system's temporary directory, removed at `stop`. Nothing here knows
  * more of a node than its environment and its two HTTP listeners.
@@ -9,14 +10,30 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { checkoutDirectory, freePorts, ServerProcess, sleep } from "./processes.ts";
 
+/** Where one node runs. */
+export type Place = {
+  readonly host: string;
+  readonly zone: string;
+  /** The network namespace that has the address. */
+  readonly namespace?: string;
+  /** Its data directory; one under the cluster's own directory when absent. */
+  readonly dataDirectory?: string;
+};
+
 export type ClusterOptions = {
   readonly nodeCount?: number;
+  /** One for each node; on loopback, in zones of their own, when absent. */
+  readonly places?: readonly Place[];
   /** `ANNULUS_…` settings for every node, over those that the cluster needs. */
   readonly settings?: Readonly<Record<string, string>>;
 };
 
 export type ClusterNode = {
   readonly name: string;
+  readonly host: string;
+  readonly zone: string;
+  readonly namespace: string | undefined;
+  readonly dataDirectory: string;
   readonly dataPort: number;
   readonly adminPort: number;
   readonly peerPort: number;
@@ -29,28 +46,37 @@ const READY_POLL_MS = 10;
 
 export class LocalCluster {
   readonly nodes: readonly ClusterNode[];
-  /** Holds `<name>/` for each node. */
+  /** Holds `<name>/` for each node that was given no other place. */
   readonly directory: string;
   readonly #options: ClusterOptions;
 
-  private constructor(nodes: readonly ClusterNode[], options: ClusterOptions) {
+  private constructor(directory: string, nodes: readonly ClusterNode[], options: ClusterOptions) {
+    this.directory = directory;
     this.nodes = nodes;
     this.#options = options;
-    this.directory = mkdtempSync(join(tmpdir(), "annulus-cluster-"));
   }
 
   /** Starts the nodes (three, if nothing else is said) and waits until each is ready. */
   static async start(options: ClusterOptions = {}): Promise<LocalCluster> {
-    const count = options.nodeCount ?? 3;
+    const count = options.places?.length ?? options.nodeCount ?? 3;
     const ports = await freePorts(count * 3);
-    const nodes = Array.from({ length: count }, (_, index) => ({
-      name: `node-${index}`,
-      dataPort: ports[index * 3] ?? 0,
-      adminPort: ports[index * 3 + 1] ?? 0,
-      peerPort: ports[index * 3 + 2] ?? 0,
-      server: undefined,
-    }));
-    const cluster = new LocalCluster(nodes, options);
+    const directory = mkdtempSync(join(tmpdir(), "annulus-cluster-"));
+    const nodes = Array.from({ length: count }, (_, index) => {
+      const place: Place = options.places?.[index] ?? { host: "127.0.0.1", zone: `zone-${index}` };
+      const name = `node-${index}`;
+      return {
+        name,
+        host: place.host,
+        zone: place.zone,
+        namespace: place.namespace,
+        dataDirectory: place.dataDirectory ?? join(directory, name),
+        dataPort: ports[index * 3] ?? 0,
+        adminPort: ports[index * 3 + 1] ?? 0,
+        peerPort: ports[index * 3 + 2] ?? 0,
+        server: undefined,
+      };
+    });
+    const cluster = new LocalCluster(directory, nodes, options);
     try {
       await cluster.startAll();
     } catch (error) {
@@ -83,9 +109,9 @@ export class LocalCluster {
   async startNode(node: ClusterNode, nodeOptions: readonly string[] = []): Promise<number> {
     const startedAt = performance.now();
     const program = join(checkoutDirectory(), "dist/node/cli/main.js");
-    const server = new ServerProcess([...nodeOptions, program, "node"], this.#environment(node));
+    const server = new ServerProcess([...nodeOptions, program, "node"], this.#environment(node), node.namespace);
     node.server = server;
-    while (!(await isReady(node.adminPort))) {
+    while (!(await isReady(node))) {
       const waitedMs = performance.now() - startedAt;
       if (server.hasEnded || waitedMs > READY_TIMEOUT_MS) {
         const how = server.hasEnded ? await server.ended : `not ready after ${Math.round(waitedMs)} ms`;
@@ -122,17 +148,17 @@ export class LocalCluster {
   }
 
   #environment(node: ClusterNode): Record<string, string> {
-    const members = this.nodes.map(({ name, peerPort }, index) => `${name}=127.0.0.1:${peerPort}@zone-${index}*100`);
+    const members = this.nodes.map(({ name, host, peerPort, zone }) => `${name}=${host}:${peerPort}@${zone}*100`);
     return {
       ANNULUS_CLUSTER: "local-test",
       ANNULUS_NODE: node.name,
-      ANNULUS_ZONE: `zone-${this.nodes.indexOf(node)}`,
-      ANNULUS_DATA_DIR: join(this.directory, node.name),
-      ANNULUS_HOST: "127.0.0.1",
+      ANNULUS_ZONE: node.zone,
+      ANNULUS_DATA_DIR: node.dataDirectory,
+      ANNULUS_HOST: node.host,
       ANNULUS_DATA_PORT: String(node.dataPort),
       ANNULUS_ADMIN_PORT: String(node.adminPort),
       ANNULUS_PEER_PORT: String(node.peerPort),
-      ANNULUS_ADVERTISE: `127.0.0.1:${node.peerPort}`,
+      ANNULUS_ADVERTISE: `${node.host}:${node.peerPort}`,
       ANNULUS_MEMBERS: members.join(","),
       ...this.#options.settings,
     };
@@ -140,9 +166,9 @@ export class LocalCluster {
 }
 
 /** Whether the node's admin listener says that it may serve. Nobody listening yet is the usual "no". */
-async function isReady(adminPort: number): Promise<boolean> {
+async function isReady({ host, adminPort }: ClusterNode): Promise<boolean> {
   try {
-    const response = await fetch(`http://127.0.0.1:${adminPort}/readyz`, { signal: AbortSignal.timeout(1000) });
+    const response = await fetch(`http://${host}:${adminPort}/readyz`, { signal: AbortSignal.timeout(1000) });
     await response.arrayBuffer();
     return response.status === 200;
   } catch {

@@ -34,9 +34,18 @@ export class ServerProcess {
   #output = "";
   #over = false;
 
-  /** Starts `node ...args` with the given environment besides `PATH`. */
-  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}) {
-    this.#child = spawn(process.execPath, args, {
+  /**
+   * Starts `node ...args` with the given environment besides `PATH`.
+   *
+   * @param namespace The network namespace to start it in; this process's own when absent.
+   */
+  constructor(args: readonly string[], environment: Readonly<Record<string, string>> = {}, namespace?: string) {
+    // `ip` becomes the program that it starts, so that its process id is the node's.
+    const [program, ...before] =
+      namespace === undefined
+        ? ([process.execPath] as const)
+        : (["ip", "netns", "exec", namespace, process.execPath] as const);
+    this.#child = spawn(program, [...before, ...args], {
       env: { PATH: process.env.PATH ?? "", ...environment },
       stdio: ["ignore", "pipe", "pipe"],
     });
@@ -83,6 +92,16 @@ export class ServerProcess {
   /** Kills it without warning; `ended` tells when it is gone. */
   kill(): void {
     this.#child.kill("SIGKILL");
+  }
+
+  /** Stops it where it stands (SIGSTOP), until `resume`. */
+  pause(): void {
+    this.#child.kill("SIGSTOP");
+  }
+
+  /** Lets it go on. */
+  resume(): void {
+    this.#child.kill("SIGCONT");
   }
 }
 

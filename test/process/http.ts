@@ -15,7 +15,7 @@ export type Asked = {
 
 /** One request to a node's data port. `path` follows `/v1/kv/`, percent-encoded, query included. */
 export async function ask(node: ClusterNode, method: string, path: string, asked: Asked = {}): Promise<Answered> {
-  const response = await fetch(`http://127.0.0.1:${node.dataPort}/v1/kv/${path}`, {
+  const response = await fetch(`http://${node.host}:${node.dataPort}/v1/kv/${path}`, {
     method,
     headers: { ...asked.headers },
     ...(asked.body === undefined ? {} : { body: asked.body, duplex: "half" }),

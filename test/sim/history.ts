@@ -26,6 +26,8 @@ export type Write = {
   readonly past: ReadonlySet<WriteId>;
   readonly startedMs: number;
   endedMs: number;
+  /** Earlier tries of it of which nobody can say what became: each may have left a stamp, however quickly it ended. */
+  unknownTries: number;
   /** `unknown`: told that a replica may hold it, or never told anything. */
   outcome: "acknowledged" | "none" | "unknown" | "running";
 };
@@ -49,8 +51,9 @@ export class History {
   readonly #byKey = new Map<string, Write[]>();
   #nextId = 1;
 
-  begin(write: Omit<Write, "id" | "endedMs" | "outcome">): Write {
-    const begun: Write = { ...write, id: this.#nextId++, endedMs: Number.POSITIVE_INFINITY, outcome: "running" };
+  begin(write: Omit<Write, "id" | "endedMs" | "unknownTries" | "outcome">): Write {
+    const id = this.#nextId++;
+    const begun: Write = { ...write, id, endedMs: Number.POSITIVE_INFINITY, unknownTries: 0, outcome: "running" };
     this.writes.set(begun.id, begun);
     const ofKey = this.#byKey.get(begun.key);
     if (ofKey === undefined) this.#byKey.set(begun.key, [begun]);
@@ -172,13 +175,13 @@ export class History {
  * of the first yet cannot know that the first was replaced; it does once they have talked. Of a blind overwrite it may not
  * even then: its second stamp may have replaced the very successors of the first, and so stays (core/version/closure.ts).
  */
-function mayStandTwice(write: Write): boolean {
-  return write.outcome !== "acknowledged" || write.endedMs - write.startedMs >= RETRY_MS_MIN;
+function mayStandTwice({ outcome, startedMs, endedMs, unknownTries }: Write): boolean {
+  return outcome !== "acknowledged" || endedMs - startedMs >= RETRY_MS_MIN || unknownTries > 0;
 }
 
 /** How often a write may have been stamped: once, and again each time that somebody may have been too slow to answer. */
-function stampsMax({ startedMs, endedMs }: Write): number {
-  return 1 + Math.min(STAMPS_MORE_MAX, Math.floor((endedMs - startedMs) / RETRY_MS_MIN));
+function stampsMax({ startedMs, endedMs, unknownTries }: Write): number {
+  return 1 + Math.min(STAMPS_MORE_MAX, Math.floor((endedMs - startedMs) / RETRY_MS_MIN) + unknownTries);
 }
 
 function mayReplace(later: Write, from: Write): boolean {
