@@ -15,7 +15,7 @@ import type { ClusterNode, LocalCluster } from "../bench/cluster.ts";
 import { sleep } from "../bench/processes.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
 import type { History } from "../sim/history.ts";
-import { Caller } from "./calls.ts";
+import { Caller, type Endpoint } from "./calls.ts";
 import { seenIn } from "./clients.ts";
 
 /** What a node says of the cluster, as far as it matters here. */
@@ -120,7 +120,7 @@ export async function checkDisks(cluster: LocalCluster): Promise<{ readonly reco
 
 /** Reads every key through every node, of all its homes, and holds what they show against the history. */
 export async function checkHistory(
-  cluster: LocalCluster,
+  { nodes }: { readonly nodes: readonly (Endpoint & { readonly name: string })[] },
   history: History,
   keys: readonly string[],
   replicationFactor: number,
@@ -129,7 +129,7 @@ export async function checkHistory(
   try {
     for (const key of keys) {
       const views: string[] = [];
-      for (const node of cluster.nodes) {
+      for (const node of nodes) {
         const path = `${key}?r=${replicationFactor}&timeout=${READ_PATIENCE_MS - 1_000}`;
         const called = await caller.call(node, { method: "GET", path });
         const seen = seenIn(called);
