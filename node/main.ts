@@ -11,6 +11,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAdminServer } from "./adapters/http/admin.ts";
 import { createDataServer } from "./adapters/http/data-server.ts";
+import { createHeldUpWatch } from "./adapters/http/held-up.ts";
 import type { HttpServer } from "./adapters/http/http-server.ts";
 import { createLevelEngine, type LevelEngine } from "./adapters/level/engine.ts";
 import { bootId, systemRandom, systemTime } from "./adapters/system.ts";
@@ -186,7 +187,14 @@ function createServers(
   return {
     adminServer: createAdminServer({ admin, telemetry, onBug: parts.crash }, { ...listen, port: config.adminPort }),
     dataServer: createDataServer(
-      { coordinator: node.coordinator, telemetry, time: systemTime, bounds: node.bounds, onBug: parts.crash },
+      {
+        coordinator: node.coordinator,
+        telemetry,
+        time: systemTime,
+        bounds: node.bounds,
+        isWaking: createHeldUpWatch(systemTime).isWaking,
+        onBug: parts.crash,
+      },
       {
         ...listen,
         port: config.dataPort,

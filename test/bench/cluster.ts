@@ -24,6 +24,8 @@ export type ClusterOptions = {
   readonly nodeCount?: number;
   /** One for each node; on loopback, in zones of their own, when absent. */
   readonly places?: readonly Place[];
+  /** Holds the data of nodes that are given no other place, and is removed at `stop`; a fresh one when absent. */
+  readonly directory?: string;
   /** `ANNULUS_…` settings for every node, over those that the cluster needs. */
   readonly settings?: Readonly<Record<string, string>>;
 };
@@ -60,7 +62,7 @@ export class LocalCluster {
   static async start(options: ClusterOptions = {}): Promise<LocalCluster> {
     const count = options.places?.length ?? options.nodeCount ?? 3;
     const ports = await freePorts(count * 3);
-    const directory = mkdtempSync(join(tmpdir(), "annulus-cluster-"));
+    const directory = options.directory ?? mkdtempSync(join(tmpdir(), "annulus-cluster-"));
     const nodes = Array.from({ length: count }, (_, index) => {
       const place: Place = options.places?.[index] ?? { host: "127.0.0.1", zone: `zone-${index}` };
       const name = `node-${index}`;

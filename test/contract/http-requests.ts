@@ -280,5 +280,21 @@ export function requestContract(name: string, mount: Mount, conformance: Conform
       assert.equal((await kv("GET", "more")).status, 404);
       assert.equal(world.inFlight(), 0);
     });
+
+    it("refuse writes, and nothing else, while the process cannot tell how old a request is", async () => {
+      const { kv, world } = bench();
+      assert.equal((await kv("PUT", "a", { body: "before" })).status, 204);
+      world.setWaking(true);
+      for (const method of ["PUT", "DELETE"]) {
+        const refused = await kv(method, "a", method === "PUT" ? { body: "old" } : {});
+        assert.equal(refused.status, 503);
+        assert.deepEqual([refused.headers["kv-outcome"], refused.headers["retry-after"]], ["none", "1"]);
+      }
+      assert.equal((await kv("GET", "a")).body.toString(), "before");
+      world.setWaking(false);
+      assert.equal((await kv("PUT", "a", { body: "after" })).status, 204);
+      assert.equal((await kv("GET", "a")).body.toString(), "after");
+      assert.equal(world.inFlight(), 0);
+    });
   });
 }

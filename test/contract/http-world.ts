@@ -73,6 +73,8 @@ export type HttpWorld = {
   readonly model: HttpModel;
   readonly time: TestTime;
   readonly telemetry: ReturnType<typeof createTestTelemetry>;
+  /** Says from now on whether the process is waking up. */
+  setWaking(isWaking: boolean): void;
   /** What `onBug` was told. */
   readonly bugs: unknown[];
   /** Requests in work. */
@@ -121,14 +123,19 @@ export async function startWorld(mount: Mount, options: Partial<DataServerOption
     telemetry,
     time,
     bounds: () => MODEL_BOUNDS,
+    isWaking: () => world.isWaking,
     onBug: (error: unknown) => bugs.push(error),
   };
+  const world = { isWaking: false };
   const mounted = mount(ports, { ...WORLD_OPTIONS, ...options });
   return {
     port: await mounted.start(),
     model,
     time,
     telemetry,
+    setWaking(isWaking) {
+      world.isWaking = isWaking;
+    },
     bugs,
     inFlight: () => telemetry.gauges.get("annulus.http.in_flight")?.() ?? 0,
     stop: (graceMs = 0) => mounted.stop(graceMs),

@@ -85,7 +85,7 @@ export class World {
         return { host: address, namespace, zone: options.zones[index] as string, dataDirectory };
       });
       const settings = { ...SETTINGS, ANNULUS_MODE: options.mode, ...options.settings };
-      const cluster = await LocalCluster.start({ places, settings });
+      const cluster = await LocalCluster.start({ places, settings, directory: join(directory, "cluster") });
       return new World({ cluster, machines, disk, undo, mode: options.mode });
     } catch (error) {
       await undo.run();

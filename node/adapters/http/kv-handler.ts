@@ -28,6 +28,8 @@ export type KvHandlerPorts = {
   readonly bounds: () => RingBounds;
   /** Whether the server is stopping, so that every answer closes its connection. */
   readonly draining: () => boolean;
+  /** Whether a request read at this moment may have waited here while the process stood still; see `held-up.ts`. */
+  readonly isWaking: (nowMs: number) => boolean;
   /** Told of everything that was thrown and is no answer, after the client got its 500. The node should stop. */
   readonly onBug: (error: unknown) => void;
 };
@@ -72,6 +74,10 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
       "OVERLOADED",
       `Cannot take the request: ${inFlightMax} are in flight here; repeat it later or elsewhere.`,
     ),
+  );
+  const waking = new KvError(
+    "NOT_READY",
+    "Cannot take the write: this node stood still, and cannot tell how old the request is. Nothing was done; repeat it.",
   );
   let inFlight = 0;
   telemetry.gauge("annulus.http.in_flight", () => inFlight);
@@ -136,12 +142,12 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     ports.onBug(error);
   }
 
-  async function serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const startedMs = time.monotonicMs();
+  async function serve(request: IncomingMessage, response: ServerResponse, startedMs: number): Promise<void> {
     let metric = "annulus.http.refused_duration_ms";
     try {
       const parsed = parseKvRequest(request, bounds);
       metric = METRICS[parsed.method];
+      if (isWrite(parsed.method) && ports.isWaking(startedMs)) throw waking;
       await execute(request, response, parsed);
     } catch (error) {
       fail(request, response, error);
@@ -157,13 +163,14 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
       return;
     }
     inFlight += 1;
+    const startedMs = time.monotonicMs();
     if (response.socket !== null) {
-      void serve(request, response);
+      void serve(request, response, startedMs);
       return;
     }
     whenItsTurn(request, response, (left) => {
       if (left) inFlight -= 1;
-      else void serve(request, response);
+      else void serve(request, response, startedMs);
     });
   };
 }
@@ -174,6 +181,10 @@ const METRICS: Readonly<Record<KvRequest["method"], string>> = {
   PUT: "annulus.http.put_duration_ms",
   DELETE: "annulus.http.delete_duration_ms",
 };
+
+function isWrite(method: KvRequest["method"]): boolean {
+  return method === "PUT" || method === "DELETE";
+}
 
 /**
  * Holds a pipelined request back until the one before it on its connection was answered. Node hands them over at
