@@ -56,6 +56,8 @@ export class Namespaces {
       const cable = `anv${process.pid}-${index}`;
       const address = `${network}.${index + 1}`;
       undo.with(removeNamespace(namespace));
+      // With its namespace it would go too, but some time later: the next test's cable has the same name.
+      undo.with(`! ip link show ${cable} >/dev/null 2>&1 || ip link delete ${cable}`);
       await ip("netns", "add", namespace);
       await ip("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace);
       await ip("link", "set", cable, "master", bridge, "up");
