@@ -27,6 +27,7 @@ export type ClusterOptions = {
   readonly durability: Durability;
   readonly partitions?: number;
   readonly siblingsMax?: number;
+  readonly contextEntriesMax?: number;
   readonly recordCacheBytes?: number;
   readonly repairIntervalMs?: number;
   readonly hintWindowMs?: number;
@@ -153,7 +154,7 @@ export class SimulatedCluster {
         phiThreshold: 8,
         durability: this.options.durability,
         siblingsMax: this.options.siblingsMax ?? 50,
-        contextEntriesMax: 32,
+        contextEntriesMax: this.options.contextEntriesMax ?? 32,
         recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
         backgroundBytesPerSecond: 16 << 20,
         repair: { repairIntervalMs: this.options.repairIntervalMs ?? 2_000, scrubIntervalMs: 60_000 },

@@ -1,4 +1,4 @@
-/** Whether a receipt is true: what it says was acknowledged lies on so many disks at the moment of the answer. */
+/** Whether a receipt is true: what it says was acknowledged, or not found, is so on as many disks. */
 import assert from "node:assert/strict";
 import { equalBytes, successor } from "../../node/core/bytes.ts";
 import type { Receipt } from "../../node/core/errors.ts";
@@ -17,7 +17,7 @@ type Copy = { readonly zone: string; readonly isHome: boolean; readonly isHint: 
  * Checks the receipt of an acknowledged write.
  *
  * @param answer The token covers the write and nothing that it did not replace.
- * @param write `startedMs`: when it began, for a disk that was lost since may have held it. `name`: its Idempotency-Key;
+ * @param write `writeQuorum`: what it asked for. `startedMs`: when it began, for a disk that was lost since may have held it. `name`: its Idempotency-Key;
  *   who holds an event of that name holds the write, even where the token says more: a blind delete that is tried again
  *   reads again, and its token covers what that read saw.
  */
@@ -25,13 +25,14 @@ export function checkReceipt(
   cluster: SimulatedCluster,
   key: Uint8Array,
   answer: { readonly context: string; readonly receipt: Receipt },
-  write: { readonly startedMs: number; readonly name: Uint8Array | undefined },
+  write: { readonly writeQuorum: number; readonly startedMs: number; readonly name: Uint8Array | undefined },
 ): void {
   const { acks, hinted, zones } = answer.receipt;
   const copies = copiesOf(cluster, key, { seen: decodeToken(answer.context, key), name: write.name });
   const lost = cluster.nodes.filter(({ diskLostMs }) => diskLostMs >= write.startedMs).length;
   const told = `${cluster.simulator.nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
-  assert(acks >= 1 && hinted <= acks, `a receipt counts hints among its acknowledgements: ${told}`);
+  assert(acks >= write.writeQuorum, `a write is acknowledged by as many as it asked for: ${told}`);
+  assert(hinted <= acks, `a receipt counts hints among its acknowledgements: ${told}`);
   assert(copies.length + lost >= acks, `a receipt counts no more than the disks hold: ${told}`);
   assert(
     copies.filter(({ isHome }) => isHome).length + lost >= acks - hinted,
@@ -40,6 +41,35 @@ export function checkReceipt(
   // A hint that was delivered between its acknowledgement and the answer lies in its home's zone by now.
   assert(new Set(copies.map(({ zone }) => zone)).size + lost >= zones - hinted, `the copies lie in the zones: ${told}`);
   if (cluster.options.mode === "strict") assert.equal(hinted, 0, `no hint counts in strict mode: ${told}`);
+}
+
+/** The homes of a key whose disk holds no record of it now. */
+export function homesWithout({ nodes, ring }: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
+  const partition = ring.partitionOf(key);
+  const at = dataKey(partition, key);
+  const lacking = nodes.filter((machine) => ring.isHome(machine.name, partition) && valueAt(machine, at) === undefined);
+  return new Set(lacking.map(({ name }) => name));
+}
+
+/**
+ * Checks the receipt of a read; of a "not found" that so many home replicas have nothing, for only they can know.
+ *
+ * @param read `lacking`: the homes that held nothing when it began; no record goes away again but with its disk.
+ */
+export function checkReadReceipt(
+  cluster: SimulatedCluster,
+  answer: { readonly context: string | undefined; readonly receipt: Receipt },
+  read: { readonly readQuorum: number; readonly startedMs: number; readonly lacking: ReadonlySet<string> },
+): void {
+  const { acks, hinted } = answer.receipt;
+  const { readQuorum, lacking, startedMs } = read;
+  assert(acks >= readQuorum, `a read answers with as many replies as it asked for: acks=${acks} of ${readQuorum}`);
+  if (answer.context !== undefined) return;
+  const lost = cluster.nodes.filter(({ diskLostMs }) => diskLostMs >= startedMs).length;
+  assert(
+    lacking.size + lost >= acks - hinted && hinted === 0,
+    `only home replicas that have nothing say "not found": acks=${acks} hinted=${hinted}, and [${[...lacking]}] had nothing`,
+  );
 }
 
 type Written = { readonly seen: CausalContext; readonly name: Uint8Array | undefined };

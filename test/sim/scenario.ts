@@ -3,7 +3,9 @@
  */
 import assert from "node:assert/strict";
 import { hintsRange, partitionRange } from "../../node/core/keyspace.ts";
+import { checkLastOverwriteWins } from "./calm.ts";
 import { SimulatedCluster } from "./cluster.ts";
+import { Copies } from "./copies.ts";
 import { Faults } from "./faults.ts";
 import { History, type WriteId } from "./history.ts";
 import { createSeededRandom } from "./random.ts";
@@ -67,6 +69,8 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
 
 function createCluster({ seed, trace = false }: ScenarioOptions): SimulatedCluster {
   const random = createSeededRandom(seed).stream("shape");
+  // Each is wide in most runs, and in some so narrow that it is met.
+  const bounds = createSeededRandom(seed).stream("bounds");
   const nodes = random.between(3, 6);
   const replicationFactor = random.between(Math.min(3, nodes), Math.min(5, nodes));
   return new SimulatedCluster({
@@ -79,6 +83,10 @@ function createCluster({ seed, trace = false }: ScenarioOptions): SimulatedClust
     mode: random.pick(["strict", "sloppy"]),
     durability: random.pick(["os", "disk"]),
     recordCacheBytes: random.pick([1_024, 65_536]),
+    siblingsMax: bounds.pick([2, 4, 50]),
+    contextEntriesMax: bounds.pick([2, 32]),
+    hintWindowMs: bounds.pick([1_000, 5_000, 3 * 3_600_000]),
+    hintBytesMax: bounds.pick([500, 5_000, 1 << 30, 1 << 30]),
     trace,
   });
 }
@@ -94,6 +102,7 @@ async function play(cluster: SimulatedCluster, { seed, faultMs = FAULT_MS }: Sce
     ...random.shuffle(["read", "context", "context", "overwrite", "sibling", "remove"] as const),
   ];
   const workload = new Workload(cluster, history, {
+    copies: new Copies(cluster),
     clients: random.between(2, 6),
     keys,
     thinkMsMax: random.between(20, 200),
@@ -109,6 +118,10 @@ async function play(cluster: SimulatedCluster, { seed, faultMs = FAULT_MS }: Sce
   await becomeEqual(cluster);
   await becomeComplete(cluster);
   await checkRest(cluster, history, keys);
+  await checkLastOverwriteWins(
+    cluster,
+    Array.from({ length: keys }, (_, i) => `key ${i}`),
+  );
   if (cluster.bug !== undefined) throw cluster.bug;
   return {
     seed,

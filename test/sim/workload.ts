@@ -5,9 +5,10 @@
 import { KvError } from "../../node/core/errors.ts";
 import type { Base, Coordinator, RequestOptions, WriteAnswer } from "../../node/services/coordinator.ts";
 import type { SimulatedCluster } from "./cluster.ts";
+import type { Copies } from "./copies.ts";
 import type { History, Write, WriteId } from "./history.ts";
 import type { SeededRandom } from "./random.ts";
-import { checkReceipt } from "./receipts.ts";
+import { checkReadReceipt, checkReceipt, homesWithout } from "./receipts.ts";
 
 /** What a client remembers of a key: the token of what it last saw or wrote, and the writes that stand behind it. */
 type Memory = { readonly context: string; readonly past: ReadonlySet<WriteId> };
@@ -15,6 +16,8 @@ type Memory = { readonly context: string; readonly past: ReadonlySet<WriteId> };
 export type Doing = "read" | "context" | "overwrite" | "sibling" | "remove";
 
 export type WorkloadOptions = {
+  /** Looks after what was acknowledged. */
+  readonly copies: Copies;
   readonly clients: number;
   readonly keys: number;
   /** Longest pause of a client between two operations, in ms. */
@@ -96,14 +99,17 @@ export class Workload {
     if (coordinator === undefined) return;
     const options = this.#choices(client.random);
     const startedMs = this.#cluster.simulator.nowMs;
+    const lacking = homesWithout(this.#cluster, bytesOf(key));
     const answer = await this.#patiently(coordinator.get(bytesOf(key), options));
     if (answer === undefined || answer instanceof KvError) return this.#note(answer);
     const shown = answer.siblings
       .filter(({ value }) => value !== undefined)
       .map(({ value }) => idOf(value as Uint8Array));
-    const { readQuorum, writeQuorum, replicationFactor, mode } = this.#cluster.options;
+    const { readQuorum: usual, writeQuorum, replicationFactor, mode } = this.#cluster.options;
+    const readQuorum = options.readQuorum ?? usual;
+    checkReadReceipt(this.#cluster, answer, { readQuorum, startedMs, lacking });
     // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
-    const isFresh = mode === "strict" && (options.readQuorum ?? readQuorum) + writeQuorum > replicationFactor;
+    const isFresh = mode === "strict" && readQuorum + writeQuorum > replicationFactor;
     const read = { key, startedMs, endedMs: this.#cluster.simulator.nowMs, shown, isFresh };
     this.#cluster.simulator.tell(`${client.name} read ${key}: [${shown}]`);
     this.#history.checkRead(read);
@@ -168,7 +174,11 @@ export class Workload {
       this.#note(answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
-        checkReceipt(this.#cluster, bytesOf(write.key), answer, { startedMs: write.startedMs, name });
+        const { writeQuorum } = this.#cluster.options;
+        checkReceipt(this.#cluster, bytesOf(write.key), answer, { writeQuorum, startedMs: write.startedMs, name });
+        const { startedMs } = write;
+        const what = `write ${write.id}`;
+        this.#options.copies.note(write.key, { what, token: answer.context, acks: answer.receipt.acks, startedMs });
         this.#history.end(write, "acknowledged", this.#nowMs);
         this.counters.acknowledged += 1;
         return answer.context;

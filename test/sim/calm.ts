@@ -1,0 +1,53 @@
+/**
+ * What holds of a quiet cluster, shown with requests of its own once everything has come to rest.
+ *
+ * Blind overwrites are the one kind of write whose order nobody's context tells: it rests on their being stamped by the same
+ * home. While faults go on that home changes, and no history can say which of two stood aside rightly; when
+ * all are up there is no such excuse.
+ */
+import assert from "node:assert/strict";
+import { KvError } from "../../node/core/errors.ts";
+import type { Coordinator } from "../../node/services/coordinator.ts";
+import type { SimulatedCluster } from "./cluster.ts";
+
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+
+/**
+ * `PUT`, `PUT`, `GET`, each through another node, gives the last value.
+ *
+ * @param keys To be written; their values are gone afterwards.
+ */
+export async function checkLastOverwriteWins(cluster: SimulatedCluster, keys: readonly string[]): Promise<void> {
+  const { nodes, options } = cluster;
+  const through = (turn: number): Coordinator => {
+    const machine = nodes[turn % nodes.length];
+    return machine?.node?.coordinator ?? assert.fail(`${machine?.name} serves when all is quiet`);
+  };
+  for (const [turn, key] of keys.entries()) {
+    for (const [next, value] of ["first", "second"].entries()) {
+      const put = { key: bytesOf(key), value: bytesOf(value), contentType: "text/plain", base: "overwrite" } as const;
+      await answered(cluster, through(turn + next).put(put, { timeoutMs: 5_000 }));
+    }
+    const reading = through(turn + 2).get(bytesOf(key), { readQuorum: options.replicationFactor, timeoutMs: 5_000 });
+    const shown = (await answered(cluster, reading)).siblings.map(({ value }) => new TextDecoder().decode(value));
+    assert.deepEqual(shown, ["second"], `the last of two blind overwrites of ${key} is what all replicas show`);
+  }
+}
+
+/** The answer of a request in virtual time. */
+async function answered<T>({ simulator }: SimulatedCluster, asking: Promise<T>): Promise<T> {
+  let answer: { readonly is: T } | { readonly not: unknown } | undefined;
+  asking.then(
+    (is) => {
+      answer = { is };
+    },
+    (not: unknown) => {
+      answer = { not };
+    },
+  );
+  await simulator.runWhile(() => answer === undefined, 10_000);
+  assert(answer !== undefined, "a request is answered when all is quiet");
+  if ("is" in answer) return answer.is;
+  if (answer.not instanceof KvError) assert.fail(`a request is served when all is quiet: ${answer.not.message}`);
+  throw answer.not;
+}

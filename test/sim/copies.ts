@@ -1,0 +1,114 @@
+/**
+ * Whether acknowledged writes stay where they were acknowledged: for as long as a run goes on, and not only at the end.
+ *
+ * An acknowledgement of `acks` stands for so many homes that hold the write, themselves or through a stand-in that keeps a
+ * hint for them. From then on copies only move: a hint goes when its home has the write. So at any later time the write
+ * (or a record that has seen it) is held for at least `acks` homes, less the disks that were destroyed since. A copy that is
+ * given up too early would be missed by no reader until a second disk fails, which is seldom; here it is missed at once.
+ */
+import assert from "node:assert/strict";
+import { successor } from "../../node/core/bytes.ts";
+import { decodeHint } from "../../node/core/hint.ts";
+import { dataKey, hintKey } from "../../node/core/keyspace.ts";
+import { contextDescends } from "../../node/core/version/context.ts";
+import { decodeToken } from "../../node/core/version/context-codec.ts";
+import type { CausalContext } from "../../node/core/version/record.ts";
+import { decodeRecord } from "../../node/core/version/record-codec.ts";
+import type { SimulatedCluster } from "./cluster.ts";
+
+type Acknowledged = {
+  /** For people. */
+  readonly what: string;
+  readonly seen: CausalContext;
+  /** Homes that held it when it was acknowledged, or that somebody held it for; at most what its receipt said. */
+  readonly copies: number;
+  readonly startedMs: number;
+};
+
+/** The contexts of all records of a key that one home holds, or somebody for it. */
+type Held = readonly CausalContext[];
+
+/** Of each key, the writes acknowledged last that are looked after. */
+const WRITES_MAX = 8;
+const CHECK_MS = 500;
+
+export class Copies {
+  readonly #cluster: SimulatedCluster;
+  readonly #byKey = new Map<string, Acknowledged[]>();
+
+  constructor(cluster: SimulatedCluster) {
+    this.#cluster = cluster;
+    this.#later();
+  }
+
+  /**
+   * Takes note of an acknowledged write.
+   *
+   * @param token Of its answer: covers it, and nothing that it did not replace.
+   */
+  note(
+    key: string,
+    write: { readonly what: string; readonly token: string; readonly acks: number; readonly startedMs: number },
+  ): void {
+    const { what, token, acks, startedMs } = write;
+    const seen = decodeToken(token, bytesOf(key));
+    const noted = this.#byKey.get(key) ?? [];
+    this.#byKey.set(key, noted);
+    // The token of a write that was sent twice may say more than those who know it by its name hold.
+    const copies = countOf(this.#heldForHomes(key), seen);
+    noted.push({ what, seen, copies: Math.min(acks, copies), startedMs });
+    if (noted.length > WRITES_MAX) noted.shift();
+  }
+
+  #later(): void {
+    this.#cluster.simulator.after(CHECK_MS, () => {
+      this.check();
+      this.#later();
+    });
+  }
+
+  /** Looks at all disks. */
+  check(): void {
+    for (const [key, noted] of this.#byKey) this.#checkKey(key, noted);
+  }
+
+  #checkKey(key: string, noted: readonly Acknowledged[]): void {
+    const { nodes, simulator } = this.#cluster;
+    const held = this.#heldForHomes(key);
+    for (const { what, seen, copies, startedMs } of noted) {
+      const left = countOf(held, seen);
+      const lost = nodes.filter(({ diskLostMs }) => diskLostMs >= startedMs).length;
+      assert(
+        left + lost >= copies,
+        `an acknowledged write stays where it was acknowledged: ${what} of ${key} was held for ${copies} homes, and is for ${left} at ${simulator.nowMs.toFixed(1)} ms`,
+      );
+    }
+  }
+
+  /** Of each home of a key, what is held by it and for it. */
+  #heldForHomes(key: string): readonly Held[] {
+    const { ring } = this.#cluster;
+    const partition = ring.partitionOf(bytesOf(key));
+    return ring.homes(partition).map(({ name }) => this.#heldFor(name, partition, bytesOf(key)));
+  }
+
+  #heldFor(home: string, partition: number, key: Uint8Array): Held {
+    const contexts: CausalContext[] = [];
+    for (const { name, disk } of this.#cluster.nodes) {
+      const at = name === home ? dataKey(partition, key) : hintKey({ partition, target: home, key });
+      const value = disk.entries({ from: at, until: successor(at), limit: 1 })[0]?.value;
+      if (value === undefined) continue;
+      contexts.push(decodeRecord(name === home ? value : decodeHint(value).record).context);
+    }
+    return contexts;
+  }
+}
+
+/** Homes that hold a write, or for which somebody does. */
+function countOf(held: readonly Held[], seen: CausalContext): number {
+  return held.filter((contexts) => contexts.some((context) => contextDescends(context, seen))).length;
+}
+
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text);
+}

@@ -1,0 +1,79 @@
+/**
+ * `npm run sim:mutants`: shows that the simulation notices broken rules. Every mutant must be caught by one of its
+ * checkers, at a seed that the program without the mutant passes.
+ */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { type Hunt, hunt } from "./hunt.ts";
+import { applyMutant, type Mutant, readMutants, withSeed } from "./mutant.ts";
+
+const { values } = parseArgs({
+  options: {
+    /** One mutant, or several with commas between. */
+    only: { type: "string" },
+    jobs: { type: "string", default: "2" },
+    /** Seeds that are tried, beginning at `from`, when the remembered one does not catch it. */
+    seeds: { type: "string", default: "500" },
+    from: { type: "string", default: "1" },
+    /** Remember the seeds that caught them. */
+    record: { type: "boolean", default: false },
+  },
+});
+
+const ROOT = join(import.meta.dirname, "../../../..");
+const range = Array.from({ length: Number(values.seeds) }, (_, i) => Number(values.from) + i);
+const startedMs = performance.now();
+const queue = [...chosen(readMutants(ROOT))];
+const count = queue.length;
+const survivors: string[] = [];
+await Promise.all(Array.from({ length: Number(values.jobs) }, work));
+say(`${count - survivors.length} of ${count} mutants caught in ${secondsSince(startedMs)} s`);
+if (survivors.length > 0) {
+  say(`not caught: ${survivors.sort().join(", ")}`);
+  process.exitCode = 1;
+}
+
+function chosen(mutants: readonly Mutant[]): readonly Mutant[] {
+  // All of them, before the first one runs: a stale one is known at once.
+  for (const mutant of mutants) applyMutant(mutant, (path) => readFileSync(join(ROOT, path), "utf8"));
+  if (values.only === undefined) return mutants;
+  return values.only.split(",").map((name) => {
+    const found = mutants.find((mutant) => mutant.name === name);
+    if (found === undefined) throw new Error(`There is no mutant named ${name}.`);
+    return found;
+  });
+}
+
+async function work(): Promise<void> {
+  for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
+    const { seed } = mutant;
+    const seeds = seed === undefined ? range : [seed, ...range.filter((other) => other !== seed)];
+    const beganMs = performance.now();
+    const found = await hunt(ROOT, mutant, seeds);
+    say(describe(mutant, found, secondsSince(beganMs)));
+    if (found.caught === undefined) survivors.push(mutant.name);
+    else if (values.record) writeFileSync(join(ROOT, mutant.path), withSeed(mutant, found.caught.seed));
+  }
+}
+
+function describe({ name, breaks, description }: Mutant, { caught, tried, itself }: Hunt, seconds: string): string {
+  if (caught !== undefined) {
+    const after = caught.tried === 1 ? "at once" : `after ${caught.tried} seeds`;
+    return `caught    ${name}: seed ${caught.seed}, ${after}, ${seconds} s\n            ${caught.message}`;
+  }
+  const [first = "never"] = itself;
+  return [
+    `SURVIVED  ${name}: ${tried} seeds, ${seconds} s`,
+    `            ${description.replaceAll("\n", " ")} Breaks ${breaks}.`,
+    `            broke by itself ${itself.length} times: ${first}`,
+  ].join("\n");
+}
+
+function secondsSince(ms: number): string {
+  return ((performance.now() - ms) / 1_000).toFixed(1);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,117 @@
+/**
+ * A mutant: one rule of the shipped code broken on purpose, as a text to be found in its source and one to be put there.
+ *
+ *     What is broken, and what comes of it, in a sentence or two.
+ *
+ *     breaks: where the rule is written down
+ *     seed: 17                                 the one that caught it last; tried first
+ *
+ *     --- node/services/write.ts
+ *     text that is there exactly once
+ *     +++
+ *     what stands there instead
+ *     ===
+ *
+ * The shipped code knows nothing of it: there is no hook, flag or branch for tests in it. The price is that a mutant
+ * goes stale when its text changes; then it is an error (mutants.test.ts), for a mutant that breaks nothing proves nothing.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { basename, join } from "node:path";
+
+const FOLDER = "test/sim/mutants";
+const EXTENSION = ".mutant";
+
+/** One replacement; several in one file are made one after the other. */
+export type Edit = { readonly path: string; readonly find: string; readonly put: string };
+
+export type Mutant = {
+  readonly name: string;
+  /** Path of its file, from the top of the repository. */
+  readonly path: string;
+  readonly text: string;
+  readonly description: string;
+  /** The rule that it breaks, and where that is written down. */
+  readonly breaks: string;
+  /** The seed that caught it last. */
+  readonly seed: number | undefined;
+  readonly edits: readonly Edit[];
+};
+
+/** Reads every mutant, by name. `root` is the top of the repository. */
+export function readMutants(root: string): readonly Mutant[] {
+  return readdirSync(join(root, FOLDER))
+    .filter((file) => file.endsWith(EXTENSION))
+    .sort()
+    .map((file) => {
+      const path = `${FOLDER}/${file}`;
+      return parseMutant(path, readFileSync(join(root, path), "utf8"));
+    });
+}
+
+/** @throws {Error} The text is no mutant; the message says what is missing. */
+export function parseMutant(path: string, text: string): Mutant {
+  const [head = "", ...rest] = text.split(/^--- /m);
+  const fields = new Map<string, string>();
+  const prose = head
+    .split("\n")
+    .filter((line) => {
+      const [, key, value] = /^(breaks|seed): +(.+)$/.exec(line) ?? [];
+      if (key !== undefined && value !== undefined) fields.set(key, value);
+      return key === undefined;
+    })
+    .join("\n")
+    .trim();
+  const breaks = fields.get("breaks");
+  const seed = fields.get("seed");
+  const edits = rest.map((block) => parseEdit(path, block));
+  if (prose === "") throw new Error(`${path} does not say what it breaks.`);
+  if (breaks === undefined) throw new Error(`${path} does not say which rule it breaks, and where that is written.`);
+  if (edits.length === 0) throw new Error(`${path} changes nothing.`);
+  return {
+    name: basename(path, EXTENSION),
+    path,
+    text,
+    description: prose,
+    breaks,
+    seed: seed === undefined ? undefined : Number(seed),
+    edits,
+  };
+}
+
+function parseEdit(path: string, block: string): Edit {
+  const [, file, find, put] = /^(\S+)\n([\s\S]+?)\n\+\+\+\n([\s\S]*?)\n?===\s*$/.exec(block) ?? [];
+  if (file === undefined || find === undefined || put === undefined || find === put) {
+    throw new Error(`${path} has a change that is none: "--- FILE", what is there, "+++", what comes instead, "===".`);
+  }
+  return { path: file, find, put };
+}
+
+/**
+ * The sources that a mutant changes, changed.
+ *
+ * @param readSource Gives the text of a source file, by its path from the top of the repository.
+ * @throws {Error} A text is not there exactly once.
+ */
+export function applyMutant(
+  { path, edits }: Mutant,
+  readSource: (path: string) => string,
+): ReadonlyMap<string, string> {
+  const sources = new Map<string, string>();
+  for (const edit of edits) {
+    const source = sources.get(edit.path) ?? readSource(edit.path);
+    const parts = source.split(edit.find);
+    if (parts.length !== 2) {
+      throw new Error(`${path} is stale: its text is ${parts.length - 1} times in ${edit.path}:\n${edit.find}`);
+    }
+    sources.set(edit.path, parts.join(edit.put));
+  }
+  return sources;
+}
+
+/** The mutant's text with another seed remembered. */
+export function withSeed({ text, seed }: Mutant, caughtBy: number): string {
+  const line = `seed: ${caughtBy}`;
+  return seed === undefined
+    ? text.replace(/^breaks: .*$/m, (breaks) => `${breaks}\n${line}`)
+    : text.replace(/^seed: .*$/m, line);
+}

@@ -1,0 +1,72 @@
+/** That every mutant still breaks something: its text is there, once, and what comes instead is TypeScript. */
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "@jest/globals";
+import { compile } from "./hunt.ts";
+import { applyMutant, parseMutant, readMutants, withSeed } from "./mutant.ts";
+
+const ROOT = join(import.meta.dirname, "../../..");
+const readSource = (path: string) => readFileSync(join(ROOT, path), "utf8");
+const MUTANTS = readMutants(ROOT);
+
+const EXAMPLE = `Forgets to add.
+
+breaks: arithmetic
+seed: 3
+
+--- sum.ts
+a + b
++++
+a - b
+===
+`;
+
+describe("the mutants", () => {
+  it("are at least twenty-five, each of the shipped code and remembered with the seed that caught it", () => {
+    assert(MUTANTS.length >= 25, `${MUTANTS.length} mutants`);
+    for (const { path, edits, seed } of MUTANTS) {
+      assert(Number.isInteger(seed), `${path} was caught: run npm run sim:mutants -- --record`);
+      for (const edit of edits)
+        assert.match(edit.path, /^node\/(core|services|adapters\/tcp)\/|^node\/node\.ts$/, path);
+    }
+  });
+
+  it.each(MUTANTS.map((mutant) => ({ name: mutant.name, mutant })))("$name still breaks something", ({ mutant }) => {
+    for (const [path, source] of applyMutant(mutant, readSource)) {
+      assert.notEqual(compile(path, source), compile(path, readSource(path)), `${mutant.path} changes ${path}`);
+    }
+  });
+});
+
+describe("a mutant's file", () => {
+  const mutant = parseMutant("a/forgetful.mutant", EXAMPLE);
+
+  it("says what is broken, where, and how", () => {
+    assert.deepEqual(mutant.edits, [{ path: "sum.ts", find: "a + b", put: "a - b" }]);
+    assert.deepEqual(
+      [mutant.name, mutant.description, mutant.breaks, mutant.seed],
+      ["forgetful", "Forgets to add.", "arithmetic", 3],
+    );
+    assert.deepEqual([...applyMutant(mutant, () => "return a + b;")], [["sum.ts", "return a - b;"]]);
+  });
+
+  it("remembers another seed", () => {
+    assert.equal(parseMutant("a.mutant", withSeed(mutant, 17)).seed, 17);
+    const unknown = parseMutant("a.mutant", EXAMPLE.replace("seed: 3\n", ""));
+    assert.equal(parseMutant("a.mutant", withSeed(unknown, 17)).seed, 17);
+  });
+
+  it.each(["return a;", "return a + b, a + b;"])("is refused when its text is not there once: %s", (source) => {
+    assert.throws(() => applyMutant(mutant, () => source), /stale/);
+  });
+
+  it.each([
+    ["no rule", EXAMPLE.replace("breaks: arithmetic\n", ""), /which rule/],
+    ["no word on what it breaks", EXAMPLE.replace("Forgets to add.", ""), /what it breaks/],
+    ["no change", EXAMPLE.slice(0, EXAMPLE.indexOf("---")), /changes nothing/],
+    ["the same text twice", EXAMPLE.replace("a - b", "a + b"), /none/],
+  ])("is refused with %s", (_why, text, expected) => {
+    assert.throws(() => parseMutant("a.mutant", text), expected);
+  });
+});
