@@ -192,7 +192,7 @@ export const Status = z
       .optional()
       .describe("The ring change in progress."),
     lastChangeAt: time.optional().describe("When the last ring change was seen to have ended."),
-    rolling: text(63).optional().describe("The pod that a rolling change restarted last."),
+
     conditions: z
       .array(Condition)
       .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })

@@ -75,16 +75,17 @@ describe("the catalogue of figures", () => {
   const NAMED = /"(annulus\.(?:[a-z0-9_]+\.)*[a-z0-9_]+_ms)"/g;
 
   function namesInSources(): Set<string> {
-    const folder = new URL("../../node/", import.meta.url);
-    const files = readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
-    const texts = files
-      .filter((file) => !file.endsWith("catalogue.ts"))
-      .map((file) => readFileSync(new URL(file, folder), "utf8"));
+    const folders = ["../../node/", "../../operator/"].map((path) => new URL(path, import.meta.url));
+    const texts = folders.flatMap((folder) =>
+      readdirSync(folder, { recursive: true, encoding: "utf8" })
+        .filter((file) => file.endsWith(".ts") && !file.endsWith("catalogue.ts"))
+        .map((file) => readFileSync(new URL(file, folder), "utf8")),
+    );
     const found = texts.flatMap((text) => [...text.matchAll(CALL), ...text.matchAll(NAMED)]);
     return new Set(found.map(([, name = ""]) => name.replace(/\$\{.*\}/, "*")));
   }
 
-  it("explains every figure that a node keeps", () => {
+  it("explains every figure that a node or the operator keeps", () => {
     const names = namesInSources();
     assert.ok(names.size > 30, "the search finds the calls");
     const unexplained = [...names].filter((name) => name !== "annulus.store.*" && describeFigure(name) === undefined);

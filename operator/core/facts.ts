@@ -1,0 +1,109 @@
+/** Kubernetes objects as they come, read into the facts that decisions use. */
+import { REPLACE_ANNOTATION } from "../api/kvcluster.ts";
+import { readQuantity } from "../api/quantity.ts";
+import { readInstant } from "./instant.ts";
+import { CLAIM, ordinalOf, REVISION_LABEL } from "./names.ts";
+import { at, type KubeObject, listAt, numberAt, textAt } from "./objects.ts";
+import type { ClaimFacts, MachineFacts, PodFacts, StatefulSetFacts } from "./world.ts";
+
+const HOSTNAME_LABEL = "kubernetes.io/hostname";
+
+/** Reads a StatefulSet. */
+export function readStatefulSet(object: KubeObject): StatefulSetFacts {
+  return {
+    uid: object.metadata.uid ?? "",
+    replicas: numberAt(object, "spec", "replicas") ?? 1,
+    isObserved: (numberAt(object, "status", "observedGeneration") ?? -1) === object.metadata.generation,
+    updateRevision: textAt(object, "status", "updateRevision"),
+    claimSize: textAt(object, "spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage"),
+  };
+}
+
+/** Reads a pod, or undefined for one whose name is not of the cluster's form, or that has ended and will be replaced. */
+export function readPod(object: KubeObject, clusterName: string): PodFacts | undefined {
+  const { name, uid, labels, annotations, deletionTimestamp, creationTimestamp } = object.metadata;
+  const ordinal = ordinalOf(clusterName, name);
+  if (ordinal === undefined) return undefined;
+  const conditions = listAt(object, "status", "conditions");
+  const isTrue = (type: string) => conditions.some((one) => at(one, "type") === type && at(one, "status") === "True");
+  return {
+    name,
+    uid: uid ?? "",
+    ordinal,
+    ip: textAt(object, "status", "podIP"),
+    machine: textAt(object, "spec", "nodeName"),
+    revision: labels?.[REVISION_LABEL],
+    isReady: isTrue("Ready"),
+    isDeleting: deletionTimestamp !== undefined,
+    createdAtMs: readInstant(creationTimestamp) ?? 0,
+    startedAtMs: readInstant(textAt(object, "status", "containerStatuses", 0, "state", "running", "startedAt")),
+    trouble: troubleOf(object),
+    replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true",
+  };
+}
+
+/** Reasons of a waiting container that pass by themselves. */
+const PASSING = new Set(["ContainerCreating", "PodInitializing"]);
+
+function troubleOf(object: KubeObject): string | undefined {
+  const waiting = textAt(object, "status", "containerStatuses", 0, "state", "waiting", "reason");
+  if (waiting !== undefined && !PASSING.has(waiting)) return waiting;
+  const unscheduled = listAt(object, "status", "conditions").find(
+    (one) => at(one, "type") === "PodScheduled" && at(one, "status") === "False",
+  );
+  return unscheduled === undefined
+    ? undefined
+    : (textAt(unscheduled, "message") ?? "it cannot be scheduled").slice(0, 200);
+}
+
+/**
+ * Reads a claim, or undefined for one of another form.
+ *
+ * @param volume Its volume, if it is bound and could be read: says which machine holds it.
+ */
+export function readClaim(
+  object: KubeObject,
+  clusterName: string,
+  volume: KubeObject | undefined,
+): ClaimFacts | undefined {
+  const { name, uid, deletionTimestamp } = object.metadata;
+  if (!name.startsWith(`${CLAIM}-`)) return undefined;
+  const pod = name.slice(CLAIM.length + 1);
+  const ordinal = ordinalOf(clusterName, pod);
+  if (ordinal === undefined) return undefined;
+  return {
+    name,
+    uid: uid ?? "",
+    pod,
+    ordinal,
+    machine: volume === undefined ? undefined : machineOf(volume),
+    requestedBytes: readQuantity(textAt(object, "spec", "resources", "requests", "storage")),
+    isDeleting: deletionTimestamp !== undefined,
+    isLost: textAt(object, "status", "phase") === "Lost",
+  };
+}
+
+/** The one machine that a local volume is bound to by its node affinity. */
+function machineOf(volume: KubeObject): string | undefined {
+  const terms = listAt(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms");
+  const [term] = terms;
+  if (terms.length !== 1) return undefined;
+  for (const expression of listAt(term, "matchExpressions")) {
+    const values = listAt(expression, "values");
+    if (at(expression, "key") === HOSTNAME_LABEL && at(expression, "operator") === "In" && values.length === 1)
+      return typeof values[0] === "string" ? values[0] : undefined;
+  }
+  return undefined;
+}
+
+/** Reads a Kubernetes node, called machine here: a node is one of Annulus. */
+export function readMachine(object: KubeObject, topologyKey: string): MachineFacts {
+  const ready = listAt(object, "status", "conditions").find((one) => at(one, "type") === "Ready");
+  const isReady = at(ready, "status") === "True";
+  return {
+    name: object.metadata.name,
+    zone: object.metadata.labels?.[topologyKey],
+    isReady,
+    unreadySinceMs: isReady ? undefined : readInstant(textAt(ready, "lastTransitionTime")),
+  };
+}

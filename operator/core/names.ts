@@ -1,0 +1,68 @@
+/** Names, labels and ports of all that belongs to one cluster: deterministic, so that nothing is ever made twice. */
+import type { Cluster } from "../api/kvcluster.ts";
+
+export const DATA_PORT = 7400;
+export const ADMIN_PORT = 7401;
+export const PEER_PORT = 7402;
+
+/** Field manager, and the value of `managed-by`. */
+export const MANAGER = "annulus-operator";
+export const INSTANCE_LABEL = "app.kubernetes.io/instance";
+export const NAME_LABEL = "app.kubernetes.io/name";
+/** StatefulSets put it on their pods: the revision of the template that a pod was made from. */
+export const REVISION_LABEL = "controller-revision-hash";
+/** The claim template's name; Kubernetes calls a pod's claim `data-<pod>`. */
+export const CLAIM = "data";
+
+/** What finds the pods. Part of a StatefulSet's selector, which can never change. */
+export function selectorLabels(cluster: Cluster): Record<string, string> {
+  return { [NAME_LABEL]: "annulus", [INSTANCE_LABEL]: cluster.metadata.name };
+}
+
+/** The labels of every owned object. */
+export function ownLabels(cluster: Cluster): Record<string, string> {
+  return {
+    ...selectorLabels(cluster),
+    "app.kubernetes.io/managed-by": MANAGER,
+    "app.kubernetes.io/part-of": "annulus",
+  };
+}
+
+/** The selector as one text, for the scale subresource. */
+export function selectorText(cluster: Cluster): string {
+  const labels = Object.entries(selectorLabels(cluster)).sort();
+  return labels.map(([key, value]) => `${key}=${value}`).join(",");
+}
+
+/** The pod of an ordinal, which is also its member's name. */
+export function podName(clusterName: string, ordinal: number): string {
+  return `${clusterName}-${ordinal}`;
+}
+
+/** The ordinal in a pod's name, or undefined for a name of another form. */
+export function ordinalOf(clusterName: string, pod: string): number | undefined {
+  if (!pod.startsWith(`${clusterName}-`)) return undefined;
+  const text = pod.slice(clusterName.length + 1);
+  return /^(0|[1-9]\d{0,4})$/.test(text) ? Number(text) : undefined;
+}
+
+/** The claim of a pod. */
+export function claimName(pod: string): string {
+  return `${CLAIM}-${pod}`;
+}
+
+/** The headless Service that gives each pod its name in DNS. */
+export function peersName(clusterName: string): string {
+  return `${clusterName}-peers`;
+}
+
+/** The ConfigMap with the first members, or the seeds. */
+export function membersName(clusterName: string): string {
+  return `${clusterName}-members`;
+}
+
+/** Where peers reach a member: its stable name in DNS, never an address. */
+export function peerAddress(cluster: Cluster, pod: string): string {
+  const { name, namespace } = cluster.metadata;
+  return `${pod}.${peersName(name)}.${namespace}.svc:${PEER_PORT}`;
+}

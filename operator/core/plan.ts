@@ -1,0 +1,85 @@
+/**
+ * The reconciler's decision: from what is observed to what should be done now, and what is said about it.
+ *
+ * An ordered list of steps. Each looks at the whole world and returns what to do, or a reason to go no further; the
+ * first such reason ends the run. Nothing is remembered between runs: a run that is cut off anywhere is simply begun
+ * again. The order is the safety argument:
+ *
+ *   objects   what carries the pods. `replicas` falls only past members that the ring, by the word of every present
+ *             member and in this same run, lists as left and home to nothing (steps/replicas.ts)
+ *   mend      pods of an old revision whose container does not run: they carry nothing
+ *   recover   a lost volume is given up only while all others are whole
+ *   change    one ring change at a time; a scale-in waits for every member
+ *   roll      a pod is restarted only while the ring is at rest: after `change`, which holds the run while one runs
+ *   claims    volumes go last, with proof of their own
+ */
+import type { Status } from "../api/kvcluster.ts";
+import { PAUSED_ANNOTATION } from "../api/kvcluster.ts";
+import { isFounded } from "./founding.ts";
+import { isApplied } from "./objects.ts";
+import { ringOf, unsettled } from "./ring-view.ts";
+import { describeStatus } from "./status.ts";
+import { changeRing } from "./steps/change.ts";
+import { growClaims, removeClaims } from "./steps/claims.ts";
+import { placeObjects } from "./steps/objects.ts";
+import { recoverLost } from "./steps/recover.ts";
+import { mendStuck, rollPods } from "./steps/roll.ts";
+import type { Action, Hold, Step, World } from "./world.ts";
+
+export type Plan = {
+  readonly actions: readonly Action[];
+  /** Why the last step went no further; undefined when all is as wanted. */
+  readonly hold: Hold | undefined;
+  readonly status: Status;
+  /** When to look again though nothing was heard of. */
+  readonly againMs: number;
+};
+
+const STEPS: readonly Step[] = [
+  whenPaused,
+  placeObjects,
+  growClaims,
+  mendStuck,
+  recoverLost,
+  changeRing,
+  rollPods,
+  removeClaims,
+  awaitMembers,
+];
+
+/** How soon to look again while something is under way, and when all is at rest. */
+const BUSY_MS = 2_000;
+const CALM_MS = 30_000;
+
+/** Decides. The cluster is one that is not being deleted: what is owned goes with it by itself. */
+export function plan(world: World): Plan {
+  const actions: Action[] = [];
+  let hold: Hold | undefined;
+  for (const step of STEPS) {
+    const result = step(world);
+    actions.push(...(result.actions ?? []).filter((action) => !isDone(world, action)));
+    hold = result.hold;
+    if (hold !== undefined) break;
+  }
+  const status = describeStatus(world, hold);
+  return { actions, hold, status, againMs: hold === undefined ? CALM_MS : BUSY_MS };
+}
+
+function whenPaused(world: World): { hold?: Hold } {
+  if (world.cluster.metadata.annotations[PAUSED_ANNOTATION] !== "true") return {};
+  return { hold: { reason: "Paused", message: `the annotation ${PAUSED_ANNOTATION} says so` } };
+}
+
+/** Nothing is left to do, and yet not all is well: it is looked at again soon, and said. */
+function awaitMembers(world: World): { hold?: Hold } {
+  if (!isFounded(world))
+    return { hold: { reason: "Founding", message: "the first members have not made their ring yet" } };
+  const ring = ringOf(world);
+  const trouble = ring === undefined ? "no node tells the ring" : unsettled(world, ring);
+  return trouble === undefined ? {} : { hold: { reason: "WaitingForMembers", message: trouble } };
+}
+
+function isDone(world: World, action: Action): boolean {
+  if (action.kind !== "apply") return false;
+  return isApplied(action.object, world.objects.get(`${action.object.kind}/${action.object.metadata.name}`));
+}

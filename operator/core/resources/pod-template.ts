@@ -1,0 +1,128 @@
+/**
+ * The pod of a node. It must not depend on who the members are: membership changes, pods do not restart for it.
+ *
+ * Everything the restricted Pod Security Standard asks for; a read-only file system with the volume as the one place to
+ * write; no token of Kubernetes, which a node never talks to.
+ */
+import type { Cluster } from "../../api/kvcluster.ts";
+import { MEMBERS_FILE } from "../founding.ts";
+import { ADMIN_PORT, CLAIM, DATA_PORT, membersName, PEER_PORT, peersName, selectorLabels } from "../names.ts";
+import { clusterId } from "../ring-view.ts";
+import type { Policy } from "../world.ts";
+
+/** The image's user. */
+const USER = 65_532;
+const DATA_DIRECTORY = "/data";
+const MEMBERS_DIRECTORY = "/etc/annulus";
+/** Between the end of a pod's being addressed and its stop: endpoints are slower than signals. */
+const PRE_STOP_SECONDS = 5;
+/** preStop, the nodes' own limit for a clean stop (10 s), and slack. */
+const GRACE_SECONDS = 30;
+const REQUESTS = { cpu: "100m", memory: "384Mi" };
+
+/** The pod template of the StatefulSet. */
+export function podTemplate(cluster: Cluster, policy: Policy): Record<string, unknown> {
+  const labels = selectorLabels(cluster);
+  return {
+    metadata: { labels, annotations: { "kubectl.kubernetes.io/default-container": "node" } },
+    spec: {
+      serviceAccountName: cluster.metadata.name,
+      automountServiceAccountToken: false,
+      // Otherwise a Service called "annulus" would put ANNULUS_... settings into the pod that no node knows.
+      enableServiceLinks: false,
+      terminationGracePeriodSeconds: GRACE_SECONDS,
+      securityContext: {
+        runAsNonRoot: true,
+        runAsUser: USER,
+        runAsGroup: USER,
+        fsGroup: USER,
+        fsGroupChangePolicy: "OnRootMismatch",
+        seccompProfile: { type: "RuntimeDefault" },
+      },
+      topologySpreadConstraints: spread(cluster, labels),
+      containers: [container(cluster, policy)],
+      volumes: [{ name: "members", configMap: { name: membersName(cluster.metadata.name), optional: false } }],
+    },
+  };
+}
+
+/** A zone constraint binds where the spec demands zones; else, and over machines, it is a wish. */
+function spread({ spec: { zones } }: Cluster, labels: Record<string, string>): unknown[] {
+  const common = { maxSkew: 1, labelSelector: { matchLabels: labels }, nodeTaintsPolicy: "Honor" };
+  const zone =
+    zones.minimum > 1
+      ? { ...common, topologyKey: zones.topologyKey, whenUnsatisfiable: "DoNotSchedule" }
+      : { ...common, topologyKey: zones.topologyKey, whenUnsatisfiable: "ScheduleAnyway" };
+  return [zone, { ...common, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway" }];
+}
+
+function container(cluster: Cluster, policy: Policy): Record<string, unknown> {
+  const { resources, image } = cluster.spec;
+  const probe = (path: string) => ({ httpGet: { path, port: "admin" } });
+  return {
+    name: "node",
+    image: image ?? policy.nodeImage,
+    ports: [
+      { name: "data", containerPort: DATA_PORT, protocol: "TCP" },
+      { name: "admin", containerPort: ADMIN_PORT, protocol: "TCP" },
+      { name: "peer", containerPort: PEER_PORT, protocol: "TCP" },
+    ],
+    env: environment(cluster),
+    resources: {
+      ...(resources.limits === undefined ? {} : { limits: texts(resources.limits) }),
+      requests: requestsOf(cluster),
+    },
+    // A store that was not closed cleanly reads its log before the admin port listens.
+    startupProbe: { ...probe("/healthz"), periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 300 },
+    livenessProbe: { ...probe("/healthz"), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
+    readinessProbe: { ...probe("/readyz"), periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 2 },
+    lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      runAsNonRoot: true,
+      capabilities: { drop: ["ALL"] },
+    },
+    volumeMounts: [
+      { name: CLAIM, mountPath: DATA_DIRECTORY },
+      { name: "members", mountPath: MEMBERS_DIRECTORY, readOnly: true },
+    ],
+  };
+}
+
+/** What is asked for and not said is given a preset: an autoscaler needs a CPU request to measure against. */
+function requestsOf({ spec: { resources } }: Cluster): Record<string, unknown> {
+  const presets = Object.entries(REQUESTS).filter(([name]) => resources.limits?.[name] === undefined);
+  return texts({ ...Object.fromEntries(presets), ...resources.requests });
+}
+
+/** Quantities as the API server gives them back: `2` is "2". */
+function texts(quantities: Readonly<Record<string, string | number>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(quantities).map(([name, value]) => [name, String(value)]));
+}
+
+/** Settings by name; a list with the API server's own order would be compared by index, so it is sorted. */
+function environment(cluster: Cluster): unknown[] {
+  const { name, namespace } = cluster.metadata;
+  const { quorum, partitions, storage, config } = cluster.spec;
+  const settings: Record<string, string> = {
+    ...config,
+    ANNULUS_CLUSTER: clusterId(cluster),
+    ANNULUS_DATA_DIR: DATA_DIRECTORY,
+    ANNULUS_DATA_PORT: String(DATA_PORT),
+    ANNULUS_ADMIN_PORT: String(ADMIN_PORT),
+    ANNULUS_PEER_PORT: String(PEER_PORT),
+    ANNULUS_PARTITIONS: String(partitions),
+    ANNULUS_N: String(quorum.n),
+    ANNULUS_DURABILITY: storage.durability,
+    ANNULUS_CONFIG: `${MEMBERS_DIRECTORY}/${MEMBERS_FILE}`,
+  };
+  return [
+    { name: "ANNULUS_NODE", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "metadata.name" } } },
+    // Refers to the variable above, which must stand before it.
+    { name: "ANNULUS_ADVERTISE", value: `$(ANNULUS_NODE).${peersName(name)}.${namespace}.svc:${PEER_PORT}` },
+    ...Object.entries(settings)
+      .sort(([a], [b]) => (a < b ? -1 : 1))
+      .map(([key, value]) => ({ name: key, value })),
+  ];
+}

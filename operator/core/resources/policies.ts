@@ -1,0 +1,73 @@
+/** What bounds and watches the pods: disruption budget, autoscaler, ServiceMonitor. */
+import { API_VERSION, type Cluster, KIND } from "../../api/kvcluster.ts";
+import { selectorLabels } from "../names.ts";
+import type { KubeObject } from "../objects.ts";
+import { owned } from "./owned.ts";
+
+/** @param isWhole Whether every partition has all its homes: only then may a pod be evicted, one at a time. */
+export function disruptionBudget(cluster: Cluster, isWhole: boolean): KubeObject {
+  return owned(
+    cluster,
+    { apiVersion: "policy/v1", kind: "PodDisruptionBudget", name: cluster.metadata.name },
+    {
+      spec: {
+        maxUnavailable: isWhole ? 1 : 0,
+        selector: { matchLabels: selectorLabels(cluster) },
+        // A pod that does not serve protects nothing: a drain may take it away.
+        unhealthyPodEvictionPolicy: isWhole ? "AlwaysAllow" : "IfHealthyBudget",
+      },
+    },
+  );
+}
+
+/** Slow on purpose: a member that joins or leaves moves data for minutes. */
+const BEHAVIOR = {
+  scaleUp: {
+    stabilizationWindowSeconds: 60,
+    selectPolicy: "Max",
+    policies: [{ type: "Pods", value: 2, periodSeconds: 60 }],
+  },
+  scaleDown: {
+    stabilizationWindowSeconds: 600,
+    selectPolicy: "Max",
+    policies: [{ type: "Pods", value: 1, periodSeconds: 600 }],
+  },
+};
+
+/** The autoscaler on the cluster's scale subresource, or undefined when a person scales. It writes `spec.replicas`, the operator never does. */
+export function autoscaler(cluster: Cluster): KubeObject | undefined {
+  const { autoscaling } = cluster.spec;
+  if (autoscaling === undefined || autoscaling.mode !== "automatic") return undefined;
+  const { minReplicas, maxReplicas, targetCPUUtilizationPercentage, behavior } = autoscaling;
+  const target = { type: "Utilization", averageUtilization: targetCPUUtilizationPercentage };
+  return owned(
+    cluster,
+    { apiVersion: "autoscaling/v2", kind: "HorizontalPodAutoscaler", name: cluster.metadata.name },
+    {
+      spec: {
+        scaleTargetRef: { apiVersion: API_VERSION, kind: KIND, name: cluster.metadata.name },
+        minReplicas,
+        maxReplicas,
+        metrics: [{ type: "Resource", resource: { name: "cpu", target } }],
+        behavior: behavior === undefined || Object.keys(behavior).length === 0 ? BEHAVIOR : behavior,
+      },
+    },
+  );
+}
+
+/** For the Prometheus operator: the admin port of every pod, through the headless Service. */
+export function serviceMonitor(cluster: Cluster): KubeObject | undefined {
+  if (!cluster.spec.monitoring.serviceMonitor) return undefined;
+  return owned(
+    cluster,
+    { apiVersion: "monitoring.coreos.com/v1", kind: "ServiceMonitor", name: cluster.metadata.name },
+    {
+      spec: {
+        selector: { matchLabels: selectorLabels(cluster) },
+        endpoints: [{ port: "admin", path: "/metrics", interval: "15s" }],
+        targetLabels: Object.keys(selectorLabels(cluster)),
+        namespaceSelector: { matchNames: [cluster.metadata.namespace] },
+      },
+    },
+  );
+}

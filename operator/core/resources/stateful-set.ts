@@ -1,0 +1,49 @@
+/** The StatefulSet: one for each cluster. */
+import type { Cluster } from "../../api/kvcluster.ts";
+import { CLAIM, peersName, selectorLabels } from "../names.ts";
+import type { KubeObject } from "../objects.ts";
+import type { Policy } from "../world.ts";
+import { owned } from "./owned.ts";
+import { podTemplate } from "./pod-template.ts";
+
+/**
+ * @param options `replicas`: how many pods now (never simply the spec's). `claimSize`: the size that the claim template
+ *   has, for it can never change; undefined when there is none yet.
+ */
+export function statefulSet(
+  cluster: Cluster,
+  policy: Policy,
+  options: { readonly replicas: number; readonly claimSize: string | undefined },
+): KubeObject {
+  const { name } = cluster.metadata;
+  const { size, className, whenDeleted } = cluster.spec.storage;
+  return owned(
+    cluster,
+    { apiVersion: "apps/v1", kind: "StatefulSet", name },
+    {
+      spec: {
+        replicas: options.replicas,
+        serviceName: peersName(name),
+        selector: { matchLabels: selectorLabels(cluster) },
+        // Members must be able to start at once: each alone could not reach a quorum.
+        podManagementPolicy: "Parallel",
+        // The operator rolls: a StatefulSet knows nothing of zones, hints and repair.
+        updateStrategy: { type: "OnDelete" },
+        revisionHistoryLimit: 5,
+        // A claim is removed by the operator, with proof that its member has left.
+        persistentVolumeClaimRetentionPolicy: { whenScaled: "Retain", whenDeleted },
+        template: podTemplate(cluster, policy),
+        volumeClaimTemplates: [
+          {
+            metadata: { name: CLAIM, labels: selectorLabels(cluster) },
+            spec: {
+              accessModes: ["ReadWriteOnce"],
+              ...(className === undefined ? {} : { storageClassName: className }),
+              resources: { requests: { storage: options.claimSize ?? size } },
+            },
+          },
+        ],
+      },
+    },
+  );
+}

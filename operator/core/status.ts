@@ -1,0 +1,177 @@
+/**
+ * What is said about a cluster: members, figures, and conditions by the API conventions. A reason is a constant, a
+ * message a sentence for people; what is not known is "Unknown", never guessed.
+ */
+import type { Condition, Status } from "../api/kvcluster.ts";
+import { isFounded, ZONE_DEFAULT, zoneOfPod } from "./founding.ts";
+import { formatInstant } from "./instant.ts";
+import { selectorText } from "./names.ts";
+import { healthOf, hintsWaiting, isChanging, type RingView, ringOf, unsettled } from "./ring-view.ts";
+import { kindOfChange } from "./steps/change.ts";
+import type { Hold, World } from "./world.ts";
+
+type Verdict = { readonly status: Condition["status"]; readonly reason: string; readonly message: string };
+
+/** Holds that mean: a person, or time, is waited for; nothing moves. */
+const RESTING = new Set(["Paused", "ScaleInHeld", "ScaleOutHeld", "ReplacementHeld", "RollingHeld", "RollingStuck"]);
+RESTING.add("ChangeRefused").add("RingUnknown").add("WaitingForMembers").add("NameTaken");
+/** Holds that a person should look at. */
+const TROUBLE = new Set(["ReplacementHeld", "RollingHeld", "RollingStuck", "ChangeRefused", "NameTaken"]);
+
+/** The whole status. */
+export function describeStatus(world: World, hold: Hold | undefined): Status {
+  const { cluster, pods } = world;
+  const ring = ringOf(world);
+  const before = cluster.status;
+  const isRunning = ring !== undefined && isChanging(ring);
+  const epoch = Math.max(before.ringEpoch ?? 0, ring?.document.epoch ?? 0);
+  const conditions = {
+    Available: available(world, ring),
+    Progressing: progressing(hold),
+    Degraded: degraded(world, ring, hold),
+    ZonesBalanced: zonesBalanced(world, ring),
+  };
+  const transition = isRunning ? describeChange(world, ring) : undefined;
+  const hasEnded =
+    ring !== undefined &&
+    !isRunning &&
+    (before.ringEpoch ?? 0) > 0 &&
+    (before.transition !== undefined || ring.document.epoch > (before.ringEpoch ?? 0));
+  const lastChangeAt = hasEnded ? formatInstant(world.nowMs) : before.lastChangeAt;
+  const members = ring === undefined ? before.members : describeMembers(world, ring);
+  return {
+    observedGeneration: cluster.metadata.generation,
+    summary: summary(conditions, hold),
+    replicas: pods.length,
+    readyReplicas: pods.filter(({ isReady, isDeleting }) => isReady && !isDeleting).length,
+    selector: selectorText(cluster),
+    ringEpoch: epoch,
+    ...(members === undefined ? {} : { members }),
+    ...(transition === undefined ? {} : { transition }),
+    ...(lastChangeAt === undefined ? {} : { lastChangeAt }),
+    conditions: Object.entries(conditions).map(([type, verdict]) => condition(world, type, verdict)),
+  };
+}
+
+function condition(world: World, type: string, { status, reason, message }: Verdict): Condition {
+  const before = world.cluster.status.conditions?.find((other) => other.type === type);
+  const lastTransitionTime = before?.status === status ? before.lastTransitionTime : formatInstant(world.nowMs);
+  return { type, status, observedGeneration: world.cluster.metadata.generation, lastTransitionTime, reason, message };
+}
+
+function describeMembers(world: World, ring: RingView) {
+  return ring.present.map(({ name, zone, weight, state }) => {
+    const own = ring.witnesses.find((answer) => answer.name === name)?.ownState;
+    return { name, zone, weight, state: own ?? state, health: healthOf(world, ring, name) };
+  });
+}
+
+function describeChange(world: World, ring: RingView): Status["transition"] {
+  const { change } = ring;
+  const before = world.cluster.status.transition;
+  const id = change?.id ?? before?.id ?? `epoch-${ring.document.epoch}`;
+  const startedAt =
+    change?.startedAt ?? (before?.id === id ? before.startedAt : undefined) ?? formatInstant(world.nowMs);
+  return {
+    id,
+    kind: kindOfChange(ring).slice(0, 64),
+    ...(change?.movedBytes === undefined ? {} : { movedBytes: change.movedBytes }),
+    ...(change?.totalBytes === undefined ? {} : { totalBytes: change.totalBytes }),
+    startedAt,
+  };
+}
+
+function available(world: World, ring: RingView | undefined): Verdict {
+  if (ring === undefined) {
+    if (!isFounded(world)) return { status: "False", reason: "Founding", message: "There is no ring yet." };
+    const ready = world.pods.filter(({ isReady }) => isReady).length;
+    if (ready > 0)
+      return { status: "Unknown", reason: "RingUnknown", message: `${ready} pods are ready, but none tells the ring.` };
+    return { status: "False", reason: "NoNodeServes", message: "No pod is ready." };
+  }
+  const { n, r, w } = ring.document;
+  const serving = new Set(ring.witnesses.map(({ name }) => name));
+  const missing = ring.present.filter(({ name }) => {
+    const pod = world.pods.find((other) => other.name === name);
+    return pod === undefined || !pod.isReady || !serving.has(name);
+  });
+  const spare = n - Math.max(r, w);
+  const names = missing.map(({ name }) => name).join(", ");
+  if (missing.length === 0) return { status: "True", reason: "AllMembersServe", message: "All members serve." };
+  if (missing.length <= spare)
+    return {
+      status: "True",
+      reason: "QuorumsServe",
+      message: `Every key has R and W homes, though ${names} do not serve.`,
+    };
+  return {
+    status: "False",
+    reason: "QuorumsMissing",
+    message: `${names} do not serve: some keys may have fewer than R or W homes.`,
+  };
+}
+
+function progressing(hold: Hold | undefined): Verdict {
+  if (hold === undefined) return { status: "False", reason: "AsWanted", message: "Nothing is left to do." };
+  return { status: RESTING.has(hold.reason) ? "False" : "True", reason: hold.reason, message: sentence(hold.message) };
+}
+
+function degraded(world: World, ring: RingView | undefined, hold: Hold | undefined): Verdict {
+  if (hold !== undefined && TROUBLE.has(hold.reason))
+    return { status: "True", reason: hold.reason, message: sentence(hold.message) };
+  const stuck = world.pods.find(({ trouble, isDeleting }) => trouble !== undefined && !isDeleting);
+  if (stuck !== undefined)
+    return { status: "True", reason: "PodStuck", message: `${stuck.name} does not start: ${stuck.trouble}.` };
+  if (ring === undefined) {
+    if (!isFounded(world)) return { status: "False", reason: "Founding", message: "There is no ring yet." };
+    return { status: "Unknown", reason: "RingUnknown", message: "No node tells the ring." };
+  }
+  const trouble = isChanging(ring) ? undefined : unsettled(world, ring);
+  if (trouble !== undefined) return { status: "True", reason: "MembersMissing", message: sentence(trouble) };
+  const hints = hintsWaiting(ring);
+  if (hints !== undefined) return { status: "True", reason: "HintsWaiting", message: sentence(hints) };
+  return { status: "False", reason: "AsWanted", message: "Every member is present and whole." };
+}
+
+function zonesBalanced(world: World, ring: RingView | undefined): Verdict {
+  const present = ring?.present ?? world.cluster.status.members;
+  if (present === undefined || present.length === 0)
+    return { status: "Unknown", reason: "RingUnknown", message: "The members are not known yet." };
+  const counts = new Map<string, number>();
+  for (const { zone } of present) counts.set(zone, (counts.get(zone) ?? 0) + 1);
+  const { minimum } = world.cluster.spec.zones;
+  const told = [...counts]
+    .sort()
+    .map(([zone, count]) => `${zone}: ${count}`)
+    .join(", ");
+  if (counts.size < minimum)
+    return {
+      status: "False",
+      reason: "TooFewZones",
+      message: `Members in ${counts.size} zones, not ${minimum}: ${told}.`,
+    };
+  const strayed = present.find(({ name, zone }) => (zoneOfPod(world, name) ?? zone) !== zone);
+  if (strayed !== undefined)
+    return {
+      status: "False",
+      reason: "ZoneChanged",
+      message: `${strayed.name} runs in zone ${zoneOfPod(world, strayed.name) ?? ZONE_DEFAULT}, the ring has it in ${strayed.zone}.`,
+    };
+  const spread = Math.max(...counts.values()) - Math.min(...counts.values());
+  if (spread > 1) return { status: "False", reason: "Uneven", message: `Members are uneven over zones: ${told}.` };
+  return { status: "True", reason: "Even", message: `Members by zone: ${told}.` };
+}
+
+/** The printer column: what a person wants to know first. */
+function summary(conditions: Record<string, Verdict>, hold: Hold | undefined): string {
+  const words: string[] = [];
+  if (conditions.Available?.status === "True") words.push("Available");
+  else words.push(conditions.Available?.status === "Unknown" ? "Unknown" : "Unavailable");
+  if (conditions.Degraded?.status === "True") words.push("Degraded");
+  if (hold !== undefined) words.push(hold.reason);
+  return [...new Set(words)].join(", ");
+}
+
+function sentence(text: string): string {
+  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
+}

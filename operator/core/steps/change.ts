@@ -1,0 +1,227 @@
+/**
+ * Which change of the ring to ask for. One at a time: while one runs, the only thing that may be asked is to give it
+ * up, when the spec no longer wants any of it. Everything wanted since is folded into the next.
+ *
+ * Joining takes pods that answer; a scale-in is held while any member is missing, for it takes the highest ordinal and
+ * cannot choose another. Whether a change is safe is decided by the nodes: a refusal is shown and asked again later.
+ */
+import { isFounded, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
+import { readInstant } from "../instant.ts";
+import { ordinalOf, peerAddress, podName } from "../names.ts";
+import { answerOf, isChanging, type RingView, ringOf, unsettled } from "../ring-view.ts";
+import type { Change, ChangeRequest, Hold, StepResult, World } from "../world.ts";
+
+/** How long pods that answer wait for others that are being made, to join in one change. */
+const JOIN_PATIENCE_MS = 60_000;
+/** How soon a change that was refused is asked for again. */
+export const REFUSAL_PAUSE_MS = 10_000;
+
+/** Asks for a change, for the end of one, or says why not. */
+export function changeRing(world: World): StepResult {
+  if (!isFounded(world)) return {};
+  const ring = ringOf(world);
+  if (ring === undefined) return hold("RingUnknown", "no node tells the ring as new as it was last seen");
+  if (isChanging(ring)) return followChange(world, ring);
+  const wanted = wantedChange(world, ring);
+  if (wanted.kind === "nothing") return {};
+  if (wanted.kind === "hold") return { hold: wanted.hold };
+  const through = spokesman(world, ring);
+  if (through === undefined) return hold("RingUnknown", "no active member answers at the newest epoch");
+  const { refusal } = world;
+  if (refusal !== undefined && world.nowMs - refusal.atMs < REFUSAL_PAUSE_MS)
+    return hold("ChangeRefused", `the nodes refuse: ${refusal.why}`);
+  const { request, why } = wanted;
+  return { actions: [{ kind: "askChange", through, request, why }], ...hold("ChangeAsked", why) };
+}
+
+type Wanted =
+  | { readonly kind: "nothing" }
+  | { readonly kind: "hold"; readonly hold: Hold }
+  | { readonly kind: "change"; readonly request: ChangeRequest; readonly why: string };
+
+/** The next change, by the difference between the spec and the ring. */
+export function wantedChange(world: World, ring: RingView): Wanted {
+  const renewed = ring.present.filter(({ name, actor }) => isRenewed(world, name, actor)).map(({ name }) => name);
+  if (renewed.length > 0)
+    return { kind: "change", request: { replace: renewed }, why: `replace the lost disk of ${renewed.join(", ")}` };
+  const leaves = unwanted(world, ring);
+  const joiners = awaited(world, ring);
+  const waitFor = joiners.filter(({ answers }) => !answers);
+  const late = waitFor.find(({ ageMs }) => ageMs < JOIN_PATIENCE_MS);
+  const joins = joiners.filter(({ answers }) => answers).map(({ name }) => joinOf(world, name));
+  if (leaves.length > 0) {
+    const held = whyHoldScaleIn(world, ring, leaves) ?? whyCool(world);
+    if (held !== undefined) return { kind: "hold", hold: { reason: "ScaleInHeld", message: held } };
+  } else if (joiners.length > 0) {
+    if (late !== undefined || joins.length === 0) {
+      const names = waitFor.map(({ name, trouble }) => (trouble === undefined ? name : `${name} (${trouble})`));
+      return { kind: "hold", hold: { reason: "WaitingForPods", message: `${names.join(", ")} must answer to join` } };
+    }
+    const held = whyCool(world);
+    if (held !== undefined) return { kind: "hold", hold: { reason: "ScaleOutHeld", message: held } };
+  }
+  const weights = changedWeights(world, ring, new Set(leaves));
+  const quorum = changedQuorum(world, ring);
+  const request: ChangeRequest = {
+    ...(joins.length > 0 && leaves.length === 0 ? { join: joins } : {}),
+    ...(leaves.length > 0 ? { leave: leaves } : {}),
+    ...(Object.keys(weights).length > 0 ? { weights } : {}),
+    ...(quorum === undefined ? {} : { quorum }),
+  };
+  const parts = [
+    request.join && `join ${request.join.map(({ name }) => name).join(", ")}`,
+    request.leave && `let ${request.leave.join(", ")} leave`,
+    request.weights &&
+      `weigh ${Object.entries(weights)
+        .map(([name, weight]) => `${name} ${weight}`)
+        .join(", ")}`,
+    request.quorum && `ask for R=${request.quorum.r}, W=${request.quorum.w}, ${request.quorum.mode}`,
+  ].filter((part) => part !== undefined);
+  return parts.length === 0 ? { kind: "nothing" } : { kind: "change", request, why: parts.join("; ") };
+}
+
+/** Whether a pod answers with another disk than the ring lists: the member must be replaced by itself. */
+function isRenewed(world: World, name: string, actor: string | undefined): boolean {
+  const found = answerOf(world, name)?.actor;
+  return actor !== undefined && found !== undefined && found !== actor;
+}
+
+/** Present members beyond the spec's replicas. */
+function unwanted(world: World, ring: RingView): string[] {
+  const { metadata, spec } = world.cluster;
+  const beyond = (name: string) => (ordinalOf(metadata.name, name) ?? Number.POSITIVE_INFINITY) >= spec.replicas;
+  return ring.present.map(({ name }) => name).filter(beyond);
+}
+
+type Joiner = {
+  readonly name: string;
+  readonly answers: boolean;
+  readonly ageMs: number;
+  readonly trouble: string | undefined;
+};
+
+/** Pods that the spec wants in the ring and that are not: with whether they can be joined now. */
+function awaited(world: World, ring: RingView): Joiner[] {
+  const { metadata, spec } = world.cluster;
+  const present = new Set(ring.present.map(({ name }) => name));
+  const joiners: Joiner[] = [];
+  for (let ordinal = 0; ordinal < spec.replicas; ordinal += 1) {
+    const name = podName(metadata.name, ordinal);
+    if (present.has(name)) continue;
+    const pod = world.pods.find((other) => other.name === name);
+    const answers = pod !== undefined && !pod.isDeleting && answerOf(world, name) !== undefined;
+    const ageMs = pod === undefined ? 0 : world.nowMs - pod.createdAtMs;
+    joiners.push({ name, answers: answers && zoneOfPod(world, name) !== undefined, ageMs, trouble: pod?.trouble });
+  }
+  return joiners;
+}
+
+function joinOf(world: World, name: string) {
+  const zone = zoneOfPod(world, name) ?? ZONE_DEFAULT;
+  return { name, address: peerAddress(world.cluster, name), zone, weight: weightOf(world.cluster, name, zone) };
+}
+
+function changedWeights(world: World, ring: RingView, leaving: ReadonlySet<string>): Record<string, number> {
+  const changed: Record<string, number> = {};
+  for (const { name, zone, weight } of ring.present) {
+    const wanted = weightOf(world.cluster, name, zone);
+    if (!leaving.has(name) && wanted !== weight) changed[name] = wanted;
+  }
+  return changed;
+}
+
+function changedQuorum(world: World, { document }: RingView): ChangeRequest["quorum"] {
+  const { r, w, mode } = world.cluster.spec.quorum;
+  return document.r === r && document.w === w && document.mode === mode ? undefined : { r, w, mode };
+}
+
+function whyHoldScaleIn(world: World, ring: RingView, leaves: readonly string[]): string | undefined {
+  const trouble = unsettled(world, ring);
+  if (trouble !== undefined) return trouble;
+  const { zones, quorum, autoscaling } = world.cluster.spec;
+  const rest = ring.present.filter(({ name }) => !leaves.includes(name));
+  if (rest.filter(({ weight }) => weight > 0).length < quorum.n)
+    return `fewer than N = ${quorum.n} members would hold data`;
+  const zonesNow = new Set(ring.present.map(({ zone }) => zone)).size;
+  const zonesLeft = new Set(rest.map(({ zone }) => zone)).size;
+  const zonesMin = Math.min(zones.minimum, zonesNow);
+  if (zonesLeft < zonesMin) return `the rest would be in ${zonesLeft} zones, not ${zonesMin}`;
+  return autoscaling === undefined ? undefined : whyTooFull(world, ring, leaves, autoscaling.diskUsedPercentMax);
+}
+
+/** Whether all data would fit the remaining disks. A disk that is not known is a reason to wait. */
+function whyTooFull(world: World, ring: RingView, leaves: readonly string[], percentMax: number): string | undefined {
+  let used = 0;
+  let room = 0;
+  for (const { name } of ring.present) {
+    const disk = answerOf(world, name)?.disk;
+    if (disk === undefined) return `how full the disk of ${name} is cannot be told`;
+    used += disk.usedBytes;
+    if (!leaves.includes(name)) room += disk.usedBytes + disk.freeBytes;
+  }
+  const percent = room === 0 ? 100 : Math.ceil((used / room) * 100);
+  return percent <= percentMax ? undefined : `the rest's disks would be ${percent} % full, more than ${percentMax} %`;
+}
+
+/** Why the number of members stays for now: an autoscaler must not chase its own last change. */
+function whyCool(world: World): string | undefined {
+  const { autoscaling } = world.cluster.spec;
+  const endedMs = readInstant(world.cluster.status.lastChangeAt);
+  if (autoscaling === undefined || autoscaling.mode !== "automatic" || endedMs === undefined) return undefined;
+  const leftMs = endedMs + autoscaling.cooldownSeconds * 1000 - world.nowMs;
+  return leftMs <= 0 ? undefined : `the last change ended less than ${autoscaling.cooldownSeconds} s ago`;
+}
+
+/** The active member of the lowest ordinal that knows the newest ring. */
+function spokesman(world: World, ring: RingView): string | undefined {
+  const active = new Set(ring.present.flatMap(({ name, state }) => (state === "active" ? [name] : [])));
+  const ordinal = (name: string) => ordinalOf(world.cluster.metadata.name, name) ?? Number.POSITIVE_INFINITY;
+  const able = ring.witnesses.map(({ name }) => name).filter((name) => active.has(name));
+  return able.sort((a, b) => ordinal(a) - ordinal(b))[0];
+}
+
+function followChange(world: World, ring: RingView): StepResult {
+  const { change } = ring;
+  const kind = kindOfChange(ring);
+  const told = hold("ChangeRuns", `${kind}${change === undefined ? "" : `, ${progressOf(change)}`}`);
+  const through = spokesman(world, ring);
+  if (change === undefined || through === undefined || !isUndone(world, ring)) return told;
+  const why = `the spec no longer wants to ${kind}`;
+  return { actions: [{ kind: "cancelChange", through, id: change.id, why }], ...told };
+}
+
+/** Whether the running change may still be cancelled, and all that it does is no longer wanted. */
+function isUndone(world: World, ring: RingView): boolean {
+  if (ring.change?.phase !== "prepare") return false;
+  const { metadata, spec } = world.cluster;
+  const moving = ring.present.filter(({ state }) => state === "joining" || state === "leaving");
+  return (
+    moving.length > 0 &&
+    moving.every(({ name, state }) => {
+      const isWanted = (ordinalOf(metadata.name, name) ?? Number.POSITIVE_INFINITY) < spec.replicas;
+      return isWanted === (state === "leaving");
+    })
+  );
+}
+
+/** What a running change does, in words: `join a, b`. */
+export function kindOfChange(ring: RingView): string {
+  const named = (state: string) => ring.present.filter((member) => member.state === state).map(({ name }) => name);
+  const joining = named("joining");
+  const leaving = named("leaving");
+  const parts = [
+    ...(joining.length > 0 ? [`join ${joining.join(", ")}`] : []),
+    ...(leaving.length > 0 ? [`let ${leaving.join(", ")} leave`] : []),
+  ];
+  return parts.length > 0 ? parts.join("; ") : "rebalance";
+}
+
+function progressOf({ phase, movedBytes, totalBytes }: Change): string {
+  return movedBytes === undefined || totalBytes === undefined
+    ? phase
+    : `${phase}, ${movedBytes} of ${totalBytes} bytes`;
+}
+
+function hold(reason: string, message: string): StepResult {
+  return { hold: { reason, message } };
+}

@@ -1,0 +1,68 @@
+/** The owned objects: made when they are missing, applied when they differ, taken over when they bear the right name. */
+import { isFounded, wantedMembers } from "../founding.ts";
+import type { KubeObject } from "../objects.ts";
+import { membersConfig, serviceAccount } from "../resources/members.ts";
+import { clientService, networkPolicy, peersService } from "../resources/network.ts";
+import { autoscaler, disruptionBudget, serviceMonitor } from "../resources/policies.ts";
+import { statefulSet } from "../resources/stateful-set.ts";
+import { hintsWaiting, ringOf, unsettled } from "../ring-view.ts";
+import type { Action, StepResult, World } from "../world.ts";
+import { podsWanted } from "./replicas.ts";
+
+/** Applies all of them; holds the run only while the first pods have no machine yet. */
+export function placeObjects(world: World): StepResult {
+  const { cluster, policy } = world;
+  const foreign = foreignObject(world);
+  if (foreign !== undefined)
+    return {
+      hold: { reason: "NameTaken", message: `${foreign} exists and belongs to somebody else: delete or rename it` },
+    };
+  const members = wantedMembers(world);
+  const replicas = podsWanted(world);
+  const objects: (KubeObject | undefined)[] = [
+    serviceAccount(cluster),
+    peersService(cluster),
+    clientService(cluster),
+    networkPolicy(cluster, policy),
+    disruptionBudget(cluster, isWhole(world)),
+    members.kind === "text" ? membersConfig(cluster, members.text) : undefined,
+    statefulSet(cluster, policy, { replicas, claimSize: world.statefulSet?.claimSize }),
+    autoscaler(cluster),
+    serviceMonitor(cluster),
+  ];
+  const actions: Action[] = objects.flatMap((object) => (object === undefined ? [] : [{ kind: "apply", object }]));
+  actions.push(...unwantedObjects(world));
+  if (members.kind === "wait") return { actions, hold: { reason: "Founding", message: members.why } };
+  return { actions };
+}
+
+/** Whether a pod may be evicted: not while anything is missing, unknown or moving. Before there is a ring, any may. */
+function isWhole(world: World): boolean {
+  if (!isFounded(world)) return true;
+  const ring = ringOf(world);
+  return ring !== undefined && unsettled(world, ring) === undefined && hintsWaiting(ring) === undefined;
+}
+
+/** Optional objects that the spec no longer asks for. */
+function unwantedObjects(world: World): Action[] {
+  const { name } = world.cluster.metadata;
+  const optional = [
+    { objectKind: "HorizontalPodAutoscaler" as const, isWanted: autoscaler(world.cluster) !== undefined },
+    { objectKind: "ServiceMonitor" as const, isWanted: serviceMonitor(world.cluster) !== undefined },
+  ];
+  return optional.flatMap(({ objectKind, isWanted }) => {
+    const found = world.objects.get(`${objectKind}/${name}`);
+    const uid = found?.metadata.uid;
+    if (isWanted || found === undefined || uid === undefined) return [];
+    return [{ kind: "remove", apiVersion: found.apiVersion, objectKind, name, uid, why: "the spec asks for none" }];
+  });
+}
+
+/** An object of a name that is needed and that another controller owns. One without an owner is taken over. */
+function foreignObject(world: World): string | undefined {
+  for (const [key, { metadata }] of world.objects) {
+    const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
+    if (owner !== undefined && owner.uid !== world.cluster.metadata.uid) return key;
+  }
+  return undefined;
+}

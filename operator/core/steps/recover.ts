@@ -1,0 +1,86 @@
+/**
+ * Machines that do not come back.
+ *
+ * A volume that a dead machine holds would keep its pod waiting for ever. After a set time, or when a person says so,
+ * the volume and the pod are given up; the StatefulSet makes both anew, and the node rebuilds its member from the
+ * peers. That is done to one member at a time, and only while every other member is present and at rest: they hold all
+ * that is left.
+ */
+import { claimName } from "../names.ts";
+import { answerOf, ringOf, unsettled } from "../ring-view.ts";
+import type { Action, ClaimFacts, PodFacts, StepResult, World } from "../world.ts";
+
+/** Gives up what is lost, one member at a time. */
+export function recoverLost(world: World): StepResult {
+  for (const pod of world.pods) {
+    const loss = whatIsLost(world, pod);
+    if (loss === undefined) continue;
+    const ring = ringOf(world);
+    if (ring === undefined)
+      return hold("ReplacementHeld", `${pod.name} cannot be replaced (${loss.why}): no node tells the ring`);
+    const isMember = ring.present.some(({ name }) => name === pod.name);
+    const trouble = isMember ? unsettled(world, ring, pod.name) : undefined;
+    if (trouble !== undefined)
+      return hold(
+        "ReplacementHeld",
+        `${pod.name} is not replaced (${loss.why}) before the others are whole: ${trouble}`,
+      );
+    if (isMember && ring.document.n < 2)
+      return hold("ReplacementHeld", `${pod.name} holds the only copy of its data (${loss.why}): it is not given up`);
+    return { actions: removals(pod, loss), ...hold("Replacing", `${pod.name} is made anew: ${loss.why}`) };
+  }
+  return {};
+}
+
+type Loss = { readonly why: string; readonly claim: ClaimFacts | undefined; readonly isForced: boolean };
+
+function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
+  const claim = world.claims.find(({ name }) => name === claimName(pod.name));
+  if (pod.replaceAsked) return { why: "it was asked for by annotation", claim, isForced: isMachineGone(world, pod) };
+  if (claim?.isLost === true) return { why: `the volume of ${claim.name} is lost`, claim, isForced: false };
+  if (answerOf(world, pod.name) !== undefined) return undefined;
+  const afterMs = world.cluster.spec.recovery.replaceAfterSeconds * 1000;
+  if (afterMs === 0) return undefined;
+  const held = claim?.machine;
+  const name = held ?? pod.machine;
+  if (name === undefined) return undefined;
+  const machine = world.machines.get(name);
+  // Of a machine that is no longer listed it is not known since when: the pod's own age is what surely has passed.
+  const goneSinceMs = machine === undefined ? pod.createdAtMs : machine.unreadySinceMs;
+  if (goneSinceMs === undefined || world.nowMs - goneSinceMs < afterMs) return undefined;
+  const why = `machine ${name} has been gone for ${Math.floor((world.nowMs - goneSinceMs) / 1000)} s`;
+  return { why, claim: held === undefined ? undefined : claim, isForced: true };
+}
+
+function isMachineGone(world: World, pod: PodFacts): boolean {
+  return pod.machine !== undefined && world.machines.get(pod.machine)?.isReady !== true;
+}
+
+/** The volume first: once it is marked, the pod's successor waits for a new one. */
+function removals(pod: PodFacts, { claim, why, isForced }: Loss): readonly Action[] {
+  const actions: Action[] = [];
+  if (claim !== undefined && !claim.isDeleting)
+    actions.push({
+      kind: "remove",
+      apiVersion: "v1",
+      objectKind: "PersistentVolumeClaim",
+      name: claim.name,
+      uid: claim.uid,
+      why,
+    });
+  if (!pod.isDeleting || isForced)
+    actions.push({
+      kind: "remove",
+      apiVersion: "v1",
+      objectKind: "Pod",
+      name: pod.name,
+      uid: pod.uid,
+      ...(isForced ? { graceSeconds: 0 } : {}),
+      why,
+    });
+  return actions;
+}
+
+function hold(reason: string, message: string): StepResult {
+  return { hold: { reason, message } };
+}

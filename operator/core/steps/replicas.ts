@@ -1,0 +1,40 @@
+/**
+ * How many pods the StatefulSet should have now.
+ *
+ * Up at once: a pod without a member holds nothing and is joined when it answers. Down only past pods whose members
+ * have left, from the highest ordinal on, for that is the order in which a StatefulSet takes pods away.
+ */
+import { isFounded, membersText } from "../founding.ts";
+import { podName } from "../names.ts";
+import { ringOf, whyNotGo } from "../ring-view.ts";
+import type { World } from "../world.ts";
+
+/** The number for the StatefulSet's `spec.replicas`. */
+export function podsWanted(world: World): number {
+  const { cluster, statefulSet } = world;
+  const target = cluster.spec.replicas;
+  const present = statefulSet?.replicas;
+  if (present === undefined) return highestNeeded(world, target);
+  if (!isFounded(world)) return membersText(world) === undefined ? target : present;
+  if (target >= present) return target;
+  const ring = ringOf(world);
+  if (ring === undefined) return present;
+  let wanted = present;
+  while (wanted > target && whyNotGo(world, ring, podName(cluster.metadata.name, wanted - 1)) === undefined)
+    wanted -= 1;
+  return wanted;
+}
+
+/**
+ * For a StatefulSet that was taken away, or is not made yet: all pods that a member may live in. Volumes and the
+ * status remember them; the spec may have been lowered meanwhile.
+ */
+function highestNeeded(world: World, target: number): number {
+  if (!isFounded(world)) return target;
+  const members = new Set((world.cluster.status.members ?? []).map((member) => member.name));
+  let needed = target;
+  for (const { pod, ordinal } of world.claims) {
+    if (members.has(pod) || world.cluster.status.members === undefined) needed = Math.max(needed, ordinal + 1);
+  }
+  return needed;
+}

@@ -1,0 +1,178 @@
+/**
+ * What the operator sees of one cluster at one moment: the input of every decision.
+ *
+ * Nothing here is remembered from an earlier run but what the object's status holds. What could not be learnt is said
+ * to be unknown (`silent`, undefined) and is never taken for "no", "none" or "done".
+ */
+import type { Cluster } from "../api/kvcluster.ts";
+import type { KubeObject } from "./objects.ts";
+
+/** The operator's own settings that a decision needs. */
+export type Policy = {
+  /** Image of a cluster that names none. */
+  readonly nodeImage: string;
+  /** Where the operator runs: let through to the admin ports. */
+  readonly operatorNamespace: string;
+};
+
+export type StatefulSetFacts = {
+  readonly uid: string;
+  readonly replicas: number;
+  /** Whether its controller has seen the newest template: only then is `updateRevision` the newest. */
+  readonly isObserved: boolean;
+  readonly updateRevision: string | undefined;
+  /** The size in its claim template, which cannot change. */
+  readonly claimSize: string | undefined;
+};
+
+export type PodFacts = {
+  readonly name: string;
+  readonly uid: string;
+  readonly ordinal: number;
+  readonly ip: string | undefined;
+  /** The machine it is bound to; undefined until it has been scheduled. */
+  readonly machine: string | undefined;
+  readonly revision: string | undefined;
+  readonly isReady: boolean;
+  readonly isDeleting: boolean;
+  readonly createdAtMs: number;
+  /** When its container was last started, if it runs. */
+  readonly startedAtMs: number | undefined;
+  /** Why its container waits (ImagePullBackOff, CrashLoopBackOff), or why it cannot be scheduled. */
+  readonly trouble: string | undefined;
+  /** Somebody asks for it to be rebuilt on a new volume. */
+  readonly replaceAsked: boolean;
+};
+
+export type ClaimFacts = {
+  readonly name: string;
+  readonly uid: string;
+  /** The pod whose volume it is. */
+  readonly pod: string;
+  readonly ordinal: number;
+  /** The one machine that its volume lives on; undefined for a volume that can move, or is not bound yet. */
+  readonly machine: string | undefined;
+  readonly requestedBytes: number | undefined;
+  readonly isDeleting: boolean;
+  /** Its volume is gone. */
+  readonly isLost: boolean;
+};
+
+export type MachineFacts = {
+  readonly name: string;
+  readonly zone: string | undefined;
+  readonly isReady: boolean;
+  /** Since when it has not been ready. */
+  readonly unreadySinceMs: number | undefined;
+};
+
+export type MemberState = "joining" | "active" | "rebuilding" | "leaving" | "left";
+export type Health = "up" | "suspect" | "down";
+
+/** A member as the ring document of one epoch lists it. */
+export type RingMember = {
+  readonly name: string;
+  readonly actor: string | undefined;
+  readonly zone: string;
+  readonly weight: number;
+  readonly state: MemberState;
+  /** Partitions that it is home to. */
+  readonly owned: number;
+};
+
+export type RingDocument = {
+  readonly epoch: number;
+  readonly n: number;
+  readonly r: number;
+  readonly w: number;
+  readonly mode: string;
+  readonly members: readonly RingMember[];
+};
+
+/** A ring change in progress, as a node tells it. */
+export type Change = {
+  readonly id: string;
+  /** `prepare`, `switch`, `finish`, or what a later release calls it. */
+  readonly phase: string;
+  readonly movedBytes: number | undefined;
+  readonly totalBytes: number | undefined;
+  readonly startedAt: string | undefined;
+};
+
+/** What one node said of itself and of the others. */
+export type NodeAnswer = {
+  readonly kind: "answer";
+  readonly clusterId: string;
+  readonly name: string;
+  /** Its data directory's id; undefined where it does not say. */
+  readonly actor: string | undefined;
+  /** 0: it has no ring. */
+  readonly ringEpoch: number;
+  readonly health: ReadonlyMap<string, Health>;
+  /** What its own part of the ring looks like to itself: it alone knows that it is being rebuilt. */
+  readonly ownState: MemberState | undefined;
+  /** Hints that it keeps; undefined until all on its disk are counted. */
+  readonly hints: ReadonlyMap<string, number> | undefined;
+  readonly change: Change | undefined;
+  /** Since when all its partitions were found equal to their other homes; undefined while one was not. */
+  readonly equalSinceMs: number | undefined;
+  readonly disk: { readonly usedBytes: number; readonly freeBytes: number } | undefined;
+  /** Undefined when it has none, or did not send it. */
+  readonly ring: RingDocument | undefined;
+};
+
+export type Silence = { readonly kind: "silent"; readonly why: string };
+
+export type World = {
+  readonly nowMs: number;
+  readonly policy: Policy;
+  readonly cluster: Cluster;
+  /** Owned objects by `kind/name`. */
+  readonly objects: ReadonlyMap<string, KubeObject>;
+  readonly statefulSet: StatefulSetFacts | undefined;
+  readonly pods: readonly PodFacts[];
+  readonly claims: readonly ClaimFacts[];
+  readonly machines: ReadonlyMap<string, MachineFacts>;
+  /** By pod name; every pod that has an address was asked. */
+  readonly answers: ReadonlyMap<string, NodeAnswer | Silence>;
+  /** What the nodes last refused, and when. */
+  readonly refusal: { readonly atMs: number; readonly why: string } | undefined;
+};
+
+/** A ring change to ask for, as the admin API takes it. */
+export type ChangeRequest = {
+  readonly join?: readonly {
+    readonly name: string;
+    readonly address: string;
+    readonly zone: string;
+    readonly weight: number;
+  }[];
+  readonly leave?: readonly string[];
+  readonly replace?: readonly string[];
+  readonly weights?: Readonly<Record<string, number>>;
+  readonly quorum?: { readonly r: number; readonly w: number; readonly mode: string };
+};
+
+/** Something to do. Each is safe to do twice, and safe to be killed after. */
+export type Action =
+  | { readonly kind: "apply"; readonly object: KubeObject }
+  | {
+      readonly kind: "remove";
+      readonly apiVersion: string;
+      readonly objectKind: "Pod" | "PersistentVolumeClaim" | "HorizontalPodAutoscaler" | "ServiceMonitor";
+      readonly name: string;
+      /** Only this very object, never a successor of its name. */
+      readonly uid: string;
+      /** 0 for a pod on a machine that is lost: nobody is there to confirm its end. */
+      readonly graceSeconds?: number;
+      readonly why: string;
+    }
+  | { readonly kind: "askChange"; readonly through: string; readonly request: ChangeRequest; readonly why: string }
+  | { readonly kind: "cancelChange"; readonly through: string; readonly id: string; readonly why: string };
+
+/** Why the run goes no further: a constant and a sentence for people. */
+export type Hold = { readonly reason: string; readonly message: string };
+
+/** What one step found. The first hold ends the run; actions so far are done. */
+export type StepResult = { readonly actions?: readonly Action[]; readonly hold?: Hold };
+export type Step = (world: World) => StepResult;

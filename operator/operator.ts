@@ -1,0 +1,53 @@
+/** One operator, wired from its ports: used by `main.ts` and by the simulation alike. */
+import type { Policy } from "./core/world.ts";
+import type { Kube, NodeAdmin, Random, Telemetry, Time } from "./ports.ts";
+import { type Controller, createController } from "./services/controller.ts";
+import { createEvents } from "./services/events.ts";
+import { createLeadership, type LeadershipOptions } from "./services/leadership.ts";
+import { createObserver } from "./services/observe.ts";
+import { createReconciler } from "./services/reconciler.ts";
+
+export type OperatorPorts = {
+  readonly kube: Kube;
+  readonly admin: NodeAdmin;
+  readonly time: Time;
+  readonly random: Random;
+  readonly telemetry: Telemetry;
+};
+
+export type OperatorOptions = { readonly policy: Policy; readonly lease: LeadershipOptions };
+
+export type Operator = {
+  start(): void;
+  leads(): boolean;
+  /** Ends the work in hand, then gives the lease up. */
+  stop(): Promise<void>;
+};
+
+/** Makes an operator; it works while it leads. */
+export function createOperator(ports: OperatorPorts, { policy, lease }: OperatorOptions): Operator {
+  const { telemetry } = ports;
+  const events = createEvents(ports, { instance: lease.identity });
+  const observe = createObserver(ports, policy);
+  let controller: Controller | undefined;
+  const leadership = createLeadership(ports, lease, (isLeader) => {
+    if (isLeader) {
+      const reconciler = createReconciler({ ...ports, events, observe, mayAct: () => leadership.leads() });
+      controller = createController({ ...ports, reconciler });
+      controller.start();
+    } else {
+      // What is in work ends by itself: before each action it asks whether it still may.
+      void controller?.stop();
+      controller = undefined;
+    }
+  });
+  telemetry.gauge("annulus.operator.leads", () => (leadership.leads() ? 1 : 0));
+  return {
+    start: () => leadership.start(),
+    leads: () => leadership.leads(),
+    async stop() {
+      await controller?.stop();
+      await leadership.stop();
+    },
+  };
+}

@@ -1,0 +1,106 @@
+/**
+ * The outside world of the operator, on one page: the API server, the nodes' admin ports, and time, randomness and
+ * telemetry as the nodes have them.
+ *
+ * Services see only these types. Production gives them HTTP (`adapters/`); tests and the simulation an API server and
+ * nodes in memory. Every read is of the present: caches would have to be judged for their age, and a reconciler that
+ * reads a few lists every few seconds does not need them. Watches only say that it is worth looking.
+ */
+import type { KubeObject } from "./core/objects.ts";
+import type { ChangeRequest, NodeAnswer } from "./core/world.ts";
+
+export type { LogLevel, Random, Telemetry, Time, Timer } from "../node/ports.ts";
+
+/** A kind of object, by its place in the API. */
+export type Resource = {
+  readonly apiVersion: string;
+  readonly kind: string;
+  /** As in the path: `statefulsets`. */
+  readonly plural: string;
+  readonly isNamespaced: boolean;
+};
+
+export type Place = { readonly namespace?: string | undefined; readonly name: string };
+
+/** Why the API server did not do what it was asked. */
+export type KubeFailure =
+  | "not-found"
+  /** Somebody else changed the object, or it has another uid than was demanded. */
+  | "conflict"
+  /** It will not be done, however often it is asked: a rule, a right, a field. */
+  | "refused"
+  /** It may be done or not; ask again. */
+  | "unavailable";
+
+/** What a call of `Kube` rejects with. */
+export class KubeError extends Error {
+  readonly failure: KubeFailure;
+
+  constructor(failure: KubeFailure, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "KubeError";
+    this.failure = failure;
+  }
+}
+
+export type Watching = {
+  /** Ends the watch; nothing is told afterwards. */
+  end(): void;
+};
+
+export type Kube = {
+  /** The object as it is now, or undefined when there is none. */
+  read(resource: Resource, place: Place): Promise<KubeObject | undefined>;
+  /** All objects of a kind, as they are now; in all namespaces where none is named. */
+  list(
+    resource: Resource,
+    options: { readonly namespace?: string | undefined; readonly selector?: string | undefined },
+  ): Promise<readonly KubeObject[]>;
+  /** Server-side apply as the one field manager, taking over what others had set of these fields. */
+  apply(resource: Resource, object: KubeObject, options?: { readonly subresource?: "status" }): Promise<void>;
+  /** Makes a new object; "conflict" when the name is taken. */
+  create(resource: Resource, object: KubeObject): Promise<KubeObject>;
+  /** Replaces an object; "conflict" unless its resourceVersion is the present one. */
+  replace(resource: Resource, object: KubeObject): Promise<KubeObject>;
+  /** Deletes just the object with this uid; done when it is gone or marked. No error when it was gone before. */
+  remove(
+    resource: Resource,
+    place: Place,
+    options: { readonly uid: string; readonly graceSeconds?: number | undefined },
+  ): Promise<void>;
+  /**
+   * Tells of every object of a kind at first, and then of each that came, changed or went; for ever, over broken
+   * connections and restarts of the server, after which all are told of again. It may tell too often, never too seldom
+   * for longer than `resyncMs`.
+   */
+  watch(
+    resource: Resource,
+    options: { readonly selector?: string | undefined; readonly resyncMs: number },
+    tell: (object: KubeObject) => void,
+  ): Watching;
+};
+
+/** What a node answers to a change that it is asked for. */
+export type ChangeAnswer =
+  | { readonly kind: "accepted"; readonly id: string }
+  /** `409`, or a bad request: the reason is the node's. */
+  | { readonly kind: "refused"; readonly why: string };
+
+/** A pod that is asked on its admin port. */
+export type AdminTarget = { readonly pod: string; readonly ip: string };
+
+/** The nodes' admin API. Calls reject with a `NodeSilentError` when there is no answer that can be understood. */
+export type NodeAdmin = {
+  /** Status and ring of one node. */
+  ask(target: AdminTarget): Promise<NodeAnswer>;
+  change(target: AdminTarget, request: ChangeRequest): Promise<ChangeAnswer>;
+  cancel(target: AdminTarget, id: string): Promise<ChangeAnswer>;
+};
+
+/** A node gave no answer: unreachable, too late, or not understood. Nothing follows from it. */
+export class NodeSilentError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "NodeSilentError";
+  }
+}

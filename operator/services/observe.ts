@@ -1,0 +1,105 @@
+/**
+ * Looks at one cluster: everything of it at the API server, and what each of its nodes says.
+ *
+ * A list that cannot be read fails the whole look: a world with a hole in it would show an absence that is none. A node
+ * that does not answer is part of the world: it is silent.
+ */
+
+import type { Cluster } from "../api/kvcluster.ts";
+import { readClaim, readMachine, readPod, readStatefulSet } from "../core/facts.ts";
+import { CLAIMS, MACHINES, OWNED_KINDS, PODS, SERVICE_MONITORS, VOLUMES } from "../core/kinds.ts";
+import { membersName, peersName, selectorText } from "../core/names.ts";
+import { type KubeObject, textAt } from "../core/objects.ts";
+import type { NodeAnswer, PodFacts, Policy, Silence, World } from "../core/world.ts";
+import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
+
+export type Observer = (cluster: Cluster, refusal: World["refusal"]) => Promise<World>;
+
+/** @param ports The API server, the nodes, and the clock that stamps what is seen. */
+export function createObserver(
+  ports: { readonly kube: Kube; readonly admin: NodeAdmin; readonly time: Time },
+  policy: Policy,
+): Observer {
+  const { kube, admin, time } = ports;
+
+  /** Objects of the names that the cluster needs, whoever made them: what bears a needed name must be known. */
+  async function ownObjects(cluster: Cluster): Promise<Map<string, KubeObject>> {
+    const { name, namespace } = cluster.metadata;
+    const objects = new Map<string, KubeObject>();
+    const reads = OWNED_KINDS.flatMap((kind) => {
+      const names =
+        kind.kind === "Service" ? [name, peersName(name)] : [kind.kind === "ConfigMap" ? membersName(name) : name];
+      return names.map(async (wanted) => {
+        const object = await kube.read(kind, { namespace, name: wanted }).catch((error: unknown) => {
+          // Its definition may not be installed, and the operator need not have the right to it.
+          if (kind === SERVICE_MONITORS && error instanceof KubeError && error.failure !== "unavailable")
+            return undefined;
+          throw error;
+        });
+        if (object !== undefined) objects.set(`${kind.kind}/${wanted}`, object);
+      });
+    });
+    await Promise.all(reads);
+    return objects;
+  }
+
+  async function claimsOf(cluster: Cluster) {
+    const { name, namespace } = cluster.metadata;
+    const found = await kube.list(CLAIMS, { namespace, selector: selectorText(cluster) });
+    return Promise.all(
+      found.map(async (claim) => {
+        const volumeName = textAt(claim, "spec", "volumeName");
+        const volume = volumeName === undefined ? undefined : await kube.read(VOLUMES, { name: volumeName });
+        return readClaim(claim, name, volume);
+      }),
+    );
+  }
+
+  async function askNodes(pods: readonly PodFacts[]): Promise<Map<string, NodeAnswer | Silence>> {
+    const answers = new Map<string, NodeAnswer | Silence>();
+    await Promise.all(
+      pods.map(async ({ name, ip }) => {
+        if (ip === undefined) return;
+        answers.set(name, await askNode(name, ip));
+      }),
+    );
+    return answers;
+  }
+
+  async function askNode(pod: string, ip: string): Promise<NodeAnswer | Silence> {
+    try {
+      const answer = await admin.ask({ pod, ip });
+      // An address that was given to another pod meanwhile.
+      if (answer.name !== pod) return { kind: "silent", why: `${answer.name} answers at its address` };
+      return answer;
+    } catch (error) {
+      if (!(error instanceof NodeSilentError)) throw error;
+      return { kind: "silent", why: error.message };
+    }
+  }
+
+  return async (cluster, refusal) => {
+    const { name, namespace } = cluster.metadata;
+    const [objects, podObjects, claims, machines] = await Promise.all([
+      ownObjects(cluster),
+      kube.list(PODS, { namespace, selector: selectorText(cluster) }),
+      claimsOf(cluster),
+      kube.list(MACHINES, {}),
+    ]);
+    const pods = podObjects.flatMap((pod) => readPod(pod, name) ?? []).sort((a, b) => a.ordinal - b.ordinal);
+    const statefulSet = objects.get(`StatefulSet/${name}`);
+    const { topologyKey } = cluster.spec.zones;
+    return {
+      policy,
+      cluster,
+      objects,
+      statefulSet: statefulSet === undefined ? undefined : readStatefulSet(statefulSet),
+      pods,
+      claims: claims.flatMap((claim) => claim ?? []).sort((a, b) => a.ordinal - b.ordinal),
+      machines: new Map(machines.map((machine) => [machine.metadata.name, readMachine(machine, topologyKey)])),
+      answers: await askNodes(pods),
+      refusal,
+      nowMs: time.wallMs(),
+    };
+  };
+}

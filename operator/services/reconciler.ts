@@ -1,0 +1,151 @@
+/**
+ * Brings one cluster a step nearer to its spec: observe, plan, carry out, say so.
+ *
+ * It is given a name, never an event. Nothing is kept between runs but the nodes' last refusal, which is only told and
+ * waited out. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
+ */
+import { type Cluster, parseCluster } from "../api/kvcluster.ts";
+import { formatInstant } from "../core/instant.ts";
+import { CLUSTERS, kindOf } from "../core/kinds.ts";
+import { isEqual, type KubeObject, plain } from "../core/objects.ts";
+import { plan } from "../core/plan.ts";
+import type { Action, World } from "../core/world.ts";
+import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Telemetry, type Time } from "../ports.ts";
+import type { Events } from "./events.ts";
+import type { Observer } from "./observe.ts";
+
+export type Reconciler = {
+  /**
+   * One run.
+   *
+   * @returns How long to wait before the next, if nothing is heard of until then; undefined when the cluster is gone.
+   * @throws {KubeError} What the API server would not do.
+   */
+  reconcile(place: { readonly namespace: string; readonly name: string }): Promise<number | undefined>;
+};
+
+/** @param parts `mayAct`: whether this process still leads; asked before every action. */
+export function createReconciler(parts: {
+  readonly kube: Kube;
+  readonly admin: NodeAdmin;
+  readonly time: Time;
+  readonly telemetry: Telemetry;
+  readonly events: Events;
+  readonly observe: Observer;
+  readonly mayAct: () => boolean;
+}): Reconciler {
+  const { kube, admin, time, telemetry, events, observe } = parts;
+  const refusals = new Map<string, World["refusal"]>();
+
+  async function read(place: { namespace: string; name: string }): Promise<Cluster | undefined> {
+    const object = await kube.read(CLUSTERS, place);
+    if (object === undefined || object.metadata.deletionTimestamp !== undefined) return undefined;
+    const parsed = parseCluster(object);
+    if (!parsed.ok) throw new KubeError("refused", `cannot read the KVCluster: ${parsed.problems.join("; ")}`);
+    return parsed.cluster;
+  }
+
+  async function carryOut(world: World, action: Action): Promise<void> {
+    const { namespace } = world.cluster.metadata;
+    if (!parts.mayAct()) throw new KubeError("unavailable", "this operator does not lead any more");
+    telemetry.count(`annulus.operator.actions.${action.kind.toLowerCase()}`);
+    switch (action.kind) {
+      case "apply":
+        return kube.apply(kindOf(action.object.kind), action.object);
+      case "remove": {
+        const { name, uid, graceSeconds, why } = action;
+        telemetry.log("info", "operator.removes", { kind: action.objectKind, name, why });
+        await kube.remove(kindOf(action.objectKind), { namespace, name }, { uid, graceSeconds });
+        return events.tell(world.cluster, {
+          type: "Normal",
+          reason: `Removed${action.objectKind}`,
+          message: `${name}: ${why}`,
+        });
+      }
+      case "askChange":
+      case "cancelChange":
+        return askNode(world, action);
+    }
+  }
+
+  async function askNode(world: World, action: Extract<Action, { through: string }>): Promise<void> {
+    const { cluster, pods } = world;
+    const pod = pods.find(({ name }) => name === action.through);
+    if (pod?.ip === undefined) return;
+    const target = { pod: pod.name, ip: pod.ip };
+    const answer = await (action.kind === "askChange"
+      ? admin.change(target, action.request)
+      : admin.cancel(target, action.id));
+    const reason = action.kind === "askChange" ? "ChangeAsked" : "ChangeCancelled";
+    if (answer.kind === "accepted") {
+      refusals.delete(cluster.metadata.uid);
+      telemetry.log("info", "operator.change_accepted", {
+        cluster: cluster.metadata.name,
+        id: answer.id,
+        why: action.why,
+      });
+      return events.tell(cluster, { type: "Normal", reason, message: action.why });
+    }
+    refusals.set(cluster.metadata.uid, { atMs: time.wallMs(), why: answer.why });
+    telemetry.log("warn", "operator.change_refused", { cluster: cluster.metadata.name, why: answer.why });
+    return events.tell(cluster, { type: "Warning", reason: "ChangeRefused", message: `${action.why}: ${answer.why}` });
+  }
+
+  async function writeStatus(cluster: Cluster, status: Cluster["status"]): Promise<void> {
+    const wanted = plain(status);
+    if (isEqual(cluster.status, wanted) || !parts.mayAct()) return;
+    const { name, namespace } = cluster.metadata;
+    const { apiVersion, kind } = cluster;
+    const object: KubeObject = { apiVersion, kind, metadata: { name, namespace }, status: wanted };
+    await kube.apply(CLUSTERS, object, { subresource: "status" });
+  }
+
+  /** Events tell what a condition newly says; the condition itself stays to be read. */
+  async function tellChanges(cluster: Cluster, status: Cluster["status"]): Promise<void> {
+    for (const { type, status: now, reason, message } of status.conditions ?? []) {
+      const before = cluster.status.conditions?.find((other) => other.type === type);
+      if (before?.status === now && before.reason === reason) continue;
+      const isBad = (type === "Degraded" && now === "True") || (type === "Available" && now === "False");
+      await events.tell(cluster, { type: isBad ? "Warning" : "Normal", reason, message: `${type}=${now}: ${message}` });
+    }
+  }
+
+  return {
+    async reconcile(place) {
+      const cluster = await read(place);
+      if (cluster === undefined) return undefined;
+      const world = await observe(cluster, refusals.get(cluster.metadata.uid));
+      const decided = plan(world);
+      let failure: unknown;
+      try {
+        for (const action of decided.actions) await carryOut(world, action);
+      } catch (error) {
+        failure = error;
+      }
+      await writeStatus(cluster, failure === undefined ? decided.status : withFailure(decided.status, failure, world));
+      await tellChanges(cluster, decided.status);
+      if (failure !== undefined && !(failure instanceof NodeSilentError)) throw failure;
+      return decided.againMs;
+    },
+  };
+}
+
+/** What could not be done is said as a condition, so that `kubectl describe` shows it. */
+function withFailure(status: Cluster["status"], failure: unknown, world: World): Cluster["status"] {
+  const message = (failure instanceof Error ? failure.message : String(failure)).slice(0, 1000);
+  const isRefused = failure instanceof KubeError && failure.failure === "refused";
+  const type = isRefused ? "Degraded" : "Progressing";
+  const conditions = (status.conditions ?? []).map((condition) => {
+    if (condition.type !== type) return condition;
+    const before = world.cluster.status.conditions?.find((other) => other.type === type);
+    const lastTransitionTime = before?.status === "True" ? before.lastTransitionTime : formatInstant(world.nowMs);
+    return {
+      ...condition,
+      status: "True" as const,
+      reason: isRefused ? "ApplyRefused" : "Retrying",
+      message,
+      lastTransitionTime,
+    };
+  });
+  return { ...status, conditions };
+}

@@ -1,0 +1,331 @@
+/** The life of a cluster, told as stories: what happens, what the operator does, what its status says meanwhile. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { at, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
+import { FakeCluster, NAME } from "./fake-cluster.ts";
+
+async function settled(spec: Record<string, unknown> = {}): Promise<FakeCluster> {
+  const cluster = new FakeCluster(spec);
+  await cluster.until("settled at first", () => cluster.isSettled());
+  return cluster;
+}
+
+const membersFile = (cluster: FakeCluster) =>
+  textAt(cluster.kube.find("ConfigMap", `${NAME}-members`), "data", "members.env") ?? "";
+const replicasOf = (cluster: FakeCluster) => numberAt(cluster.kube.find("StatefulSet", NAME), "spec", "replicas");
+
+describe("a new cluster", () => {
+  it("is founded by the first pods, in three zones, and then points newcomers to seeds for good", async () => {
+    const cluster = new FakeCluster();
+    await cluster.until("the first members are named", () => membersFile(cluster) !== "");
+    assert.match(
+      membersFile(cluster),
+      /^ANNULUS_MEMBERS=sessions-0=sessions-0\.sessions-peers\.default\.svc:7402@[abc]\*100,/,
+    );
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.match(membersFile(cluster), /^ANNULUS_SEEDS=/);
+    assert.deepEqual(new Set(cluster.nodes.ring?.members.map(({ zone }) => zone)), new Set(["a", "b", "c"]));
+    assert.equal(cluster.condition("ZonesBalanced").status, "True");
+    assert.equal(numberAt(cluster.cluster, "status", "ringEpoch"), 1);
+  });
+
+  it("names no members before every pod has a machine", async () => {
+    const cluster = new FakeCluster({}, 1);
+    for (const machine of cluster.machines) cluster.setMachineDown(machine, true);
+    for (let second = 0; second < 20; second += 1) {
+      await cluster.reconcile();
+      cluster.tick();
+    }
+    assert.equal(membersFile(cluster), "");
+    assert.equal(cluster.condition("Available").reason, "Founding");
+  });
+
+  it("never founds a second ring when its ConfigMap and all nodes' answers are gone", async () => {
+    const cluster = await settled();
+    const config = cluster.kube.find("ConfigMap", `${NAME}-members`);
+    assert.ok(config);
+    cluster.kube.drop(config);
+    for (const name of cluster.members) cluster.nodes.unreachable.add(name);
+    await cluster.reconcile();
+    assert.match(membersFile(cluster), /^ANNULUS_SEEDS=/);
+    assert.equal(cluster.condition("Available").status, "Unknown");
+  });
+
+  it("leaves a name alone that belongs to somebody else", async () => {
+    const cluster = new FakeCluster();
+    cluster.kube.set({
+      apiVersion: "v1",
+      kind: "Service",
+      metadata: {
+        name: NAME,
+        namespace: "default",
+        ownerReferences: [{ apiVersion: "v1", kind: "Other", name: "x", uid: "other", controller: true }],
+      },
+    });
+    await cluster.reconcile();
+    assert.equal(cluster.condition("Progressing").reason, "NameTaken");
+    assert.equal(cluster.kube.all("StatefulSet").length, 0);
+  });
+});
+
+describe("scaling out", () => {
+  it("starts pods, joins both in one change, and is done when the ring is", async () => {
+    const cluster = await settled();
+    cluster.edit({ replicas: 5 });
+    await cluster.until("the change runs", () => cluster.nodes.running !== undefined);
+    await cluster.reconcile();
+    assert.equal(textAt(cluster.cluster, "status", "transition", "kind"), "join sessions-3, sessions-4");
+    assert.equal(cluster.condition("Progressing").reason, "ChangeRuns");
+    assert.equal(at(cluster.kube.find("PodDisruptionBudget", NAME), "spec", "maxUnavailable"), 0);
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.equal(cluster.nodes.changes, 1);
+    assert.equal(at(cluster.kube.find("PodDisruptionBudget", NAME), "spec", "maxUnavailable"), 1);
+    assert.ok(textAt(cluster.cluster, "status", "lastChangeAt"));
+  });
+
+  it("is turned around before the switch: the change is cancelled and the new pods go", async () => {
+    const cluster = await settled();
+    cluster.edit({ replicas: 5 });
+    await cluster.until("the change runs", () => cluster.nodes.running !== undefined);
+    cluster.edit({ replicas: 3 });
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.equal(cluster.nodes.changes, 1);
+    assert.equal(cluster.members.length, 3);
+  });
+
+  it("that came too late to be cancelled is ended and then undone", async () => {
+    const cluster = await settled();
+    cluster.edit({ replicas: 4 });
+    await cluster.until("the change has switched", () => cluster.nodes.running?.phase === "switch");
+    cluster.edit({ replicas: 3 });
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.equal(cluster.nodes.changes, 2);
+  });
+});
+
+describe("scaling in", () => {
+  it("waits for the members to have left before their pods go, and keeps the volumes", async () => {
+    const cluster = await settled({ replicas: 5 });
+    cluster.edit({ replicas: 3 });
+    await cluster.until("the change runs", () => cluster.nodes.running !== undefined);
+    await cluster.reconcile();
+    assert.equal(replicasOf(cluster), 5);
+    assert.equal(textAt(cluster.cluster, "status", "transition", "kind"), "let sessions-3, sessions-4 leave");
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.equal(cluster.kube.all("PersistentVolumeClaim").length, 5);
+  });
+
+  it("removes the volumes of members that left where the policy says so", async () => {
+    const cluster = await settled({ replicas: 4, storage: { whenScaled: "Delete" } });
+    cluster.edit({ replicas: 3 });
+    await cluster.until("settled", () => cluster.isSettled() && cluster.kube.all("PersistentVolumeClaim").length === 3);
+  });
+
+  it("is held while another member is down, and says so", async () => {
+    const cluster = await settled({ replicas: 5 });
+    cluster.crash("sessions-1", true);
+    cluster.edit({ replicas: 3 });
+    for (let second = 0; second < 30; second += 1) {
+      cluster.tick();
+      await cluster.reconcile();
+    }
+    assert.equal(cluster.nodes.changes, 0);
+    assert.equal(cluster.condition("Progressing").reason, "ScaleInHeld");
+    assert.match(cluster.condition("Progressing").message, /sessions-1/);
+    cluster.crash("sessions-1", false);
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+
+  it("does not begin on silence: the operator cut off from the nodes takes nothing away", async () => {
+    const cluster = await settled({ replicas: 5 });
+    for (const name of cluster.members) cluster.nodes.unreachable.add(name);
+    cluster.edit({ replicas: 3 });
+    for (let second = 0; second < 30; second += 1) {
+      await cluster.reconcile();
+      cluster.tick();
+    }
+    assert.equal(replicasOf(cluster), 5);
+    assert.deepEqual(cluster.story, []);
+    assert.equal(cluster.condition("Progressing").reason, "RingUnknown");
+  });
+
+  it("waits out the cool-down of an autoscaled cluster", async () => {
+    const cluster = await settled({ replicas: 4, autoscaling: { cooldownSeconds: 60 } });
+    cluster.edit({ replicas: 5 });
+    await cluster.until("grown", () => cluster.isSettled());
+    const grownMs = cluster.kube.nowMs;
+    cluster.edit({ replicas: 3 });
+    await cluster.reconcile();
+    assert.equal(cluster.condition("Progressing").reason, "ScaleInHeld");
+    await cluster.until("shrunk", () => cluster.isSettled());
+    assert.ok(cluster.kube.nowMs - grownMs >= 60_000);
+  });
+});
+
+describe("weights and quorums", () => {
+  it("move onto the ring in one change", async () => {
+    const cluster = await settled();
+    cluster.edit({ weights: { byNode: { "sessions-1": 200 } }, quorum: { r: 1, w: 3, mode: "strict" } });
+    await cluster.until("settled", () => cluster.nodes.changes === 1 && cluster.isSettled());
+    assert.equal(cluster.nodes.ring?.members.find(({ name }) => name === "sessions-1")?.weight, 200);
+    assert.equal(cluster.nodes.ring?.mode, "strict");
+  });
+});
+
+describe("a rolling change", () => {
+  it("restarts one pod after the other, zone by zone", async () => {
+    const cluster = await settled({ replicas: 6 });
+    cluster.edit({ config: { ANNULUS_TIMEOUT_MS: "900" } });
+    await cluster.until("rolled", () => cluster.story.length === 6 && cluster.isSettled(), 600);
+    const zones = cluster.story.map((line) => {
+      const name = line.split(" ")[2] as string;
+      return textAt(cluster.kube.find("Pod", name), "spec", "nodeName")?.[0];
+    });
+    assert.deepEqual(zones, ["a", "a", "b", "b", "c", "c"]);
+  });
+
+  it("with a bad image stops at the first pod, says so, and is healed by putting the spec back", async () => {
+    const cluster = await settled();
+    cluster.edit({ image: "annulus:bad" });
+    await cluster.until("stuck", () => cluster.condition("Degraded").reason === "RollingStuck");
+    for (let second = 0; second < 60; second += 1) {
+      cluster.tick();
+      await cluster.reconcile();
+    }
+    assert.equal(cluster.story.length, 1);
+    assert.match(cluster.condition("Degraded").message, /ImagePullBackOff/);
+    assert.equal(cluster.condition("Available").status, "True");
+    cluster.edit({ image: "annulus:good" });
+    await cluster.until("healed", () => cluster.isSettled());
+    assert.equal(cluster.story.length, 2);
+  });
+
+  it("mends a cluster that was made with a bad image", async () => {
+    const cluster = new FakeCluster({ image: "annulus:bad" });
+    await cluster.until("stuck", () => cluster.condition("Degraded").reason === "PodStuck");
+    cluster.edit({ image: "annulus:good" });
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+});
+
+describe("a machine that is lost", () => {
+  it("is replaced after the set time: new volume, new pod, and the ring learns of the new disk", async () => {
+    const cluster = await settled({ recovery: { replaceAfterSeconds: 120 } });
+    const machine = textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "";
+    const before = cluster.nodes.ring?.members.find(({ name }) => name === "sessions-1")?.actor;
+    const lostMs = cluster.kube.nowMs;
+    cluster.setMachineDown(machine, true);
+    await cluster.until("given up", () => cluster.story.includes("delete PersistentVolumeClaim data-sessions-1"));
+    assert.ok(cluster.kube.nowMs - lostMs >= 120_000);
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.notEqual(cluster.nodes.ring?.members.find(({ name }) => name === "sessions-1")?.actor, before);
+  });
+
+  it("is not replaced while another member is away too", async () => {
+    const cluster = await settled({ recovery: { replaceAfterSeconds: 10 } });
+    cluster.setMachineDown(textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "", true);
+    cluster.crash("sessions-2", true);
+    for (let second = 0; second < 60; second += 1) {
+      cluster.tick();
+      await cluster.reconcile();
+    }
+    assert.deepEqual(cluster.story, []);
+    assert.equal(cluster.condition("Degraded").reason, "ReplacementHeld");
+    cluster.crash("sessions-2", false);
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+
+  it("that comes back in time is left alone", async () => {
+    const cluster = await settled({ recovery: { replaceAfterSeconds: 120 } });
+    const machine = textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "";
+    cluster.setMachineDown(machine, true);
+    for (let second = 0; second < 100; second += 1) {
+      cluster.tick();
+      await cluster.reconcile();
+    }
+    assert.equal(cluster.condition("Available").reason, "QuorumsServe");
+    assert.equal(cluster.condition("Degraded").status, "True");
+    cluster.setMachineDown(machine, false);
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.deepEqual(cluster.story, []);
+  });
+
+  it("is replaced at once when a person says so", async () => {
+    const cluster = await settled();
+    cluster.annotate("Pod", "sessions-2", { "annulus.dev/replace": "true" });
+    await cluster.until("replaced", () => cluster.nodes.changes === 1 && cluster.isSettled());
+    assert.deepEqual(cluster.story, ["delete PersistentVolumeClaim data-sessions-2", "delete Pod sessions-2"]);
+  });
+});
+
+describe("a paused cluster", () => {
+  it("is left as it is, and says so", async () => {
+    const cluster = await settled();
+    cluster.annotate("KVCluster", NAME, { "annulus.dev/paused": "true" });
+    cluster.edit({ replicas: 5 });
+    await cluster.reconcile();
+    assert.equal(replicasOf(cluster), 3);
+    assert.equal(cluster.condition("Progressing").reason, "Paused");
+    cluster.annotate("KVCluster", NAME, { "annulus.dev/paused": "false" });
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+});
+
+describe("volumes", () => {
+  it("grow with the spec", async () => {
+    const cluster = await settled();
+    cluster.edit({ storage: { size: "20Gi" } });
+    await cluster.until("grown", () =>
+      cluster.kube
+        .all("PersistentVolumeClaim")
+        .every((claim) => textAt(claim, "spec", "resources", "requests", "storage") === "20Gi"),
+    );
+    assert.equal(
+      textAt(
+        cluster.kube.find("StatefulSet", NAME),
+        "spec",
+        "volumeClaimTemplates",
+        0,
+        "spec",
+        "resources",
+        "requests",
+        "storage",
+      ),
+      "10Gi",
+    );
+  });
+});
+
+describe("what is owned", () => {
+  it("has the cluster as its owner, so that it goes with it", async () => {
+    const cluster = await settled({ autoscaling: {} });
+    for (const kind of [
+      "StatefulSet",
+      "Service",
+      "ConfigMap",
+      "PodDisruptionBudget",
+      "NetworkPolicy",
+      "ServiceAccount",
+      "HorizontalPodAutoscaler",
+    ])
+      for (const object of cluster.kube.all(kind))
+        assert.deepEqual(
+          listAt(object, "metadata", "ownerReferences").map((owner) => at(owner, "uid")),
+          [cluster.cluster.metadata.uid],
+          kind,
+        );
+    cluster.edit({ autoscaling: undefined });
+    await cluster.reconcile();
+    assert.equal(cluster.kube.all("HorizontalPodAutoscaler").length, 0);
+  });
+
+  it("is not written again when nothing changed", async () => {
+    const cluster = await settled();
+    const before = [...cluster.kube.objects.values()].map(({ metadata }) => metadata.resourceVersion);
+    await cluster.reconcile();
+    assert.deepEqual(
+      [...cluster.kube.objects.values()].map(({ metadata }) => metadata.resourceVersion),
+      before,
+    );
+  });
+});
