@@ -15,7 +15,12 @@ export type OperatorPorts = {
   readonly telemetry: Telemetry;
 };
 
-export type OperatorOptions = { readonly policy: Policy; readonly lease: LeadershipOptions };
+export type OperatorOptions = {
+  readonly policy: Policy;
+  readonly lease: LeadershipOptions;
+  /** The one namespace to see to; empty: all. */
+  readonly watchNamespace: string;
+};
 
 export type Operator = {
   start(): void;
@@ -25,7 +30,7 @@ export type Operator = {
 };
 
 /** Makes an operator; it works while it leads. */
-export function createOperator(ports: OperatorPorts, { policy, lease }: OperatorOptions): Operator {
+export function createOperator(ports: OperatorPorts, { policy, lease, watchNamespace }: OperatorOptions): Operator {
   const { telemetry } = ports;
   const events = createEvents(ports, { instance: lease.identity });
   const observe = createObserver(ports, policy);
@@ -33,7 +38,7 @@ export function createOperator(ports: OperatorPorts, { policy, lease }: Operator
   const leadership = createLeadership(ports, lease, (isLeader) => {
     if (isLeader) {
       const reconciler = createReconciler({ ...ports, events, observe, mayAct: () => leadership.leads() });
-      controller = createController({ ...ports, reconciler });
+      controller = createController({ ...ports, reconciler, watchNamespace });
       controller.start();
     } else {
       // What is in work ends by itself: before each action it asks whether it still may.

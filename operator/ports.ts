@@ -75,7 +75,11 @@ export type Kube = {
    */
   watch(
     resource: Resource,
-    options: { readonly selector?: string | undefined; readonly resyncMs: number },
+    options: {
+      readonly namespace?: string | undefined;
+      readonly selector?: string | undefined;
+      readonly resyncMs: number;
+    },
     tell: (object: KubeObject) => void,
   ): Watching;
 };

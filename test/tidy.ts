@@ -70,6 +70,7 @@ const LAYERS: readonly Layer[] = [
     ],
   },
   { files: /^operator\/api\//, mayImport: [/^operator\/api\//, /^zod$/, /^yaml$/] },
+  { files: /^operator\/config\.ts$/, mayImport: [/^zod$/] },
   { files: /^operator\/gen\.ts$/, mayImport: [/^operator\/api\//, /^node:/] },
   {
     files: /^operator\/core\//,
@@ -92,7 +93,13 @@ const LAYERS: readonly Layer[] = [
   },
   {
     files: /^operator\/main\.ts$/,
-    mayImport: [/^operator\//, /^node\/adapters\/(system|telemetry\/telemetry)\.ts$/, /^node\/ports\.ts$/, /^node:/],
+    mayImport: [
+      /^operator\//,
+      /^node\/adapters\/(system|telemetry\/telemetry)\.ts$/,
+      /^node\/ports\.ts$/,
+      /^node:/,
+      /^@kubernetes\/client-node$/,
+    ],
   },
   { files: /^test\//, mayImport: [/./] },
 ];

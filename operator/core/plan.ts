@@ -22,7 +22,7 @@ import { describeStatus } from "./status.ts";
 import { changeRing } from "./steps/change.ts";
 import { growClaims, removeClaims } from "./steps/claims.ts";
 import { placeObjects } from "./steps/objects.ts";
-import { recoverLost } from "./steps/recover.ts";
+import { recoverLost, sayHeldRecovery } from "./steps/recover.ts";
 import { mendStuck, rollPods } from "./steps/roll.ts";
 import type { Action, Hold, Step, World } from "./world.ts";
 
@@ -42,6 +42,7 @@ const STEPS: readonly Step[] = [
   mendStuck,
   recoverLost,
   changeRing,
+  sayHeldRecovery,
   rollPods,
   removeClaims,
   awaitMembers,

@@ -27,6 +27,8 @@ export function createController(parts: {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly reconciler: Reconciler;
+  /** The one namespace to see to; empty: all. */
+  readonly watchNamespace: string;
 }): Controller {
   const { kube, time, telemetry, reconciler } = parts;
   const watches: Watching[] = [];
@@ -82,8 +84,9 @@ export function createController(parts: {
       telemetry.gauge("annulus.operator.queue_depth", () => queue.depth());
       telemetry.gauge("annulus.operator.clusters", () => clusters.size);
       const selector = `${NAME_LABEL}=annulus`;
-      const own = { resyncMs: RESYNC_MS, selector };
-      watches.push(kube.watch(CLUSTERS, { resyncMs: RESYNC_MS }, hearOfCluster));
+      const namespace = parts.watchNamespace;
+      const own = { namespace, resyncMs: RESYNC_MS, selector };
+      watches.push(kube.watch(CLUSTERS, { namespace, resyncMs: RESYNC_MS }, hearOfCluster));
       for (const kind of [PODS, CLAIMS, ...OWNED_KINDS])
         if (kind !== SERVICE_MONITORS) watches.push(kube.watch(kind, own, hearOfPart));
       watches.push(kube.watch(MACHINES, { resyncMs: RESYNC_MS }, hearOfMachine()));

@@ -94,7 +94,7 @@ describe("a cluster to which anything happens", () => {
         changes += cluster.nodes.changes;
         assert.equal(cluster.members.length, numberAt(cluster.cluster, "spec", "replicas") ?? 3);
       }),
-      { numRuns: 60 },
+      { numRuns: Number(process.env.RUNS ?? 60) },
     );
     assert.ok(changes > 20, `too little happened to prove anything: ${changes} changes`);
   });

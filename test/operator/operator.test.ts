@@ -45,6 +45,7 @@ function createWorld() {
     const operator = createOperator(
       { kube: own, admin, time: wall, random, telemetry },
       {
+        watchNamespace: "",
         policy: { nodeImage: "annulus:good", operatorNamespace: "annulus-system" },
         lease: { ...TIMES, identity, namespace: "annulus-system", name: "annulus-operator" },
       },

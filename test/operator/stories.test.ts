@@ -51,6 +51,16 @@ describe("a new cluster", () => {
     assert.equal(cluster.condition("Available").status, "Unknown");
   });
 
+  it("is founded by those that were named, also when the spec or the StatefulSet changed meanwhile", async () => {
+    const cluster = new FakeCluster({ replicas: 5 });
+    await cluster.until("the first members are named", () => membersFile(cluster) !== "");
+    cluster.edit({ replicas: 3 });
+    cluster.dropStatefulSet();
+    await cluster.reconcile();
+    assert.equal(replicasOf(cluster), 5);
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+
   it("leaves a name alone that belongs to somebody else", async () => {
     const cluster = new FakeCluster();
     cluster.kube.set({

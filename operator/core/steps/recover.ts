@@ -10,26 +10,41 @@ import { claimName } from "../names.ts";
 import { answerOf, ringOf, unsettled } from "../ring-view.ts";
 import type { Action, ClaimFacts, PodFacts, StepResult, World } from "../world.ts";
 
-/** Gives up what is lost, one member at a time. */
+/** Gives up what is lost, one member at a time, where that may be. */
 export function recoverLost(world: World): StepResult {
-  for (const pod of world.pods) {
-    const loss = whatIsLost(world, pod);
-    if (loss === undefined) continue;
-    const ring = ringOf(world);
-    if (ring === undefined)
-      return hold("ReplacementHeld", `${pod.name} cannot be replaced (${loss.why}): no node tells the ring`);
-    const isMember = ring.present.some(({ name }) => name === pod.name);
-    const trouble = isMember ? unsettled(world, ring, pod.name) : undefined;
-    if (trouble !== undefined)
-      return hold(
-        "ReplacementHeld",
-        `${pod.name} is not replaced (${loss.why}) before the others are whole: ${trouble}`,
-      );
-    if (isMember && ring.document.n < 2)
-      return hold("ReplacementHeld", `${pod.name} holds the only copy of its data (${loss.why}): it is not given up`);
+  for (const { pod, loss, held } of losses(world)) {
+    if (held !== undefined) continue;
     return { actions: removals(pod, loss), ...hold("Replacing", `${pod.name} is made anew: ${loss.why}`) };
   }
   return {};
+}
+
+/**
+ * Says what may not be given up. A step of its own, behind ring changes: what is waited for may be one, the change that
+ * lists the new disk of a member that was replaced before.
+ */
+export function sayHeldRecovery(world: World): StepResult {
+  const [first] = losses(world);
+  return first?.held === undefined
+    ? {}
+    : hold("ReplacementHeld", `${first.pod.name} (${first.loss.why}): ${first.held}`);
+}
+
+/** Every loss, and why it must wait. */
+function losses(world: World): { readonly pod: PodFacts; readonly loss: Loss; readonly held: string | undefined }[] {
+  return world.pods.flatMap((pod) => {
+    const loss = whatIsLost(world, pod);
+    return loss === undefined ? [] : [{ pod, loss, held: whyHeld(world, pod) }];
+  });
+}
+
+function whyHeld(world: World, pod: PodFacts): string | undefined {
+  const ring = ringOf(world);
+  if (ring === undefined) return "it is not replaced while no node tells the ring";
+  if (!ring.present.some(({ name }) => name === pod.name)) return undefined;
+  const trouble = unsettled(world, ring, pod.name);
+  if (trouble !== undefined) return `it is not replaced before the others are whole: ${trouble}`;
+  return ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
 }
 
 type Loss = { readonly why: string; readonly claim: ClaimFacts | undefined; readonly isForced: boolean };

@@ -15,7 +15,8 @@ export function podsWanted(world: World): number {
   const target = cluster.spec.replicas;
   const present = statefulSet?.replicas;
   if (present === undefined) return highestNeeded(world, target);
-  if (!isFounded(world)) return membersText(world) === undefined ? target : present;
+  // The first ring needs those that it was made for; what the spec wants since then comes after it.
+  if (!isFounded(world)) return firstMembers(world) ?? target;
   if (target >= present) return target;
   const ring = ringOf(world);
   if (ring === undefined) return present;
@@ -25,12 +26,17 @@ export function podsWanted(world: World): number {
   return wanted;
 }
 
+/** How many first members were named, or undefined before they are. */
+function firstMembers(world: World): number | undefined {
+  return /^ANNULUS_MEMBERS=(.*)$/m.exec(membersText(world) ?? "")?.[1]?.split(",").length;
+}
+
 /**
  * For a StatefulSet that was taken away, or is not made yet: all pods that a member may live in. Volumes and the
  * status remember them; the spec may have been lowered meanwhile.
  */
 function highestNeeded(world: World, target: number): number {
-  if (!isFounded(world)) return target;
+  if (!isFounded(world)) return firstMembers(world) ?? target;
   const members = new Set((world.cluster.status.members ?? []).map((member) => member.name));
   let needed = target;
   for (const { pod, ordinal } of world.claims) {

@@ -1,0 +1,199 @@
+/**
+ * The NodeAdmin port over HTTP: what a node's admin port says, checked and brought into the operator's terms.
+ *
+ * Fields that are not known are ignored, for nodes may be newer than the operator. A field that is missing is missing:
+ * it becomes undefined, never a zero.
+ */
+import { fetch } from "undici";
+import { z } from "zod";
+import { ADMIN_PORT } from "../core/names.ts";
+import type { ChangeRequest, Health, NodeAnswer, RingDocument } from "../core/world.ts";
+import { type AdminTarget, type ChangeAnswer, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
+import { reasonOf } from "./kube-http.ts";
+
+const TIMEOUT_MS = 3_000;
+const STATES = ["joining", "active", "rebuilding", "leaving", "left"] as const;
+
+const Transition = z.object({
+  id: z.union([z.string(), z.number()]).transform(String),
+  phase: z.string().optional(),
+  state: z.string().optional(),
+  movedBytes: z.number().optional(),
+  totalBytes: z.number().optional(),
+  startedAt: z.string().optional(),
+});
+
+const ClusterAnswer = z.object({
+  id: z.string(),
+  node: z.string(),
+  ringEpoch: z.int(),
+  members: z.array(
+    z.object({
+      name: z.string(),
+      actor: z.string().optional(),
+      state: z.enum(STATES),
+      health: z.enum(["up", "suspect", "down"]),
+    }),
+  ),
+  hints: z.object({ complete: z.boolean(), waiting: z.array(z.object({ target: z.string(), count: z.int() })) }),
+  transition: Transition.nullish(),
+  repair: z.object({ owned: z.int(), oldest: z.string().optional() }),
+  actor: z.string().optional(),
+});
+
+const RingAnswer = z.object({
+  epoch: z.int(),
+  n: z.int(),
+  r: z.int(),
+  w: z.int(),
+  mode: z.string(),
+  members: z.array(
+    z.object({
+      name: z.string(),
+      actor: z.string().optional(),
+      zone: z.string(),
+      weight: z.number(),
+      state: z.enum(STATES),
+    }),
+  ),
+  preferenceLists: z.array(z.array(z.string())),
+});
+
+/** @param time Stamps what a node says of the present. */
+export function createNodeAdmin(time: Time): NodeAdmin {
+  async function call(target: AdminTarget, method: string, path: string, body?: unknown) {
+    const host = target.ip.includes(":") ? `[${target.ip}]` : target.ip;
+    try {
+      const response = await fetch(`http://${host}:${ADMIN_PORT}${path}`, {
+        method,
+        signal: AbortSignal.timeout(TIMEOUT_MS),
+        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
+      });
+      return { status: response.status, text: await response.text() };
+    } catch (cause) {
+      throw new NodeSilentError(reasonOf(cause), { cause });
+    }
+  }
+
+  async function readAs<Schema extends z.ZodType>(target: AdminTarget, path: string, schema: Schema) {
+    const { status, text } = await call(target, "GET", path);
+    // "No ring yet" is an answer, and the only one besides a good one.
+    if (status === 503) return undefined;
+    if (status !== 200) throw new NodeSilentError(`${path} is answered ${status}`);
+    return understood(schema, text, path);
+  }
+
+  async function diskOf(target: AdminTarget): Promise<NodeAnswer["disk"]> {
+    const { status, text } = await call(target, "GET", "/metrics");
+    if (status !== 200) return undefined;
+    const used = figure(text, "annulus_store_table_bytes");
+    const free = figure(text, "annulus_store_free_bytes");
+    return used === undefined || free === undefined ? undefined : { usedBytes: used, freeBytes: free };
+  }
+
+  async function ask(target: AdminTarget): Promise<NodeAnswer> {
+    const [cluster, ring, disk] = await Promise.all([
+      readAs(target, "/v1/cluster", ClusterAnswer),
+      readAs(target, "/v1/ring", RingAnswer),
+      diskOf(target),
+    ]);
+    if (cluster === undefined) throw new NodeSilentError("it does not tell its status yet");
+    const self = cluster.members.find(({ name }) => name === cluster.node);
+    const { hints, repair, transition } = cluster;
+    // With nothing to compare, or nobody to compare it with, all is equal.
+    const isAlone = repair.owned === 0 || ring?.n === 1;
+    return {
+      kind: "answer",
+      clusterId: cluster.id,
+      name: cluster.node,
+      actor: cluster.actor ?? self?.actor,
+      ringEpoch: cluster.ringEpoch,
+      health: new Map<string, Health>(
+        cluster.members.flatMap(({ name, state, health }) =>
+          name === cluster.node || state === "left" ? [] : [[name, health]],
+        ),
+      ),
+      ownState: self?.state,
+      hints: hints.complete ? new Map(hints.waiting.map(({ target: waiting, count }) => [waiting, count])) : undefined,
+      change:
+        transition === null || transition === undefined
+          ? undefined
+          : {
+              id: transition.id,
+              phase: transition.phase ?? transition.state ?? "running",
+              movedBytes: transition.movedBytes,
+              totalBytes: transition.totalBytes,
+              startedAt: transition.startedAt,
+            },
+      equalSinceMs: isAlone ? time.wallMs() : instant(repair.oldest),
+      disk,
+      ring: ring === undefined ? undefined : documentOf(ring),
+    };
+  }
+
+  async function order(target: AdminTarget, method: string, path: string, body?: unknown): Promise<ChangeAnswer> {
+    const { status, text } = await call(target, method, path, body);
+    if (status >= 200 && status < 300) {
+      const { id } = understood(z.object({ id: z.union([z.string(), z.number()]).transform(String) }), text, path);
+      return { kind: "accepted", id };
+    }
+    if (status >= 500 && status !== 501) throw new NodeSilentError(`${path} is answered ${status}: ${detailOf(text)}`);
+    return { kind: "refused", why: detailOf(text) };
+  }
+
+  return {
+    ask,
+    change: (target, request: ChangeRequest) => order(target, "POST", "/v1/cluster/changes", request),
+    cancel: (target, id) => order(target, "DELETE", `/v1/cluster/changes/${encodeURIComponent(id)}`),
+  };
+}
+
+function documentOf(ring: z.output<typeof RingAnswer>): RingDocument {
+  const owned = new Map<string, number>();
+  for (const homes of ring.preferenceLists) for (const name of homes) owned.set(name, (owned.get(name) ?? 0) + 1);
+  const { epoch, n, r, w, mode } = ring;
+  const members = ring.members.map(({ name, actor, zone, weight, state }) => ({
+    name,
+    actor,
+    zone,
+    weight,
+    state,
+    owned: owned.get(name) ?? 0,
+  }));
+  return { epoch, n, r, w, mode, members };
+}
+
+function understood<Schema extends z.ZodType>(schema: Schema, text: string, path: string): z.output<Schema> {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new NodeSilentError(`${path} is answered with what is not JSON`, { cause });
+  }
+  const parsed = schema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new NodeSilentError(`${path} is not understood: ${issue?.path.join(".")}: ${issue?.message}`);
+}
+
+/** A problem document's detail, or the text itself, short. */
+function detailOf(text: string): string {
+  try {
+    const { detail, title } = JSON.parse(text) as { detail?: unknown; title?: unknown };
+    return String(detail ?? title ?? text).slice(0, 500);
+  } catch {
+    return text.slice(0, 500);
+  }
+}
+
+function instant(text: string | undefined): number | undefined {
+  const ms = Date.parse(text ?? "");
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
+/** A figure without labels in Prometheus' text. */
+function figure(page: string, name: string): number | undefined {
+  const match = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, "m").exec(page);
+  const value = Number(match?.[1]);
+  return match === null || !Number.isFinite(value) ? undefined : value;
+}
