@@ -154,6 +154,7 @@ function nodeSettings(config: NodeConfig) {
     siblingsMax: config.siblingCountMax,
     contextEntriesMax: config.contextEntriesMax,
     recordCacheBytes: config.recordCacheBytes,
+    inFlightMax: config.inFlightMax,
     hintWindowMs: config.hintWindowMs,
     hintBytesMax: config.hintBytesMax,
     backgroundBytesPerSecond: config.backgroundBytesPerSecond,

@@ -6,7 +6,9 @@
  */
 
 import type { Durability } from "./core/errors.ts";
+import { AdaptiveLimit } from "./core/overload/adaptive-limit.ts";
 import { QuantileFollower } from "./core/quorum/latency.ts";
+import { Pace } from "./core/quorum/pace.ts";
 import type { MemberId, RingDocument } from "./core/ring/document.ts";
 import type { Ports, Timer } from "./ports.ts";
 import { createBudget } from "./services/budget.ts";
@@ -43,6 +45,8 @@ export type NodeSettings = {
   readonly siblingsMax: number;
   readonly contextEntriesMax: number;
   readonly recordCacheBytes: number;
+  /** Client requests in work, reads and writes each, that the adaptive limits never pass. */
+  readonly inFlightMax: number;
   /** Age at which a hint expires that no quorum counted, in ms. */
   readonly hintWindowMs: number;
   /** Bytes of hints beyond which none is taken. */
@@ -85,6 +89,11 @@ const HINT_TIMEOUT_MS = 5_000;
  */
 const TREES_AFTER_MS = 3_000;
 
+/** Of reads and writes each: so many are always taken, for fewer would not share a flush or a packet any more. */
+const IN_FLIGHT_MIN = 4;
+/** Before anything is known of the machine; under a load that it bears the limit is at its ceiling within a second. */
+const IN_FLIGHT_START = 128;
+
 /** Where the follower of read latencies begins, and the bounds it keeps to, in ms. */
 const HEDGE = { quantile: 0.95, startMs: 20, minMs: 2, maxMs: 1_000 };
 
@@ -103,6 +112,8 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       intervalMs: COMMIT_INTERVAL_MS,
       batchBytesMax: COMMIT_BATCH_BYTES_MAX,
       queueBytesMax: COMMIT_QUEUE_BYTES_MAX,
+      // Whoever sent a write waits about so long for it.
+      queueMsMax: settings.timeoutMs,
     },
   );
   const limits = {
@@ -152,7 +163,17 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     },
     settings.repair,
   );
+  const pace = new Pace();
+  telemetry.gauge("annulus.read.slow_replicas", () => pace.slowCount);
+  const { inFlightMax, timeoutMs } = settings;
+  const inFlight = {
+    min: Math.min(IN_FLIGHT_MIN, inFlightMax),
+    start: Math.min(IN_FLIGHT_START, inFlightMax),
+    max: inFlightMax,
+    timeoutMs,
+  };
   const parts = {
+    limits: { reads: new AdaptiveLimit(inFlight), writes: new AdaptiveLimit(inFlight) },
     replicas,
     ring: () => rings.required(),
     isUp: gossiper.isUp,
@@ -161,6 +182,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     telemetry,
     durability,
     usualLatency: new QuantileFollower(HEDGE),
+    pace,
     served: budget.served,
   };
   const delivery = createHintDelivery(
@@ -173,10 +195,10 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   );
   let building: Timer | undefined;
   return {
-    coordinator: createCoordinator(parts, { timeoutMs: settings.timeoutMs }),
+    coordinator: createCoordinator(parts, { timeoutMs }),
     status,
     repair,
-    exporter: createExporter(parts, { timeoutMs: settings.timeoutMs }),
+    exporter: createExporter(parts, { timeoutMs }),
     bounds() {
       const ring = rings.current();
       return { zoneCount: ring?.zoneCount ?? 0, replicationFactor: ring?.replicationFactor ?? 0 };

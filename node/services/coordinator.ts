@@ -1,5 +1,6 @@
 /** Coordinates one client request: who is asked, what counts, when to answer. */
 import { KvError, type Receipt } from "../core/errors.ts";
+import type { AdaptiveLimit, RequestEnd } from "../core/overload/adaptive-limit.ts";
 import type { Mode } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { decodeContext, decodeToken, encodeContext, encodeToken } from "../core/version/context-codec.ts";
@@ -68,6 +69,8 @@ export type Coordinator = {
   get(key: Uint8Array, options: RequestOptions): Promise<ReadAnswer>;
   put(command: PutCommand, options: RequestOptions): Promise<WriteAnswer>;
   delete(command: DeleteCommand, options: RequestOptions): Promise<WriteAnswer>;
+  /** Whether a request would be refused at once, for too many are in work. Asked before anything is read of it. */
+  isFull(kind: "read" | "write"): boolean;
 };
 
 export type CoordinatorParts = WriteParts &
@@ -75,6 +78,8 @@ export type CoordinatorParts = WriteParts &
     readonly ring: () => Ring;
     /** Is told how long each quorum took that was reached, in ms: background work gives way when clients wait longer. */
     readonly served: (latencyMs: number) => void;
+    /** How many requests may be in work. Requests of peers are not counted: one node's wait may not be another's. */
+    readonly limits: { readonly reads: AdaptiveLimit; readonly writes: AdaptiveLimit };
   };
 
 /**
@@ -82,21 +87,60 @@ export type CoordinatorParts = WriteParts &
  * @param defaults `timeoutMs`: how long a client waits when it does not say.
  */
 export function createCoordinator(parts: CoordinatorParts, defaults: { readonly timeoutMs: number }): Coordinator {
+  const { time, telemetry } = parts;
+  const { reads, writes } = parts.limits;
+  telemetry.gauge("annulus.coordinator.reads_in_flight", () => reads.inFlight);
+  telemetry.gauge("annulus.coordinator.reads_limit", () => reads.limit);
+  telemetry.gauge("annulus.coordinator.writes_in_flight", () => writes.inFlight);
+  telemetry.gauge("annulus.coordinator.writes_limit", () => writes.limit);
+
+  function enter(limit: AdaptiveLimit): void {
+    if (limit.tryEnter()) return;
+    telemetry.count("annulus.coordinator.refused");
+    throw OVERLOADED;
+  }
+
+  function leave(limit: AdaptiveLimit, startedMs: number, end: RequestEnd): void {
+    const nowMs = time.monotonicMs();
+    limit.leave(startedMs, nowMs, end);
+    if (end === "served") parts.served(nowMs - startedMs);
+  }
+
   async function read(key: Uint8Array, options: RequestOptions): Promise<Seen> {
     const ring = parts.ring();
-    const startedMs = parts.time.monotonicMs();
-    const { record, receipt } = await runRead(parts, ring, key, resolveOptions(ring, options, defaults));
-    parts.served(parts.time.monotonicMs() - startedMs);
-    const decoded = record === undefined ? undefined : decodeRecord(record);
-    return { view: viewRecord(decoded, parts.time.wallMs()), everWritten: decoded !== undefined, receipt };
+    const choices = resolveOptions(ring, options, defaults);
+    enter(reads);
+    const startedMs = time.monotonicMs();
+    let end: RequestEnd = "refused";
+    try {
+      const { record, receipt } = await runRead(parts, ring, key, choices);
+      end = "served";
+      const decoded = record === undefined ? undefined : decodeRecord(record);
+      return { view: viewRecord(decoded, time.wallMs()), everWritten: decoded !== undefined, receipt };
+    } catch (error) {
+      end = endOf(error);
+      throw error;
+    } finally {
+      leave(reads, startedMs, end);
+    }
   }
 
   async function write(command: Omit<WriteCommand, "ring">, options: RequestOptions): Promise<WriteAnswer> {
     const ring = parts.ring();
-    const startedMs = parts.time.monotonicMs();
-    const { context, receipt } = await runWrite(parts, { ...command, ring }, resolveOptions(ring, options, defaults));
-    parts.served(parts.time.monotonicMs() - startedMs);
-    return { context: encodeToken(decodeContext(context), command.key), receipt };
+    const choices = resolveOptions(ring, options, defaults);
+    enter(writes);
+    const startedMs = time.monotonicMs();
+    let end: RequestEnd = "refused";
+    try {
+      const { context, receipt } = await runWrite(parts, { ...command, ring }, choices);
+      end = "served";
+      return { context: encodeToken(decodeContext(context), command.key), receipt };
+    } catch (error) {
+      end = endOf(error);
+      throw error;
+    } finally {
+      leave(writes, startedMs, end);
+    }
   }
 
   /** What is left for the write after a read that came first took its part of the client's patience. */
@@ -106,6 +150,8 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
   }
 
   return {
+    isFull: (kind) => (kind === "read" ? reads : writes).isFull,
+
     async get(key, options) {
       const { view, everWritten, receipt } = await read(key, options);
       const context = everWritten ? encodeToken(view.context, key) : undefined;
@@ -144,6 +190,17 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
 
 /** What a read found, before it is shaped for a client. */
 type Seen = { readonly view: RecordView; readonly everWritten: boolean; readonly receipt: Receipt };
+
+/** Made once: under overload an error with its stack would be the dearest part of saying no. */
+const OVERLOADED = new KvError(
+  "OVERLOADED",
+  "Cannot take the request: as many are in work here as can be served in time; repeat it later or elsewhere.",
+  { details: { retryAfterS: 1 } },
+);
+
+function endOf(error: unknown): RequestEnd {
+  return error instanceof KvError && error.code === "TIMED_OUT" ? "expired" : "refused";
+}
 
 function clientEvent(id: Uint8Array | undefined): EventName | undefined {
   return id === undefined ? undefined : { kind: "client", id };

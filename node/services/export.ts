@@ -47,12 +47,12 @@ export function createExporter(
   parts: ReadParts & { readonly ring: () => Ring },
   defaults: { readonly timeoutMs: number },
 ): Exporter {
-  const { replicas, isUp, random, time } = parts;
+  const { replicas, isUp, random, time, pace } = parts;
 
   /** Pages of R homes; the next home takes the place of one that fails. */
   async function pages(ring: Ring, partition: number, after: Uint8Array | undefined, limit: number) {
     const required = ring.document.readQuorum;
-    const order = readOrder(ring.homes(partition), { self: replicas.self, isUp, rotation: random.uint32() });
+    const order = readOrder(ring.homes(partition), { self: replicas.self, isUp, rotation: random.uint32(), pace });
     const request = { kind: "scan", epoch: ring.epoch, partition, after, limit } as const;
     let next = 0;
     let lastError: KvError | undefined;

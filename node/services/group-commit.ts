@@ -25,6 +25,11 @@ export type GroupCommitOptions = {
   readonly batchBytesMax: number;
   /** Bytes that may wait or be in flight; a write beyond is refused. At least `batchBytesMax`. */
   readonly queueBytesMax: number;
+  /**
+   * While the oldest write has waited longer than this, in ms, further ones are refused: they would wait as long, and
+   * whoever sent them would not. How many bytes that is depends on the disk.
+   */
+  readonly queueMsMax: number;
 };
 
 export type GroupCommit = {
@@ -35,7 +40,7 @@ export type GroupCommit = {
    * Rejects with STORAGE_FULL or STORAGE_FAILED: the batch failed (outcome as the engine says) or one before it did
    * (outcome "none").
    *
-   * @throws {KvError} OVERLOADED, at once and not as a rejection: the queue is full. Nobody may build upon the write.
+   * @throws {KvError} OVERLOADED, at once and not as a rejection: too much waits, or has for too long. Nobody may build upon the write.
    */
   write(writes: EngineWrite | readonly EngineWrite[]): Promise<void>;
   /** Calls `listener` when a batch failed, before any write is told and before any further one is taken. */
@@ -49,6 +54,7 @@ export type GroupCommit = {
 type Group = {
   readonly writes: EngineWrite[];
   bytes: number;
+  readonly firstMs: number;
   readonly promise: Promise<void>;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
@@ -57,7 +63,7 @@ type Group = {
 /** @param ports `time` gives a flush's start the end of the present turn: its delay of 0 must not be a whole ms. */
 export function createGroupCommit(
   ports: { readonly engine: Engine; readonly time: Time; readonly telemetry: Telemetry },
-  { sync, intervalMs, batchBytesMax, queueBytesMax }: GroupCommitOptions,
+  { sync, intervalMs, batchBytesMax, queueBytesMax, queueMsMax }: GroupCommitOptions,
 ): GroupCommit {
   const { engine, time, telemetry } = ports;
   const batchOptions = { sync };
@@ -126,11 +132,17 @@ export function createGroupCommit(
     for (const next of behind) next.reject(failedBefore(error));
   }
 
-  function groupFor(bytes: number): Group {
+  /** How long the oldest write has been waiting. */
+  function waitedMs(nowMs: number): number {
+    const oldest = inFlight ?? waiting[0];
+    return oldest === undefined ? 0 : nowMs - oldest.firstMs;
+  }
+
+  function groupFor(bytes: number, nowMs: number): Group {
     const last = waiting.at(-1);
     if (last !== undefined && last.bytes + bytes <= batchBytesMax) return last;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const group: Group = { writes: [], bytes: 0, promise, resolve, reject };
+    const group: Group = { writes: [], bytes: 0, firstMs: nowMs, promise, resolve, reject };
     waiting.push(group);
     return group;
   }
@@ -144,12 +156,13 @@ export function createGroupCommit(
     write(writes) {
       if (closed) throw new KvError("NOT_READY", "Cannot write: this node is stopping.");
       const bytes = "kind" in writes ? sizeOf(writes) : sizeOfAll(writes);
-      if (queuedBytes > 0 && queuedBytes + bytes > queueBytesMax) {
+      const nowMs = time.monotonicMs();
+      if (queuedBytes > 0 && (queuedBytes + bytes > queueBytesMax || waitedMs(nowMs) > queueMsMax)) {
         telemetry.count("annulus.commit.refused");
-        throw queueFull(queuedBytes, queueBytesMax);
+        throw queueFull(queuedBytes, waitedMs(nowMs));
       }
-      noteArrival(time.monotonicMs());
-      const group = groupFor(bytes);
+      noteArrival(nowMs);
+      const group = groupFor(bytes, nowMs);
       if ("kind" in writes) group.writes.push(writes);
       else for (const write of writes) group.writes.push(write);
       group.bytes += bytes;
@@ -184,10 +197,10 @@ function sizeOfAll(writes: readonly EngineWrite[]): number {
   return bytes;
 }
 
-function queueFull(queuedBytes: number, queueBytesMax: number): KvError {
+function queueFull(queuedBytes: number, waitedMs: number): KvError {
   return new KvError(
     "OVERLOADED",
-    `Cannot queue the write: at most ${queueBytesMax} bytes may wait for the disk, ${queuedBytes} do.`,
+    `Cannot queue the write: too much waits for the disk, ${queuedBytes} bytes, the first for ${Math.round(waitedMs)} ms.`,
     { details: { retryAfterS: 1 } },
   );
 }

@@ -16,6 +16,7 @@
 import { equalBytes } from "../core/bytes.ts";
 import { type Durability, KvError, type Receipt } from "../core/errors.ts";
 import type { QuantileFollower } from "../core/quorum/latency.ts";
+import type { Pace } from "../core/quorum/pace.ts";
 import { Tally } from "../core/quorum/tally.ts";
 import { readOrder, standInsForRead } from "../core/quorum/targets.ts";
 import type { RingMember } from "../core/ring/document.ts";
@@ -35,6 +36,8 @@ export type ReadParts = {
   readonly durability: Durability;
   /** How late a reply usually is; a later one is hedged. Shared by all reads of a node. */
   readonly usualLatency: QuantileFollower;
+  /** Who is slow to answer reads. */
+  readonly pace: Pace;
 };
 
 /** The merged record, encoded; undefined when R home replicas say that there is none. */
@@ -71,6 +74,8 @@ class Read {
   /** Replicas whose own copy is damaged: what the others hold is the cure. */
   readonly #damaged: RingMember[] = [];
   readonly #startedMs: number;
+  /** When the last member was asked. */
+  #askedMs: number;
   #merged: Uint8Array | undefined;
   #anyReply = false;
   #differ = false;
@@ -93,8 +98,10 @@ class Read {
       self: parts.replicas.self,
       isUp: parts.isUp,
       rotation: parts.random.uint32(),
+      pace: parts.pace,
     });
     this.#startedMs = parts.time.monotonicMs();
+    this.#askedMs = this.#startedMs;
   }
 
   run(): Promise<ReadResult> {
@@ -115,6 +122,7 @@ class Read {
   #askAnother(delayMs: number): void {
     if (this.#phase !== "asking") return;
     this.#parts.telemetry.count("annulus.read.hedges");
+    this.#askedMs = this.#parts.time.monotonicMs();
     this.#askNext();
     this.#hedgeAfter(delayMs * HEDGE_GROWTH);
   }
@@ -131,17 +139,22 @@ class Read {
     if (member === undefined) return false;
     this.#nextToAsk += 1;
     this.#tally.ask();
-    const { replicas, time, usualLatency } = this.#parts;
+    const { replicas, time, usualLatency, pace } = this.#parts;
+    const askedMs = this.#askedMs;
     const isStandIn = this.#standIns?.includes(member) === true;
     const request = isStandIn ? { ...this.#request, asStandIn: true as const } : this.#request;
     replicas.read(member.name, this.#partition, request, this.#choices.timeoutMs).then(
       (record) => {
-        if (member.name !== replicas.self) usualLatency.add(time.monotonicMs() - this.#startedMs);
+        const nowMs = time.monotonicMs();
+        // What is usual is learned from those who are not slow: a hedge that waits as long as they take is none.
+        if (member.name !== replicas.self && !pace.isSlow(member.name)) usualLatency.add(nowMs - this.#startedMs);
+        pace.add(member.name, nowMs - askedMs);
         if (isStandIn) this.#standInReplied(member, record);
         else this.#replied(member, record);
       },
       (error: unknown) => {
         if (!isStandIn && error instanceof KvError && error.code === "STORAGE_FAILED") this.#damaged.push(member);
+        if (error instanceof KvError && error.code === "TIMED_OUT") pace.add(member.name, time.monotonicMs() - askedMs);
         this.#notReplied(error);
       },
     );

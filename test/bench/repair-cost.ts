@@ -34,6 +34,7 @@ async function openReplica(directory: string, name: string, ledger: TreeLedger |
     intervalMs: 1,
     batchBytesMax: 1 << 20,
     queueBytesMax: 32 << 20,
+    queueMsMax: 60_000,
   });
   return createReplica(
     { ...ports, commit, identity, ledger },

@@ -104,6 +104,7 @@ export class RepairPair {
           siblingsMax: 50,
           contextEntriesMax: 32,
           recordCacheBytes: 16 << 20,
+          inFlightMax: 1_024,
           backgroundBytesPerSecond,
           hintWindowMs: 10_800_000,
           hintBytesMax: 64 << 20,

@@ -24,6 +24,8 @@ type Held = { siblings: Sibling[]; ids: Map<string, number> };
 export type HttpModel = Coordinator & {
   /** Replicas that answer, 0 .. 3. */
   available: number;
+  /** The kind of request that it has too many of. */
+  full: "read" | "write" | undefined;
   /** Wall clock of all replicas, ms. */
   nowMs: number;
   /** Options of every call, in order. */
@@ -99,6 +101,7 @@ export function createHttpModel(): HttpModel {
 
   const model: HttpModel = {
     available: 3,
+    full: undefined,
     nowMs: Date.UTC(2026, 0, 2, 3, 4, 5),
     asked: [],
     failNext(error) {
@@ -111,6 +114,7 @@ export function createHttpModel(): HttpModel {
       });
       return open;
     },
+    isFull: (kind) => model.full === kind,
     async get(key, options): Promise<ReadAnswer> {
       const receipt = await enter(options, options.readQuorum ?? 2);
       const siblings = visible(key);

@@ -265,6 +265,29 @@ export function requestContract(name: string, mount: Mount, conformance: Conform
       assert.equal(world.inFlight(), 0);
     });
 
+    it.each(["read", "write"] as const)(
+      "shed with 429 each %s that the coordinator has no room for, unread",
+      async (kind) => {
+        const { kv, world } = bench();
+        world.model.full = kind;
+        for (const [method, status] of [
+          ["GET", 404],
+          ["HEAD", 404],
+          ["PUT", 204],
+          ["DELETE", 204],
+        ] as const) {
+          const isShed = (kind === "read") === (status === 404);
+          const answer = await kv(method, "a", method === "PUT" ? { body: "v".repeat(5_000) } : {});
+          assert.equal(answer.status, isShed ? 429 : method === "GET" || method === "HEAD" ? 404 : 204);
+          if (!isShed) continue;
+          assert.equal(answer.headers["retry-after"], "1");
+          assert.equal(answer.headers["kv-outcome"], "none");
+        }
+        world.model.full = undefined;
+        assert.equal(world.inFlight(), 0);
+      },
+    );
+
     it("shed with 429 what is over the limit, at once, and go on when there is room", async () => {
       const { kv, world } = bench();
       const release = world.model.hold();

@@ -24,7 +24,7 @@ function createWorld(options: Partial<GroupCommitOptions> = {}, faults: Partial<
   const engine = disk.open();
   const commit = createGroupCommit(
     { engine, time, telemetry },
-    { sync: false, intervalMs: 1, batchBytesMax: 10_000, queueBytesMax: 100_000, ...options },
+    { sync: false, intervalMs: 1, batchBytesMax: 10_000, queueBytesMax: 100_000, queueMsMax: 60_000, ...options },
   );
   return { time, telemetry, disk, engine, commit };
 }
@@ -117,6 +117,25 @@ describe("group commit", () => {
     );
     assert.equal(telemetry.counted("annulus.commit.refused"), 1);
     await Promise.all(accepted);
+    await commit.write(put("c", "1"));
+  });
+
+  it("refuses while the oldest write has waited too long, few as they are, and not a moment longer", async () => {
+    const { commit, time, telemetry } = createWorld({ queueMsMax: 100 }, { latencyMs: [250, 250] });
+    const pass = (durationMs: number) => new Promise<void>((resolve) => time.after(durationMs, resolve));
+    const stuck = commit.write(put("a", "1"));
+    await pass(90);
+    const inTime = commit.write(put("b", "1"));
+    await pass(20);
+    assert.throws(
+      () => commit.write(put("c", "1")),
+      (error) => error instanceof KvError && error.code === "OVERLOADED" && error.outcome === "none",
+    );
+    assert.equal(telemetry.counted("annulus.commit.refused"), 1);
+    await stuck;
+    // The one that came at 90 ms is the oldest now, and has been there for longer than that.
+    assert.throws(() => commit.write(put("c", "1")), KvError);
+    await inTime;
     await commit.write(put("c", "1"));
   });
 

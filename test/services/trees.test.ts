@@ -28,7 +28,7 @@ async function openWorld(disk: SimulatedDisk, time = createInstantTime(), seed =
   const engine = disk.open();
   const commit = createGroupCommit(
     { engine, time, telemetry },
-    { sync: false, intervalMs: 1, batchBytesMax: 4_000, queueBytesMax: 1_000_000 },
+    { sync: false, intervalMs: 1, batchBytesMax: 4_000, queueBytesMax: 1_000_000, queueMsMax: 60_000 },
   );
   const random = createSeededRandom(seed).stream("identity");
   const identity = await openIdentity({ engine, random, telemetry }, { clusterId: "c", member: "n1", bootId: "b" });

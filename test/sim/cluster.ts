@@ -58,6 +58,8 @@ export class SimulatedCluster {
   readonly nodes: readonly SimulatedNode[];
   readonly options: ClusterOptions;
   readonly counters = new Map<string, number>();
+  /** By member and name; of the last start of each. */
+  readonly gauges = new Map<string, () => number>();
   readonly #document: RingDocument;
   /** The ring that the cluster begins with. */
   readonly ring: Ring;
@@ -156,6 +158,7 @@ export class SimulatedCluster {
         siblingsMax: this.options.siblingsMax ?? 50,
         contextEntriesMax: this.options.contextEntriesMax ?? 32,
         recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
+        inFlightMax: 1_024,
         backgroundBytesPerSecond: 16 << 20,
         repair: { repairIntervalMs: this.options.repairIntervalMs ?? 2_000, scrubIntervalMs: 60_000 },
         hintWindowMs: this.options.hintWindowMs ?? 3 * 3_600_000,
@@ -218,7 +221,7 @@ export class SimulatedCluster {
     return {
       count: (metric, amount = 1) => this.counters.set(metric, (this.counters.get(metric) ?? 0) + amount),
       observe() {},
-      gauge() {},
+      gauge: (metric, read) => this.gauges.set(`${name} ${metric}`, read),
       log: (_level, event) => this.simulator.tell(`${name} ${event}`),
     };
   }

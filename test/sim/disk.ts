@@ -21,6 +21,10 @@ export type DurationRangeMs = readonly [min: number, max: number];
 export type DiskFaults = {
   /** How long each call takes. */
   readonly latencyMs: DurationRangeMs;
+  /** What a batch takes longer for its size. */
+  readonly bytesPerMs: number;
+  /** Reads that are done at once; the others wait for their turn. */
+  readonly readsAtOnce: number;
   /** How long it takes to turn a full log into a table; until then a loss of power may take its end. */
   readonly tableMs: DurationRangeMs;
   /** A log is full with this many bytes of keys and values. */
@@ -33,6 +37,8 @@ export type DiskFaults = {
 
 export const HEALTHY_DISK: DiskFaults = {
   latencyMs: [0, 2],
+  bytesPerMs: Number.POSITIVE_INFINITY,
+  readsAtOnce: Number.POSITIVE_INFINITY,
   tableMs: [5, 200],
   logBytesMax: 64 * 1_024,
   writeErrors: [0, 1],
@@ -212,6 +218,8 @@ class SimulatedEngine implements Engine {
   #jobs: Job[] = [];
   #dead = false;
   #callsInFlight = 0;
+  #readsInFlight = 0;
+  #readsWaiting: (() => void)[] = [];
   #whenIdle: (() => void) | undefined;
   #closing: Promise<void> | undefined;
   #failedAtMs: number | undefined;
@@ -267,11 +275,13 @@ class SimulatedEngine implements Engine {
 
   #read<T>(what: string, look: () => T): Promise<T> {
     return this.#call(what, (resolve, reject) => {
-      const { faults, counters, random } = this.#shared;
+      const { counters, random } = this.#shared;
       counters.reads++;
       // LevelDB reads from a snapshot taken some time between the call and the answer.
       const early = random.chance([1, 2]) ? { seen: look() } : undefined;
-      this.#after(faults.latencyMs, () => {
+      this.#inTurn(() => {
+        this.#readsInFlight -= 1;
+        this.#readsWaiting.shift()?.();
         if (this.#shared.readsToFail > 0 || random.chance(this.#shared.faults.readErrors)) {
           this.#shared.readsToFail = Math.max(0, this.#shared.readsToFail - 1);
           counters.readErrors++;
@@ -283,6 +293,16 @@ class SimulatedEngine implements Engine {
     });
   }
 
+  /** Does what a read ends with, when its turn has come and its time is over. */
+  #inTurn(end: () => void): void {
+    const begin = () => {
+      this.#readsInFlight += 1;
+      this.#after(this.#shared.faults.latencyMs, end);
+    };
+    if (this.#readsInFlight < this.#shared.faults.readsAtOnce) begin();
+    else this.#readsWaiting.push(begin);
+  }
+
   #enqueue(job: Job): void {
     this.#jobs.push(job);
     if (this.#jobs.length === 1) this.#doNext();
@@ -291,8 +311,9 @@ class SimulatedEngine implements Engine {
   #doNext(): void {
     const [job] = this.#jobs;
     if (job === undefined) return;
-    const { latencyMs, tableMs } = this.#shared.faults;
-    this.#after(job.kind === "flush" ? tableMs : latencyMs, () => {
+    const { latencyMs, tableMs, bytesPerMs } = this.#shared.faults;
+    const sizeMs = sizeOf(job.writes) / bytesPerMs;
+    const done = () => {
       const error = this.#recovered() ?? this.#refusal(job) ?? this.#injectedError(job);
       if (error === undefined) {
         this.#do(job);
@@ -302,7 +323,8 @@ class SimulatedEngine implements Engine {
       }
       this.#jobs.shift();
       this.#doNext();
-    });
+    };
+    this.#after(job.kind === "flush" ? tableMs : latencyMs, done, sizeMs);
   }
 
   #do({ kind, writes, sync }: Job): void {
@@ -375,13 +397,17 @@ class SimulatedEngine implements Engine {
     this.#timers.clear();
   }
 
-  #after([minMs, maxMs]: DurationRangeMs, run: () => void): void {
-    const timer = this.#shared.time.after(this.#shared.random.between(minMs, maxMs), () => {
+  #after([minMs, maxMs]: DurationRangeMs, run: () => void, longerMs = 0): void {
+    const timer = this.#shared.time.after(this.#shared.random.between(minMs, maxMs) + longerMs, () => {
       this.#timers.delete(timer);
       run();
     });
     this.#timers.add(timer);
   }
+}
+
+function sizeOf(writes: readonly EngineWrite[]): number {
+  return writes.reduce((sum, write) => sum + write.key.length + (write.kind === "put" ? write.value.length : 0), 0);
 }
 
 /** What a process that is gone has asked for is never answered. */

@@ -37,7 +37,10 @@ export type KvHandlerPorts = {
 export type KvHandlerOptions = NodeIdentity & {
   /** Most bytes of key and value together, 1_025 .. 1_048_576. */
   readonly pairBytesMax: number;
-  /** Requests that may be read, coordinated or waiting at once; the next one gets 429. Grows memory with pair size. */
+  /**
+   * Requests that may be read, coordinated or waiting at once; the next one gets 429. It bounds memory, which grows with
+   * pair size; how many are worth working on at once the coordinator finds out, and a request beyond gets 429 as well.
+   */
   readonly inFlightMax: number;
   /** How long a body may take to arrive. A slow client holds one of `inFlightMax` for that long. */
   readonly bodyTimeoutMs: number;
@@ -72,7 +75,7 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
   const overloaded = problemOf(
     new KvError(
       "OVERLOADED",
-      `Cannot take the request: ${inFlightMax} are in flight here; repeat it later or elsewhere.`,
+      "Cannot take the request: as many are in flight here as can be served in time; repeat it later or elsewhere.",
     ),
   );
   const waking = new KvError(
@@ -157,7 +160,8 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
   }
 
   return (request, response) => {
-    if (inFlight >= inFlightMax) {
+    const isRead = request.method === "GET" || request.method === "HEAD";
+    if (inFlight >= inFlightMax || coordinator.isFull(isRead ? "read" : "write")) {
       telemetry.count("annulus.http.errors.overloaded");
       respond.problem(request, response, overloaded);
       return;

@@ -21,7 +21,14 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.commit.flush_ms": distribution("Time that one group of writes took to become durable.", "ms"),
   "annulus.commit.group_writes": distribution("Writes that shared one flush."),
   "annulus.commit.queued_bytes": gauge("Bytes of writes that wait for the store.", "By"),
-  "annulus.commit.refused": counter("Writes shed because too many bytes waited for the store."),
+  "annulus.commit.refused": counter("Writes refused because too many bytes waited for the store, or for too long."),
+  "annulus.coordinator.reads_in_flight": gauge("Reads of clients that are coordinated here at present."),
+  "annulus.coordinator.reads_limit": gauge(
+    "How many may be; found from how long they take. At its ceiling while nothing waits.",
+  ),
+  "annulus.coordinator.refused": counter("Requests refused beyond these limits after they had been read."),
+  "annulus.coordinator.writes_in_flight": gauge("Writes of clients that are coordinated here at present."),
+  "annulus.coordinator.writes_limit": gauge("How many may be; see `annulus_coordinator_reads_limit`."),
   "annulus.context.over_limit": counter(
     "Writes whose version vector had more entries than it should, for none could go.",
   ),
@@ -80,6 +87,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.read.repairs_failed": counter("Such repairs that the replica did not take."),
   "annulus.read.hinted": counter("Reads whose answer stood on a stand-in's hint."),
   "annulus.read.replicas_missed": counter("Replicas that a read asked and that did not answer."),
+  "annulus.read.slow_replicas": gauge("Members that answer reads so late that they are asked last."),
   "annulus.read.write_backs": counter(
     "Strict reads that had their answer written to W replicas before they showed it.",
   ),

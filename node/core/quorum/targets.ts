@@ -4,6 +4,7 @@
  * Source: DeCandia et al. 2007, §4.5 (the preference list and its first healthy nodes).
  */
 import type { MemberId, RingMember } from "../ring/document.ts";
+import type { Pace } from "./pace.ts";
 
 export type WhoIsUp = (member: MemberId) => boolean;
 
@@ -29,24 +30,29 @@ export function stampOrder(
 
 /**
  * Home replicas in the order in which a read asks them: this node first when it is a home, then those that are up,
- * beginning at `rotation` so that reads spread evenly, then those thought down.
+ * beginning at `rotation` so that reads spread evenly, then those that are slow, then those thought down.
  *
  * @param rotation Any whole number of at least 0; usually random.
  */
 export function readOrder(
   homes: readonly RingMember[],
-  options: { readonly self: MemberId; readonly isUp: WhoIsUp; readonly rotation: number },
+  options: { readonly self: MemberId; readonly isUp: WhoIsUp; readonly rotation: number; readonly pace: Pace },
 ): RingMember[] {
-  const { self, isUp, rotation } = options;
+  const { self, isUp, rotation, pace } = options;
   const order: RingMember[] = [];
   const down: RingMember[] = [];
+  let slow: RingMember[] | undefined;
   for (let i = 0; i < homes.length; i++) {
     const member = homes[(i + rotation) % homes.length];
     if (member === undefined) continue;
-    if (member.name === self) order.unshift(member);
+    if (pace.isAvoided(member.name, rotation) && isUp(member.name)) {
+      slow ??= [];
+      slow.push(member);
+    } else if (member.name === self) order.unshift(member);
     else if (isUp(member.name)) order.push(member);
     else down.push(member);
   }
+  if (slow !== undefined) for (const member of slow) order.push(member);
   for (const member of down) order.push(member);
   return order;
 }

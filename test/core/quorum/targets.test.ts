@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
+import { Pace } from "../../../node/core/quorum/pace.ts";
 import { readOrder, StandIns, stampOrder, standInsForRead } from "../../../node/core/quorum/targets.ts";
 import type { RingMember } from "../../../node/core/ring/document.ts";
 
@@ -43,7 +44,7 @@ describe("the order in which homes are asked to read", () => {
     fc.assert(
       fc.property(homes, up, self, fc.nat(), (list, upNames, me, rotation) => {
         const isUp = (name: string) => name === me || upNames.includes(name);
-        const order = names(readOrder(list, { self: me, isUp, rotation }));
+        const order = names(readOrder(list, { self: me, isUp, rotation, pace: new Pace() }));
         assert.deepEqual([...order].sort(), names(list).sort());
         if (names(list).includes(me)) assert.equal(order[0], me);
         const firstDown = order.findIndex((name) => !isUp(name));
@@ -52,10 +53,25 @@ describe("the order in which homes are asked to read", () => {
     );
   });
 
+  it("puts who is slow behind all that are up and before those thought down, but for one read in many", () => {
+    const list = ["n1", "n2", "n3", "n4"].map(home);
+    const pace = new Pace();
+    for (let i = 0; i < 200; i++) for (const { name } of list) pace.add(name, name === "n1" || name === "n4" ? 200 : 2);
+    const orderOf = (self: string, rotation: number) =>
+      names(readOrder(list, { self, isUp: (name) => name !== "n3", rotation, pace }));
+    for (let rotation = 1; rotation < 256; rotation++) {
+      for (const self of ["n1", "n2", "elsewhere"]) {
+        const order = orderOf(self, rotation);
+        assert.deepEqual([order[0], order[1] === "n3", order[3]], ["n2", false, "n3"]);
+      }
+    }
+    assert.equal(orderOf("n1", 256)[0], "n1");
+  });
+
   it("spreads the first question evenly over the homes", () => {
     const list = ["n1", "n2", "n3"].map(home);
     const firsts = [0, 1, 2].map(
-      (rotation) => readOrder(list, { self: "elsewhere", isUp: () => true, rotation })[0]?.name,
+      (rotation) => readOrder(list, { self: "elsewhere", isUp: () => true, rotation, pace: new Pace() })[0]?.name,
     );
     assert.deepEqual(firsts.sort(), ["n1", "n2", "n3"]);
   });
