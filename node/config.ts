@@ -198,7 +198,8 @@ export const Settings = z.strictObject({
     { min: 1, max: 1_000_000, preset: 1024 },
     {
       unit: "requests",
-      meaning: "Client requests in work at once; more are answered 429.",
+      meaning:
+        "Client requests in work at once; more are answered 429. The limits that a node finds by itself never pass it.",
       growth: "longer queues, more memory, later shedding",
     },
   ),

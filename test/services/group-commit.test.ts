@@ -8,7 +8,8 @@ import { createGroupCommit, type GroupCommitOptions } from "../../node/services/
 import { bytes, put, rejection, remove, textOf } from "../contract/engine.ts";
 import { createInstantTime } from "../contract/instant-time.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
-import { createSimulatedDisk, type DiskFaults } from "../sim/disk.ts";
+import { createSimulatedDisk } from "../sim/disk.ts";
+import type { DiskFaults } from "../sim/disk-faults.ts";
 import { createSeededRandom } from "../sim/random.ts";
 
 const EVERYTHING = { from: new Uint8Array(0), until: Uint8Array.of(0xff), limit: 10_000 };

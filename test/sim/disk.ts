@@ -13,57 +13,8 @@ import { KvError } from "../../node/core/errors.ts";
 import { isMetaKey } from "../../node/core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, ScanRange, Time, Timer } from "../../node/ports.ts";
 import { createDiskContents, type DiskContents } from "./disk-contents.ts";
-import type { Ratio, SeededRandom } from "./random.ts";
-
-/** Lowest and highest of a range to draw from, in ms of virtual time. */
-export type DurationRangeMs = readonly [min: number, max: number];
-
-export type DiskFaults = {
-  /** How long each call takes. */
-  readonly latencyMs: DurationRangeMs;
-  /** What a batch takes longer for its size. */
-  readonly bytesPerMs: number;
-  /** Reads that are done at once; the others wait for their turn. */
-  readonly readsAtOnce: number;
-  /** How long it takes to turn a full log into a table; until then a loss of power may take its end. */
-  readonly tableMs: DurationRangeMs;
-  /** A log is full with this many bytes of keys and values. */
-  readonly logBytesMax: number;
-  /** Batches that fail. */
-  readonly writeErrors: Ratio;
-  /** Reads and scans that fail. */
-  readonly readErrors: Ratio;
-};
-
-export const HEALTHY_DISK: DiskFaults = {
-  latencyMs: [0, 2],
-  bytesPerMs: Number.POSITIVE_INFINITY,
-  readsAtOnce: Number.POSITIVE_INFINITY,
-  tableMs: [5, 200],
-  logBytesMax: 64 * 1_024,
-  writeErrors: [0, 1],
-  readErrors: [0, 1],
-};
-
-/** How often each fault was really met. A run that asked for faults and met none proves nothing. */
-export type DiskCounters = {
-  batches: number;
-  reads: number;
-  processCrashes: number;
-  machineCrashes: number;
-  /** Batches that were in flight at a crash: applied and not. */
-  appliedAtCrash: number;
-  droppedAtCrash: number;
-  /** Batches that were applied and lost with the machine's power. */
-  batchesLost: number;
-  writeErrors: number;
-  /** Failed batches that came back when the store was opened again. */
-  failedWritesSurfaced: number;
-  readErrors: number;
-  fullDiskRefusals: number;
-  bitsFlipped: number;
-  wipes: number;
-};
+import { type DiskCounters, type DiskFaults, type DurationRangeMs, HEALTHY_DISK, noFaultsMet } from "./disk-faults.ts";
+import type { SeededRandom } from "./random.ts";
 
 export type SimulatedDisk = {
   readonly counters: DiskCounters;
@@ -169,24 +120,6 @@ export function createSimulatedDisk(ports: {
       counters.wipes++;
     },
     entries: (range) => shared.contents.scan(range),
-  };
-}
-
-function noFaultsMet(): DiskCounters {
-  return {
-    batches: 0,
-    reads: 0,
-    processCrashes: 0,
-    machineCrashes: 0,
-    appliedAtCrash: 0,
-    droppedAtCrash: 0,
-    batchesLost: 0,
-    writeErrors: 0,
-    failedWritesSurfaced: 0,
-    readErrors: 0,
-    fullDiskRefusals: 0,
-    bitsFlipped: 0,
-    wipes: 0,
   };
 }
 

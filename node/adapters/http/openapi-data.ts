@@ -87,7 +87,10 @@ const ACCEPT_HEADER = header("Accept", "Where it excludes application/json, sibl
 /** Errors that every method can meet. */
 const COMMON_ERRORS: JsonObject = {
   "400": problemAnswer("A bad key, token, parameter or header; the detail names it.", ALWAYS),
-  "429": problemAnswer("This node sheds load.", [...ALWAYS, "Retry-After"]),
+  "429": problemAnswer(
+    "This node has as much in work as it can serve in time. Nothing was done; repeat it later, or elsewhere.",
+    [...ALWAYS, "Retry-After"],
+  ),
   "500": problemAnswer("This node's store failed.", [...ALWAYS, "KV-Outcome"]),
   "503": problemAnswer("Not enough replicas, or this node does not serve now.", [
     ...ALWAYS,

@@ -24,7 +24,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.commit.refused": counter("Writes refused because too many bytes waited for the store, or for too long."),
   "annulus.coordinator.reads_in_flight": gauge("Reads of clients that are coordinated here at present."),
   "annulus.coordinator.reads_limit": gauge(
-    "How many may be; found from how long they take. At its ceiling while nothing waits.",
+    "How many may be; found from how long they take, and raised only where it is felt.",
   ),
   "annulus.coordinator.refused": counter("Requests refused beyond these limits after they had been read."),
   "annulus.coordinator.writes_in_flight": gauge("Writes of clients that are coordinated here at present."),
