@@ -7,7 +7,8 @@
  *
  * Later writes are computed on top of earlier ones that are still on their way. So when a batch fails, everything
  * behind it fails too, and listeners hear of it first, to forget what was pending; writes submitted after that start
- * afresh. All writes of a group share one promise: nothing is allocated per write.
+ * afresh. When a batch goes through again they hear of that too: the engine has opened its store anew, and what failed may
+ * be there after all. All writes of a group share one promise: nothing is allocated per write.
  */
 import { KvError } from "../core/errors.ts";
 import type { Engine, EngineWrite, Telemetry, Time } from "../ports.ts";
@@ -45,6 +46,11 @@ export type GroupCommit = {
   write(writes: EngineWrite | readonly EngineWrite[]): Promise<void>;
   /** Calls `listener` when a batch failed, before any write is told and before any further one is taken. */
   onFailure(listener: () => void): void;
+  /**
+   * Calls `listener` when the first batch after a failed one went through, before any of its writes is told: what failed
+   * has surfaced by then, or never will.
+   */
+  onRecovery(listener: () => void): void;
   /** Resolves when everything submitted so far has ended, well or not. */
   drain(): Promise<void>;
   /** Takes no more writes (they throw NOT_READY, at once) and resolves as `drain`. */
@@ -74,6 +80,8 @@ export function createGroupCommit(
   let closed = false;
   let queuedBytes = 0;
   let listeners: readonly (() => void)[] = [];
+  let recoveryListeners: readonly (() => void)[] = [];
+  let hasFailed = false;
   telemetry.gauge("annulus.commit.queued_bytes", () => queuedBytes);
 
   let flushedMs = Number.NEGATIVE_INFINITY;
@@ -118,6 +126,10 @@ export function createGroupCommit(
     inFlight = undefined;
     queuedBytes -= group.bytes;
     if (waiting.length > 0) schedule();
+    if (hasFailed) {
+      hasFailed = false;
+      for (const listener of recoveryListeners) listener();
+    }
     group.resolve();
   }
 
@@ -127,6 +139,7 @@ export function createGroupCommit(
     inFlight = undefined;
     waiting = [];
     queuedBytes = 0;
+    hasFailed = true;
     for (const listener of listeners) listener();
     group.reject(error);
     for (const next of behind) next.reject(failedBefore(error));
@@ -172,6 +185,9 @@ export function createGroupCommit(
     },
     onFailure(listener) {
       listeners = [...listeners, listener];
+    },
+    onRecovery(listener) {
+      recoveryListeners = [...recoveryListeners, listener];
     },
     drain,
     close() {

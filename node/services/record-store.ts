@@ -104,6 +104,12 @@ export function createRecordStore<Decoded>(
     pending.clear();
     durable.clear();
   });
+  /** Times that what failed may have surfaced: what was read before that says nothing of now. */
+  let recoveries = 0;
+  commit.onRecovery(() => {
+    recoveries += 1;
+    durable.clear();
+  });
 
   function load(name: string, at: Uint8Array): Promise<Held<Decoded> | undefined> {
     const running = loads.get(name);
@@ -114,7 +120,12 @@ export function createRecordStore<Decoded>(
   }
 
   async function loadFromDisk(name: string, at: Uint8Array): Promise<Held<Decoded> | undefined> {
-    const bytes = await engine.get(at);
+    let bytes: Uint8Array | undefined;
+    let readAfter: number;
+    do {
+      readAfter = recoveries;
+      bytes = await engine.get(at);
+    } while (readAfter !== recoveries);
     if (bytes === undefined) return undefined;
     try {
       decode(bytes);

@@ -136,7 +136,11 @@ export function createTrees(parts: {
         for (const one of counts) await scan(one, how.pace, how.list);
         // What was on its way while its page was read has been told when this resolves.
         await commit.drain();
-        if (counts.some((one) => one.hasFailed)) continue;
+        if (counts.some((one) => one.hasFailed)) {
+          // The next attempt must not end before what failed has surfaced, or never will.
+          await probe();
+          continue;
+        }
         install(tree);
         return;
       } finally {

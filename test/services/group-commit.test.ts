@@ -168,6 +168,21 @@ describe("group commit", () => {
     assert.equal(textOf(await engine.get(bytes("l"))), "fresh");
   });
 
+  it("tells the listener of the first batch that goes through after a failure, before its writers, and of no other", async () => {
+    const { commit, disk, time } = createWorld();
+    const events: string[] = [];
+    commit.onRecovery(() => events.push("recovery"));
+    await commit.write(put("k", "0"));
+    disk.failNextWrite();
+    await rejection(commit.write(put("k", "1")), "STORAGE_FAILED");
+    await rejection(commit.write(put("k", "2")), "STORAGE_FAILED");
+    await new Promise<void>((resolve) => void time.after(1_000, resolve));
+    assert.equal(events.length, 0);
+    await commit.write(put("k", "3")).then(() => events.push("writer"));
+    await commit.write(put("k", "4"));
+    assert.deepEqual(events, ["recovery", "writer"]);
+  });
+
   it("takes a write that a listener's turn submits, as the first of a fresh start", async () => {
     const { commit, disk, time } = createWorld();
     disk.failNextWrite();

@@ -152,6 +152,26 @@ describe("the trees of a node", () => {
     assert(corrected > 0, "failed writes surfaced, and doubts were right to be had");
   }, 60_000);
 
+  it("come out right when a write fails while they are being built, and surfaces afterwards", async () => {
+    let surfaced = 0;
+    for (let seed = 1; seed <= 30; seed++) {
+      const [disk, time] = newDisk(seed);
+      const world = await openWorld(disk, time, seed);
+      await settle(Array.from({ length: 300 }, (_, index) => stamp(world, `key ${index}`)));
+      world.trees.own([PARTITION]);
+      await world.pass(seed % 15);
+      disk.failNextWrite();
+      await assert.rejects(stamp(world, "key that failed"), KvError);
+      await built(world);
+      await world.pass(2_000);
+      await stamp(world, "another key");
+      checkTree(world);
+      surfaced += disk.counters.failedWritesSurfaced;
+      disk.crash("process");
+    }
+    assert(surfaced > 5, `it surfaced ${surfaced} times`);
+  });
+
   it("grow finer with their partition", async () => {
     const world = await openWorld(...newDisk(1));
     await built(world);

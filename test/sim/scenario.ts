@@ -9,6 +9,7 @@ import { Copies } from "./copies.ts";
 import { Faults } from "./faults.ts";
 import { History, type WriteId } from "./history.ts";
 import { createSeededRandom } from "./random.ts";
+import { watchTrees } from "./tree-watch.ts";
 import { bytesOf, type Doing, idOf, Workload } from "./workload.ts";
 
 export type ScenarioOptions = {
@@ -96,6 +97,7 @@ async function play(cluster: SimulatedCluster, { seed, faultMs = FAULT_MS }: Sce
   const random = cluster.random.stream("shape of the load");
   const keys = random.between(1, 12);
   await cluster.startAll();
+  watchTrees(cluster);
   const history = new History();
   const mix: readonly Doing[] = [
     "read",
