@@ -45,7 +45,7 @@ export type HintLedger = {
   forgetOldest(place: HintsOf): void;
   /** Somebody saw a surplus hint of this age. */
   noteOldest(place: HintsOf, storedAtMs: number): void;
-  /** Bytes of all hints, with those on their way to the disk. */
+  /** Bytes of all hints, with those on their way to the disk; while they are counted anew, no fewer than before. */
   bytes(): number;
   /** Runs what changes hints, from reading what is there until it is durable, at a time when none is counted. */
   run<T>(change: () => Promise<T>): Promise<T>;
@@ -78,6 +78,8 @@ export function createHintLedger(
   const accounts = new Map<string, Map<number, Account>>();
   let totalBytes = 0;
   let queuedBytes = 0;
+  /** What was counted before the present count began, and what came since: the budget holds meanwhile. */
+  let assumedBytes = 0;
   /** Hints before it are counted; undefined once all are. */
   let position: Uint8Array | undefined = hintsRange().from;
   /** Raised by each count that begins: the one before it ends. */
@@ -116,6 +118,7 @@ export function createHintLedger(
 
   function note(change: HintChange): void {
     if (position === undefined || compareBytes(change.at, position) < 0) apply(change);
+    if (position !== undefined) assumedBytes += Math.max(0, (change.after?.bytes ?? 0) - (change.before?.bytes ?? 0));
   }
 
   async function countPage(mine: number): Promise<void> {
@@ -156,6 +159,7 @@ export function createHintLedger(
   let counting: Promise<void> = Promise.resolve();
 
   function recount(afterFailure: boolean): void {
+    assumedBytes = position === undefined ? totalBytes : Math.max(totalBytes, assumedBytes);
     generation += 1;
     const mine = generation;
     accounts.clear();
@@ -197,7 +201,7 @@ export function createHintLedger(
       const account = accounts.get(target)?.get(partition);
       if (account !== undefined) account.oldestSurplusMs = Math.min(account.oldestSurplusMs, storedAtMs);
     },
-    bytes: () => totalBytes + queuedBytes,
+    bytes: () => (position === undefined ? totalBytes : Math.max(totalBytes, assumedBytes)) + queuedBytes,
     async run(change) {
       while (gate !== undefined) await gate.promise;
       running += 1;

@@ -62,7 +62,7 @@ export function createScrub(
   function wait(): void {
     if (closed) return;
     const { length } = parts.partitions();
-    timer = time.after(length === 0 ? IDLE_MS : intervalMs / length, () => void step());
+    timer = time.after(length === 0 ? Math.min(IDLE_MS, intervalMs) : intervalMs / length, () => void step());
   }
 
   return {

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createTransport } from "../../node/adapters/tcp/transport.ts";
 import type { Durability } from "../../node/core/errors.ts";
+import { dataKey, hintsRange, parseHintKey, parsePartitionedKey } from "../../node/core/keyspace.ts";
 import type { MemberId, Mode, RingDocument } from "../../node/core/ring/document.ts";
 import { firstRing } from "../../node/core/ring/first-members.ts";
 import { createRing, type Ring } from "../../node/core/ring/ring.ts";
@@ -12,6 +13,7 @@ import { createNode, type StorageNode } from "../../node/node.ts";
 import type { Engine, Telemetry } from "../../node/ports.ts";
 import { openIdentity } from "../../node/services/identity.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
+import { Losses } from "./losses.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
@@ -30,6 +32,7 @@ export type ClusterOptions = {
   readonly contextEntriesMax?: number;
   readonly recordCacheBytes?: number;
   readonly repairIntervalMs?: number;
+  readonly scrubIntervalMs?: number;
   readonly hintWindowMs?: number;
   readonly hintBytesMax?: number;
   readonly trace?: boolean;
@@ -50,6 +53,8 @@ export type SimulatedNode = {
 };
 
 const CLUSTER_ID = "simulated";
+const HINT_SPACE = hintsRange().from[0];
+const DATA_SPACE = dataKey(0, Uint8Array.of(0))[0];
 
 export class SimulatedCluster {
   readonly simulator: Simulator;
@@ -60,6 +65,10 @@ export class SimulatedCluster {
   readonly counters = new Map<string, number>();
   /** By member and name; of the last start of each. */
   readonly gauges = new Map<string, () => number>();
+  /** What faults destroyed so far. */
+  readonly losses = new Losses();
+  /** Of each data directory that ever was: its newest incarnation so far. */
+  readonly incarnations = new Map<string, () => number>();
   readonly #document: RingDocument;
   /** The ring that the cluster begins with. */
   readonly ring: Ring;
@@ -139,6 +148,7 @@ export class SimulatedCluster {
       { engine, random, telemetry },
       { clusterId: CLUSTER_ID, member: machine.name, bootId: machine.bootId },
     );
+    this.incarnations.set(identity.actor, () => identity.incarnation());
     const transport = createTransport({ time, random, telemetry }, this.network.of(process), {
       clusterId: CLUSTER_ID,
       member: machine.name,
@@ -160,7 +170,10 @@ export class SimulatedCluster {
         recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
         inFlightMax: 1_024,
         backgroundBytesPerSecond: 16 << 20,
-        repair: { repairIntervalMs: this.options.repairIntervalMs ?? 2_000, scrubIntervalMs: 60_000 },
+        repair: {
+          repairIntervalMs: this.options.repairIntervalMs ?? 2_000,
+          scrubIntervalMs: this.options.scrubIntervalMs ?? 60_000,
+        },
         hintWindowMs: this.options.hintWindowMs ?? 3 * 3_600_000,
         hintBytesMax: this.options.hintBytesMax ?? 1 << 30,
       },
@@ -186,7 +199,9 @@ export class SimulatedCluster {
     this.simulator.tell(`crash ${machine.name} ${kind}`);
     process.alive = false;
     this.network.crash(process, kind);
-    machine.disk.crash(kind);
+    const lost = machine.disk.crash(kind);
+    // With `disk` nothing that was acknowledged can be among it.
+    if (this.options.durability === "os") for (const { key, fromMs } of lost) this.#noteLoss(machine, key, fromMs);
     if (kind === "machine") machine.bootId = `${machine.name} booted at ${this.simulator.nowMs}`;
     machine.process = undefined;
     machine.node = undefined;
@@ -197,7 +212,32 @@ export class SimulatedCluster {
   loseDisk(machine: SimulatedNode): void {
     this.crash(machine, "machine");
     machine.disk.wipe();
-    machine.diskLostMs = this.simulator.nowMs;
+    const atMs = this.simulator.nowMs;
+    machine.diskLostMs = atMs;
+    this.losses.note({ kind: "disk", member: machine.name, key: undefined, fromMs: Number.NEGATIVE_INFINITY, atMs });
+  }
+
+  /**
+   * Damages what a machine's disk holds of a key.
+   *
+   * @returns Whether there was anything.
+   */
+  rot(machine: SimulatedNode, key: Uint8Array): boolean {
+    if (!machine.disk.flipBit(dataKey(this.ring.partitionOf(key), key))) return false;
+    const atMs = this.simulator.nowMs;
+    const damaged = new TextDecoder().decode(key);
+    this.losses.note({ kind: "rot", member: machine.name, key: damaged, fromMs: Number.NEGATIVE_INFINITY, atMs });
+    return true;
+  }
+
+  /** A loss of power took the newest value of a storage key. */
+  #noteLoss({ name: member }: SimulatedNode, stored: Uint8Array, fromMs: number): void {
+    const key = clientKeyOf(stored);
+    if (key === undefined) return;
+    this.simulator.tell(`${member} lost its newest record of ${key}, from ${fromMs.toFixed(1)} on`);
+    // A hint that counted moves to its home after the acknowledgement: what is lost there may be as old as the write.
+    const sinceMs = this.options.mode === "sloppy" ? Number.NEGATIVE_INFINITY : fromMs;
+    this.losses.note({ kind: "power", member, key, fromMs: sinceMs, atMs: this.simulator.nowMs });
   }
 
   /** Starts every node that is down, and waits until all serve and are linked to each other. */
@@ -225,4 +265,10 @@ export class SimulatedCluster {
       log: (_level, event) => this.simulator.tell(`${name} ${event}`),
     };
   }
+}
+
+/** The client's key of a record or hint on a disk; undefined for what is neither. */
+function clientKeyOf(stored: Uint8Array): string | undefined {
+  if (stored[0] === HINT_SPACE) return new TextDecoder().decode(parseHintKey(stored).key);
+  return stored[0] === DATA_SPACE ? new TextDecoder().decode(parsePartitionedKey(stored).key) : undefined;
 }

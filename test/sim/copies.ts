@@ -7,14 +7,12 @@
  * given up too early would be missed by no reader until a second disk fails, which is seldom; here it is missed at once.
  */
 import assert from "node:assert/strict";
-import { successor } from "../../node/core/bytes.ts";
-import { decodeHint } from "../../node/core/hint.ts";
 import { dataKey, hintKey } from "../../node/core/keyspace.ts";
 import { contextDescends } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
-import { decodeRecord } from "../../node/core/version/record-codec.ts";
 import type { SimulatedCluster } from "./cluster.ts";
+import { recordIn, recordInHint } from "./disk-records.ts";
 
 type Acknowledged = {
   /** For people. */
@@ -23,10 +21,14 @@ type Acknowledged = {
   /** Homes that held it when it was acknowledged, or that somebody held it for; at most what its receipt said. */
   readonly copies: number;
   readonly startedMs: number;
+  readonly endedMs: number;
 };
 
 /** The contexts of all records of a key that one home holds, or somebody for it. */
 type Held = readonly CausalContext[];
+
+/** Storage keys of a home's own record, and of a hint for it. */
+type Place = { readonly home: string; readonly own: Uint8Array; readonly hint: Uint8Array };
 
 /** Of each key, the writes acknowledged last that are looked after. */
 const WRITES_MAX = 8;
@@ -35,6 +37,7 @@ const CHECK_MS = 500;
 export class Copies {
   readonly #cluster: SimulatedCluster;
   readonly #byKey = new Map<string, Acknowledged[]>();
+  readonly #places = new Map<string, readonly Place[]>();
 
   constructor(cluster: SimulatedCluster) {
     this.#cluster = cluster;
@@ -56,7 +59,8 @@ export class Copies {
     this.#byKey.set(key, noted);
     // The token of a write that was sent twice may say more than those who know it by its name hold.
     const copies = countOf(this.#heldForHomes(key), seen);
-    noted.push({ what, seen, copies: Math.min(acks, copies), startedMs });
+    const endedMs = this.#cluster.simulator.nowMs;
+    noted.push({ what, seen, copies: Math.min(acks, copies), startedMs, endedMs });
     if (noted.length > WRITES_MAX) noted.shift();
   }
 
@@ -73,11 +77,11 @@ export class Copies {
   }
 
   #checkKey(key: string, noted: readonly Acknowledged[]): void {
-    const { nodes, simulator } = this.#cluster;
+    const { losses, simulator } = this.#cluster;
     const held = this.#heldForHomes(key);
-    for (const { what, seen, copies, startedMs } of noted) {
+    for (const { what, seen, copies, startedMs, endedMs } of noted) {
       const left = countOf(held, seen);
-      const lost = nodes.filter(({ diskLostMs }) => diskLostMs >= startedMs).length;
+      const lost = losses.disksOf({ key, startedMs, endedMs }).size;
       assert(
         left + lost >= copies,
         `an acknowledged write stays where it was acknowledged: ${what} of ${key} was held for ${copies} homes, and is for ${left} at ${simulator.nowMs.toFixed(1)} ms`,
@@ -87,20 +91,29 @@ export class Copies {
 
   /** Of each home of a key, what is held by it and for it. */
   #heldForHomes(key: string): readonly Held[] {
-    const { ring } = this.#cluster;
-    const partition = ring.partitionOf(bytesOf(key));
-    return ring.homes(partition).map(({ name }) => this.#heldFor(name, partition, bytesOf(key)));
+    return this.#placesOf(key).map(({ home, own, hint }) => {
+      const contexts: CausalContext[] = [];
+      for (const { name, disk } of this.#cluster.nodes) {
+        const record = name === home ? recordIn(disk.peek(own)) : recordInHint(disk.peek(hint));
+        if (record !== undefined) contexts.push(record.context);
+      }
+      return contexts;
+    });
   }
 
-  #heldFor(home: string, partition: number, key: Uint8Array): Held {
-    const contexts: CausalContext[] = [];
-    for (const { name, disk } of this.#cluster.nodes) {
-      const at = name === home ? dataKey(partition, key) : hintKey({ partition, target: home, key });
-      const value = disk.entries({ from: at, until: successor(at), limit: 1 })[0]?.value;
-      if (value === undefined) continue;
-      contexts.push(decodeRecord(name === home ? value : decodeHint(value).record).context);
-    }
-    return contexts;
+  /** Where its homes keep a key, and others for them. */
+  #placesOf(key: string): readonly Place[] {
+    const known = this.#places.get(key);
+    if (known !== undefined) return known;
+    const { ring } = this.#cluster;
+    const bytes = bytesOf(key);
+    const partition = ring.partitionOf(bytes);
+    const own = dataKey(partition, bytes);
+    const places = ring.homes(partition).map(({ name }) => {
+      return { home: name, own, hint: hintKey({ partition, target: name, key: bytes }) };
+    });
+    this.#places.set(key, places);
+    return places;
   }
 }
 

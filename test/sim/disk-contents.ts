@@ -12,29 +12,39 @@
 import type { EngineWrite, Entry, ScanRange } from "../../node/ports.ts";
 import type { SeededRandom } from "./random.ts";
 
-type LoggedBatch = { readonly order: number; readonly writes: readonly EngineWrite[] };
+type LoggedBatch = { readonly order: number; readonly atMs: number; readonly writes: readonly EngineWrite[] };
+
+/** A key of which a loss of power took the newest value. */
+export type LostValue = {
+  readonly key: Uint8Array;
+  /** When the oldest of the lost batches that wrote it was applied: what was written before is still there. */
+  readonly fromMs: number;
+};
+
 /** `value` undefined: a deletion, remembered because an older log may become durable later. */
 type DurableEntry = { readonly order: number; readonly value: Uint8Array | undefined };
 
 export type DiskContents = {
   get(key: Uint8Array): Uint8Array | undefined;
+  /** What is stored, itself and not a copy: for checkers, who only look. */
+  peek(key: Uint8Array): Uint8Array | undefined;
   scan(range: ScanRange): readonly Entry[];
   /** Keys and values that are stored now. */
   usedBytes(): number;
   /**
    * Appends a batch.
-   * @param logBytesMax The newest log is replaced first when it holds this much.
+   * @param options `logBytesMax`: the newest log is replaced first when it holds this much. `atMs`: now.
    * @returns Whether it was: then the older log waits to become a table.
    */
-  apply(writes: readonly EngineWrite[], logBytesMax: number): boolean;
+  apply(writes: readonly EngineWrite[], options: { readonly logBytesMax: number; readonly atMs: number }): boolean;
   /** What a synced batch does. */
   syncNewestLog(): void;
   /** What the end of a compaction does. */
   syncOlderLog(): void;
   /** What opening does, for it turns all logs into tables, and a flush. */
   syncAll(): void;
-  /** Takes what was not synced from some point on. Returns how many batches are gone. */
-  losePower(random: SeededRandom): number;
+  /** Takes what was not synced from some point on. Returns how many batches are gone, and which keys show it. */
+  losePower(random: SeededRandom): { readonly batches: number; readonly values: readonly LostValue[] };
   /** Flips one bit of a value. Returns whether there was one with at least a byte. */
   flipBit(key: Uint8Array, random: SeededRandom): boolean;
 };
@@ -109,9 +119,10 @@ export function createDiskContents(): DiskContents {
       const value = visible.get(nameOf(key));
       return value === undefined ? undefined : copyOf(value);
     },
+    peek: (key) => visible.get(nameOf(key)),
     scan,
     usedBytes: () => usedBytes,
-    apply(writes, logBytesMax) {
+    apply(writes, { logBytesMax, atMs }) {
       const full = newestLogBytes >= logBytesMax;
       if (full) {
         // A log is replaced only after the one before it has become a table.
@@ -121,7 +132,7 @@ export function createDiskContents(): DiskContents {
         newestLogBytes = 0;
       }
       order++;
-      newestLog.push({ order, writes });
+      newestLog.push({ order, atMs, writes });
       for (const write of writes) {
         newestLogBytes += write.key.length + (write.kind === "put" ? write.value.length : 0);
         show(write);
@@ -132,19 +143,20 @@ export function createDiskContents(): DiskContents {
     syncOlderLog,
     syncAll,
     losePower(random) {
-      const logged = olderLog.length + newestLog.length;
-      olderLog = olderLog.slice(0, random.below(olderLog.length + 1));
-      newestLog = newestLog.slice(0, random.below(newestLog.length + 1));
-      const lost = logged - olderLog.length - newestLog.length;
+      const keptOfOlder = random.below(olderLog.length + 1);
+      const keptOfNewest = random.below(newestLog.length + 1);
+      const lost = [...olderLog.slice(keptOfOlder), ...newestLog.slice(keptOfNewest)];
+      olderLog = olderLog.slice(0, keptOfOlder);
+      newestLog = newestLog.slice(0, keptOfNewest);
       syncAll();
-      const names = [...durable];
+      const before = visible;
       visible = new Map();
       usedBytes = 0;
       sorted = undefined;
-      for (const [name, { value }] of names) {
+      for (const [name, { value }] of durable) {
         if (value !== undefined) show({ kind: "put", key: Buffer.from(name, "latin1"), value });
       }
-      return lost;
+      return { batches: lost.length, values: lostValues(lost, before, visible) };
     },
     flipBit(key, random) {
       const name = nameOf(key);
@@ -160,8 +172,25 @@ export function createDiskContents(): DiskContents {
   };
 }
 
+function lostValues(
+  lost: readonly LoggedBatch[],
+  before: ReadonlyMap<string, Uint8Array>,
+  after: ReadonlyMap<string, Uint8Array>,
+): readonly LostValue[] {
+  const found = new Map<string, LostValue>();
+  for (const { atMs, writes } of lost) {
+    for (const { key } of writes) {
+      const name = nameOf(key);
+      // A value that was removed, or that a younger log has, is not missed.
+      if (before.get(name) === after.get(name) || !before.has(name)) continue;
+      found.set(name, { key, fromMs: Math.min(atMs, found.get(name)?.fromMs ?? atMs) });
+    }
+  }
+  return [...found.values()];
+}
+
 function nameOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.length).toString("latin1");
+  return Buffer.prototype.latin1Slice.call(key, 0, key.length);
 }
 
 function copyOf(value: Uint8Array | undefined): Uint8Array {

@@ -10,18 +10,24 @@
  */
 import assert from "node:assert/strict";
 import { KvError } from "../../node/core/errors.ts";
-import { isMetaKey } from "../../node/core/keyspace.ts";
-import type { Engine, EngineWrite, Entry, ScanRange, Time, Timer } from "../../node/ports.ts";
-import { createDiskContents, type DiskContents } from "./disk-contents.ts";
-import { type DiskCounters, type DiskFaults, type DurationRangeMs, HEALTHY_DISK, noFaultsMet } from "./disk-faults.ts";
+import type { Engine, Entry, ScanRange, Time } from "../../node/ports.ts";
+import { createDiskContents, type LostValue } from "./disk-contents.ts";
+import { replayLogs, type SharedDisk, SimulatedEngine } from "./disk-engine.ts";
+import { type DiskCounters, type DiskFaults, HEALTHY_DISK, noFaultsMet } from "./disk-faults.ts";
 import type { SeededRandom } from "./random.ts";
 
 export type SimulatedDisk = {
   readonly counters: DiskCounters;
   /** The node's store. Throws STORAGE_FAILED while another handle is open. */
   open(): Engine;
-  /** Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced. */
-  crash(kind: "process" | "machine"): void;
+  /**
+   * Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced.
+   *
+   * @returns The keys whose newest value is gone.
+   */
+  crash(kind: "process" | "machine"): readonly LostValue[];
+  /** Calls back in the middle of the next batch, once: whoever crashes the node then leaves it to chance. */
+  inNextBatch(run: () => void): void;
   setFaults(faults: Partial<DiskFaults>): void;
   /** The next batch fails. */
   failNextWrite(): void;
@@ -35,23 +41,10 @@ export type SimulatedDisk = {
   wipe(): void;
   /** What a reader would see now, for checkers. */
   entries(range: ScanRange): readonly Entry[];
-};
-
-/** How long the store takes no writes after one failed, in ms of virtual time; as the real engine. */
-const REOPEN_INTERVAL_MS = 1_000;
-
-/** What the disk and the handle on it share. */
-type Shared = {
-  readonly time: Time;
-  readonly random: SeededRandom;
-  readonly counters: DiskCounters;
-  contents: DiskContents;
-  faults: DiskFaults;
-  capacityBytes: number;
-  writesToFail: number;
-  readsToFail: number;
-  /** A batch that failed and may surface when the store is opened again. */
-  torn: readonly EngineWrite[] | undefined;
+  /** The value stored at a key, itself and not a copy, for checkers. */
+  peek(key: Uint8Array): Uint8Array | undefined;
+  /** Keys and values that are stored now. */
+  usedBytes(): number;
 };
 
 export function createSimulatedDisk(ports: {
@@ -60,7 +53,7 @@ export function createSimulatedDisk(ports: {
   readonly random: SeededRandom;
   readonly faults?: Partial<DiskFaults>;
 }): SimulatedDisk {
-  const shared: Shared = {
+  const shared: SharedDisk = {
     time: ports.time,
     random: ports.random,
     counters: noFaultsMet(),
@@ -70,6 +63,7 @@ export function createSimulatedDisk(ports: {
     writesToFail: 0,
     readsToFail: 0,
     torn: undefined,
+    inNextBatch: undefined,
   };
   const { counters } = shared;
   let handle: SimulatedEngine | undefined;
@@ -88,13 +82,19 @@ export function createSimulatedDisk(ports: {
     crash(kind) {
       handle?.die();
       handle = undefined;
+      shared.inNextBatch = undefined;
       if (kind === "process") {
         counters.processCrashes++;
-        return;
+        return [];
       }
       counters.machineCrashes++;
       shared.torn = undefined;
-      counters.batchesLost += shared.contents.losePower(shared.random);
+      const lost = shared.contents.losePower(shared.random);
+      counters.batchesLost += lost.batches;
+      return lost.values;
+    },
+    inNextBatch(run) {
+      shared.inNextBatch = run;
     },
     setFaults(faults) {
       shared.faults = { ...shared.faults, ...faults };
@@ -120,235 +120,7 @@ export function createSimulatedDisk(ports: {
       counters.wipes++;
     },
     entries: (range) => shared.contents.scan(range),
+    peek: (key) => shared.contents.peek(key),
+    usedBytes: () => shared.contents.usedBytes(),
   };
-}
-
-/** What opening a store does: a batch that failed half-way is found whole in the log, or dropped. */
-function replayLogs(shared: Shared): void {
-  const { torn } = shared;
-  shared.torn = undefined;
-  if (torn !== undefined && shared.random.chance([1, 2])) {
-    shared.contents.apply(torn, Number.POSITIVE_INFINITY);
-    shared.counters.failedWritesSurfaced++;
-  }
-  shared.contents.syncAll();
-}
-
-/** One at a time and in order, as in the real engine. */
-type Job = {
-  readonly kind: "batch" | "flush";
-  readonly writes: readonly EngineWrite[];
-  readonly sync: boolean;
-  readonly resolve: () => void;
-  readonly reject: (error: KvError) => void;
-};
-
-class SimulatedEngine implements Engine {
-  readonly #shared: Shared;
-  readonly #released: () => void;
-  readonly #timers = new Set<Timer>();
-  /** The first is being done. */
-  #jobs: Job[] = [];
-  #dead = false;
-  #callsInFlight = 0;
-  #readsInFlight = 0;
-  #readsWaiting: (() => void)[] = [];
-  #whenIdle: (() => void) | undefined;
-  #closing: Promise<void> | undefined;
-  #failedAtMs: number | undefined;
-
-  constructor(shared: Shared, released: () => void) {
-    this.#shared = shared;
-    this.#released = released;
-  }
-
-  get(key: Uint8Array): Promise<Uint8Array | undefined> {
-    const wanted = new Uint8Array(key);
-    return this.#read("read", () => this.#shared.contents.get(wanted));
-  }
-
-  scan(range: ScanRange): Promise<readonly Entry[]> {
-    return this.#read("scan", () => this.#shared.contents.scan(range));
-  }
-
-  batch(writes: readonly EngineWrite[], { sync }: { readonly sync: boolean }): Promise<void> {
-    return this.#call("write", (resolve, reject) => {
-      this.#enqueue({ kind: "batch", writes: writes.map(copyOf), sync, resolve: () => resolve(undefined), reject });
-    });
-  }
-
-  flush(): Promise<void> {
-    return this.#call("flush", (resolve, reject) => {
-      this.#enqueue({ kind: "flush", writes: [], sync: true, resolve: () => resolve(undefined), reject });
-    });
-  }
-
-  close(): Promise<void> {
-    if (this.#dead) return never();
-    this.#closing ??= this.#closeWhenIdle();
-    return this.#closing;
-  }
-
-  /** The process is gone: a batch that was being written is on the disk or not, nobody is told anything. */
-  die(): void {
-    this.#dead = true;
-    this.#cancelTimers();
-    const [current] = this.#jobs;
-    this.#jobs = [];
-    if (current?.kind !== "batch") return;
-    const { counters, random, contents, faults } = this.#shared;
-    const possible = this.#failedAtMs === undefined && this.#refusal(current) === undefined;
-    if (possible && random.chance([1, 2])) {
-      contents.apply(current.writes, faults.logBytesMax);
-      counters.appliedAtCrash++;
-    } else {
-      counters.droppedAtCrash++;
-    }
-  }
-
-  #read<T>(what: string, look: () => T): Promise<T> {
-    return this.#call(what, (resolve, reject) => {
-      const { counters, random } = this.#shared;
-      counters.reads++;
-      // LevelDB reads from a snapshot taken some time between the call and the answer.
-      const early = random.chance([1, 2]) ? { seen: look() } : undefined;
-      this.#inTurn(() => {
-        this.#readsInFlight -= 1;
-        this.#readsWaiting.shift()?.();
-        if (this.#shared.readsToFail > 0 || random.chance(this.#shared.faults.readErrors)) {
-          this.#shared.readsToFail = Math.max(0, this.#shared.readsToFail - 1);
-          counters.readErrors++;
-          reject(new KvError("STORAGE_FAILED", `Cannot ${what}: the simulated disk failed.`));
-        } else {
-          resolve(early === undefined ? look() : early.seen);
-        }
-      });
-    });
-  }
-
-  /** Does what a read ends with, when its turn has come and its time is over. */
-  #inTurn(end: () => void): void {
-    const begin = () => {
-      this.#readsInFlight += 1;
-      this.#after(this.#shared.faults.latencyMs, end);
-    };
-    if (this.#readsInFlight < this.#shared.faults.readsAtOnce) begin();
-    else this.#readsWaiting.push(begin);
-  }
-
-  #enqueue(job: Job): void {
-    this.#jobs.push(job);
-    if (this.#jobs.length === 1) this.#doNext();
-  }
-
-  #doNext(): void {
-    const [job] = this.#jobs;
-    if (job === undefined) return;
-    const { latencyMs, tableMs, bytesPerMs } = this.#shared.faults;
-    const sizeMs = sizeOf(job.writes) / bytesPerMs;
-    const done = () => {
-      const error = this.#recovered() ?? this.#refusal(job) ?? this.#injectedError(job);
-      if (error === undefined) {
-        this.#do(job);
-        job.resolve();
-      } else {
-        job.reject(error);
-      }
-      this.#jobs.shift();
-      this.#doNext();
-    };
-    this.#after(job.kind === "flush" ? tableMs : latencyMs, done, sizeMs);
-  }
-
-  #do({ kind, writes, sync }: Job): void {
-    const { contents, counters, faults } = this.#shared;
-    if (kind === "flush") return contents.syncAll();
-    counters.batches++;
-    if (contents.apply(writes, faults.logBytesMax)) this.#after(faults.tableMs, () => contents.syncOlderLog());
-    if (sync) contents.syncNewestLog();
-  }
-
-  /** Opens the store again when a failure is long enough ago; else an error. */
-  #recovered(): KvError | undefined {
-    if (this.#failedAtMs === undefined) return undefined;
-    if (this.#shared.time.monotonicMs() < this.#failedAtMs + REOPEN_INTERVAL_MS) {
-      return new KvError("STORAGE_FAILED", "Cannot write: the simulated store has failed and is not open again yet.");
-    }
-    this.#failedAtMs = undefined;
-    replayLogs(this.#shared);
-    return undefined;
-  }
-
-  #refusal({ writes }: Job): KvError | undefined {
-    let bytes = 0;
-    let mayUseReserve = true;
-    for (const write of writes) {
-      if (write.kind === "delete") continue;
-      bytes += write.key.length + write.value.length;
-      mayUseReserve &&= isMetaKey(write.key);
-    }
-    if (mayUseReserve || this.#shared.contents.usedBytes() + bytes <= this.#shared.capacityBytes) return undefined;
-    this.#shared.counters.fullDiskRefusals++;
-    return new KvError("STORAGE_FULL", "Cannot write: the simulated disk is full.");
-  }
-
-  #injectedError({ writes }: Job): KvError | undefined {
-    const { faults, random, time, counters } = this.#shared;
-    if (this.#shared.writesToFail === 0 && !random.chance(faults.writeErrors)) return undefined;
-    this.#shared.writesToFail = Math.max(0, this.#shared.writesToFail - 1);
-    this.#shared.torn = writes;
-    this.#failedAtMs = time.monotonicMs();
-    counters.writeErrors++;
-    return new KvError("STORAGE_FAILED", "Cannot write: the simulated disk failed.", { outcome: "unknown" });
-  }
-
-  #call<T>(what: string, start: (resolve: (value: T) => void, reject: (error: KvError) => void) => void): Promise<T> {
-    if (this.#dead) return never();
-    if (this.#closing !== undefined) {
-      return Promise.reject(new KvError("STORAGE_FAILED", `Cannot ${what}: the store is closed.`));
-    }
-    this.#callsInFlight++;
-    return new Promise<T>(start).finally(() => {
-      this.#callsInFlight--;
-      if (this.#callsInFlight === 0) this.#whenIdle?.();
-    });
-  }
-
-  async #closeWhenIdle(): Promise<void> {
-    if (this.#callsInFlight > 0) {
-      await new Promise<void>((resolve) => {
-        this.#whenIdle = resolve;
-      });
-    }
-    if (this.#dead) return never();
-    this.#cancelTimers();
-    this.#released();
-  }
-
-  #cancelTimers(): void {
-    for (const timer of this.#timers) timer.cancel();
-    this.#timers.clear();
-  }
-
-  #after([minMs, maxMs]: DurationRangeMs, run: () => void, longerMs = 0): void {
-    const timer = this.#shared.time.after(this.#shared.random.between(minMs, maxMs) + longerMs, () => {
-      this.#timers.delete(timer);
-      run();
-    });
-    this.#timers.add(timer);
-  }
-}
-
-function sizeOf(writes: readonly EngineWrite[]): number {
-  return writes.reduce((sum, write) => sum + write.key.length + (write.kind === "put" ? write.value.length : 0), 0);
-}
-
-/** What a process that is gone has asked for is never answered. */
-function never<T>(): Promise<T> {
-  return new Promise<T>(() => undefined);
-}
-
-function copyOf(write: EngineWrite): EngineWrite {
-  const key = new Uint8Array(write.key);
-  return write.kind === "put" ? { kind: "put", key, value: new Uint8Array(write.value) } : { kind: "delete", key };
 }

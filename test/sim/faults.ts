@@ -1,38 +1,71 @@
-/** What goes wrong during a run: drawn from the seed, one thing after the other, counted. */
+/**
+ * What goes wrong during a run: drawn from the seed, one thing after the other, and counted when it really happened.
+ *
+ * Each strike draws from a stream of its own, so that a run in which some are left out meets the others as before: that is
+ * how a failing run is made small (shrink.ts).
+ */
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import type { SeededRandom } from "./random.ts";
 
 /** What a seed may choose from. A swarm of runs that each leave some out meets more than runs that have all. */
-const KINDS = [
+export const FAULT_KINDS = [
   "process crash",
+  "crash in a batch",
   "machine crash",
   "cut",
   "one-way cut",
+  "zone cut",
   "pause",
   "noise",
   "disk errors",
+  "slow disk",
+  "full disk",
+  "bit rot",
   "clock jump",
   "lost disk",
 ] as const;
-type Kind = (typeof KINDS)[number];
+export type FaultKind = (typeof FAULT_KINDS)[number];
+
+/** What of a run's faults is to be left out. */
+export type FaultLimits = {
+  /** Strikes by their number, from 0. */
+  readonly without?: ReadonlySet<number>;
+};
+
+const HEALTHY = { writeErrors: [0, 1], readErrors: [0, 1], latencyMs: [0, 2] } as const;
+const QUIET = { loss: [0, 1], duplication: [0, 1], reordering: [0, 1] } as const;
 
 export class Faults {
-  readonly met = new Map<Kind, number>();
+  readonly met = new Map<FaultKind, number>();
+  /** Strikes drawn so far, those that were left out or met nobody among them. */
+  drawn = 0;
   readonly #cluster: SimulatedCluster;
   readonly #random: SeededRandom;
-  readonly #kinds: readonly Kind[];
+  readonly #kinds: readonly FaultKind[];
+  readonly #keys: readonly Uint8Array[];
+  readonly #without: ReadonlySet<number>;
   /** Disks that may still be lost: always fewer than acknowledged any one write. */
   #disksToLose: number;
   #on = true;
 
-  constructor(cluster: SimulatedCluster) {
+  /** @param keys Those that records of may rot. */
+  constructor(cluster: SimulatedCluster, keys: readonly Uint8Array[], limits: FaultLimits = {}) {
     this.#cluster = cluster;
+    this.#keys = keys;
+    this.#without = limits.without ?? new Set();
     this.#random = cluster.random.stream("faults");
-    // Losing what was not synced is within what `os` durability promises, so only `disk` runs crash machines.
-    const possible = KINDS.filter((kind) => kind !== "machine crash" || cluster.options.durability === "disk");
     this.#disksToLose = cluster.options.writeQuorum - 1;
-    this.#kinds = possible.filter(() => this.#random.chance([2, 3]));
+    this.#kinds = FAULT_KINDS.filter(() => this.#random.chance([2, 3]));
+  }
+
+  /** From here on things go wrong. */
+  begin(): void {
     this.#later();
+  }
+
+  /** How many faults happened. */
+  get count(): number {
+    return [...this.met.values()].reduce((sum, times) => sum + times, 0);
   }
 
   /** Ends all faults: the world is quiet from here on. */
@@ -40,9 +73,10 @@ export class Faults {
     this.#on = false;
     const { network, nodes } = this.#cluster;
     network.heal();
-    network.faults = { ...network.faults, loss: [0, 1], duplication: [0, 1], reordering: [0, 1] };
+    network.faults = { ...network.faults, ...QUIET };
     for (const { disk, process } of nodes) {
-      disk.setFaults({ writeErrors: [0, 1], readErrors: [0, 1] });
+      disk.setFaults(HEALTHY);
+      disk.setCapacityBytes(undefined);
       if (process !== undefined) process.pausedUntilMs = 0;
     }
   }
@@ -50,86 +84,171 @@ export class Faults {
   #later(): void {
     this.#cluster.simulator.after(this.#random.between(200, 3_000), () => {
       if (!this.#on) return;
-      if (this.#kinds.length > 0) this.#strike(this.#random.pick(this.#kinds));
+      if (this.#kinds.length > 0) this.#strike();
       this.#later();
     });
   }
 
-  #strike(kind: Kind): void {
-    const { simulator, nodes } = this.#cluster;
-    const random = this.#random;
-    const victim = random.pick(nodes);
+  #strike(): void {
+    const number = this.drawn++;
+    const random = this.#random.stream(`strike ${number}`);
+    const kind = random.pick(this.#kinds);
+    const victim = random.pick(this.#cluster.nodes);
+    if (this.#without.has(number)) return;
+    const what = this.#happen(kind, victim, random);
+    if (what !== undefined) this.#note(kind, `${what} (strike ${number})`);
+  }
+
+  #note(kind: FaultKind, what: string): void {
     this.met.set(kind, (this.met.get(kind) ?? 0) + 1);
-    simulator.tell(`fault ${kind} ${victim.name}`);
+    this.#cluster.simulator.tell(`fault: ${kind}, ${what}`);
+  }
+
+  /** Lets it happen. Returns what did, for people; undefined where it could not. */
+  #happen(kind: FaultKind, victim: SimulatedNode, random: SeededRandom): string | undefined {
+    const { simulator, nodes, options } = this.#cluster;
     switch (kind) {
       case "lost disk":
-        return this.#loseDisk(victim);
+        return this.#loseDisk(victim, random);
       case "process crash":
       case "machine crash":
-        return this.#crash(victim, kind === "machine crash" ? "machine" : "process");
+        return this.#crash(victim, random, kind === "machine crash" ? "machine" : "process");
+      case "crash in a batch":
+        return this.#crashInBatch(victim, random);
       case "cut":
-      case "one-way cut":
-        return this.#cut(victim, kind === "one-way cut");
-      case "pause":
-        if (victim.process !== undefined) victim.process.pausedUntilMs = simulator.nowMs + random.between(100, 5_000);
-        return;
-      case "noise":
-        return this.#noise();
-      case "disk errors":
-        victim.disk.setFaults({ writeErrors: [1, random.between(20, 200)], readErrors: [1, random.between(20, 200)] });
-        this.#afterwards(random.between(500, 5_000), () =>
-          victim.disk.setFaults({ writeErrors: [0, 1], readErrors: [0, 1] }),
+      case "one-way cut": {
+        const others = nodes.filter((node) => node !== victim && random.chance([2, 3]));
+        return this.#cut([victim], others, { random, oneWay: kind === "one-way cut" });
+      }
+      case "zone cut": {
+        if (options.zones < 2) return undefined;
+        const zone = this.#zoneOf(victim);
+        const inside = nodes.filter((node) => this.#zoneOf(node) === zone);
+        return this.#cut(
+          inside,
+          nodes.filter((node) => !inside.includes(node)),
+          { random, oneWay: false },
         );
-        return;
+      }
+      case "pause": {
+        if (victim.process === undefined) return undefined;
+        const forMs = random.between(100, 5_000);
+        victim.process.pausedUntilMs = simulator.nowMs + forMs;
+        return `${victim.name} for ${forMs} ms`;
+      }
+      case "noise":
+        return this.#noise(random);
       case "clock jump":
         // Names of writes are remembered for ten minutes of wall clock: clocks are assumed to agree to within some.
         victim.clock.wallSkewMs = random.between(-240_000, 240_000);
-        return;
+        return `${victim.name} by ${victim.clock.wallSkewMs} ms`;
+      default:
+        return this.#spoilDisk(kind, victim, random);
     }
   }
 
-  #crash(victim: SimulatedNode, kind: "process" | "machine"): void {
-    if (victim.process === undefined) return;
-    this.#cluster.crash(victim, kind);
-    this.#startLater(victim);
+  #spoilDisk(kind: FaultKind, victim: SimulatedNode, random: SeededRandom): string | undefined {
+    const { disk, name } = victim;
+    if (victim.process === undefined) return undefined;
+    if (kind === "bit rot") return this.#rot(victim, random);
+    this.#afterwards(random.between(500, 5_000), () => {
+      disk.setFaults(HEALTHY);
+      disk.setCapacityBytes(undefined);
+    });
+    if (kind === "full disk") {
+      const roomBytes = random.between(0, 2_000);
+      disk.setCapacityBytes(disk.usedBytes() + roomBytes);
+      return `${name}, with room for ${roomBytes} bytes`;
+    }
+    if (kind === "slow disk") {
+      const latencyMs = [random.between(0, 50), random.between(50, 400)] as const;
+      disk.setFaults({ latencyMs });
+      return `${name}, ${latencyMs.join(" to ")} ms a call`;
+    }
+    const [writes, reads] = [random.between(20, 200), random.between(20, 200)];
+    disk.setFaults({ writeErrors: [1, writes], readErrors: [1, reads] });
+    return `${name}, one write of ${writes}, one read of ${reads}`;
   }
 
-  #startLater(victim: SimulatedNode): void {
-    this.#afterwards(this.#random.between(100, 6_000), () => {
+  /** One bit of one record, where fewer than W copies of that key were destroyed so far. */
+  #rot(victim: SimulatedNode, random: SeededRandom): string | undefined {
+    const { losses, options } = this.#cluster;
+    for (const key of random.shuffle(this.#keys)) {
+      const span = { key: new TextDecoder().decode(key), startedMs: 0, endedMs: Number.POSITIVE_INFINITY };
+      const hit = losses.disksOf(span);
+      if (!hit.has(victim.name) && hit.size + 1 >= options.writeQuorum) continue;
+      if (this.#cluster.rot(victim, key)) return `${span.key} at ${victim.name}`;
+    }
+    return undefined;
+  }
+
+  #zoneOf({ name }: SimulatedNode): string | undefined {
+    return this.#cluster.ring.member(name)?.zone;
+  }
+
+  #crash(victim: SimulatedNode, random: SeededRandom, kind: "process" | "machine"): string | undefined {
+    if (victim.process === undefined) return undefined;
+    this.#cluster.crash(victim, kind);
+    this.#startLater(victim, random);
+    return victim.name;
+  }
+
+  /** The process dies while the next batch is being written: nobody knows whether it was. */
+  #crashInBatch(victim: SimulatedNode, random: SeededRandom): undefined {
+    const { process } = victim;
+    if (process === undefined) return;
+    victim.disk.inNextBatch(() => {
+      if (!this.#on || victim.process !== process) return;
+      this.#crash(victim, random, "process");
+      this.#note("crash in a batch", victim.name);
+    });
+  }
+
+  #startLater(victim: SimulatedNode, random: SeededRandom): void {
+    this.#afterwards(random.between(100, 6_000), () => {
       if (victim.process === undefined) this.#cluster.start(victim);
     });
   }
 
   /** The machine dies and comes back with an empty disk, under the same name. */
-  #loseDisk(victim: SimulatedNode): void {
-    if (this.#disksToLose === 0 || victim.process === undefined) return;
+  #loseDisk(victim: SimulatedNode, random: SeededRandom): string | undefined {
+    if (this.#disksToLose === 0 || victim.process === undefined) return undefined;
     this.#disksToLose -= 1;
     this.#cluster.loseDisk(victim);
-    this.#startLater(victim);
+    this.#startLater(victim, random);
+    return victim.name;
   }
 
-  #cut(victim: SimulatedNode, oneWay: boolean): void {
-    const { network, nodes } = this.#cluster;
-    const others = nodes.filter((node) => node !== victim && this.#random.chance([2, 3]));
-    for (const other of others) {
-      network.cut(victim.name, other.name);
-      if (!oneWay) network.cut(other.name, victim.name);
+  #cut(
+    these: readonly SimulatedNode[],
+    others: readonly SimulatedNode[],
+    { random, oneWay }: { readonly random: SeededRandom; readonly oneWay: boolean },
+  ): string | undefined {
+    if (others.length === 0) return undefined;
+    const { network } = this.#cluster;
+    const pairs = these.flatMap((one) => others.map((other) => [one.name, other.name] as const));
+    for (const [one, other] of pairs) {
+      network.cut(one, other);
+      if (!oneWay) network.cut(other, one);
     }
-    this.#afterwards(this.#random.between(500, 8_000), () => {
-      for (const other of others) {
-        network.heal(victim.name, other.name);
-        network.heal(other.name, victim.name);
+    this.#afterwards(random.between(500, 8_000), () => {
+      for (const [one, other] of pairs) {
+        network.heal(one, other);
+        network.heal(other, one);
       }
     });
+    return `${these.map(({ name }) => name)} ${oneWay ? "to" : "|"} ${others.map(({ name }) => name)}`;
   }
 
-  #noise(): void {
+  #noise(random: SeededRandom): string {
     const { network } = this.#cluster;
-    const ratio = () => [this.#random.below(4), 100] as const;
-    network.faults = { ...network.faults, loss: ratio(), duplication: ratio(), reordering: ratio() };
-    this.#afterwards(this.#random.between(1_000, 10_000), () => {
-      network.faults = { ...network.faults, loss: [0, 1], duplication: [0, 1], reordering: [0, 1] };
+    const ratio = () => [random.below(4), 100] as const;
+    const [loss, duplication, reordering] = [ratio(), ratio(), ratio()];
+    network.faults = { ...network.faults, loss, duplication, reordering };
+    this.#afterwards(random.between(1_000, 10_000), () => {
+      network.faults = { ...network.faults, ...QUIET };
     });
+    return `of 100 frames ${loss[0]} lost, ${duplication[0]} doubled, ${reordering[0]} late`;
   }
 
   /** What mends a fault happens even when no new ones begin any more. */

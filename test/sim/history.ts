@@ -2,11 +2,19 @@
  * What clients did and were told, and what must be true of it.
  *
  * Every write carries an id of its own in its bytes. For each write the history keeps what its client had seen: the
- * ids behind the context that it sent, and theirs in turn. A blind overwrite replaces what the stamping replica held,
- * which no client can know; it may stand in for any write of the key that did not begin after it had ended.
+ * ids behind the context that it sent, and theirs in turn. A blind overwrite replaces what the stamping replica held.
+ * Where its token is known that is read from the token; else it may stand in for any write of the key that began before
+ * the last instant at which it may have been stamped.
+ *
+ * A write is *settled* once it was acknowledged, or once a strict read has shown it: from then on it is there, or
+ * something that may have replaced it is.
  */
 import assert from "node:assert/strict";
+import type { CausalContext } from "../../node/core/version/record.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
+import { mayBeMissed, SettledContexts, type Settlement } from "./contexts.ts";
+import { Losses } from "./losses.ts";
+import { Stamps } from "./stamps.ts";
 
 export type WriteId = number;
 
@@ -28,8 +36,22 @@ export type Write = {
   endedMs: number;
   /** Earlier tries of it of which nobody can say what became: each may have left a stamp, however quickly it ended. */
   unknownTries: number;
+  /** How often at most a coordinator turned to another member to stamp it; undefined: known only from the time it took. */
+  restamps: number | undefined;
+  /** After this instant no member stamps it any more: what began later it cannot have replaced. It may be *shown* later. */
+  stampableUntilMs: number;
+  /** Of a blind overwrite that was stamped once: covers what it replaced, and nothing else. */
+  token: CausalContext | undefined;
   /** `unknown`: told that a replica may hold it, or never told anything. */
   outcome: "acknowledged" | "none" | "unknown" | "running";
+};
+
+/** What a client, or who watches it, knows of how a write was stamped. */
+export type Stamping = {
+  readonly restamps?: number;
+  readonly stampableUntilMs?: number;
+  /** The context of the answer's token. */
+  readonly token?: CausalContext;
 };
 
 export type ReadSeen = {
@@ -42,18 +64,51 @@ export type ReadSeen = {
   readonly isFresh: boolean;
   /** The world is quiet and all replicas were asked. */
   readonly isLast?: boolean;
+  /** Replicas that it asked for; undefined where the history does not know the quorums. */
+  readonly readQuorum?: number;
+  /** Of the answer; undefined when it found nothing. */
+  readonly context?: CausalContext | undefined;
 };
+
+export type Quorums = { readonly replicationFactor: number; readonly writeQuorum: number };
+
+type Settled = { readonly shownBy: Settlement[]; gone: Settlement | undefined };
+type Unfinished = "id" | "endedMs" | "unknownTries" | "restamps" | "stampableUntilMs" | "token" | "outcome";
 
 export class History {
   readonly writes = new Map<WriteId, Write>();
   readonly reads: ReadSeen[] = [];
-  readonly #unsettled = new Map<string, Set<Write>>();
+  /** Dots and their writes, as far as somebody looked at disks. */
+  readonly stamps = new Stamps();
+  readonly #quorums: Quorums | undefined;
+  readonly #losses: Losses;
+  readonly #contexts: SettledContexts | undefined;
+  readonly #settled = new Map<Write, Settled>();
+  readonly #mustShow = new Map<string, Set<Write>>();
   readonly #byKey = new Map<string, Write[]>();
   #nextId = 1;
 
-  begin(write: Omit<Write, "id" | "endedMs" | "unknownTries" | "outcome">): Write {
-    const id = this.#nextId++;
-    const begun: Write = { ...write, id, endedMs: Number.POSITIVE_INFINITY, unknownTries: 0, outcome: "running" };
+  /**
+   * @param quorums Without them, only writes that were acknowledged are taken for settled.
+   * @param losses What faults destroyed; the history looks again with each check.
+   */
+  constructor(quorums?: Quorums, losses: Losses = new Losses()) {
+    this.#quorums = quorums;
+    this.#losses = losses;
+    this.#contexts = quorums && new SettledContexts(losses, quorums);
+  }
+
+  begin(write: Omit<Write, Unfinished>): Write {
+    const begun: Write = {
+      ...write,
+      id: this.#nextId++,
+      endedMs: Number.POSITIVE_INFINITY,
+      unknownTries: 0,
+      restamps: undefined,
+      stampableUntilMs: Number.POSITIVE_INFINITY,
+      token: undefined,
+      outcome: "running",
+    };
     this.writes.set(begun.id, begun);
     const ofKey = this.#byKey.get(begun.key);
     if (ofKey === undefined) this.#byKey.set(begun.key, [begun]);
@@ -61,22 +116,61 @@ export class History {
     return begun;
   }
 
-  end(write: Write, outcome: Write["outcome"], endedMs: number): void {
+  /** @param endedMs When its client was told; a write of unknown outcome may be shown for ever. */
+  end(write: Write, outcome: Write["outcome"], endedMs: number, stamping: Stamping = {}): void {
     write.outcome = outcome;
     write.endedMs = endedMs;
+    write.restamps = stamping.restamps;
+    write.stampableUntilMs = stamping.stampableUntilMs ?? endedMs;
+    const { token } = stamping;
+    if (outcome === "none")
+      assert(!this.#settled.has(write), `write ${write.id} was shown, and then its client was told that nothing stuck`);
     if (outcome !== "acknowledged") return;
-    const unsettled = this.#unsettledOf(write.key);
-    unsettled.add(write);
-    // Whatever accounts for this write accounts for all that it had seen.
-    for (const id of write.past) unsettled.delete(this.writes.get(id) as Write);
+    const settlement = { startedMs: write.startedMs, endedMs, holders: this.#quorums?.writeQuorum ?? 1 };
+    const isExact = isStampedOnce(write) && token !== undefined;
+    if (isExact && write.kind === "overwrite") write.token = token;
+    if (isExact) this.#contexts?.settle(write.key, settlement, token);
+    this.#settle(write, settlement);
+    this.#notePast(write, settlement);
   }
 
-  /** Acknowledged writes of a key that no acknowledged write is known to have replaced: those that a read must show. */
-  #unsettledOf(key: string): Set<Write> {
-    const known = this.#unsettled.get(key);
+  #settle(write: Write, settlement: Settlement): void {
+    const settled = this.#settledOf(write);
+    const { shownBy } = settled;
+    const same = shownBy.findIndex(({ holders }) => holders === settlement.holders);
+    const earlier = shownBy[same];
+    // The earliest binds most reads; once a loss may have hit it, a later one does.
+    if (earlier === undefined) shownBy.push(settlement);
+    else if (this.#losses.of({ key: write.key, ...earlier }).length > 0) shownBy[same] = settlement;
+    else return;
+    if (earlier !== undefined) return;
+    this.#mustShowOf(write.key).add(write);
+  }
+
+  /** Whatever accounts for this write accounts for all that it had seen; and what it had seen is gone from now on. */
+  #notePast({ key, past }: Write, settlement: Settlement): void {
+    const mustShow = this.#mustShowOf(key);
+    for (const id of past) {
+      const older = this.writes.get(id) as Write;
+      mustShow.delete(older);
+      this.#settledOf(older).gone ??= settlement;
+    }
+  }
+
+  #settledOf(write: Write): Settled {
+    const known = this.#settled.get(write);
+    if (known !== undefined) return known;
+    const made: Settled = { shownBy: [], gone: undefined };
+    this.#settled.set(write, made);
+    return made;
+  }
+
+  /** Settled writes of a key that no acknowledged write is known to have replaced: those that a read must show. */
+  #mustShowOf(key: string): Set<Write> {
+    const known = this.#mustShow.get(key);
     if (known !== undefined) return known;
     const made = new Set<Write>();
-    this.#unsettled.set(key, made);
+    this.#mustShow.set(key, made);
     return made;
   }
 
@@ -104,7 +198,8 @@ export class History {
       if (shown.includes(id)) return true;
       const from = this.writes.get(id) as Write;
       for (const later of this.#ofKey(write.key)) {
-        if (!reached.has(later.id) && later.startedMs <= untilMs && mayReplace(later, from)) frontier.push(later.id);
+        if (!reached.has(later.id) && later.startedMs <= untilMs && this.#mayReplace(later, from))
+          frontier.push(later.id);
       }
     }
     // A deletion shows nothing when it won: it accounts for what it reached, if it may have taken effect.
@@ -112,6 +207,15 @@ export class History {
       const by = this.writes.get(id) as Write;
       return by.isDelete && by.outcome !== "none" && by.startedMs <= untilMs;
     });
+  }
+
+  #mayReplace(later: Write, from: Write): boolean {
+    if (later.id === from.id || later.outcome === "none") return false;
+    if (later.past.has(from.id)) return true;
+    if (later.kind !== "overwrite" || later.stampableUntilMs < from.startedMs) return false;
+    // Of one stamp each, and both known, it can be told.
+    if (later.token === undefined || from.outcome !== "acknowledged" || !isStampedOnce(from)) return true;
+    return this.stamps.isCovered(from.id, later.token) !== false;
   }
 
   /**
@@ -133,40 +237,87 @@ export class History {
   /** Checks one read against the writes of its key. */
   checkRead(read: ReadSeen): void {
     assert.equal(new Set(read.shown).size, read.shown.length, `${read.key} showed one write twice: [${read.shown}]`);
-    for (const id of read.shown) {
-      const write = this.writes.get(id);
-      assert(write !== undefined && write.key === read.key, `${read.key} showed a value that nobody wrote: ${id}`);
-      assert(write.outcome !== "none", `${read.key} showed write ${id}, whose client was told that nothing stuck`);
-      assert(write.startedMs <= read.endedMs, `${read.key} showed write ${id} before it began`);
-      const replaced = read.shown.find((other) => this.writes.get(other)?.past.has(id));
-      assert(
-        replaced === undefined ||
-          (mayStandTwice(write) && (!read.isLast || write.kind === "overwrite")) ||
-          this.#mayBeForgotten(write, read.endedMs),
-        `${read.key} showed write ${id} beside ${replaced}, which had seen it`,
-      );
-    }
+    for (const id of read.shown) this.#checkShown(id, read);
     if (!read.isFresh) return;
+    const { readQuorum, context, isLast = false } = read;
+    if (readQuorum !== undefined) this.#contexts?.check(read.key, { ...read, readQuorum, context, isLast });
+    this.#checkMissing(read);
+    this.#settleWhatWasShown(read);
+  }
+
+  #checkShown(id: WriteId, read: ReadSeen): void {
+    const write = this.writes.get(id);
+    assert(write !== undefined && write.key === read.key, `${read.key} showed a value that nobody wrote: ${id}`);
+    assert(write.outcome !== "none", `${read.key} showed write ${id}, whose client was told that nothing stuck`);
+    assert(write.startedMs <= read.endedMs, `${read.key} showed write ${id} before it began`);
+    const mayStand = () =>
+      mayStandTwice(write) && (!read.isLast || write.kind === "overwrite" || this.#mayBeForgotten(write, read.endedMs));
+    const replaced = read.shown.find((other) => this.writes.get(other)?.past.has(id));
+    assert(
+      replaced === undefined || mayStand(),
+      `${read.key} showed write ${id} beside ${replaced}, which had seen it`,
+    );
+    const gone = this.#settled.get(write)?.gone;
+    assert(
+      gone === undefined || !read.isFresh || !this.#binds(read, gone) || mayStand(),
+      `${read.key} showed write ${id} at ${read.startedMs} ms, which was replaced for good at ${gone?.endedMs} ms`,
+    );
+  }
+
+  #checkMissing(read: ReadSeen): void {
     const past = this.pastOf(read.shown);
-    const unsettled = this.#unsettledOf(read.key);
-    for (const write of unsettled) {
-      if (past.has(write.id) || write.endedMs >= read.startedMs) continue;
+    const mustShow = this.#mustShowOf(read.key);
+    for (const write of mustShow) {
+      if (past.has(write.id) || !this.#settledOf(write).shownBy.some((settlement) => this.#binds(read, settlement)))
+        continue;
       assert(
         this.isAccountedFor(write, read.shown, read.endedMs),
-        `a read of ${read.key} at ${read.startedMs} ms missed write ${write.id}, acknowledged at ${write.endedMs} ms; it showed [${read.shown}]`,
+        `a read of ${read.key} at ${read.startedMs} ms missed write ${write.id}, ${write.outcome}, settled at ${this.#settledOf(write).shownBy.map(({ endedMs }) => endedMs)} ms; it showed [${read.shown}]`,
       );
       // It is gone, and an acknowledged write may have replaced it: from here on that one answers for both.
-      for (const later of unsettled) {
-        if (later.startedMs > read.endedMs || !mayReplace(later, write)) continue;
-        unsettled.delete(write);
+      for (const later of mustShow) {
+        if (later.outcome !== "acknowledged" || later.startedMs > read.endedMs || !this.#mayReplace(later, write))
+          continue;
+        mustShow.delete(write);
         break;
       }
     }
   }
 
-  /** Checks that every acknowledged write is there at the end, or was replaced by one that could. */
-  checkEnd(key: string, shown: readonly WriteId[], nowMs: number): void {
-    this.checkRead({ key, startedMs: nowMs, endedMs: nowMs, shown, isFresh: true, isLast: true });
+  /** What a strict read has shown is there for all that come after it, and what it knew to be replaced is gone. */
+  #settleWhatWasShown(read: ReadSeen): void {
+    if (this.#quorums === undefined || read.readQuorum === undefined || read.isLast === true) return;
+    // Of replies that differed, W replicas hold the whole before the answer; of equal ones, only those that replied.
+    const holders = Math.min(read.readQuorum, this.#quorums.writeQuorum);
+    const settlement = { startedMs: read.startedMs, endedMs: read.endedMs, holders };
+    for (const id of read.shown) this.#settle(this.writes.get(id) as Write, settlement);
+    const { context } = read;
+    if (context === undefined) return;
+    this.#contexts?.settle(read.key, settlement, context);
+    for (const write of this.#mustShowOf(read.key)) {
+      if (!read.shown.includes(write.id) && this.stamps.isCovered(write.id, context) === true)
+        this.#settledOf(write).gone ??= settlement;
+    }
+  }
+
+  /** Whether a strict read surely asked somebody who holds, or held and should still hold, what was settled. */
+  #binds(read: ReadSeen, settlement: Settlement): boolean {
+    const { replicationFactor, writeQuorum } = this.#quorums ?? { replicationFactor: 1, writeQuorum: 1 };
+    if (read.isLast === true) return this.#losses.disksOf({ key: read.key, ...settlement }).size < settlement.holders;
+    if (settlement.endedMs >= read.startedMs) return false;
+    if ((read.readQuorum ?? 1) + settlement.holders <= replicationFactor) return false;
+    return !mayBeMissed(this.#losses, read.key, settlement, writeQuorum);
+  }
+
+  /**
+   * Checks that every settled write is there at the end, or was replaced by one that could.
+   *
+   * @param answer `context`: of an answer for which all replicas were asked; it has to know all that was ever acknowledged.
+   */
+  checkEnd(key: string, shown: readonly WriteId[], nowMs: number, answer?: { readonly context: CausalContext }): void {
+    const read = { key, startedMs: nowMs, endedMs: nowMs, shown, isFresh: true, isLast: true };
+    const readQuorum = this.#quorums?.replicationFactor;
+    this.checkRead(answer === undefined || readQuorum === undefined ? read : { ...read, ...answer, readQuorum });
   }
 }
 
@@ -175,17 +326,18 @@ export class History {
  * of the first yet cannot know that the first was replaced; it does once they have talked. Of a blind overwrite it may not
  * even then: its second stamp may have replaced the very successors of the first, and so stays (core/version/closure.ts).
  */
-function mayStandTwice({ outcome, startedMs, endedMs, unknownTries }: Write): boolean {
-  return outcome !== "acknowledged" || endedMs - startedMs >= RETRY_MS_MIN || unknownTries > 0;
+function mayStandTwice(write: Write): boolean {
+  return write.outcome !== "acknowledged" || !isStampedOnce(write);
 }
 
-/** How often a write may have been stamped: once, and again each time that somebody may have been too slow to answer. */
-function stampsMax({ startedMs, endedMs, unknownTries }: Write): number {
-  return 1 + Math.min(STAMPS_MORE_MAX, Math.floor((endedMs - startedMs) / RETRY_MS_MIN) + unknownTries);
+function isStampedOnce({ unknownTries, restamps, startedMs, endedMs }: Write): boolean {
+  if (unknownTries > 0) return false;
+  return restamps === undefined ? endedMs - startedMs < RETRY_MS_MIN : restamps === 0;
 }
 
-function mayReplace(later: Write, from: Write): boolean {
-  if (later.id === from.id || later.outcome === "none") return false;
-  if (later.past.has(from.id)) return true;
-  return later.kind === "overwrite" && later.endedMs >= from.startedMs;
+/** How often a write may have been stamped: once, and again each time that somebody else was asked to. */
+function stampsMax({ outcome, startedMs, endedMs, unknownTries, restamps }: Write): number {
+  const byTime = Math.floor((endedMs - startedMs) / RETRY_MS_MIN);
+  const again = restamps === undefined || outcome !== "acknowledged" ? byTime : restamps;
+  return 1 + Math.min(STAMPS_MORE_MAX, again + unknownTries);
 }

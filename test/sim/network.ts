@@ -9,6 +9,7 @@
 import type { Listener, Network, Wire, WireEvents } from "../../node/adapters/tcp/wire.ts";
 import type { Ratio, SeededRandom } from "./random.ts";
 import type { Process, Simulator } from "./simulator.ts";
+import { tellFrame } from "./story.ts";
 
 export type NetworkFaults = {
   /** How long a frame travels, in ms: lowest and highest. */
@@ -281,11 +282,17 @@ export class SimulatedWire implements Wire {
     if (other === undefined || this.#closed) return;
     if (this.#network.isCut(this.process.name, this.remote)) {
       this.#network.counters.held += 1;
+      this.#tell(frame, ", held back by a cut");
       this.#held.push(frame);
       return;
     }
     const simulator = this.#network.simulator;
-    for (const fate of this.#network.fates()) {
+    const fates = this.#network.fates();
+    this.#tell(
+      frame,
+      fates.length === 0 ? ", lost" : fates.length > 1 ? ", twice" : (fates[0] ?? 0) < 0 ? ", late" : "",
+    );
+    for (const fate of fates) {
       const isReordered = fate < 0;
       let atMs = simulator.nowMs + Math.abs(fate);
       if (!isReordered) {
@@ -294,6 +301,13 @@ export class SimulatedWire implements Wire {
       }
       simulator.after(atMs - simulator.nowMs, () => other.#arrive(frame.slice()), other.process);
     }
+  }
+
+  #tell(frame: Uint8Array, fate: string): void {
+    const { simulator } = this.#network;
+    if (!simulator.isRead) return;
+    const told = tellFrame(frame);
+    if (told !== undefined) simulator.note(`${this.process.name} > ${this.remote}: ${told}${fate}`);
   }
 
   #arrive(frame: Uint8Array): void {

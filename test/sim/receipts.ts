@@ -1,14 +1,13 @@
 /** Whether a receipt is true: what it says was acknowledged, or not found, is so on as many disks. */
 import assert from "node:assert/strict";
-import { equalBytes, successor } from "../../node/core/bytes.ts";
+import { equalBytes } from "../../node/core/bytes.ts";
 import type { Receipt } from "../../node/core/errors.ts";
-import { decodeHint } from "../../node/core/hint.ts";
 import { dataKey, hintKey } from "../../node/core/keyspace.ts";
 import { contextDescends } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
-import type { CausalContext } from "../../node/core/version/record.ts";
-import { decodeRecord } from "../../node/core/version/record-codec.ts";
-import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
+import type { CausalContext, KvRecord } from "../../node/core/version/record.ts";
+import type { SimulatedCluster } from "./cluster.ts";
+import { recordIn, recordInHint } from "./disk-records.ts";
 
 /** What one disk holds of a write: the write itself, or a record that has seen it. */
 type Copy = { readonly zone: string; readonly isHome: boolean; readonly isHint: boolean };
@@ -17,7 +16,8 @@ type Copy = { readonly zone: string; readonly isHome: boolean; readonly isHint: 
  * Checks the receipt of an acknowledged write.
  *
  * @param answer The token covers the write and nothing that it did not replace.
- * @param write `writeQuorum`: what it asked for. `startedMs`: when it began, for a disk that was lost since may have held it. `name`: its Idempotency-Key;
+ * @param write `writeQuorum`: what it asked for. `startedMs`: when it began, for what was lost since may have held it. `observe` is shown each record that
+ *   lies on a disk. `name`: its Idempotency-Key;
  *   who holds an event of that name holds the write, even where the token says more: a blind delete that is tried again
  *   reads again, and its token covers what that read saw.
  */
@@ -25,12 +25,23 @@ export function checkReceipt(
   cluster: SimulatedCluster,
   key: Uint8Array,
   answer: { readonly context: string; readonly receipt: Receipt },
-  write: { readonly writeQuorum: number; readonly startedMs: number; readonly name: Uint8Array | undefined },
+  write: {
+    readonly writeQuorum: number;
+    readonly startedMs: number;
+    readonly name: Uint8Array | undefined;
+    readonly observe: (record: KvRecord) => void;
+  },
 ): void {
   const { acks, hinted, zones } = answer.receipt;
-  const copies = copiesOf(cluster, key, { seen: decodeToken(answer.context, key), name: write.name });
-  const lost = cluster.nodes.filter(({ diskLostMs }) => diskLostMs >= write.startedMs).length;
-  const told = `${cluster.simulator.nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
+  const copies = copiesOf(cluster, key, {
+    seen: decodeToken(answer.context, key),
+    name: write.name,
+    observe: write.observe,
+  });
+  const { nowMs } = cluster.simulator;
+  const span = { key: new TextDecoder().decode(key), startedMs: write.startedMs, endedMs: nowMs };
+  const lost = cluster.losses.disksOf(span).size;
+  const told = `${nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
   assert(acks >= write.writeQuorum, `a write is acknowledged by as many as it asked for: ${told}`);
   assert(hinted <= acks, `a receipt counts hints among its acknowledgements: ${told}`);
   assert(copies.length + lost >= acks, `a receipt counts no more than the disks hold: ${told}`);
@@ -47,17 +58,19 @@ export function checkReceipt(
 export function homesWithout({ nodes, ring }: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
   const partition = ring.partitionOf(key);
   const at = dataKey(partition, key);
-  const lacking = nodes.filter((machine) => ring.isHome(machine.name, partition) && valueAt(machine, at) === undefined);
+  const lacking = nodes.filter(({ name, disk }) => ring.isHome(name, partition) && disk.peek(at) === undefined);
   return new Set(lacking.map(({ name }) => name));
 }
 
 /**
  * Checks the receipt of a read; of a "not found" that so many home replicas have nothing, for only they can know.
  *
- * @param read `lacking`: the homes that held nothing when it began; no record goes away again but with its disk.
+ * @param read `lacking`: the homes that held nothing when it began; no record goes away again but with its disk, or what of
+ *   it was not synced.
  */
 export function checkReadReceipt(
   cluster: SimulatedCluster,
+  key: Uint8Array,
   answer: { readonly context: string | undefined; readonly receipt: Receipt },
   read: { readonly readQuorum: number; readonly startedMs: number; readonly lacking: ReadonlySet<string> },
 ): void {
@@ -65,17 +78,22 @@ export function checkReadReceipt(
   const { readQuorum, lacking, startedMs } = read;
   assert(acks >= readQuorum, `a read answers with as many replies as it asked for: acks=${acks} of ${readQuorum}`);
   if (answer.context !== undefined) return;
-  const lost = cluster.nodes.filter(({ diskLostMs }) => diskLostMs >= startedMs).length;
+  const span = { key: new TextDecoder().decode(key), startedMs, endedMs: cluster.simulator.nowMs };
+  const lost = cluster.losses.disksOf(span).size;
   assert(
     lacking.size + lost >= acks - hinted && hinted === 0,
     `only home replicas that have nothing say "not found": acks=${acks} hinted=${hinted}, and [${[...lacking]}] had nothing`,
   );
 }
 
-type Written = { readonly seen: CausalContext; readonly name: Uint8Array | undefined };
+type Written = {
+  readonly seen: CausalContext;
+  readonly name: Uint8Array | undefined;
+  readonly observe: (record: KvRecord) => void;
+};
 
-function holds(bytes: Uint8Array, { seen, name }: Written): boolean {
-  const record = decodeRecord(bytes);
+function holds(record: KvRecord, { seen, name, observe }: Written): boolean {
+  observe(record);
   if (contextDescends(record.context, seen)) return true;
   return name !== undefined && record.events.some(({ kind, id }) => kind === "client" && equalBytes(id, name));
 }
@@ -83,21 +101,20 @@ function holds(bytes: Uint8Array, { seen, name }: Written): boolean {
 function copiesOf({ nodes, ring }: SimulatedCluster, key: Uint8Array, written: Written): Copy[] {
   const partition = ring.partitionOf(key);
   const homes = ring.homes(partition);
+  const at = dataKey(partition, key);
+  const hintsAt = homes.map(({ name }) => hintKey({ partition, target: name, key }));
   const copies: Copy[] = [];
-  for (const machine of nodes) {
-    const own = valueAt(machine, dataKey(partition, key));
+  for (const { name, disk } of nodes) {
+    const own = recordIn(disk.peek(at));
     const isHome = own !== undefined && holds(own, written);
-    const isHint = homes.some(({ name }) => {
-      const hint = valueAt(machine, hintKey({ partition, target: name, key }));
-      return hint !== undefined && holds(decodeHint(hint).record, written);
-    });
-    if (isHome || isHint) copies.push({ zone: ring.member(machine.name)?.zone ?? "", isHome, isHint });
+    let isHint = false;
+    for (const hintAt of hintsAt) {
+      const hint = recordInHint(disk.peek(hintAt));
+      if (hint !== undefined && holds(hint, written)) isHint = true;
+    }
+    if (isHome || isHint) copies.push({ zone: ring.member(name)?.zone ?? "", isHome, isHint });
   }
   return copies;
-}
-
-function valueAt({ disk }: SimulatedNode, at: Uint8Array): Uint8Array | undefined {
-  return disk.entries({ from: at, until: successor(at), limit: 1 })[0]?.value;
 }
 
 function describe({ zone, isHome, isHint }: Copy): string {

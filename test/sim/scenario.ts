@@ -1,33 +1,51 @@
 /**
  * One run: a cluster, clients and faults drawn from a seed; then quiet, and everything must come to rest and hold.
  */
-import assert from "node:assert/strict";
-import { hintsRange, partitionRange } from "../../node/core/keyspace.ts";
+import { checkBounds, watchBounds } from "./bounds.ts";
 import { checkLastOverwriteWins } from "./calm.ts";
-import { SimulatedCluster } from "./cluster.ts";
+import { type ClusterOptions, SimulatedCluster } from "./cluster.ts";
 import { Copies } from "./copies.ts";
-import { Faults } from "./faults.ts";
-import { History, type WriteId } from "./history.ts";
-import { createSeededRandom } from "./random.ts";
+import { type FaultLimits, Faults } from "./faults.ts";
+import { History } from "./history.ts";
+import { createSeededRandom, type SeededRandom } from "./random.ts";
+import { becomeComplete, becomeEqual, checkRest } from "./rest.ts";
 import { watchTrees } from "./tree-watch.ts";
-import { bytesOf, type Doing, idOf, Workload } from "./workload.ts";
+import { bytesOf, type Doing, Workload, type WorkloadOptions } from "./workload.ts";
 
 export type ScenarioOptions = {
   readonly seed: number;
-  /** Virtual time with clients and faults, in ms. */
+  /** `counted`: as large and as long as a run has to be to count for something; see `isCounted`. */
+  readonly size?: Size;
+  /** Virtual time with clients and faults, in ms, if it is to be less than what the size says. */
   readonly faultMs?: number;
+  /** What of the drawn faults is to be left out. */
+  readonly faults?: FaultLimits;
   readonly trace?: boolean;
 };
+
+export type Size = "short" | "counted";
 
 export type ScenarioResult = {
   readonly seed: number;
   readonly hash: string;
+  /** The told lines, if they were asked for. */
+  readonly trace: readonly string[];
   readonly events: number;
+  readonly nodes: number;
+  readonly keys: number;
+  /** Virtual time with faults, and of the whole run, in ms. */
+  readonly faultMs: number;
+  readonly virtualMs: number;
   readonly operations: number;
   readonly acknowledged: number;
   readonly unknown: number;
   readonly refused: number;
   readonly retried: number;
+  readonly siblings: number;
+  /** How many faults happened. */
+  readonly faultCount: number;
+  /** Strikes drawn, met or not: what may be left out has a number below this. */
+  readonly strikes: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly counters: Readonly<Record<string, number>>;
 };
@@ -36,22 +54,36 @@ export type ScenarioResult = {
 export class ScenarioFailure extends Error {
   readonly seed: number;
   readonly trace: readonly string[];
+  /** Faults drawn so far. */
+  readonly strikes: number;
+  /** When it was noticed, in virtual ms since the beginning. */
+  readonly atMs: number;
 
-  constructor(seed: number, trace: readonly string[], cause: unknown) {
+  constructor(
+    { seed, size }: { readonly seed: number; readonly size: Size },
+    story: { readonly trace: readonly string[]; readonly strikes: number; readonly atMs: number },
+    cause: unknown,
+  ) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    super(`seed ${seed}: ${why}\n  repeat it with: npm run sim -- --seed ${seed} --trace`, { cause });
+    const which = `--seed ${seed}${size === "short" ? " --short" : ""}`;
+    super(`seed ${seed}: ${why}\n  repeat it with: npm run sim -- ${which} --trace`, { cause });
     this.seed = seed;
-    this.trace = trace;
+    this.trace = story.trace;
+    this.strikes = story.strikes;
+    this.atMs = story.atMs;
   }
 }
 
-const FAULT_MS = 20_000;
-/** After that, within this much virtual time no member is being rebuilt any more. */
-const COMPLETE_WITHIN_MS = 60_000;
+const FAULT_MS: Readonly<Record<Size, number>> = { short: 20_000, counted: 60_000 };
 /** After the faults end, within this much virtual time everything is reachable and every replica equal. */
 const REST_MS = 10_000;
-/** From then on, without anybody reading, all homes of every partition are made equal within this much virtual time. */
-const EQUAL_WITHIN_MS = 20_000;
+const SCRUB_MS = 10_000;
+
+/** Whether a run is large enough to count: one that met little shows little. */
+export function isCounted({ nodes, faultMs, operations, acknowledged, faultCount, keys }: ScenarioResult): boolean {
+  const isLarge = nodes >= 5 && faultMs >= 60_000 && keys <= 50;
+  return isLarge && operations >= 1_000 && acknowledged >= 0.3 * operations && faultCount >= 10;
+}
 
 /**
  * Runs one seed.
@@ -61,20 +93,25 @@ const EQUAL_WITHIN_MS = 20_000;
 export async function runScenario(options: ScenarioOptions): Promise<ScenarioResult> {
   const { seed } = options;
   const cluster = createCluster(options);
+  const load = drawLoad(cluster.random.stream("shape of the load"), options.size ?? "short");
+  const keys = Array.from({ length: load.keys }, (_, i) => bytesOf(`key ${i}`));
+  const faults = new Faults(cluster, keys, options.faults);
   try {
-    return await play(cluster, options);
+    return await play(cluster, { load, keys, faults, faultMs: options.faultMs ?? FAULT_MS[options.size ?? "short"] });
   } catch (error) {
-    throw new ScenarioFailure(seed, cluster.simulator.trace, cluster.bug ?? error);
+    const { trace, nowMs: atMs } = cluster.simulator;
+    const size = options.size ?? "short";
+    throw new ScenarioFailure({ seed, size }, { trace, atMs, strikes: faults.drawn }, cluster.bug ?? error);
   }
 }
 
-function createCluster({ seed, trace = false }: ScenarioOptions): SimulatedCluster {
+function createCluster({ seed, size = "short", trace = false }: ScenarioOptions): SimulatedCluster {
   const random = createSeededRandom(seed).stream("shape");
   // Each is wide in most runs, and in some so narrow that it is met.
   const bounds = createSeededRandom(seed).stream("bounds");
-  const nodes = random.between(3, 6);
+  const nodes = size === "short" ? random.between(3, 6) : random.between(5, 7);
   const replicationFactor = random.between(Math.min(3, nodes), Math.min(5, nodes));
-  return new SimulatedCluster({
+  const shape: ClusterOptions = {
     seed,
     nodes,
     zones: random.between(1, nodes),
@@ -84,174 +121,91 @@ function createCluster({ seed, trace = false }: ScenarioOptions): SimulatedClust
     mode: random.pick(["strict", "sloppy"]),
     durability: random.pick(["os", "disk"]),
     recordCacheBytes: random.pick([1_024, 65_536]),
+    scrubIntervalMs: SCRUB_MS,
     siblingsMax: bounds.pick([2, 4, 50]),
     contextEntriesMax: bounds.pick([2, 32]),
     hintWindowMs: bounds.pick([1_000, 5_000, 3 * 3_600_000]),
     hintBytesMax: bounds.pick([500, 5_000, 1 << 30, 1 << 30]),
     trace,
-  });
+  };
+  // Fewer partitions, fewer trees to build at each start: keys, not partitions, are what faults are met on.
+  return new SimulatedCluster({ ...shape, partitions: bounds.pick([4, 8, 16]) });
 }
 
-async function play(cluster: SimulatedCluster, { seed, faultMs = FAULT_MS }: ScenarioOptions): Promise<ScenarioResult> {
-  const { simulator } = cluster;
-  const random = cluster.random.stream("shape of the load");
-  const keys = random.between(1, 12);
-  await cluster.startAll();
-  watchTrees(cluster);
-  const history = new History();
+function drawLoad(random: SeededRandom, size: Size): WorkloadOptions {
+  const isShort = size === "short";
+  const keys = isShort ? random.between(1, 12) : random.between(4, 50);
   const mix: readonly Doing[] = [
     "read",
     ...random.shuffle(["read", "context", "context", "overwrite", "sibling", "remove"] as const),
   ];
-  const workload = new Workload(cluster, history, {
-    copies: new Copies(cluster),
-    clients: random.between(2, 6),
-    keys,
-    thinkMsMax: random.between(20, 200),
-    mix: mix.slice(0, random.between(2, mix.length)),
-  });
-  const faults = new Faults(cluster);
-  await simulator.runUntil(simulator.nowMs + faultMs);
-  faults.heal();
-  workload.stop();
-  // Long enough for what mends the last faults, and for clients to give up on the dead.
-  await simulator.runUntil(simulator.nowMs + REST_MS);
-  await cluster.startAll();
-  await becomeEqual(cluster);
-  await becomeComplete(cluster);
-  await checkRest(cluster, history, keys);
-  await checkLastOverwriteWins(
-    cluster,
-    Array.from({ length: keys }, (_, i) => `key ${i}`),
-  );
-  if (cluster.bug !== undefined) throw cluster.bug;
+  const clients = isShort ? random.between(2, 6) : random.between(4, 8);
   return {
-    seed,
-    hash: simulator.hash,
-    events: simulator.ran,
-    ...workload.counters,
-    faults: { ...Object.fromEntries(faults.met), ...cluster.network.counters },
-    counters: Object.fromEntries(cluster.counters),
+    clients,
+    keys,
+    keysKnown: random.between(0, keys),
+    // All of them together begin some tens of operations a second.
+    thinkMsMax: isShort ? random.between(20, 200) : clients * random.between(35, 75),
+    mix: mix.slice(0, random.between(2, mix.length)),
   };
 }
 
-/** Waits until anti-entropy has made all homes of every partition equal: bytes and roots, with no read to help. */
-async function becomeEqual(cluster: SimulatedCluster): Promise<void> {
+/** Lets time pass, and ends the run where something was found to be broken. */
+async function advance(cluster: SimulatedCluster, byMs: number): Promise<void> {
   const { simulator } = cluster;
-  const untilMs = simulator.nowMs + EQUAL_WITHIN_MS;
-  for (;;) {
-    try {
-      return checkDisks(cluster);
-    } catch (error) {
-      if (!(error instanceof assert.AssertionError) || simulator.nowMs >= untilMs) throw error;
-    }
-    await simulator.runUntil(simulator.nowMs + 500);
-  }
+  const untilMs = simulator.nowMs + byMs;
+  await simulator.runWhile(() => cluster.bug === undefined && simulator.nowMs < untilMs, byMs);
+  if (cluster.bug !== undefined) throw cluster.bug;
 }
 
-/** Waits until every member whose disk was lost has been filled, and says so of itself. */
-async function becomeComplete({ simulator, nodes }: SimulatedCluster): Promise<void> {
-  const isRebuilding = () =>
-    nodes.some(({ name, node }) =>
-      node?.status.cluster().members.some((member) => member.name === name && member.state === "rebuilding"),
-    );
-  const complete = await simulator.runWhile(isRebuilding, COMPLETE_WITHIN_MS);
-  assert(complete, `no member is being rebuilt ${COMPLETE_WITHIN_MS} ms after the faults ended`);
-}
-
-/** Reads every key through every node at r=N, lets repairs end, and looks at the disks. */
-async function checkRest(cluster: SimulatedCluster, history: History, keys: number): Promise<void> {
-  const { simulator, nodes } = cluster;
-  for (let i = 0; i < keys; i++) {
-    const key = `key ${i}`;
-    const views: string[] = [];
-    for (const { name, node } of nodes) {
-      assert(node !== undefined, `${name} serves when all is quiet`);
-      const shown = await readAll(
-        cluster,
-        node.coordinator.get(bytesOf(key), { readQuorum: cluster.options.replicationFactor, timeoutMs: 5_000 }),
-      );
-      history.checkEnd(key, shown, simulator.nowMs);
-      views.push(`[${shown}]`);
-    }
-    assert.equal(new Set(views).size, 1, `every node shows the same for ${key}, in the same order: ${views.join(" ")}`);
-  }
-  await simulator.runUntil(simulator.nowMs + 2_000);
-  checkHints(cluster);
-  checkDisks(cluster);
-  await checkTrees(cluster);
-}
-
-/** The trees that were kept with each write say what counting everything anew says. */
-async function checkTrees({ simulator, nodes }: SimulatedCluster): Promise<void> {
-  const free = { spend: () => Promise.resolve() };
-  for (const { name, node } of nodes) {
-    const partitions =
-      node?.status.ring().preferenceLists.flatMap((homes, p) => (homes.includes(name) ? [p] : [])) ?? [];
-    const counts = partitions.map(async (partition) => {
-      const wrong = await node?.repair.trees.verify(partition, free);
-      assert.equal(wrong, 0, `the tree of partition ${partition} at ${name} is what its disk holds`);
-    });
-    let counted = false;
-    const all = Promise.all(counts).finally(() => {
-      counted = true;
-    });
-    all.catch(() => {
-      // Thrown by the await below; until then it is nobody's.
-      counted = true;
-    });
-    await simulator.runWhile(() => !counted, 10_000);
-    await all;
-  }
-}
-
-async function readAll(
+async function play(
   cluster: SimulatedCluster,
-  reading: ReturnType<NonNullable<SimulatedCluster["nodes"][number]["node"]>["coordinator"]["get"]>,
-): Promise<readonly WriteId[]> {
-  let settled = false;
-  const watched = reading.finally(() => {
-    settled = true;
-  });
-  watched.catch(() => {
-    // Its rejection is thrown by the await below; until then it is nobody's.
-    settled = true;
-  });
-  await cluster.simulator.runWhile(() => !settled, 10_000);
-  assert(settled, "a read is answered when all is quiet");
-  const { siblings } = await watched;
-  return siblings.flatMap(({ value }) => (value === undefined ? [] : [idOf(value)]));
-}
-
-/** Every hint was delivered: none waits on any disk. */
-function checkHints({ nodes }: SimulatedCluster): void {
-  for (const { name, disk } of nodes) {
-    const waiting = disk.entries({ ...hintsRange(), limit: 10_000 });
-    assert.equal(waiting.length, 0, `${name} has delivered all its hints`);
-  }
-}
-
-/** All homes of a partition hold equal bytes for every key, and say so in their trees. */
-function checkDisks({ nodes }: SimulatedCluster): void {
-  const ring = nodes[0]?.node?.status.ring();
-  assert(ring !== undefined, "there is a ring");
-  ring.preferenceLists.forEach((homes, partition) => {
-    const contents = homes.map((name) => {
-      const disk = nodes.find((node) => node.name === name)?.disk;
-      const entries = disk?.entries({ ...partitionRange(partition), limit: 10_000 }) ?? [];
-      return entries.map(
-        ({ key, value }) => `${Buffer.from(key).toString("hex")}=${Buffer.from(value).toString("hex")}`,
-      );
-    });
-    for (const content of contents)
-      assert.deepEqual(content, contents[0], `all homes of partition ${partition} are equal`);
-    const roots = homes.map((name) => {
-      const root = nodes
-        .find((node) => node.name === name)
-        ?.node?.repair.trees.ready(partition)
-        ?.root();
-      return root === undefined ? "no tree" : Buffer.from(root).toString("hex");
-    });
-    assert(!roots.includes("no tree") && new Set(roots).size === 1, `partition ${partition} has one root: ${roots}`);
-  });
+  how: {
+    readonly load: WorkloadOptions;
+    readonly keys: readonly Uint8Array[];
+    readonly faults: Faults;
+    readonly faultMs: number;
+  },
+): Promise<ScenarioResult> {
+  const { simulator, options, losses, network, counters, nodes } = cluster;
+  const { load, keys, faults, faultMs } = how;
+  await cluster.startAll();
+  watchBounds(cluster, keys);
+  watchTrees(cluster);
+  const history = new History(options, losses);
+  const workload = new Workload(cluster, { history, copies: new Copies(cluster) }, load);
+  faults.begin();
+  await advance(cluster, faultMs);
+  faults.heal();
+  workload.stop();
+  // Long enough for what mends the last faults, and for clients to give up on the dead.
+  await advance(cluster, REST_MS);
+  await cluster.startAll();
+  await becomeEqual(cluster);
+  await becomeComplete(cluster);
+  await checkRest(cluster, history, keys.length);
+  await checkLastOverwriteWins(
+    cluster,
+    keys.map((key) => new TextDecoder().decode(key)),
+  );
+  checkBounds(cluster, keys);
+  if (cluster.bug !== undefined) throw cluster.bug;
+  const disks = new Map<string, number>();
+  for (const { disk } of nodes)
+    for (const [name, times] of Object.entries(disk.counters)) disks.set(name, (disks.get(name) ?? 0) + times);
+  return {
+    seed: options.seed,
+    hash: simulator.hash,
+    trace: simulator.trace,
+    events: simulator.ran,
+    nodes: nodes.length,
+    keys: keys.length,
+    faultMs,
+    virtualMs: simulator.nowMs,
+    ...workload.counters,
+    faultCount: faults.count,
+    strikes: faults.drawn,
+    faults: { ...Object.fromEntries(faults.met), ...Object.fromEntries(disks), ...network.counters },
+    counters: Object.fromEntries(counters),
+  };
 }

@@ -103,6 +103,16 @@ export class Simulator {
     this.#trace?.push(`${this.#nowMs.toFixed(1).padStart(10)} ${line}`);
   }
 
+  /** Whether somebody will read the trace. */
+  get isRead(): boolean {
+    return this.#trace !== undefined;
+  }
+
+  /** Adds a line for a reader, which is not part of the hash. */
+  note(line: string): void {
+    this.#trace?.push(`${this.#nowMs.toFixed(1).padStart(10)}     ${line}`);
+  }
+
   /** Runs all events up to an instant, which then is now. */
   async runUntil(untilMs: number): Promise<void> {
     await macrotask(); // What was begun outside of any event.

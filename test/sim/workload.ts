@@ -3,8 +3,10 @@
  * any node, and everything they did and were told goes into the history.
  */
 import { KvError } from "../../node/core/errors.ts";
+import { decodeToken } from "../../node/core/version/context-codec.ts";
+import type { KvRecord } from "../../node/core/version/record.ts";
 import type { Base, Coordinator, RequestOptions, WriteAnswer } from "../../node/services/coordinator.ts";
-import type { SimulatedCluster } from "./cluster.ts";
+import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import type { Copies } from "./copies.ts";
 import type { History, Write, WriteId } from "./history.ts";
 import type { SeededRandom } from "./random.ts";
@@ -16,14 +18,17 @@ type Memory = { readonly context: string; readonly past: ReadonlySet<WriteId> };
 export type Doing = "read" | "context" | "overwrite" | "sibling" | "remove";
 
 export type WorkloadOptions = {
-  /** Looks after what was acknowledged. */
-  readonly copies: Copies;
   readonly clients: number;
   readonly keys: number;
   /** Longest pause of a client between two operations, in ms. */
   readonly thinkMsMax: number;
   /** What a client does next is drawn from these; more of one, more often. */
   readonly mix: readonly Doing[];
+  /**
+   * Of so many keys, the first ones, nothing is ever overwritten or deleted blindly: of each write of theirs it is known
+   * exactly what it replaced.
+   */
+  readonly keysKnown: number;
 };
 
 export type WorkloadCounters = {
@@ -32,25 +37,53 @@ export type WorkloadCounters = {
   unknown: number;
   refused: number;
   retried: number;
+  /** Reads that showed more than one value, or a value beside a deletion. */
+  siblings: number;
 };
 
 /** Longest that a client waits for an answer; a node that died never gives one. */
 const PATIENCE_MS = 1_500;
 const RETRIES_MAX = 3;
+/** A coordinator that was reached gives up after this long, and so does who was asked to stamp for it. */
+const COORDINATOR_MS = 1_000;
+/**
+ * How much later than that a stamp may still be made: what the delay of a request may exceed its sender's guess by, where
+ * clocks drift apart and the quickest frame so far was not quick (node/adapters/tcp/delay-meter.ts).
+ */
+const STAMP_SLACK_MS = 250;
+/** How soon a client knows that no node can be reached. */
+const UNREACHABLE_MS = 50;
+/** Of what a client had seen, so many are told. */
+const PAST_TOLD = 4;
+const STAMP_RETRIES = "annulus.write.stamp_retries";
 
 export class Workload {
-  readonly counters: WorkloadCounters = { operations: 0, acknowledged: 0, unknown: 0, refused: 0, retried: 0 };
+  readonly counters: WorkloadCounters = {
+    operations: 0,
+    acknowledged: 0,
+    unknown: 0,
+    refused: 0,
+    retried: 0,
+    siblings: 0,
+  };
   readonly #cluster: SimulatedCluster;
   readonly #history: History;
+  readonly #copies: Copies;
   readonly #options: WorkloadOptions;
   #running = true;
 
-  constructor(cluster: SimulatedCluster, history: History, options: WorkloadOptions) {
+  /** @param watchers `copies` looks after what was acknowledged. */
+  constructor(
+    cluster: SimulatedCluster,
+    watchers: { readonly history: History; readonly copies: Copies },
+    options: WorkloadOptions,
+  ) {
     this.#cluster = cluster;
-    this.#history = history;
+    this.#history = watchers.history;
+    this.#copies = watchers.copies;
     this.#options = options;
     for (let i = 0; i < options.clients; i++) {
-      const client = new Client(cluster.random.stream(`client ${i}`));
+      const client = new Client(`client ${i}`, cluster.random.stream(`client ${i}`));
       this.#next(client);
     }
   }
@@ -75,43 +108,56 @@ export class Workload {
 
   async #operate(client: Client): Promise<void> {
     const { random } = client;
-    const key = `key ${random.below(this.#options.keys)}`;
-    this.counters.operations += 1;
-    switch (random.pick(this.#options.mix)) {
+    const { keys, keysKnown, mix } = this.#options;
+    const number = random.below(keys);
+    const key = `key ${number}`;
+    const isKnown = number < keysKnown;
+    switch (random.pick(mix)) {
       case "read":
         return this.#read(client, key);
-      case "context": {
-        if (client.memory.get(key) === undefined) await this.#read(client, key);
-        const memory = client.memory.get(key);
-        return this.#write(client, key, memory === undefined ? "sibling" : "context", memory);
-      }
+      case "context":
+        return this.#update(client, key);
       case "overwrite":
+        if (isKnown) return this.#update(client, key);
         return this.#write(client, key, "overwrite", undefined);
       case "sibling":
         return this.#write(client, key, "sibling", undefined);
-      case "remove":
-        return this.#remove(client, key);
+      case "remove": {
+        if (isKnown && client.memory.get(key) === undefined) await this.#read(client, key);
+        const memory = isKnown || random.chance([1, 2]) ? client.memory.get(key) : undefined;
+        if (isKnown && memory === undefined) return;
+        return this.#remove(client, key, memory);
+      }
     }
   }
 
+  /** Writes on top of what the client knows, and reads first when it knows nothing. */
+  async #update(client: Client, key: string): Promise<void> {
+    if (client.memory.get(key) === undefined) await this.#read(client, key);
+    const memory = client.memory.get(key);
+    return this.#write(client, key, memory === undefined ? "sibling" : "context", memory);
+  }
+
   async #read(client: Client, key: string): Promise<void> {
-    const coordinator = this.#anyCoordinator(client);
-    if (coordinator === undefined) return;
+    this.counters.operations += 1;
     const options = this.#choices(client.random);
-    const startedMs = this.#cluster.simulator.nowMs;
+    const startedMs = this.#nowMs;
     const lacking = homesWithout(this.#cluster, bytesOf(key));
-    const answer = await this.#patiently(coordinator.get(bytesOf(key), options));
-    if (answer === undefined || answer instanceof KvError) return this.#note(answer);
+    const answer = await this.#ask(client, `read ${key}`, (coordinator) => coordinator.get(bytesOf(key), options))
+      .answer;
+    if (answer === undefined || answer instanceof KvError) return this.#note(client, answer);
     const shown = answer.siblings
       .filter(({ value }) => value !== undefined)
       .map(({ value }) => idOf(value as Uint8Array));
     const { readQuorum: usual, writeQuorum, replicationFactor, mode } = this.#cluster.options;
     const readQuorum = options.readQuorum ?? usual;
-    checkReadReceipt(this.#cluster, answer, { readQuorum, startedMs, lacking });
+    checkReadReceipt(this.#cluster, bytesOf(key), answer, { readQuorum, startedMs, lacking });
     // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
     const isFresh = mode === "strict" && readQuorum + writeQuorum > replicationFactor;
-    const read = { key, startedMs, endedMs: this.#cluster.simulator.nowMs, shown, isFresh };
+    const context = answer.context === undefined ? undefined : decodeToken(answer.context, bytesOf(key));
+    const read = { key, startedMs, endedMs: this.#nowMs, shown, isFresh, readQuorum, context };
     this.#cluster.simulator.tell(`${client.name} read ${key}: [${shown}]`);
+    if (answer.siblings.length > 1) this.counters.siblings += 1;
     this.#history.checkRead(read);
     this.#history.reads.push(read);
     if (answer.context !== undefined)
@@ -142,8 +188,7 @@ export class Workload {
   }
 
   /** A deletion without a context deletes what a read would see: nobody knows which writes that was. */
-  async #remove(client: Client, key: string): Promise<void> {
-    const memory = client.random.chance([1, 2]) ? client.memory.get(key) : undefined;
+  async #remove(client: Client, key: string, memory: Memory | undefined): Promise<void> {
     const kind = memory === undefined ? "overwrite" : "context";
     const write = this.#history.begin({
       key,
@@ -165,49 +210,60 @@ export class Workload {
     write: Write,
     attempt: (coordinator: Coordinator, idempotencyKey: Uint8Array | undefined) => Promise<WriteAnswer>,
   ): Promise<string | undefined> {
+    this.counters.operations += 1;
     const name = write.isNamed ? bytesOf(`write ${write.id}`) : undefined;
-    let maySurface = false;
+    const { counters } = this.#cluster;
+    const retriesBefore = counters.get(STAMP_RETRIES) ?? 0;
+    let stampableUntilMs = write.startedMs;
     for (let tries = 0; tries <= RETRIES_MAX; tries++) {
-      const coordinator = this.#anyCoordinator(client);
-      if (coordinator === undefined) break;
-      const answer = await this.#patiently(attempt(coordinator, name));
-      this.#note(answer);
+      const asked = this.#ask(client, describe(write), (coordinator) => attempt(coordinator, name));
+      const answer = await asked.answer;
+      this.#note(client, answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
-        const { writeQuorum } = this.#cluster.options;
-        checkReceipt(this.#cluster, bytesOf(write.key), answer, { writeQuorum, startedMs: write.startedMs, name });
         const { startedMs } = write;
+        const { writeQuorum } = this.#cluster.options;
+        const observe = (record: KvRecord) => this.#history.stamps.observe(write.key, record, idOf);
+        checkReceipt(this.#cluster, bytesOf(write.key), answer, { writeQuorum, startedMs, name, observe });
         const what = `write ${write.id}`;
-        this.#options.copies.note(write.key, { what, token: answer.context, acks: answer.receipt.acks, startedMs });
-        this.#history.end(write, "acknowledged", this.#nowMs);
+        this.#copies.note(write.key, { what, token: answer.context, acks: answer.receipt.acks, startedMs });
+        this.#history.end(write, "acknowledged", this.#nowMs, {
+          restamps: (counters.get(STAMP_RETRIES) ?? 0) - retriesBefore,
+          stampableUntilMs: Math.max(stampableUntilMs, this.#nowMs),
+          token: decodeToken(answer.context, bytesOf(write.key)),
+        });
         this.counters.acknowledged += 1;
         return answer.context;
       }
-      maySurface ||= answer === undefined || answer.outcome === "unknown";
+      const maySurface = asked.reachedMs() !== undefined && (answer === undefined || answer.outcome === "unknown");
+      if (maySurface) {
+        write.unknownTries += 1;
+        stampableUntilMs = Math.max(this.#nowMs, (asked.reachedMs() ?? 0) + COORDINATOR_MS + STAMP_SLACK_MS);
+      }
       // Without a name a second try would be a second write.
-      if ((maySurface && !write.isNamed) || client.random.chance([1, 2])) break;
+      if ((write.unknownTries > 0 && !write.isNamed) || client.random.chance([1, 2])) break;
       this.counters.retried += 1;
     }
+    const maySurface = write.unknownTries > 0;
     this.#cluster.simulator.tell(
       `${client.name} gave up ${maySurface ? "not knowing" : "knowing that nothing stuck"}: ${describe(write)}`,
     );
-    // A write of unknown outcome never ends: it may surface whenever the replica that holds it is heard of again.
-    this.#history.end(write, maySurface ? "unknown" : "none", maySurface ? Number.POSITIVE_INFINITY : this.#nowMs);
+    // A write of unknown outcome never ends: it may surface whenever the replica that holds it is heard of again. But
+    // what it replaces was there when it was stamped.
+    const endedMs = maySurface ? Number.POSITIVE_INFINITY : this.#nowMs;
+    this.#history.end(write, maySurface ? "unknown" : "none", endedMs, { stampableUntilMs });
     return undefined;
   }
 
-  #note(answer: unknown): void {
+  #note(client: Client, answer: unknown): void {
     if (answer === undefined) this.counters.unknown += 1;
     else if (answer instanceof KvError) this.counters[answer.outcome === "unknown" ? "unknown" : "refused"] += 1;
+    if (answer === undefined || answer instanceof KvError)
+      this.#cluster.simulator.note(`${client.name} was told ${answer === undefined ? "nothing" : answer.message}`);
   }
 
   get #nowMs(): number {
     return this.#cluster.simulator.nowMs;
-  }
-
-  #anyCoordinator(client: Client): Coordinator | undefined {
-    const serving = this.#cluster.nodes.filter(({ node }) => node !== undefined);
-    return serving.length === 0 ? undefined : client.random.pick(serving).node?.coordinator;
   }
 
   #choices(random: SeededRandom): RequestOptions {
@@ -215,27 +271,65 @@ export class Workload {
     return random.chance([1, 4]) ? { readQuorum: random.between(1, replicationFactor) } : {};
   }
 
-  /** The answer, a `KvError`, or undefined when none came: the node may have died. */
-  #patiently<T>(answer: Promise<T>): Promise<T | KvError | undefined> {
-    return new Promise((resolve, reject) => {
-      const timer = this.#cluster.simulator.after(PATIENCE_MS, () => resolve(undefined));
-      answer.then(
-        (value) => {
-          timer.cancel();
-          resolve(value);
+  /**
+   * Asks any node that serves. What is sent to a process that is held up waits with it, unless the client gives up first.
+   *
+   * @returns `answer`: a `KvError`, or undefined when none came, for the node may have died. `reachedMs`: when the node
+   *   took the request; undefined: it never did, and never will.
+   */
+  #ask<T>(
+    client: Client,
+    what: string,
+    request: (coordinator: Coordinator) => Promise<T>,
+  ): { readonly answer: Promise<T | KvError | undefined>; readonly reachedMs: () => number | undefined } {
+    const { simulator, nodes } = this.#cluster;
+    const serving = nodes.filter(({ node }) => node !== undefined);
+    const machine: SimulatedNode | undefined = serving.length === 0 ? undefined : client.random.pick(serving);
+    let reachedMs: number | undefined;
+    const answer = new Promise<T | KvError | undefined>((resolve, reject) => {
+      if (machine === undefined) {
+        // Whoever finds nobody looks again a little later.
+        simulator.after(UNREACHABLE_MS, () => resolve(undefined));
+        return;
+      }
+      const timer = simulator.after(PATIENCE_MS, () => {
+        arrival.cancel();
+        resolve(undefined);
+      });
+      const arrival = simulator.after(
+        0,
+        () => {
+          const coordinator = machine.node?.coordinator;
+          if (coordinator === undefined) return;
+          reachedMs = simulator.nowMs;
+          simulator.note(`${client.name} > ${machine.name}: ${what}`);
+          request(coordinator).then(
+            (value) => {
+              timer.cancel();
+              resolve(value);
+            },
+            (error: unknown) => {
+              timer.cancel();
+              if (error instanceof KvError) resolve(error);
+              else reject(error);
+            },
+          );
         },
-        (error: unknown) => {
-          timer.cancel();
-          if (error instanceof KvError) resolve(error);
-          else reject(error);
-        },
+        machine.process,
       );
     });
+    return { answer, reachedMs: () => reachedMs };
   }
 }
 
 function describe({ id, key, kind, isDelete, past, startedMs }: Write): string {
-  return `${id} to ${key}: ${isDelete ? "delete" : "put"}, ${kind} over [${[...past]}], begun at ${startedMs.toFixed(1)}`;
+  return `${id} to ${key}: ${isDelete ? "delete" : "put"}, ${kind} over [${tellPast(past)}], begun at ${startedMs.toFixed(1)}`;
+}
+
+/** The newest of them: what they had seen goes without saying. */
+function tellPast(past: ReadonlySet<WriteId>): string {
+  const newest = [...past].sort((a, b) => b - a).slice(0, PAST_TOLD);
+  return past.size > PAST_TOLD ? `${newest}, and ${past.size - PAST_TOLD} older` : `${newest}`;
 }
 
 class Client {
@@ -243,9 +337,9 @@ class Client {
   readonly random: SeededRandom;
   readonly name: string;
 
-  constructor(random: SeededRandom) {
+  constructor(name: string, random: SeededRandom) {
     this.random = random;
-    this.name = `client ${random.below(1_000_000)}`;
+    this.name = name;
   }
 }
 

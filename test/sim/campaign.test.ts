@@ -1,0 +1,89 @@
+/** What goes around single runs: making a failing one small, and saying what many of them never met. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { FAULT_KINDS } from "./faults.ts";
+import { ScenarioFailure, type ScenarioOptions, type ScenarioResult } from "./scenario.ts";
+import { shrink } from "./shrink.ts";
+import { neverMet } from "./sometimes.ts";
+import { Summary } from "./summary.ts";
+
+const STRIKES = 40;
+
+/** A run that breaks a promise 5 s after its strikes 3 and 17, and another one without strike 30. */
+async function run({ seed, faults, faultMs = 60_000 }: ScenarioOptions): Promise<void> {
+  const without = faults?.without ?? new Set();
+  const story = { trace: [], strikes: STRIKES, atMs: 45_000 };
+  if (![3, 17].some((strike) => without.has(strike)) && faultMs >= 20_000)
+    throw new ScenarioFailure({ seed, size: "counted" }, story, new Error("a read of key 7 missed write 12"));
+  if (without.has(30)) throw new ScenarioFailure({ seed, size: "counted" }, story, new Error("something else"));
+}
+
+describe("shrinking a failing run", () => {
+  it("leaves the strikes that it needs, and the time, and does not go after another failure", async () => {
+    const told: string[] = [];
+    const shrunk = await shrink({ seed: 1, size: "counted" }, (line) => told.push(line), run);
+    assert.deepEqual(shrunk?.strikes, [3, 17]);
+    assert.equal(shrunk?.options.faultMs, 22_000);
+    assert.match(shrunk?.message ?? "", /missed write 12/);
+    assert(told.length > 0 && (shrunk?.runs ?? 0) < 60);
+  });
+
+  it("has nothing to do with a run that passes", async () => {
+    assert.equal(await shrink({ seed: 1, faultMs: 1_000 }, () => {}, run), undefined);
+  });
+});
+
+describe("a set of runs", () => {
+  const result: ScenarioResult = {
+    seed: 1,
+    hash: "",
+    trace: [],
+    events: 1,
+    nodes: 5,
+    keys: 50,
+    faultMs: 60_000,
+    virtualMs: 90_000,
+    operations: 1_000,
+    acknowledged: 300,
+    unknown: 1,
+    refused: 0,
+    retried: 0,
+    siblings: 0,
+    faultCount: 10,
+    strikes: 12,
+    faults: { "process crash": 2, held: 7 },
+    counters: { "annulus.read.hedges": 3 },
+  };
+
+  it("says what it never met, of faults and of what they lead to", () => {
+    const summary = new Summary();
+    summary.add({ seed: 1, cpuMs: 1_000, result, failure: undefined });
+    const missing = summary.neverMet.join("\n");
+    for (const met of ["process crash", "fault: held", "annulus.read.hedges", "client: unknown"])
+      assert(!missing.includes(met), met);
+    for (const kind of FAULT_KINDS.slice(1)) assert(missing.includes(`fault: ${kind}`), kind);
+    assert.match(missing, /a hint delivered/);
+    assert.equal(neverMet(new Map()).length, summary.neverMet.length + 4);
+  });
+
+  it("counts only seeds that were large enough, and says how quick they were", () => {
+    const summary = new Summary();
+    const smaller: Partial<ScenarioResult>[] = [
+      {},
+      { nodes: 4 },
+      { faultMs: 59_000 },
+      { operations: 999 },
+      { acknowledged: 299 },
+      { faultCount: 9 },
+      { keys: 51 },
+    ];
+    for (const less of smaller)
+      summary.add({ seed: 1, cpuMs: 1_000, result: { ...result, ...less }, failure: undefined });
+    summary.add({ seed: 2, cpuMs: 1_000, result: undefined, failure: "seed 2: broken" });
+    assert.equal(summary.counted, 1);
+    const lines = summary.lines("seeds 1 to 8", 4);
+    assert.match(lines, /^1 of 8 seeds count/);
+    assert.match(lines, /90 times faster than real time/);
+    assert.match(lines, /7 passed, 1 failed/);
+  });
+});

@@ -1,0 +1,94 @@
+/**
+ * Many seeds, over several processes: each asks for its next seeds when it is done with the last, so that none waits.
+ *
+ * A seed runs in one process from its beginning to its end, and its result does not depend on which one that is.
+ */
+import { fork } from "node:child_process";
+import { join } from "node:path";
+import { runScenario, ScenarioFailure, type ScenarioResult, type Size } from "./scenario.ts";
+
+/** What a worker is sent, and what it sends back for each seed. */
+export type Order = { readonly seeds: readonly number[]; readonly size: Size };
+export type Verdict = {
+  readonly seed: number;
+  /** Processor time of the seed, in ms. */
+  readonly cpuMs: number;
+  readonly result: ScenarioResult | undefined;
+  /** Why it failed, with the line that repeats it. */
+  readonly failure: string | undefined;
+};
+
+/** Seeds that a worker is sent at a time. */
+const PORTION = 5;
+
+/**
+ * Runs seeds.
+ *
+ * @param plan `seeds` are drawn from as long as `mayGoOn` says so. `jobs` 1 runs them in this process.
+ * @param tell Is told of each, in the order in which they end.
+ */
+export async function runCampaign(
+  plan: {
+    readonly seeds: Iterator<number>;
+    readonly size: Size;
+    readonly jobs: number;
+    readonly mayGoOn: () => boolean;
+  },
+  tell: (verdict: Verdict) => void,
+): Promise<void> {
+  const { seeds, size, jobs, mayGoOn } = plan;
+  const next = (): number | undefined => {
+    if (!mayGoOn()) return undefined;
+    const drawn = seeds.next();
+    return drawn.done === true ? undefined : drawn.value;
+  };
+  if (jobs > 1) {
+    await Promise.all(Array.from({ length: jobs }, () => runWorker(next, size, tell)));
+    return;
+  }
+  for (let seed = next(); seed !== undefined; seed = next()) tell(await judge(seed, size));
+}
+
+/** Runs one seed in this process. */
+export async function judge(seed: number, size: Size): Promise<Verdict> {
+  const before = process.cpuUsage();
+  const spentMs = () => {
+    const { user, system } = process.cpuUsage(before);
+    return (user + system) / 1_000;
+  };
+  try {
+    const result = await runScenario({ seed, size });
+    return { seed, cpuMs: spentMs(), result, failure: undefined };
+  } catch (error) {
+    if (!(error instanceof ScenarioFailure)) throw error;
+    return { seed, cpuMs: spentMs(), result: undefined, failure: error.message };
+  }
+}
+
+function runWorker(next: () => number | undefined, size: Size, tell: (verdict: Verdict) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child = fork(join(import.meta.dirname, "worker.js"), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
+    let waiting = 0;
+    const feed = () => {
+      const seeds: number[] = [];
+      for (let seed = next(); seed !== undefined; seed = next()) {
+        seeds.push(seed);
+        if (seeds.length === PORTION) break;
+      }
+      waiting = seeds.length;
+      if (waiting === 0) child.disconnect();
+      else child.send({ seeds, size } satisfies Order);
+    };
+    child.on("message", (verdict: Verdict) => {
+      tell(verdict);
+      waiting -= 1;
+      if (waiting === 0) feed();
+    });
+    child.on("error", reject);
+    child.on("exit", (code) => {
+      if (code === 0 && waiting === 0) resolve();
+      else reject(new Error(`a worker of the simulation ended with ${code}, and ${waiting} seeds were not run`));
+    });
+    feed();
+  });
+}

@@ -1,0 +1,110 @@
+/**
+ * What strict reads must know: the causal contexts that were settled before they began.
+ *
+ * An answer's context names every write that the answer knows of. Where quorums overlap, a read that begins after an
+ * acknowledgement, or after another read was answered, knows all that those knew: exactly, with no guess about what
+ * replaced what. For one client this is *read your writes* and *monotonic reads*; it is demanded across all of them.
+ *
+ * A read that found R equal answers leaves R replicas that hold what it showed, which may be fewer than W: so each entry
+ * says on how many disks it stands, and binds those later reads only that ask one of them for sure.
+ */
+import assert from "node:assert/strict";
+import { contextDescends, EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
+import type { CausalContext } from "../../node/core/version/record.ts";
+import type { Losses } from "./losses.ts";
+
+/** Copies of something: made between two instants, on so many disks. */
+export type Settlement = { readonly startedMs: number; readonly endedMs: number; readonly holders: number };
+
+type Known = Settlement & { readonly context: CausalContext };
+
+export class SettledContexts {
+  readonly #losses: Losses;
+  readonly #replicationFactor: number;
+  readonly #writeQuorum: number;
+  readonly #byKey = new Map<string, Known[]>();
+
+  constructor(losses: Losses, quorums: { readonly replicationFactor: number; readonly writeQuorum: number }) {
+    this.#losses = losses;
+    this.#replicationFactor = quorums.replicationFactor;
+    this.#writeQuorum = quorums.writeQuorum;
+  }
+
+  /** Takes note that all replicas but N − `holders` know of this context from `endedMs` on. */
+  settle(key: string, settlement: Settlement, context: CausalContext): void {
+    const known = this.#byKey.get(key) ?? [];
+    this.#byKey.set(key, known);
+    known.push({ ...settlement, context });
+    if (known.length > KEPT_MAX) this.#shorten(key, known);
+  }
+
+  /**
+   * Checks what a strict read knows.
+   *
+   * @param read `context`: of its answer; undefined when it found nothing. `isLast`: the world is quiet, all replicas were
+   *   asked, and only what as many disks lost as it stood on may be missing.
+   */
+  check(
+    key: string,
+    read: {
+      readonly startedMs: number;
+      readonly readQuorum: number;
+      readonly context: CausalContext | undefined;
+      readonly isLast: boolean;
+    },
+  ): void {
+    for (const known of this.#byKey.get(key) ?? []) {
+      if (known.endedMs >= read.startedMs || read.readQuorum + known.holders <= this.#replicationFactor) continue;
+      if (contextDescends(read.context ?? EMPTY_CONTEXT, known.context)) continue;
+      if (read.isLast && this.#losses.disksOf({ key, ...known }).size >= known.holders) continue;
+      if (!read.isLast && mayBeMissed(this.#losses, key, known, this.#writeQuorum)) continue;
+      assert.fail(
+        `a read of ${key} at ${read.startedMs} ms knows less than what was settled at ${known.endedMs} ms on ${known.holders} disks: ${tell(read.context)} lacks ${tell(known.context)}`,
+      );
+    }
+  }
+
+  /** Joins the oldest entries that stand on equally many disks: a later read must know all of them anyway. */
+  #shorten(key: string, known: Known[]): void {
+    const old = known.splice(0, KEPT_MAX >> 1);
+    const joined = new Map<number, Known>();
+    for (const entry of old) {
+      const other = joined.get(entry.holders);
+      // What a loss may have hit is forgotten rather than guessed.
+      if (mayBeMissed(this.#losses, key, entry, this.#writeQuorum)) continue;
+      joined.set(entry.holders, other === undefined ? entry : join(other, entry));
+    }
+    known.unshift(...joined.values());
+  }
+}
+
+/** Entries of a key before old ones are joined: more than there are requests of one key at a time. */
+const KEPT_MAX = 24;
+
+/**
+ * Whether a strict read may rightly miss what was settled: a loss of power took records that nobody knows to be gone.
+ * An exchanged disk counts towards no quorum until N − W + 1 of its peers have filled it, so that it excuses only what
+ * stood on fewer than W disks.
+ */
+export function mayBeMissed(losses: Losses, key: string, settlement: Settlement, writeQuorum: number): boolean {
+  const hits = losses.of({ key, ...settlement });
+  if (hits.length === 0) return false;
+  if (settlement.holders < writeQuorum || hits.some(({ kind }) => kind === "power")) return true;
+  return new Set(hits.map(({ member }) => member)).size >= settlement.holders;
+}
+
+function join(a: Known, b: Known): Known {
+  return {
+    startedMs: Math.min(a.startedMs, b.startedMs),
+    endedMs: Math.max(a.endedMs, b.endedMs),
+    holders: a.holders,
+    context: joinContexts(a.context, b.context),
+  };
+}
+
+function tell(context: CausalContext | undefined): string {
+  if (context === undefined) return "nothing";
+  const short = ({ actor, incarnation, counter }: { actor: string; incarnation: number; counter: number }) =>
+    `${actor.slice(0, 4)}.${incarnation}:${counter}`;
+  return `{${context.vector.map(short)} + ${context.dots.map(short)}}`;
+}

@@ -1,0 +1,138 @@
+/** What must become true, and within what time, once the faults of a run have ended. */
+import assert from "node:assert/strict";
+import { parsePartitionedKey, partitionRange } from "../../node/core/keyspace.ts";
+import { EMPTY_CONTEXT } from "../../node/core/version/context.ts";
+import { decodeToken } from "../../node/core/version/context-codec.ts";
+import type { ReadAnswer } from "../../node/services/coordinator.ts";
+import { checkIdle } from "./bounds.ts";
+import type { SimulatedCluster } from "./cluster.ts";
+import type { History } from "./history.ts";
+import { bytesOf, idOf } from "./workload.ts";
+
+/** After that, within this much virtual time no member is being rebuilt any more. */
+const COMPLETE_WITHIN_MS = 60_000;
+/** From then on, without anybody reading, all homes of every partition are made equal within this much virtual time. */
+const EQUAL_WITHIN_MS = 20_000;
+
+/** Waits until anti-entropy has made all homes of every partition equal: bytes and roots, with no read to help. */
+export async function becomeEqual(cluster: SimulatedCluster): Promise<void> {
+  const { simulator } = cluster;
+  const untilMs = simulator.nowMs + EQUAL_WITHIN_MS;
+  for (;;) {
+    try {
+      return checkDisks(cluster);
+    } catch (error) {
+      if (!(error instanceof assert.AssertionError) || simulator.nowMs >= untilMs) throw error;
+    }
+    await simulator.runUntil(simulator.nowMs + 500);
+  }
+}
+
+/** Waits until every member whose disk was lost has been filled, and says so of itself. */
+export async function becomeComplete({ simulator, nodes }: SimulatedCluster): Promise<void> {
+  const isRebuilding = () =>
+    nodes.some(({ name, node }) =>
+      node?.status.cluster().members.some((member) => member.name === name && member.state === "rebuilding"),
+    );
+  const complete = await simulator.runWhile(isRebuilding, COMPLETE_WITHIN_MS);
+  assert(complete, `no member is being rebuilt ${COMPLETE_WITHIN_MS} ms after the faults ended`);
+}
+
+/** Reads every key through every node at r=N, lets repairs end, and looks at the disks. */
+export async function checkRest(cluster: SimulatedCluster, history: History, keys: number): Promise<void> {
+  const { simulator, nodes } = cluster;
+  for (let i = 0; i < keys; i++) {
+    const key = `key ${i}`;
+    const views: string[] = [];
+    for (const { name, node } of nodes) {
+      assert(node !== undefined, `${name} serves when all is quiet`);
+      const { siblings, context } = await readAll(
+        cluster,
+        node.coordinator.get(bytesOf(key), { readQuorum: cluster.options.replicationFactor, timeoutMs: 5_000 }),
+      );
+      const shown = siblings.flatMap(({ value }) => (value === undefined ? [] : [idOf(value)]));
+      const known = context === undefined ? EMPTY_CONTEXT : decodeToken(context, bytesOf(key));
+      history.checkEnd(key, shown, simulator.nowMs, { context: known });
+      views.push(`[${shown}]`);
+    }
+    assert.equal(new Set(views).size, 1, `every node shows the same for ${key}, in the same order: ${views.join(" ")}`);
+  }
+  await simulator.runUntil(simulator.nowMs + 2_000);
+  checkIdle(cluster);
+  checkDisks(cluster);
+  await checkTrees(cluster);
+}
+
+/** The trees that were kept with each write say what counting everything anew says. */
+async function checkTrees({ simulator, nodes }: SimulatedCluster): Promise<void> {
+  const free = { spend: () => Promise.resolve() };
+  for (const { name, node } of nodes) {
+    const partitions =
+      node?.status.ring().preferenceLists.flatMap((homes, p) => (homes.includes(name) ? [p] : [])) ?? [];
+    const counts = partitions.map(async (partition) => {
+      const wrong = await node?.repair.trees.verify(partition, free);
+      assert.equal(wrong, 0, `the tree of partition ${partition} at ${name} is what its disk holds`);
+    });
+    let counted = false;
+    const all = Promise.all(counts).finally(() => {
+      counted = true;
+    });
+    all.catch(() => {
+      // Thrown by the await below; until then it is nobody's.
+      counted = true;
+    });
+    await simulator.runWhile(() => !counted, 10_000);
+    await all;
+  }
+}
+
+async function readAll(cluster: SimulatedCluster, reading: Promise<ReadAnswer>): Promise<ReadAnswer> {
+  let settled = false;
+  const watched = reading.finally(() => {
+    settled = true;
+  });
+  watched.catch(() => {
+    // Its rejection is thrown by the await below; until then it is nobody's.
+    settled = true;
+  });
+  await cluster.simulator.runWhile(() => !settled, 10_000);
+  assert(settled, "a read is answered when all is quiet");
+  return watched;
+}
+
+/** All homes of a partition hold equal bytes for every key, and say so in their trees. */
+function checkDisks({ nodes }: SimulatedCluster): void {
+  const ring = nodes[0]?.node?.status.ring();
+  assert(ring !== undefined, "there is a ring");
+  ring.preferenceLists.forEach((homes, partition) => {
+    const contents = homes.map((name) => {
+      const disk = nodes.find((node) => node.name === name)?.disk;
+      const entries = disk?.entries({ ...partitionRange(partition), limit: 10_000 }) ?? [];
+      return entries.map(
+        ({ key, value }) => `${Buffer.from(key).toString("hex")}=${Buffer.from(value).toString("hex")}`,
+      );
+    });
+    contents.forEach((content, i) => {
+      const other = new Set(contents[0]);
+      const [differing] = content.filter((entry) => !other.has(entry));
+      assert(
+        differing === undefined && content.length === other.size,
+        `all homes of partition ${partition} are equal: ${homes[i]} has ${content.length} records, ${homes[0]} ${other.size}${differing === undefined ? "" : `, among them another ${keyOf(differing)}`}`,
+      );
+    });
+    const roots = homes.map((name) => {
+      const root = nodes
+        .find((node) => node.name === name)
+        ?.node?.repair.trees.ready(partition)
+        ?.root();
+      return root === undefined ? "no tree" : Buffer.from(root).toString("hex");
+    });
+    assert(!roots.includes("no tree") && new Set(roots).size === 1, `partition ${partition} has one root: ${roots}`);
+  });
+}
+
+/** Of an entry as `checkDisks` compares them. */
+function keyOf(entry: string): string {
+  const stored = Buffer.from(entry.slice(0, entry.indexOf("=")), "hex");
+  return new TextDecoder().decode(parsePartitionedKey(stored).key);
+}

@@ -1,0 +1,57 @@
+/**
+ * What has to happen at least once over a set of seeds: each kind of fault, and each rare path that a fault should lead to.
+ * A run that never met it shows nothing about it, and says so.
+ */
+import { FAULT_KINDS } from "./faults.ts";
+
+/** Names as `Summary` counts them, and what they mean. */
+const PATHS: Readonly<Record<string, string>> = {
+  "client: unknown": "a client that does not know what became of its request",
+  "client: refused": "a request refused with nothing done",
+  "client: retried": "a write that was tried again",
+  "client: siblings": "a read that showed several values, or a value beside a deletion",
+  "fault: lost": "a frame lost",
+  "fault: duplicated": "a frame doubled",
+  "fault: reordered": "a frame that others overtook",
+  "fault: held": "a frame held back by a cut",
+  "fault: reset": "a connection reset by a process that died",
+  "fault: appliedAtCrash": "a batch that was being written at a crash, and was there afterwards",
+  "fault: droppedAtCrash": "a batch that was being written at a crash, and was not there afterwards",
+  "fault: batchesLost": "a batch lost with the machine's power",
+  "fault: writeErrors": "a write that failed",
+  "fault: failedWritesSurfaced": "a failed write that was there when the store was opened again",
+  "fault: readErrors": "a read of a disk that failed",
+  "fault: fullDiskRefusals": "a write refused by a full disk",
+  "fault: bitsFlipped": "a bit flipped on a disk",
+  "fault: wipes": "a disk exchanged",
+  "annulus.context.over_limit": "a version vector past its mark",
+  "annulus.hints.delivered": "a hint delivered",
+  "annulus.hints.expired": "a surplus hint given up for its age",
+  "annulus.hints.failed": "a hint whose delivery failed",
+  "annulus.hints.refused": "a hint that the budget refused",
+  "annulus.hints.stamped": "a write stamped by a stand-in",
+  "annulus.hints.stored": "a hint stored",
+  "annulus.identity.incarnations": "a new incarnation",
+  "annulus.members.became.down": "a member found down",
+  "annulus.members.became.suspect": "a member suspected",
+  "annulus.read.hedges": "a read hedged",
+  "annulus.read.hinted": "a read answered from a hint",
+  "annulus.read.repairs": "a read repair",
+  "annulus.read.write_backs": "a strict read that wrote back before it answered",
+  "annulus.repair.records_pulled": "a record pulled by anti-entropy",
+  "annulus.repair.records_pushed": "a record pushed by anti-entropy",
+  "annulus.store.corrupt_records": "a damaged record found",
+  "annulus.transport.expired_requests": "a request that came too late",
+  "annulus.transport.late_replies": "a reply that came too late",
+  "annulus.trees.builds": "a Merkle tree built",
+  "annulus.write.hinted": "a write acknowledged on a hint",
+  "annulus.write.replicas_missed": "a replica that missed a write",
+  "annulus.write.stamp_retries": "a write that another home had to stamp",
+};
+
+/** What of it is missing in these totals, in words. */
+export function neverMet(totals: ReadonlyMap<string, number>): readonly string[] {
+  const kinds = FAULT_KINDS.filter((kind) => (totals.get(`fault: ${kind}`) ?? 0) === 0);
+  const paths = Object.entries(PATHS).filter(([name]) => (totals.get(name) ?? 0) === 0);
+  return [...kinds.map((kind) => `fault: ${kind}`), ...paths.map(([name, meaning]) => `${name}: ${meaning}`)];
+}

@@ -1,0 +1,70 @@
+/** What a campaign of many seeds came to, in lines for a person. */
+import type { Verdict } from "./campaign.ts";
+import { isCounted, type ScenarioResult } from "./scenario.ts";
+import { neverMet } from "./sometimes.ts";
+
+export class Summary {
+  readonly failures: string[] = [];
+  readonly #results: { readonly result: ScenarioResult; readonly cpuMs: number }[] = [];
+  readonly #totals = new Map<string, number>();
+  #cpuMs = 0;
+
+  add({ result, cpuMs, failure }: Verdict): void {
+    this.#cpuMs += cpuMs;
+    if (failure !== undefined) this.failures.push(failure);
+    if (result === undefined) return;
+    // Of each result only what the summary needs: there may be ten thousand.
+    this.#results.push({ result: { ...result, counters: {}, faults: {} }, cpuMs });
+    const { operations, acknowledged, unknown, refused, retried, siblings } = result;
+    const told = { operations, acknowledged, unknown, refused, retried, siblings };
+    for (const [kind, counts] of Object.entries({ client: told, fault: result.faults, node: result.counters })) {
+      for (const [name, times] of Object.entries(counts)) {
+        const full = kind === "node" ? name : `${kind}: ${name}`;
+        this.#totals.set(full, (this.#totals.get(full) ?? 0) + times);
+      }
+    }
+  }
+
+  /** Seeds that ended. */
+  get count(): number {
+    return this.#results.length + this.failures.length;
+  }
+
+  /** Seeds that were large enough to count, and passed. */
+  get counted(): number {
+    return this.#results.filter(({ result }) => isCounted(result)).length;
+  }
+
+  /** What should have happened somewhere, and never did. */
+  get neverMet(): readonly string[] {
+    return neverMet(this.#totals);
+  }
+
+  /** How often everything happened. */
+  totals(): string {
+    return [...this.#totals]
+      .sort()
+      .map(([name, times]) => `  ${String(times).padStart(12)}  ${name}`)
+      .join("\n");
+  }
+
+  /** Sizes, costs and verdict. @param seconds Of wall clock. */
+  lines(what: string, seconds: number): string {
+    const counted = this.#results.filter(({ result }) => isCounted(result));
+    const of = counted.length > 0 ? counted : this.#results;
+    const median = (value: (one: ScenarioResult) => number) => middle(of.map(({ result }) => value(result)));
+    const five = this.#results.filter(({ result }) => result.nodes === 5);
+    const ratios = five.map(({ result, cpuMs }) => result.virtualMs / cpuMs);
+    const cpu = middle(of.map(({ cpuMs }) => cpuMs));
+    return [
+      `${counted.length} of ${this.count} seeds count (>= 5 nodes, 60 s of faults, 1,000 operations, 30 % acknowledged, 10 faults, <= 50 keys)`,
+      `medians of those: ${median((r) => r.nodes)} nodes, ${median((r) => r.keys)} keys, ${median((r) => r.operations)} operations, ${median((r) => r.acknowledged)} acknowledged, ${median((r) => r.faultCount)} faults, ${median((r) => r.virtualMs / 1_000).toFixed(0)} s of virtual time, ${median((r) => r.events)} events`,
+      `${cpu.toFixed(0)} ms of processor time a seed (median), ${(this.#cpuMs / 1_000).toFixed(0)} s in all; ${five.length} clusters of 5 nodes ran ${middle(ratios).toFixed(0)} times faster than real time (median)`,
+      `${what} in ${seconds.toFixed(1)} s: ${this.#results.length} passed, ${this.failures.length} failed`,
+    ].join("\n");
+  }
+}
+
+function middle(values: readonly number[]): number {
+  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
+}
