@@ -22,7 +22,8 @@ export type ErrorCode =
   | "STORAGE_FULL"
   | "STORAGE_FAILED"
   | "PEER_UNREACHABLE"
-  | "STALE_RING";
+  | "STALE_RING"
+  | "CHANGE_REFUSED";
 
 /** Whether what was asked may still take effect: "unknown" only when a replica may hold the write. */
 export type Outcome = "none" | "unknown";

@@ -34,6 +34,7 @@ export const PROBLEMS: Readonly<Record<ErrorCode, ProblemKind>> = {
   // Members tell each other these two and coordinators act on them; a client could only do what it does on any 503.
   PEER_UNREACHABLE: { status: 503, title: "A member could not be reached", retryAfterS: 1 },
   STALE_RING: { status: 503, title: "The members do not agree on the ring yet", retryAfterS: 1 },
+  CHANGE_REFUSED: { status: 409, title: "The ring cannot be changed so now" },
 };
 
 /** What may go wrong while bytes are not a request yet, or stopped becoming one. */

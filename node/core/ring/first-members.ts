@@ -5,7 +5,8 @@
  * written. When ring 1 may be made at all is not decided here (design §3).
  */
 import { KvError } from "../errors.ts";
-import { checkMember, type Mode, type RingDocument, type RingMember } from "./document.ts";
+import type { Mode, RingDocument, RingMember } from "./document.ts";
+import { checkMember } from "./parse-document.ts";
 import { byName, planPlacement } from "./placement.ts";
 
 /** `name=host:port`, then perhaps `@zone`, then perhaps `*weight`. The host may be an IPv6 address in brackets. */

@@ -145,6 +145,38 @@ const MOVEMENT_EXTRA_MAX = 2;
 const SHARE_TOLERANCE = 0.05;
 
 /**
+ * What the planner asked for and could not have in a table that it made, without planning again.
+ *
+ * @param request As `planPlacement` was given it.
+ * @param table What it gave back; members by name, in any order.
+ */
+export function explainPlacement(
+  request: PlacementRequest & { readonly previous: PlacementTable },
+  table: PlacementTable,
+): { readonly notes: readonly string[]; readonly idealReplicas: ReadonlyMap<MemberId, number> } {
+  const { partitions, replicationFactor, previous } = request;
+  const members = [...request.members].sort(byName);
+  const zones = zoneBounds(groupByZone(members), replicationFactor);
+  const weights = members.map((member) => member.weight);
+  const shares = idealShares({ weights, zones, partitions, replicationFactor });
+  const before = keepPlaces(previous, { members, replicationFactor });
+  const after = keepPlaces(table, { members, replicationFactor });
+  const total = partitions * replicationFactor;
+  const heldBefore = countMembers(before, members.length);
+  const isOff = countMembers(after, members.length).some((held, member) => {
+    const { least, most } = roundings(shares[member] ?? 0);
+    return held < least || held > most;
+  });
+  const notes = notesOf({
+    ...{ request, members, zones, shares },
+    movedReplicas: total - countKept(before, after, replicationFactor),
+    movedReplicasMin: leastMovement({ shares, heldBefore, total }),
+    tolerance: isOff ? SHARE_TOLERANCE : 0,
+  });
+  return { notes, idealReplicas: new Map(members.map(({ name }, member) => [name, shares[member] ?? 0])) };
+}
+
+/**
  * Assigns replicas by exact shares; and where distinct homes and zones make that move much more than what members must
  * gain, also by shares within the tolerance, taking whichever moves less.
  */

@@ -2,14 +2,9 @@
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
 import { KvError } from "../../../node/core/errors.ts";
-import {
-  parseRing,
-  type RingDocument,
-  type RingMember,
-  ringView,
-  serializeRing,
-} from "../../../node/core/ring/document.ts";
+import { type RingDocument, type RingMember, ringView, serializeRing } from "../../../node/core/ring/document.ts";
 import { firstRing } from "../../../node/core/ring/first-members.ts";
+import { parseRing } from "../../../node/core/ring/parse-document.ts";
 
 function member(index: number): RingMember {
   const name = `kv-${index}`;

@@ -1,8 +1,9 @@
 /** From the setting ANNULUS_MEMBERS to ring 1. */
 import { describe, expect, it } from "@jest/globals";
 import { KvError } from "../../../node/core/errors.ts";
-import { parseRing, serializeRing } from "../../../node/core/ring/document.ts";
+import { serializeRing } from "../../../node/core/ring/document.ts";
 import { firstRing, parseFirstMembers } from "../../../node/core/ring/first-members.ts";
+import { parseRing } from "../../../node/core/ring/parse-document.ts";
 
 const FIGURES = { partitions: 64, replicationFactor: 3, readQuorum: 2, writeQuorum: 2, mode: "sloppy" } as const;
 
