@@ -19,7 +19,7 @@ import type {
   StampRequest,
   WriteBase,
 } from "./messages.ts";
-import { invalid, toBytes, toCount } from "./messages-fields.ts";
+import { invalid, toBytes, toCount, toText } from "./messages-fields.ts";
 import { packNews, unpackNews } from "./messages-gossip-codec.ts";
 import {
   decodeRepairReply,
@@ -28,6 +28,16 @@ import {
   encodeRepairRequest,
   isRepairKind,
 } from "./messages-repair-codec.ts";
+import {
+  decodeRingReply,
+  decodeRingRequest,
+  encodeRingReply,
+  encodeRingRequest,
+  isRingReplyKind,
+  isRingRequestKind,
+  toActor,
+  toDocument,
+} from "./messages-ring-codec.ts";
 
 /** Bounds of the fields, the same for what is sent and what is taken. Lengths of strings are in UTF-16 units. */
 export const MESSAGE_BOUNDS = {
@@ -68,6 +78,7 @@ const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
   STORAGE_FAILED: true,
   PEER_UNREACHABLE: true,
   STALE_RING: true,
+  CHANGE_REFUSED: true,
 };
 
 /** The array for `request`. Byte strings are shared with it, not copied. */
@@ -104,9 +115,14 @@ export function encodeRequest(request: Request): unknown[] {
     case "roots":
     case "branches":
     case "leaves":
+    case "sizes":
       return encodeRepairRequest(request);
     case "gossip":
-      return [REQUEST_KIND.gossip, packNews(request.news)];
+      return [REQUEST_KIND.gossip, packNews(request.news), request.epoch];
+    case "promise":
+    case "accept":
+    case "progress":
+      return encodeRingRequest(request);
   }
 }
 
@@ -136,10 +152,11 @@ export function decodeRequest(value: unknown): Request {
         limit: toScanLimit(fields[4]),
       };
     case REQUEST_KIND.gossip:
-      return { kind: "gossip", news: unpackNews(fields[1]) };
+      return { kind: "gossip", news: unpackNews(fields[1]), epoch: toCount(fields[2], "epoch") };
     default:
       if (isRepairKind(fields[0])) return decodeRepairRequest(fields);
-      throw invalid("kind of request", "1..5, 10..12", fields[0]);
+      if (isRingRequestKind(fields[0])) return decodeRingRequest(fields);
+      throw invalid("kind of request", "1..5, 10..12, 20, 30, 31, 33", fields[0]);
   }
 }
 
@@ -153,15 +170,19 @@ export function encodeReply(reply: Reply): unknown[] {
     case "record":
       return [REPLY_KIND.record, reply.record ?? null];
     case "ring":
-      return [REPLY_KIND.ring, reply.document ?? null, reply.hadRing, reply.knowsAnother];
+      return [REPLY_KIND.ring, reply.document ?? null, reply.hadRing, reply.knowsAnother, reply.actor];
     case "scanned":
       return [REPLY_KIND.scanned, reply.done, packEntries(reply.entries)];
     case "roots":
     case "branches":
     case "leaves":
+    case "sizes":
       return encodeRepairReply(reply);
     case "gossiped":
-      return [REPLY_KIND.gossiped, packNews(reply.news)];
+      return [REPLY_KIND.gossiped, packNews(reply.news), reply.epoch];
+    case "voted":
+    case "progress":
+      return encodeRingReply(reply);
     case "failure": {
       const text = reply.message.slice(0, MESSAGE_BOUNDS.failureTextLengthMax);
       return [REPLY_KIND.failure, reply.code, text, OUTCOME[reply.outcome]];
@@ -189,20 +210,22 @@ export function decodeReply(value: unknown): Reply {
       const document = fields[1];
       return {
         kind: "ring",
-        document: document === null ? undefined : toText(document, MESSAGE_BOUNDS.bodyBytesMax, "ring document"),
+        document: document === null ? undefined : toDocument(document),
         hadRing: fields[2] === true,
         knowsAnother: fields[3] === true,
+        actor: toActor(fields[4]),
       };
     }
     case REPLY_KIND.scanned:
       return { kind: "scanned", done: fields[1] === true, entries: unpackEntries(fields[2]) };
     case REPLY_KIND.gossiped:
-      return { kind: "gossiped", news: unpackNews(fields[1]) };
+      return { kind: "gossiped", news: unpackNews(fields[1]), epoch: toCount(fields[2], "epoch") };
     case REPLY_KIND.failure:
       return decodeFailure(fields);
     default:
       if (isRepairKind(fields[0])) return decodeRepairReply(fields);
-      throw invalid("kind of reply", "0..5, 10..12", fields[0]);
+      if (isRingReplyKind(fields[0])) return decodeRingReply(fields);
+      throw invalid("kind of reply", "0..5, 10..12, 20, 32, 33", fields[0]);
   }
 }
 
@@ -343,9 +366,4 @@ function toKey(value: unknown): Uint8Array {
 
 function toBody(value: unknown, name: string): Uint8Array {
   return toBytes(value, 0, MESSAGE_BOUNDS.bodyBytesMax, name);
-}
-
-function toText(value: unknown, lengthMax: number, name: string): string {
-  if (typeof value === "string" && value.length <= lengthMax) return value;
-  throw invalid(name, `a string of at most ${lengthMax}`, value);
 }

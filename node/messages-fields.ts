@@ -16,6 +16,12 @@ export function toCount(value: unknown, name: string): number {
   throw invalid(name, "a whole number from 0 to 2^53 - 1", value);
 }
 
+/** The string of a field; its length is in UTF-16 units. */
+export function toText(value: unknown, lengthMax: number, name: string): string {
+  if (typeof value === "string" && value.length <= lengthMax) return value;
+  throw invalid(name, `a string of at most ${lengthMax}`, value);
+}
+
 /** A field that is not what it should be. */
 export function invalid(name: string, expected: string, found: unknown): KvError {
   return new KvError("INVALID_REQUEST", `Cannot read a peer's ${name}: expected ${expected}, found ${describe(found)}`);

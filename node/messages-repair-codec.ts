@@ -10,11 +10,11 @@ import {
   unpackRoots,
 } from "./core/merkle/packed.ts";
 import { LEAF_BITS_MAX, STEP_BITS, SUM_BYTES } from "./core/merkle/tree.ts";
-import type { RepairReply, RepairRequest } from "./messages.ts";
+import type { RepairReply, RepairRequest, SizesReply, SizesRequest } from "./messages.ts";
 import { invalid, toBytes, toCount } from "./messages-fields.ts";
 
 /** The same numbers for requests and for replies. */
-const KIND = { roots: 10, branches: 11, leaves: 12 } as const;
+const KIND = { roots: 10, branches: 11, leaves: 12, sizes: 13 } as const;
 
 /** Bounds of the fields, the same for what is sent and what is taken. */
 export const REPAIR_BOUNDS = {
@@ -27,12 +27,14 @@ export const REPAIR_BOUNDS = {
 
 /** Whether the first element of an array is a kind that is read here. */
 export function isRepairKind(kind: unknown): boolean {
-  return kind === KIND.roots || kind === KIND.branches || kind === KIND.leaves;
+  return kind === KIND.roots || kind === KIND.branches || kind === KIND.leaves || kind === KIND.sizes;
 }
 
 /** The array for `request`. */
-export function encodeRepairRequest(request: RepairRequest): unknown[] {
+export function encodeRepairRequest(request: RepairRequest | SizesRequest): unknown[] {
   switch (request.kind) {
+    case "sizes":
+      return [KIND.sizes, packNumbers(request.partitions)];
     case "roots":
       return [KIND.roots, request.epoch, packNumbers(request.partitions)];
     case "branches": {
@@ -45,7 +47,10 @@ export function encodeRepairRequest(request: RepairRequest): unknown[] {
 }
 
 /** @throws {KvError} INVALID_REQUEST. */
-export function decodeRepairRequest(fields: readonly unknown[]): RepairRequest {
+export function decodeRepairRequest(fields: readonly unknown[]): RepairRequest | SizesRequest {
+  if (fields[0] === KIND.sizes) {
+    return { kind: "sizes", partitions: toNumbers(fields[1], REPAIR_BOUNDS.partitionsMax, "partitions") };
+  }
   const epoch = toCount(fields[1], "epoch");
   if (fields[0] === KIND.roots) {
     return { kind: "roots", epoch, partitions: toNumbers(fields[2], REPAIR_BOUNDS.partitionsMax, "partitions") };
@@ -62,10 +67,12 @@ export function decodeRepairRequest(fields: readonly unknown[]): RepairRequest {
 }
 
 /** The array for `reply`. */
-export function encodeRepairReply(reply: RepairReply): unknown[] {
+export function encodeRepairReply(reply: RepairReply | SizesReply): unknown[] {
   switch (reply.kind) {
+    case "sizes":
+      return [KIND.sizes, packSizes(reply.bytes)];
     case "roots":
-      return [KIND.roots, packRoots(reply.roots)];
+      return [KIND.roots, packRoots(reply.roots), reply.epoch];
     case "branches":
       return [KIND.branches, reply.sums];
     case "leaves":
@@ -74,13 +81,14 @@ export function encodeRepairReply(reply: RepairReply): unknown[] {
 }
 
 /** @throws {KvError} INVALID_REQUEST. */
-export function decodeRepairReply(fields: readonly unknown[]): RepairReply {
+export function decodeRepairReply(fields: readonly unknown[]): RepairReply | SizesReply {
   const body = toBytes(fields[1], 0, REPAIR_BOUNDS.bodyBytesMax, "list");
   if (fields[0] === KIND.roots) {
     const roots = unpackRoots(body);
     if (roots === undefined) throw invalid("roots", "whole ones", body);
-    return { kind: "roots", roots };
+    return { kind: "roots", roots, epoch: toCount(fields[2], "epoch") };
   }
+  if (fields[0] === KIND.sizes) return { kind: "sizes", bytes: unpackSizes(body) };
   if (fields[0] === KIND.branches) {
     if (body.length % SUM_BYTES !== 0) throw invalid("sums", "whole ones", body);
     return { kind: "branches", sums: body };
@@ -90,6 +98,20 @@ export function decodeRepairReply(fields: readonly unknown[]): RepairReply {
     throw invalid("leaf keys", "whole ones", body);
   }
   return { kind: "leaves", keys };
+}
+
+/** Sizes are larger than four bytes can say: eight each, as doubles. */
+function packSizes(sizes: readonly number[]): Uint8Array {
+  const packed = new Uint8Array(sizes.length * 8);
+  const view = new DataView(packed.buffer);
+  for (const [index, size] of sizes.entries()) view.setFloat64(index * 8, size);
+  return packed;
+}
+
+function unpackSizes(packed: Uint8Array): number[] {
+  if (packed.length % 8 !== 0) throw invalid("sizes", "whole ones", packed);
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
+  return Array.from({ length: packed.length / 8 }, (_, index) => toCount(view.getFloat64(index * 8), "size in bytes"));
 }
 
 function toNodes(value: unknown, countMax: number, depth: number): number[] {

@@ -112,7 +112,40 @@ export type LeavesRequest = {
 
 export type RepairRequest = RootsRequest | BranchesRequest | LeavesRequest;
 /** What the sender knows of everybody's liveness; see core/membership/news.ts. */
-export type GossipRequest = { readonly kind: "gossip"; readonly news: readonly MemberNews[] };
+export type GossipRequest = {
+  readonly kind: "gossip";
+  readonly news: readonly MemberNews[];
+  /** Of the sender's ring. */
+  readonly epoch: number;
+};
+
+/** A proposer's turn at the document of one epoch: the higher round wins, then the higher name. */
+export type Ballot = {
+  /** From 1. */
+  readonly round: number;
+  readonly proposer: string;
+};
+/** Asks a voter to take part in no lower ballot; see core/paxos/acceptor.ts. */
+export type PromiseRequest = { readonly kind: "promise"; readonly epoch: number; readonly ballot: Ballot };
+/** Asks a voter to accept a document for an epoch. */
+export type AcceptRequest = {
+  readonly kind: "accept";
+  readonly epoch: number;
+  readonly ballot: Ballot;
+  /** As `serializeRing` writes it. */
+  readonly document: string;
+};
+export type AgreementRequest = PromiseRequest | AcceptRequest;
+
+/** Asks about how many bytes a replica holds of some partitions. */
+export type SizesRequest = {
+  readonly kind: "sizes";
+  /** At most 4_096. */
+  readonly partitions: readonly number[];
+};
+
+/** Asks how far a member is with what the ring asks of it. */
+export type ProgressRequest = { readonly kind: "progress" };
 
 export type Request =
   | StampRequest
@@ -121,6 +154,9 @@ export type Request =
   | RingRequest
   | ScanRequest
   | GossipRequest
+  | AgreementRequest
+  | ProgressRequest
+  | SizesRequest
   | RepairRequest;
 
 export type StampedReply = {
@@ -140,6 +176,8 @@ export type RingReply = {
   readonly hadRing: boolean;
   /** Whether the member that asks was first met with another data directory. */
   readonly knowsAnother: boolean;
+  /** Data directory of the member that answers. */
+  readonly actor: string;
 };
 export type ScannedReply = {
   readonly kind: "scanned";
@@ -156,14 +194,57 @@ export type FailureReply = {
 };
 
 /** In the order in which they were asked for. */
-export type RootsReply = { readonly kind: "roots"; readonly roots: readonly PartitionRoot[] };
+export type RootsReply = {
+  readonly kind: "roots";
+  readonly roots: readonly PartitionRoot[];
+  /** Newest epoch that the replica has adopted: every write that it took by an earlier one is in the sums. */
+  readonly epoch: number;
+};
 /** One sum of 16 bytes for each child of each node, in order. */
 export type BranchesReply = { readonly kind: "branches"; readonly sums: Uint8Array };
 export type LeavesReply = { readonly kind: "leaves"; readonly keys: readonly LeafKey[] };
 
 export type RepairReply = RootsReply | BranchesReply | LeavesReply;
 /** What the one who was told knows besides. */
-export type GossipedReply = { readonly kind: "gossiped"; readonly news: readonly MemberNews[] };
+export type GossipedReply = {
+  readonly kind: "gossiped";
+  readonly news: readonly MemberNews[];
+  /** Of its ring. */
+  readonly epoch: number;
+};
+
+/** A voter's word to `promise` and `accept` alike. */
+export type VotedReply = {
+  readonly kind: "voted";
+  /** `yes`; `no`: it has promised a higher ballot; `not a voter`; `behind`: it does not have the epoch before yet. */
+  readonly vote: "yes" | "no" | "not a voter" | "behind";
+  /** The highest ballot that it has promised, if any. */
+  readonly promised: Ballot | undefined;
+  /** What it has accepted for the epoch, if anything. */
+  readonly accepted: { readonly ballot: Ballot; readonly document: string } | undefined;
+  /** Its ring, where that has the epoch already or a later one. */
+  readonly newer: string | undefined;
+};
+
+/** Bytes of keys and records, estimated, in the order in which they were asked for. */
+export type SizesReply = { readonly kind: "sizes"; readonly bytes: readonly number[] };
+
+export type ProgressReply = {
+  readonly kind: "progress";
+  /** Data directory of the member. */
+  readonly actor: string;
+  /** Newest epoch that it has persisted and refuses by. */
+  readonly epoch: number;
+  /** Id of the change for which it is complete. */
+  readonly completeFor: string | undefined;
+  /** Holds nothing of partitions that are not its own, as of `epoch`, and keeps no hints. */
+  readonly isEmptied: boolean;
+  /** What it gets by the change under way: all of it as far as it is known, and what has come. */
+  readonly totalPartitions: number;
+  readonly movedPartitions: number;
+  readonly totalBytes: number;
+  readonly movedBytes: number;
+};
 
 export type Reply =
   | StampedReply
@@ -172,5 +253,8 @@ export type Reply =
   | RingReply
   | ScannedReply
   | GossipedReply
+  | VotedReply
+  | ProgressReply
+  | SizesReply
   | RepairReply
   | FailureReply;

@@ -18,7 +18,9 @@ const anyField = fc.oneof(
 );
 const anyMessage = fc.oneof(
   fc.anything(),
-  fc.tuple(fc.nat({ max: 13 }), fc.array(anyField, { maxLength: 12 })).map(([kind, fields]) => [kind, ...fields]),
+  fc
+    .tuple(fc.oneof(fc.nat({ max: 13 }), fc.integer({ min: 19, max: 34 })), fc.array(anyField, { maxLength: 12 }))
+    .map(([kind, fields]) => [kind, ...fields]),
 );
 
 /** Runs a decoder on what a peer sent; gives undefined where it was refused in the way it may be. */

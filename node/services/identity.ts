@@ -27,6 +27,9 @@ const IDENTITY_KEY = metaKey("identity");
 const RING_KEY = metaKey("ring");
 const HAD_RING_KEY = metaKey("had-ring");
 const REBUILDING_KEY = metaKey("rebuilding");
+const GIVEN_UP_NAME = "given-up";
+const GIVEN_UP_KEY = metaKey(GIVEN_UP_NAME);
+const SUCCESSOR_KEY = metaKey("successor");
 const RING_NAME = "ring";
 /** The value of a key that only has to be there. */
 const MARK = Uint8Array.of(1);
@@ -65,6 +68,13 @@ export type Identity = {
    * writes any more; no dot is given out from here on.
    */
   stopClean(): Promise<void>;
+  /**
+   * Marks that records are given up which may hold dots of the present incarnation; resolves when the mark would survive
+   * the loss of power. To be called before the first is removed.
+   */
+  markGivingUp(): Promise<void>;
+  /** Goes on under a new incarnation if under the present one something was given up: before partitions are regained. */
+  renewAfterGivingUp(): Promise<void>;
   /** Whether this directory ever held a ring. */
   hadRing(): boolean;
   /**
@@ -76,6 +86,11 @@ export type Identity = {
   saveRing(document: string, options?: { readonly isRebuilding: boolean }): Promise<void>;
   /** Whether this directory may lack what its predecessor under the same name had acknowledged. */
   isRebuilding(): boolean;
+  /**
+   * Whether this directory took the place of another one under its name, be it long ago: what that one promised its
+   * peers is not known here.
+   */
+  isSuccessor(): boolean;
   /** The directory lacks nothing any more; resolves when that would survive the loss of power. */
   endRebuilding(): Promise<void>;
   /** The ring document last stored, or undefined; rejects with STORAGE_FAILED when it is damaged. */
@@ -110,11 +125,15 @@ export async function openIdentity(
   });
   const hadRing = (await engine.get(HAD_RING_KEY)) !== undefined;
   const isRebuilding = (await engine.get(REBUILDING_KEY)) !== undefined;
+  const givenUp = await readGivenUp(engine, document.incarnation);
+  const isSuccessor = (await engine.get(SUCCESSOR_KEY)) !== undefined;
   const firstCounter = (previous?.counterLimit ?? 0) + 1;
   return new StoredIdentity(engine, telemetry, {
     document,
     hadRing,
     isRebuilding,
+    givenUp,
+    isSuccessor,
     firstCounter,
     wasStoppedCleanly: previous?.stoppedCleanly === true,
   });
@@ -122,6 +141,14 @@ export async function openIdentity(
 
 /** For errors that the one who asked was told, or that were counted and logged; the next attempt comes by itself. */
 function toldAlready(): void {}
+
+/** A mark that cannot be read says at least that there was one. */
+async function readGivenUp(engine: Engine, incarnation: number): Promise<number> {
+  const sealed = await engine.get(GIVEN_UP_KEY);
+  if (sealed === undefined) return 0;
+  const text = unseal(GIVEN_UP_NAME, sealed);
+  return text === undefined ? incarnation : Number(text);
+}
 
 async function refuseUnlessEmpty(engine: Engine): Promise<void> {
   const [entry] = await engine.scan({ ...wholeRange(), limit: 1 });
@@ -144,11 +171,15 @@ class StoredIdentity implements Identity {
   #nextCounter: number;
   #hadRing: boolean;
   #isRebuilding: boolean;
+  #isSuccessor: boolean;
   #reserving: Promise<void> | undefined;
   /** Whether the present incarnation may stamp. */
   #stamping: "yes" | "changing" | "stopped" = "yes";
+  /** The last incarnation of which something was given up; 0 for none. */
+  #givenUp: number;
   /** New incarnations asked for so far: only the end of the latest change allows stamping again. */
   #incarnationsAsked = 0;
+  #renewing: Promise<void> | undefined;
   /** Ends, never with an error, when the last change asked for has. */
   #lastChange: Promise<void> = Promise.resolve();
 
@@ -160,6 +191,8 @@ class StoredIdentity implements Identity {
       readonly firstCounter: number;
       readonly hadRing: boolean;
       readonly isRebuilding: boolean;
+      readonly givenUp: number;
+      readonly isSuccessor: boolean;
       readonly wasStoppedCleanly: boolean;
     },
   ) {
@@ -169,6 +202,8 @@ class StoredIdentity implements Identity {
     this.#nextCounter = start.firstCounter;
     this.#hadRing = start.hadRing;
     this.#isRebuilding = start.isRebuilding;
+    this.#givenUp = start.givenUp;
+    this.#isSuccessor = start.isSuccessor;
     this.wasStoppedCleanly = start.wasStoppedCleanly;
     this.clusterId = start.document.clusterId;
     this.member = start.document.member;
@@ -207,6 +242,22 @@ class StoredIdentity implements Identity {
     await this.#nextIncarnation(reason, "info");
   }
 
+  async markGivingUp(): Promise<void> {
+    const { incarnation } = this.#document;
+    if (this.#givenUp >= incarnation) return;
+    const value = seal(GIVEN_UP_NAME, String(incarnation));
+    await this.#engine.batch([{ kind: "put", key: GIVEN_UP_KEY, value }], { sync: true });
+    this.#givenUp = Math.max(this.#givenUp, incarnation);
+  }
+
+  async renewAfterGivingUp(): Promise<void> {
+    if (this.#givenUp < this.#document.incarnation) return;
+    this.#renewing ??= this.renewIncarnation("partitions were given up under the last one").finally(() => {
+      this.#renewing = undefined;
+    });
+    await this.#renewing;
+  }
+
   async #nextIncarnation(reason: string, level: "info" | "warn"): Promise<void> {
     await this.#change((document) => ({ ...document, incarnation: document.incarnation + 1 }));
     this.#telemetry.count("annulus.identity.incarnations");
@@ -229,14 +280,21 @@ class StoredIdentity implements Identity {
       { kind: "put", key: RING_KEY, value: seal(RING_NAME, document) },
       { kind: "put", key: HAD_RING_KEY, value: MARK },
     ];
-    if (options?.isRebuilding === true) writes.push({ kind: "put", key: REBUILDING_KEY, value: MARK });
+    if (options?.isRebuilding === true) {
+      for (const key of [REBUILDING_KEY, SUCCESSOR_KEY]) writes.push({ kind: "put", key, value: MARK });
+    }
     await this.#engine.batch(writes, { sync: true });
     this.#hadRing = true;
     this.#isRebuilding ||= options?.isRebuilding === true;
+    this.#isSuccessor ||= options?.isRebuilding === true;
   }
 
   isRebuilding(): boolean {
     return this.#isRebuilding;
+  }
+
+  isSuccessor(): boolean {
+    return this.#isSuccessor;
   }
 
   async endRebuilding(): Promise<void> {

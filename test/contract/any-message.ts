@@ -31,6 +31,9 @@ const news = fc.array(
   }),
   { maxLength: 4 },
 );
+const ballot = plain({ round: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }), proposer: memberName });
+const document = fc.string();
+const actor = fc.stringMatching(/^[0-9a-f]{32}$/);
 
 /** Requests of every kind, small ones. */
 export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
@@ -57,7 +60,10 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
     fc.oneof(plain({ asStandIn: fc.constant(true as const) }), plain({ forRepair: fc.constant(true as const) })),
   ),
   fc.constant({ kind: "ring" as const }),
-  plain({ kind: fc.constant("gossip" as const), news }),
+  plain({ kind: fc.constant("gossip" as const), news, epoch: count }),
+  plain({ kind: fc.constant("promise" as const), epoch: count, ballot }),
+  plain({ kind: fc.constant("accept" as const), epoch: count, ballot, document }),
+  fc.constant({ kind: "progress" as const }),
   plain({
     kind: fc.constant("scan" as const),
     epoch: count,
@@ -65,6 +71,7 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
     after: orAbsent(key),
     limit: fc.integer({ min: 1, max: MESSAGE_BOUNDS.scanLimitMax }),
   }),
+  plain({ kind: fc.constant("sizes" as const), partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })) }),
   plain({ kind: fc.constant("roots" as const), epoch: count, partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })) }),
   plain({
     kind: fc.constant("branches" as const),
@@ -103,10 +110,30 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
     document: orAbsent(fc.string()),
     hadRing: fc.boolean(),
     knowsAnother: fc.boolean(),
+    actor,
   }),
-  plain({ kind: fc.constant("gossiped" as const), news }),
+  plain({ kind: fc.constant("gossiped" as const), news, epoch: count }),
+  plain({
+    kind: fc.constant("voted" as const),
+    vote: fc.constantFrom("yes" as const, "no" as const, "not a voter" as const, "behind" as const),
+    promised: orAbsent(ballot),
+    accepted: orAbsent(plain({ ballot, document })),
+    newer: orAbsent(document),
+  }),
+  plain({
+    kind: fc.constant("progress" as const),
+    actor,
+    epoch: count,
+    completeFor: orAbsent(fc.stringMatching(/^[0-9a-f]{16}$/)),
+    isEmptied: fc.boolean(),
+    totalPartitions: count,
+    movedPartitions: count,
+    totalBytes: count,
+    movedBytes: count,
+  }),
   plain({ kind: fc.constant("scanned" as const), entries, done: fc.boolean() }),
-  plain({ kind: fc.constant("roots" as const), roots: fc.array(orAbsent(root), { maxLength: 10 }) }),
+  plain({ kind: fc.constant("roots" as const), roots: fc.array(orAbsent(root), { maxLength: 10 }), epoch: count }),
+  plain({ kind: fc.constant("sizes" as const), bytes: fc.array(count) }),
   plain({ kind: fc.constant("branches" as const), sums }),
   plain({ kind: fc.constant("leaves" as const), keys: fc.array(leafKey, { maxLength: 10 }) }),
   plain({

@@ -1,6 +1,15 @@
 /** A small cluster in memory behind the admin port; tests change what it says. */
-import type { Admin, ExportEntry, Readiness, RepairView } from "../../node/adapters/http/admin-api.ts";
+import type {
+  Admin,
+  ChangeView,
+  ExportEntry,
+  Readiness,
+  RepairView,
+  TransitionView,
+} from "../../node/adapters/http/admin-api.ts";
 import { KvError } from "../../node/core/errors.ts";
+import type { ChangeRequest } from "../../node/core/ring/change.ts";
+import type { ChangePlan } from "../../node/core/ring/plan-report.ts";
 
 const MEMBER = { name: "n1", address: "127.0.0.1:7402", zone: "a", weight: 100, state: "active" } as const;
 export const MODEL_RING = {
@@ -15,10 +24,36 @@ export const MODEL_RING = {
   preferenceLists: [["n1"], ["n1"]],
 } as const;
 
+const MOVED = { movedBytes: 10, totalBytes: 2_000, movedPartitions: 0, totalPartitions: 1 };
+
+/** A change that joins n2, as the model plans every one. */
+export const MODEL_PLAN: ChangePlan = {
+  movedPartitions: 1,
+  movedBytes: 2_000,
+  members: [
+    { name: "n1", zone: "a", weight: 100, replicasBefore: 2, replicasAfter: 1, replicasIdeal: 1, gains: 0, loses: 1 },
+    { name: "n2", zone: "b", weight: 100, replicasBefore: 0, replicasAfter: 1, replicasIdeal: 1, gains: 1, loses: 0 },
+  ],
+  notes: ["There is 1 zone for N = 1."],
+};
+export const MODEL_CHANGE: ChangeView & TransitionView = {
+  ...{ id: "00000000000000ab", phase: "prepare", state: "prepare", kind: "join n2", startedAtMs: 1_000, epoch: 2 },
+  ...MOVED,
+  waitsFor: "n2 to have all of what they get",
+  members: [{ name: "n2", epoch: 1, complete: false, ...MOVED }],
+};
+
 /** What the node behind the admin port would say; tests change it. */
 export type AdminModel = Admin & {
   ready: Readiness;
   ringless: boolean;
+  /** The change under way. */
+  change: (ChangeView & TransitionView) | undefined;
+  /** What was asked for, dry runs included, and what was cancelled. */
+  asked: { request: ChangeRequest; dryRun: boolean }[];
+  cancelled: string[];
+  /** Thrown by what asks for a change or cancels one. */
+  refusal: KvError | undefined;
   entries: ExportEntry[];
   /** Thrown by the page with this number, from 0. */
   failAt: { page: number; error: unknown } | undefined;
@@ -36,6 +71,30 @@ export function createAdminModel(): AdminModel {
   const model: AdminModel = {
     ready: { ready: true },
     ringless: false,
+    change: undefined,
+    asked: [],
+    cancelled: [],
+    refusal: undefined,
+    changes: {
+      async begin(request, { dryRun }) {
+        needRing();
+        if (model.refusal !== undefined) throw model.refusal;
+        model.asked.push({ request, dryRun });
+        if (!dryRun) model.change = MODEL_CHANGE;
+        return { id: dryRun ? undefined : MODEL_CHANGE.id, plan: MODEL_PLAN };
+      },
+      async cancel(id) {
+        needRing();
+        if (id !== model.change?.id) throw new KvError("NOT_FOUND", `Cannot find the change ${id}.`);
+        if (model.refusal !== undefined) throw model.refusal;
+        model.cancelled.push(id);
+      },
+      async progress(id) {
+        needRing();
+        if (id !== model.change?.id) throw new KvError("NOT_FOUND", `Cannot find the change ${id}.`);
+        return model.change;
+      },
+    },
     entries: [],
     failAt: undefined,
     located: undefined,
@@ -54,7 +113,7 @@ export function createAdminModel(): AdminModel {
         ringEpoch: 1,
         members: [{ ...MEMBER, actor: undefined, health: "up", phi: 0 }],
         hints: { complete: true, waiting: [{ target: "n2", count: 3, bytes: 1_234 }] },
-        transition: null,
+        transition: model.change ?? null,
         repair: model.progress,
       };
     },

@@ -60,6 +60,11 @@ export function createConformance(document: unknown): Conformance {
     const node = resolve(schema) as Record<string, unknown> | undefined;
     assert(node !== undefined, `${where} has no schema`);
     const { type } = node;
+    if (Array.isArray(node.anyOf)) {
+      const refusals = (node.anyOf as Node[]).flatMap((one) => refusalOf(value, one, where) ?? []);
+      const isOneOfThem = refusals.length < node.anyOf.length;
+      assert(isOneOfThem, `${where} is none of what the document says: ${refusals.join("; ")}`);
+    }
     if (type === "integer") assert(Number.isInteger(value), `${where} is no integer`);
     else if (type === "number") assert.equal(typeof value, "number", where);
     else if (type === "null") assert.equal(value, null, where);
@@ -79,5 +84,15 @@ export function createConformance(document: unknown): Conformance {
     if (Array.isArray(node.enum))
       assert(node.enum.includes(value), `${where}: ${String(value)} is not in the document`);
     if (typeof node.pattern === "string") assert.match(String(value), new RegExp(node.pattern), where);
+  }
+  /** Why a value is not as a schema says; undefined when it is. */
+  function refusalOf(value: unknown, schema: Node, where: string): string | undefined {
+    try {
+      checkValue(value, schema, where);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof assert.AssertionError)) throw error;
+      return error.message;
+    }
   }
 }

@@ -199,6 +199,8 @@ export function requestsContract(scene: () => Scene): void {
 }
 
 const bytes = (text: string) => new Uint8Array(Buffer.from(text));
+const ACTOR = "0123456789abcdef".repeat(2);
+const BALLOT = { round: 3, proposer: "kv-1" };
 const STAMP = { kind: "stamp", epoch: 7, key: bytes("k"), base: { kind: "overwrite" } } as const;
 const CONTENT = { value: bytes("v"), contentType: "text/plain; charset=utf-8", expiresAtMs: 1_800_000_000_000 };
 
@@ -227,8 +229,21 @@ const EXCHANGES: readonly (readonly [Request, Reply])[] = [
     { kind: "read", epoch: 1, key: bytes("absent") },
     { kind: "record", record: undefined },
   ],
-  [{ kind: "ring" }, { kind: "ring", document: '{"epoch":1,"name":"ä"}', hadRing: true, knowsAnother: false }],
-  [{ kind: "ring" }, { kind: "ring", document: undefined, hadRing: false, knowsAnother: true }],
+  [
+    { kind: "ring" },
+    { kind: "ring", document: '{"epoch":1,"name":"ä"}', hadRing: true, knowsAnother: false, actor: ACTOR },
+  ],
+  [{ kind: "ring" }, { kind: "ring", document: undefined, hadRing: false, knowsAnother: true, actor: ACTOR }],
+  [
+    { kind: "accept", epoch: 2, ballot: BALLOT, document: '{"epoch":2}' },
+    {
+      kind: "voted",
+      vote: "no",
+      promised: { round: 4, proposer: "kv-0" },
+      accepted: { ballot: BALLOT, document: '{"epoch":2}' },
+      newer: undefined,
+    },
+  ],
   [
     { kind: "scan", epoch: 1, partition: 511, after: undefined, limit: 1_000 },
     {

@@ -285,4 +285,18 @@ describe("the stored ring", () => {
     machine.kill();
     assert.equal((await machine.start()).hadRing(), true);
   });
+
+  it("that is older than the directory makes it a successor, which it is still when it is rebuilt", async () => {
+    const machine = createMachine();
+    const identity = await machine.start();
+    await identity.saveRing('{"epoch":1}');
+    assert.deepEqual([identity.isRebuilding(), identity.isSuccessor()], [false, false]);
+    await identity.saveRing('{"epoch":2}', { isRebuilding: true });
+    assert.deepEqual([identity.isRebuilding(), identity.isSuccessor()], [true, true]);
+    await identity.endRebuilding();
+    await identity.saveRing('{"epoch":3}');
+    machine.losePower();
+    const later = await machine.start();
+    assert.deepEqual([later.isRebuilding(), later.isSuccessor()], [false, true]);
+  });
 });
