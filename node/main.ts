@@ -10,6 +10,7 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAdminServer } from "./adapters/http/admin.ts";
+import { createChangesView, viewTransition } from "./adapters/http/changes-view.ts";
 import { createDataServer } from "./adapters/http/data-server.ts";
 import { createHeldUpWatch } from "./adapters/http/held-up.ts";
 import type { HttpServer } from "./adapters/http/http-server.ts";
@@ -178,7 +179,11 @@ function createServers(
   };
   const admin = {
     readiness: () => node.status.readiness(),
-    cluster: () => node.status.cluster(),
+    cluster: async () => {
+      const { transition, ...cluster } = node.status.cluster();
+      return { ...cluster, transition: transition === null ? null : await viewTransition(node.changes, transition.id) };
+    },
+    changes: createChangesView(node.changes),
     ring: () => node.status.ring(),
     repair: () => node.repair.passNow(),
     locate: (key: Uint8Array) => node.status.locate(key),

@@ -10,10 +10,14 @@ import { AdaptiveLimit } from "./core/overload/adaptive-limit.ts";
 import { QuantileFollower } from "./core/quorum/latency.ts";
 import { Pace } from "./core/quorum/pace.ts";
 import type { MemberId, RingDocument } from "./core/ring/document.ts";
+import type { ProgressReply } from "./messages.ts";
 import type { Ports, Timer } from "./ports.ts";
+import { createAdmission } from "./services/admission.ts";
 import { createBudget } from "./services/budget.ts";
+import type { Changes } from "./services/changes.ts";
 import { createCompleteness } from "./services/completeness.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
+import { createElasticity, type Elasticity } from "./services/elasticity.ts";
 import { createExporter, type Exporter } from "./services/export.ts";
 import { createGossiper } from "./services/gossiper.ts";
 import { createGroupCommit } from "./services/group-commit.ts";
@@ -61,6 +65,9 @@ export type StorageNode = {
   readonly status: Status;
   readonly exporter: Exporter;
   readonly repair: Repair;
+  readonly changes: Changes;
+  /** How far this node is with what the ring asks of it. */
+  progress(): ProgressReply;
   /** Distinct zones of the ring, and N; 0 before there is a ring. */
   bounds(): { readonly zoneCount: number; readonly replicationFactor: number };
   start(): Promise<void>;
@@ -127,19 +134,36 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const replica = createReplica({ ...disk, ledger }, { ...limits, cacheBytes: settings.recordCacheBytes });
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
   const hints = createHints(
-    { ...disk, homesOf: (partition) => rings.required().homes(partition) },
+    { ...disk, targets: () => rings.required().document.members },
     { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, limits },
   );
-  const completeness = createCompleteness(member, { identity, telemetry });
+  const isUp = (name: MemberId): boolean => gossiper.isUp(name);
+  const completeness = createCompleteness(member, { identity, isUp, telemetry });
+  const admission = createAdmission(member, rings);
+  // First of all: what comes after it relies on which writes may still be under way.
+  rings.onAdopted(admission.adopt);
   rings.onAdopted(completeness.adopt);
-  const own = createOwnReplica({ replica, hints, completeness });
+  const own = createOwnReplica({ replica, hints, completeness, admission });
   const actors = createKnownActors({ engine, telemetry });
   const { gossipIntervalMs, phiThreshold } = settings;
   const gossiper = createGossiper(
-    { transport, time, random, telemetry },
+    {
+      transport,
+      time,
+      random,
+      telemetry,
+      epoch: () => rings.current()?.epoch ?? 0,
+      heardEpoch: (name, epoch) => void rings.catchUp(name, epoch),
+    },
     { member, intervalMs: gossipIntervalMs, phiThreshold },
   );
-  rings.onAdopted((ring) => gossiper.setMembers(ring.document.members.map(({ name }) => name)));
+  rings.onAdopted(({ document }) =>
+    gossiper.setMembers(
+      document.members
+        .filter(({ state, isDestroyed }) => state !== "left" && isDestroyed !== true)
+        .map(({ name }) => name),
+    ),
+  );
   const background = settings.backgroundBytesPerSecond;
   const budget = createBudget(
     { time, telemetry },
@@ -149,8 +173,11 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const repair = createRepair(
     {
       ring: rings.current,
-      isUp: gossiper.isUp,
+      isUp,
       completeness,
+      adoptedEpoch: admission.adoptedEpoch,
+      isCopying: (partition) => elasticity.transfer.isCopying(partition),
+      leftovers: () => elasticity.leftovers.partitions(),
       ledger,
       replica,
       replicas,
@@ -163,6 +190,10 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     },
     settings.repair,
   );
+  const elasticity: Elasticity = createElasticity(member, {
+    ...{ rings, identity, admission, completeness, replica, replicas, repair, hints: hints.ledger, isUp, budget },
+    ...ports,
+  });
   const pace = new Pace();
   telemetry.gauge("annulus.read.slow_replicas", () => pace.slowCount);
   const { inFlightMax, timeoutMs } = settings;
@@ -176,7 +207,8 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     limits: { reads: new AdaptiveLimit(inFlight), writes: new AdaptiveLimit(inFlight) },
     replicas,
     ring: () => rings.required(),
-    isUp: gossiper.isUp,
+    laterRing: rings.catchUp,
+    isUp,
     time,
     random,
     telemetry,
@@ -186,7 +218,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     served: budget.served,
   };
   const delivery = createHintDelivery(
-    { hints, replicas, ring: () => rings.current(), isUp: gossiper.isUp, budget, time, telemetry },
+    { hints, replicas, ring: () => rings.current(), isUp, budget, time, telemetry },
     { windowMs: settings.hintWindowMs, timeoutMs: HINT_TIMEOUT_MS },
   );
   const status = createStatus(
@@ -198,6 +230,8 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     coordinator: createCoordinator(parts, { timeoutMs }),
     status,
     repair,
+    changes: elasticity.changes,
+    progress: elasticity.progress.own,
     exporter: createExporter(parts, { timeoutMs }),
     bounds() {
       const ring = rings.current();
@@ -207,24 +241,47 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       await repair.trees.load(identity.wasStoppedCleanly);
       await hints.open();
       await actors.open();
-      await transport.start(createPeerRequests(member, { own, rings, repair, gossiper, actors, completeness, time }));
+      await elasticity.open();
+      const { agreement, progress, sizes } = elasticity;
+      await transport.start(
+        createPeerRequests({
+          ...{
+            own,
+            rings,
+            admission,
+            agreement,
+            identity,
+            repair,
+            gossiper,
+            actors,
+            completeness,
+            progress,
+            sizes,
+            time,
+          },
+        }),
+      );
       gossiper.start();
       await rings.open();
       rings.onAdopted((ring) => {
         building?.cancel();
-        building = time.after(TREES_AFTER_MS, () => repair.trees.own(ring.partitionsOf(member)));
+        building = time.after(TREES_AFTER_MS, () =>
+          repair.trees.own([...ring.partitionsOf(member), ...elasticity.leftovers.partitions()]),
+        );
       });
       repair.start();
       rings.onAdopted(() => {
         if (completeness.missing() > 0) repair.passNow();
       });
       delivery.start();
+      elasticity.start();
     },
     async stop() {
       status.drain();
       rings.close();
       building?.cancel();
       repair.close();
+      await elasticity.stop();
       await delivery.stop();
       await gossiper.leave();
       await transport.stop();

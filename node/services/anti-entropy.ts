@@ -45,6 +45,14 @@ const REBUILDING_PAUSE_MS = 500;
 /** Times that what was mended is compared and mended again within one round. */
 const MENDS_MAX = 3;
 
+/** A partition whose roots differ, with what the peer said beside its root. */
+type Differing = {
+  readonly partition: number;
+  readonly peerBits: number;
+  readonly isComplete: boolean;
+  readonly epoch: number;
+};
+
 /** What is asked of one peer in one round. */
 type Visit = { readonly ring: Ring; readonly peer: MemberId };
 
@@ -58,6 +66,10 @@ export function createAntiEntropy(
     readonly comparer: Comparer;
     /** Is told of every comparison that ended, and makes rounds follow each other soon while one is needed. */
     readonly completeness: Completeness;
+    /** Whether a partition is being copied as a whole just now: comparing it would find nothing but what is on its way. */
+    readonly isCopying: (partition: number) => boolean;
+    /** Partitions that are no longer this node's and still here: trees of them are kept until they are given up. */
+    readonly leftovers: () => readonly number[];
     readonly time: Time;
     readonly random: Random;
     readonly telemetry: Telemetry;
@@ -74,17 +86,20 @@ export function createAntiEntropy(
   let closed = false;
   let rounds = 0;
 
-  /** The roots of some partitions at a peer, by partition. */
-  async function rootsOf({ ring, peer }: Visit, partitions: readonly number[]): Promise<Map<number, PartitionRoot>> {
-    const found = new Map<number, PartitionRoot>();
+  /** The roots of some partitions at a peer, by partition, with the epoch that it had adopted. */
+  async function rootsOf(
+    { ring, peer }: Visit,
+    partitions: readonly number[],
+  ): Promise<Map<number, { readonly root: PartitionRoot; readonly epoch: number }>> {
+    const found = new Map<number, { readonly root: PartitionRoot; readonly epoch: number }>();
     for (let at = 0; at < partitions.length; at += ROOTS_AT_ONCE) {
       const some = partitions.slice(at, at + ROOTS_AT_ONCE);
       const request = { kind: "roots", epoch: ring.epoch, partitions: some } as const;
-      const { roots } = await replicas.compare(peer, request, options.timeoutMs);
+      const { roots, epoch } = await replicas.compare(peer, request, options.timeoutMs);
       telemetry.count("annulus.repair.sent_bytes", some.length * 4);
       telemetry.count("annulus.repair.received_bytes", roots.length * 17);
       some.forEach((partition, index) => {
-        found.set(partition, roots[index]);
+        found.set(partition, { root: roots[index], epoch });
       });
     }
     return found;
@@ -93,15 +108,15 @@ export function createAntiEntropy(
   /** Compares roots; gives the partitions that differ, with the resolution of the peer's tree. */
   async function differing(visit: Visit, partitions: readonly number[]) {
     const roots = await rootsOf(visit, partitions);
-    const found: { readonly partition: number; readonly peerBits: number; readonly isComplete: boolean }[] = [];
-    for (const [partition, theirs] of roots) {
+    const found: Differing[] = [];
+    for (const [partition, { root: theirs, epoch }] of roots) {
       const mine = trees.ready(partition);
       if (mine === undefined || theirs === undefined) {
         telemetry.count("annulus.repair.partitions_not_ready");
       } else if (equalBytes(mine.root(), theirs.sum)) {
         noteEqual(partition, visit.peer);
-        if (theirs.isComplete) completeness.compared(partition, visit.peer);
-      } else found.push({ partition, peerBits: theirs.bits, isComplete: theirs.isComplete });
+        if (theirs.isComplete) completeness.compared(partition, visit.peer, epoch);
+      } else found.push({ partition, peerBits: theirs.bits, isComplete: theirs.isComplete, epoch });
     }
     telemetry.count("annulus.repair.partitions_compared", partitions.length);
     telemetry.count("annulus.repair.partitions_differing", found.length);
@@ -115,17 +130,26 @@ export function createAntiEntropy(
   }
 
   async function visit(ring: Ring, peer: MemberId): Promise<void> {
-    let partitions: readonly number[] = ring.partitionsOf(self).filter((partition) => ring.isHome(peer, partition));
+    let partitions: readonly number[] = ring
+      .partitionsOf(self)
+      .filter((partition) => isComparable({ ring, peer }, partition));
     for (let mends = 0; partitions.length > 0 && mends <= MENDS_MAX && !closed; mends++) {
       const found = await differing({ ring, peer }, partitions);
       if (mends === MENDS_MAX) return;
-      for (const { partition, peerBits, isComplete } of found) {
+      for (const { partition, peerBits, isComplete, epoch } of found) {
         if (closed) return;
         const isMended = await mend({ epoch: ring.epoch, partition, peer, peerBits });
-        if (isMended && isComplete) completeness.compared(partition, peer);
+        if (isMended && isComplete) completeness.compared(partition, peer, epoch);
       }
       partitions = found.map(({ partition }) => partition);
     }
+  }
+
+  /** Who is to get a partition pulls it from its present homes; nobody else compares with who does not have it yet. */
+  function isComparable({ ring, peer }: Visit, partition: number): boolean {
+    if (!ring.isWriter(peer, partition) || parts.isCopying(partition)) return false;
+    if (ring.document.transition?.phase !== "prepare") return true;
+    return ring.presentHomes(partition).some(({ name }) => name === peer);
   }
 
   /** Whether all that the peer held when this began is held here now. */
@@ -143,7 +167,7 @@ export function createAntiEntropy(
   async function round(): Promise<void> {
     const ring = parts.ring();
     if (ring === undefined) return;
-    trees.own(ring.partitionsOf(self));
+    trees.own([...ring.partitionsOf(self), ...parts.leftovers()]);
     for (const { name } of shuffled(ring.document.members, random)) {
       if (name === self || closed || !parts.isUp(name)) continue;
       try {
@@ -160,6 +184,7 @@ export function createAntiEntropy(
     running = true;
     const startMs = time.monotonicMs();
     await round();
+    completeness.review();
     running = false;
     rounds += 1;
     telemetry.observe("annulus.repair.round_ms", time.monotonicMs() - startMs);

@@ -14,6 +14,7 @@ import { childrenOf, differingKeys, differingNodes } from "../core/merkle/differ
 import { packLeafKeys } from "../core/merkle/packed.ts";
 import { STEP_BITS, SUM_BYTES } from "../core/merkle/tree.ts";
 import type { MemberId } from "../core/ring/document.ts";
+import { RecordCorruptError } from "../core/version/record-codec.ts";
 import type { Telemetry } from "../ports.ts";
 import type { Budget } from "./budget.ts";
 import type { Replicas } from "./replicas.ts";
@@ -26,6 +27,8 @@ export type Pairing = {
   readonly peer: MemberId;
   /** Resolution of the peer's tree. */
   readonly peerBits: number;
+  /** Only gives the peer what it lacks: this node is no home of the partition any more. */
+  readonly isOffer?: true;
 };
 
 export type Comparer = {
@@ -51,6 +54,8 @@ const MESSAGE_BYTES = 32;
 export function createComparer(
   parts: {
     readonly replicas: Replicas;
+    /** Reads a record of this node's own, also of a partition that it is no home of any more. */
+    readonly readOwn: (partition: number, key: Uint8Array) => Promise<Uint8Array | undefined>;
     readonly trees: Trees;
     readonly budget: Budget;
     readonly telemetry: Telemetry;
@@ -116,10 +121,20 @@ export function createComparer(
     return record;
   }
 
+  /** What is held here. A damaged record, which is set aside, is none that could be offered. */
+  async function readOwn({ partition, isOffer }: Pairing, key: Uint8Array): Promise<Uint8Array | undefined> {
+    try {
+      return await parts.readOwn(partition, key);
+    } catch (error) {
+      if (isOffer === true && error instanceof RecordCorruptError) return undefined;
+      throw error;
+    }
+  }
+
   /** Has the peer merge what is held here, unless that is what it is known to hold. */
-  async function push({ epoch, partition, peer }: Pairing, key: Uint8Array, known?: Uint8Array): Promise<void> {
-    const request = { kind: "read", epoch, key, forRepair: true } as const;
-    const record = await replicas.read(replicas.self, partition, request, timeoutMs);
+  async function push(pairing: Pairing, key: Uint8Array, known?: Uint8Array): Promise<void> {
+    const { epoch, partition, peer } = pairing;
+    const record = await readOwn(pairing, key);
     if (record === undefined || (known !== undefined && equalBytes(known, record))) return;
     await account(key.length + record.length, 0);
     await replicas.merge(peer, partition, { kind: "merge", epoch, key, record }, timeoutMs);
@@ -134,11 +149,14 @@ export function createComparer(
     ]);
     await account(nodes.length * 4, packLeafKeys(theirs.keys).length);
     const { missingHere, missingThere, unlike } = differingKeys(mine, theirs.keys);
-    const jobs = [
-      ...missingHere.map((key) => () => pull(pairing, key)),
-      ...missingThere.map((key) => () => push(pairing, key)),
-      ...unlike.map((key) => async () => push(pairing, key, await pull(pairing, key))),
-    ];
+    const jobs =
+      pairing.isOffer === true
+        ? [...missingThere, ...unlike].map((key) => () => push(pairing, key))
+        : [
+            ...missingHere.map((key) => () => pull(pairing, key)),
+            ...missingThere.map((key) => () => push(pairing, key)),
+            ...unlike.map((key) => async () => push(pairing, key, await pull(pairing, key))),
+          ];
     for (const some of inPartsOf(RECORDS_AT_ONCE, jobs)) await Promise.all(some.map((job) => job()));
     return jobs.length;
   }

@@ -1,16 +1,18 @@
 /**
- * For which partitions this node's own copy may be believed.
+ * For which partitions this node's own copy may be believed. Two things make it doubtful:
  *
- * A directory that was given a ring older than itself took somebody's place: a disk was lost or exchanged, and what it
- * had acknowledged may now be on fewer than W disks. Until this node has merged what N − W + 1 of the other homes of a
- * partition hold, it neither stamps for that partition nor counts towards R: every write that W homes acknowledged is
- * among those, for at most one of its W copies was the lost one. What it is sent it stores all the same, and that counts towards W.
+ * **Rebuilding.** A directory that was given a ring older than itself took somebody's place: a disk was lost or exchanged,
+ * and what it had acknowledged may now be on fewer than W disks. Until this node has merged what N − W + 1 of the other homes
+ * of a partition hold, it neither stamps for it nor counts towards R: every write that W homes acknowledged is among those,
+ * for at most one of its W copies was the lost one. What it is sent it stores all the same, and that counts towards W.
  *
- *   rebuilding ──compared with N − W + 1 other homes, for every partition it is home to──> complete, for good
+ * **Gaining.** A partition that a change of the ring brings is complete once this node has merged what all present homes
+ * that can be reached hold, and N − W + 1 of them at least, each having adopted the change: what such a home took before
+ * is merged here, and what it takes afterwards must reach W of the homes to be as well (design §3).
  *
- * The mark lies on the disk beside the ring (identity.ts) and is taken away once all is merged; a node that restarts
- * before begins anew, at the cost of comparing again what is equal by then. Source: design of the rebuilding member;
- * DeCandia et al. 2007, §4.7 (recovery of a lost replica by Merkle trees).
+ * The mark of rebuilding lies on the disk beside the ring (identity.ts) and is taken away once all is merged; a node that
+ * restarts before begins anew, at the cost of comparing again what is equal by then. So does a gaining one.
+ * Source: DeCandia et al. 2007, §4.7 (recovery of a lost replica by Merkle trees).
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
@@ -25,33 +27,68 @@ export type Completeness = {
   requireComplete(partition: number): void;
   /** Partitions that are not complete. */
   missing(): number;
+  /** Whether a lost disk is the reason for some of them. */
+  isRebuilding(): boolean;
+  /** Partitions of a change under way that are not complete yet. */
+  gaining(): readonly number[];
+  /** The change for which all is here that it brings; undefined while it is not, or there is none. */
+  completeFor(): string | undefined;
   /** Whether a comparison of the partition with this home is still needed. */
   needs(partition: number, home: MemberId): boolean;
-  /** Everything that `home` held of the partition when the comparison began has been merged here. */
-  compared(partition: number, home: MemberId): void;
+  /**
+   * Everything that `home` held of the partition when the comparison began has been merged here.
+   *
+   * @param epoch What `home` had adopted then.
+   */
+  compared(partition: number, home: MemberId, epoch: number): void;
+  /** Looks anew whether enough homes were compared: some may have gone down since. */
+  review(): void;
   /** A ring has come into force. */
   adopt(ring: Ring): void;
 };
 
-/** @param self This node's name. */
+/** The partitions that one change brings. */
+type Gains = {
+  readonly id: string;
+  /** The epoch from which on a home has adopted the change. */
+  readonly sinceEpoch: number;
+  /** Of each partition that is not complete, the homes it was compared with. */
+  readonly open: Map<number, Set<MemberId>>;
+  /** An incarnation of which nothing was given up is on the disk. */
+  isFresh: boolean;
+  /** It was logged that all is here. */
+  isTold: boolean;
+};
+
+/**
+ * @param self This node's name.
+ * @param parts `isUp`: who can be reached.
+ */
 export function createCompleteness(
   self: MemberId,
-  parts: { readonly identity: Identity; readonly telemetry: Telemetry },
+  parts: {
+    readonly identity: Pick<Identity, "isRebuilding" | "endRebuilding" | "renewAfterGivingUp">;
+    readonly isUp: (member: MemberId) => boolean;
+    readonly telemetry: Telemetry;
+  },
 ): Completeness {
   const { identity, telemetry } = parts;
-  /** Of each partition that is not complete, the homes it was compared with; undefined when there is none. */
-  let incomplete: Map<number, Set<MemberId>> | undefined;
-  let neededHomes = 0;
+  let ring: Ring | undefined;
+  /** Of each partition whose lost copy is not made good, the homes it was compared with; undefined when there is none. */
+  let lost: Map<number, Set<MemberId>> | undefined;
+  let gains: Gains | undefined;
   let isEnding = false;
-  telemetry.gauge("annulus.rebuild.partitions_missing", () => incomplete?.size ?? 0);
+  telemetry.gauge("annulus.rebuild.partitions_missing", () => lost?.size ?? 0);
+  telemetry.gauge("annulus.transfer.partitions_missing", () => gains?.open.size ?? 0);
 
   /** Once: a node that could not store that it is complete has told nobody, and tries with the next comparison. */
-  function end(): void {
+  function endRebuilding(): void {
     if (isEnding) return;
     isEnding = true;
     identity.endRebuilding().then(
       () => {
-        incomplete = undefined;
+        lost = undefined;
+        isEnding = false;
         telemetry.log("info", "rebuild.complete");
       },
       (error: unknown) => {
@@ -62,33 +99,122 @@ export function createCompleteness(
     );
   }
 
+  function others(partition: number): readonly MemberId[] {
+    const homes = ring?.homes(partition) ?? [];
+    return homes.map(({ name }) => name).filter((name) => name !== self);
+  }
+
+  /** How many other homes a lost copy takes. With W = 1 it may have been the only one: then no number makes up for it. */
+  function neededForLost(partition: number): number {
+    const { replicationFactor, writeQuorum } = (ring as Ring).document;
+    return Math.min(replicationFactor - writeQuorum + 1, others(partition).length);
+  }
+
+  function isMerged(partition: number, homes: ReadonlySet<MemberId>): boolean {
+    const { replicationFactor, writeQuorum } = (ring as Ring).document;
+    const own = (ring as Ring).presentHomes(partition).some(({ name }) => name === self) ? 1 : 0;
+    if (homes.size + own < replicationFactor - writeQuorum + 1) return false;
+    return presentOthers(partition).every((name) => homes.has(name) || !parts.isUp(name));
+  }
+
+  function presentOthers(partition: number): readonly MemberId[] {
+    const homes = ring?.presentHomes(partition) ?? [];
+    return homes.map(({ name }) => name).filter((name) => name !== self);
+  }
+
+  function review(): void {
+    if (ring === undefined) return;
+    for (const [partition, homes] of lost ?? []) {
+      if (homes.size >= neededForLost(partition)) lost?.delete(partition);
+    }
+    for (const [partition, homes] of gains?.open ?? []) if (isMerged(partition, homes)) gains?.open.delete(partition);
+    ended();
+  }
+
+  function ended(): void {
+    if (lost?.size === 0) endRebuilding();
+    if (gains === undefined || gains.open.size > 0 || gains.isTold) return;
+    gains.isTold = true;
+    telemetry.log("info", "transfer.complete", { change: gains.id });
+  }
+
+  /** A member that gave partitions up stamps under an incarnation whose every dot it still holds (design §4). */
+  function freshen(of: Gains): void {
+    identity.renewAfterGivingUp().then(
+      () => {
+        of.isFresh = true;
+      },
+      (error: unknown) => {
+        if (!(error instanceof KvError)) throw error;
+        telemetry.log("warn", "transfer.no_incarnation", { reason: error.message });
+      },
+    );
+  }
+
+  function adoptLost(): void {
+    if (ring === undefined || !identity.isRebuilding()) return;
+    const before = lost;
+    const gained = new Set(ring.gains(self));
+    const kept = ring.partitionsOf(self).filter((partition) => !gained.has(partition));
+    if (before === undefined) {
+      lost = new Map(kept.map((partition) => [partition, new Set<MemberId>()]));
+      telemetry.log("warn", "rebuild.begun", { partitions: lost.size });
+    } else lost = new Map([...before].filter(([partition]) => kept.includes(partition)));
+  }
+
+  function adoptGains(): void {
+    const transition = ring?.document.transition;
+    // By *switch* whoever gains is complete: that was the condition of its being published.
+    if (ring === undefined || transition?.phase !== "prepare") gains = undefined;
+    else if (gains?.id !== transition.id) {
+      const open = new Map(ring.gains(self).map((partition) => [partition, new Set<MemberId>()]));
+      gains = { id: transition.id, sinceEpoch: transition.phaseEpoch, open, isFresh: false, isTold: open.size === 0 };
+      if (open.size > 0) telemetry.log("info", "transfer.begun", { change: gains.id, partitions: open.size });
+    }
+    if (gains?.isFresh === false) freshen(gains);
+  }
+
+  const isLost = (partition: number) => lost?.has(partition) === true;
+  const isGaining = (partition: number) => gains?.open.has(partition) === true;
   return {
-    isComplete: (partition) => incomplete === undefined || !incomplete.has(partition),
+    isComplete: (partition) => !isLost(partition) && !isGaining(partition),
     requireComplete(partition) {
-      if (incomplete === undefined || !incomplete.has(partition)) return;
+      if (!isLost(partition) && !isGaining(partition)) return;
       throw new KvError(
         "NOT_READY",
-        `Cannot answer for partition ${partition}: ${self} is being rebuilt and may lack what its lost disk held. Ask another home.`,
+        `Cannot answer for partition ${partition}: ${self} ${isLost(partition) ? "is being rebuilt and may lack what its lost disk held" : "does not hold all of it yet"}. Ask another home.`,
         { details: { retryAfterS: 1 } },
       );
     },
-    missing: () => incomplete?.size ?? 0,
-    needs: (partition, home) => incomplete?.get(partition)?.has(home) === false,
-    compared(partition, home) {
-      if (incomplete === undefined) return;
-      const homes = incomplete.get(partition)?.add(home);
-      if (homes !== undefined && homes.size >= neededHomes) incomplete.delete(partition);
-      if (incomplete.size === 0) end();
+    missing: () => (lost?.size ?? 0) + (gains?.open.size ?? 0),
+    isRebuilding: () => (lost?.size ?? 0) > 0,
+    gaining: () => [...(gains?.open.keys() ?? [])],
+    completeFor() {
+      if (ring?.document.transition?.phase === "switch") return ring.document.transition.id;
+      return gains !== undefined && gains.open.size === 0 && gains.isFresh ? gains.id : undefined;
     },
-    adopt(ring) {
-      if (!identity.isRebuilding() || incomplete !== undefined) return;
-      const { replicationFactor, writeQuorum } = ring.document;
-      // With W = 1 the lost disk may have been the only one: then no number of others makes up for it.
-      neededHomes = Math.min(replicationFactor - writeQuorum + 1, replicationFactor - 1);
-      incomplete = new Map(ring.partitionsOf(self).map((partition) => [partition, new Set<MemberId>()]));
-      telemetry.log("warn", "rebuild.begun", { partitions: incomplete.size, neededHomes });
-      if (neededHomes === 0) incomplete.clear();
-      if (incomplete.size === 0) end();
+    needs: (partition, home) =>
+      lost?.get(partition)?.has(home) === false || gains?.open.get(partition)?.has(home) === false,
+    compared(partition, home, epoch) {
+      const ofLost = lost?.get(partition);
+      if (ofLost !== undefined && others(partition).includes(home)) ofLost.add(home);
+      const ofGains = gains?.open.get(partition);
+      if (ofGains !== undefined && epoch >= (gains as Gains).sinceEpoch && presentOthers(partition).includes(home)) {
+        ofGains.add(home);
+      }
+      if (ofLost !== undefined && ofLost.size >= neededForLost(partition)) lost?.delete(partition);
+      if (ofGains !== undefined && isMerged(partition, ofGains)) gains?.open.delete(partition);
+      ended();
+    },
+    review() {
+      if (gains?.isFresh === false) freshen(gains);
+      review();
+    },
+    adopt(adopted) {
+      ring = adopted;
+      adoptLost();
+      adoptGains();
+      review();
     },
   };
 }

@@ -8,8 +8,9 @@ import type { CausalContext, Sibling } from "../core/version/record.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
 import { type RecordView, viewRecord } from "../core/version/view.ts";
 import type { EventName, WriteBase } from "../messages.ts";
-import { resolveOptions } from "./options.ts";
+import { type Choices, resolveOptions } from "./options.ts";
 import { type ReadParts, runRead } from "./read.ts";
+import { RingChanged, type WriteSoFar } from "./ring-changed.ts";
 import { runWrite, type WriteCommand, type WriteParts } from "./write.ts";
 
 /** Per-request choices; what is undefined comes from the ring document and the configuration. */
@@ -106,14 +107,32 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
     if (end === "served") parts.served(nowMs - startedMs);
   }
 
+  /** Runs a request by the ring in force, and again by a later one that it meets, within its time. */
+  async function byTheLatestRing<Result>(
+    options: RequestOptions,
+    run: (ring: Ring, choices: Choices, soFar: WriteSoFar | undefined) => Promise<Result>,
+  ): Promise<Result> {
+    const startedMs = parts.time.monotonicMs();
+    let left = options;
+    let soFar: WriteSoFar | undefined;
+    for (;;) {
+      const ring = parts.ring();
+      try {
+        return await run(ring, resolveOptions(ring, left, defaults), soFar);
+      } catch (error) {
+        if (!(error instanceof RingChanged)) throw error;
+        soFar = error.soFar;
+        left = lessTime(options, startedMs);
+      }
+    }
+  }
+
   async function read(key: Uint8Array, options: RequestOptions): Promise<Seen> {
-    const ring = parts.ring();
-    const choices = resolveOptions(ring, options, defaults);
     enter(reads);
     const startedMs = time.monotonicMs();
     let end: RequestEnd = "refused";
     try {
-      const { record, receipt } = await runRead(parts, ring, key, choices);
+      const { record, receipt } = await byTheLatestRing(options, (ring, choices) => runRead(parts, ring, key, choices));
       end = "served";
       const decoded = record === undefined ? undefined : decodeRecord(record);
       return { view: viewRecord(decoded, time.wallMs()), everWritten: decoded !== undefined, receipt };
@@ -126,13 +145,13 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
   }
 
   async function write(command: Omit<WriteCommand, "ring">, options: RequestOptions): Promise<WriteAnswer> {
-    const ring = parts.ring();
-    const choices = resolveOptions(ring, options, defaults);
     enter(writes);
     const startedMs = time.monotonicMs();
     let end: RequestEnd = "refused";
     try {
-      const { context, receipt } = await runWrite(parts, { ...command, ring }, choices);
+      const { context, receipt } = await byTheLatestRing(options, (ring, choices, soFar) =>
+        runWrite(parts, { ...command, ring, soFar }, choices),
+      );
       end = "served";
       return { context: encodeToken(decodeContext(context), command.key), receipt };
     } catch (error) {

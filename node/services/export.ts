@@ -51,7 +51,7 @@ export function createExporter(
 
   /** Pages of R homes; the next home takes the place of one that fails. */
   async function pages(ring: Ring, partition: number, after: Uint8Array | undefined, limit: number) {
-    const required = ring.document.readQuorum;
+    const required = ring.readQuorum;
     const order = readOrder(ring.homes(partition), { self: replicas.self, isUp, rotation: random.uint32(), pace });
     const request = { kind: "scan", epoch: ring.epoch, partition, after, limit } as const;
     let next = 0;

@@ -57,6 +57,10 @@ export function createGossiper(
     readonly time: Time;
     readonly random: Random;
     readonly telemetry: Telemetry;
+    /** Of this node's ring; 0 before there is one. */
+    readonly epoch: () => number;
+    /** Is told what epoch a member goes by. */
+    readonly heardEpoch: (member: MemberId, epoch: number) => void;
   },
   { member, intervalMs, phiThreshold }: GossiperOptions,
 ): Gossiper {
@@ -101,8 +105,14 @@ export function createGossiper(
 
   async function tell(name: MemberId): Promise<void> {
     try {
-      const reply = await transport.request(name, { kind: "gossip", news: changes() }, intervalMs);
-      if (reply.kind === "gossiped") hear(reply.news);
+      const reply = await transport.request(
+        name,
+        { kind: "gossip", news: changes(), epoch: parts.epoch() },
+        intervalMs,
+      );
+      if (reply.kind !== "gossiped") return;
+      hear(reply.news);
+      parts.heardEpoch(name, reply.epoch);
     } catch (error) {
       if (!(error instanceof KvError)) throw error;
       // Nothing is concluded from one exchange: silence is judged as a whole.
@@ -163,7 +173,7 @@ export function createGossiper(
       const news = [view.own];
       const told = others
         .filter((name) => transport.isLinked(name))
-        .map((name) => transport.request(name, { kind: "gossip", news }, intervalMs));
+        .map((name) => transport.request(name, { kind: "gossip", news, epoch: parts.epoch() }, intervalMs));
       await Promise.allSettled(told);
     },
   };

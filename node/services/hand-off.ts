@@ -8,8 +8,7 @@
  * counts. A home and its stand-in count once: the hint goes when the home has the write. In strict mode, and once the client has its answer, this node keeps the hint itself and nothing counts.
  * Source: DeCandia et al. 2007, §4.6; design §5.
  */
-import { KvError } from "../core/errors.ts";
-import type { Tally } from "../core/quorum/tally.ts";
+import { KvError, type Outcome } from "../core/errors.ts";
 import { StandIns } from "../core/quorum/targets.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { MergeRequest } from "../messages.ts";
@@ -27,7 +26,9 @@ export type HandOffOptions = {
   /** The members that may stand in, in order; none in strict mode. */
   readonly walk: readonly RingMember[];
   readonly request: MergeRequest;
-  readonly tally: Tally;
+  /** A copy that counts is on its way to a stand-in of `home`; `kept` or `failed` follows. */
+  readonly asked: (home: RingMember) => void;
+  readonly failed: (home: RingMember, outcome: Outcome) => void;
   /** Whether copies count from the beginning. */
   readonly counts: boolean;
   readonly timeoutMs: number;
@@ -93,10 +94,10 @@ export class HandOffs {
   }
 
   #send(missed: Missed, member: RingMember, counts: boolean): void {
-    const { tally, partition, timeoutMs, changed } = this.#options;
+    const { asked, failed, partition, timeoutMs, changed } = this.#options;
     if (missed.counts) return;
     missed.counts = counts;
-    if (counts) tally.ask();
+    if (counts) asked(missed.home);
     this.#merge(member.name, this.#requestFor(missed.home, counts), { partition, timeoutMs }, (error) => {
       if (error === undefined) {
         if (counts) this.#options.kept(missed.home, member);
@@ -107,7 +108,7 @@ export class HandOffs {
           missed.counts = false;
           this.#place(missed);
         }
-        if (counts) tally.failed(error.outcome);
+        if (counts) failed(missed.home, error.outcome);
       }
       if (counts) changed();
     });

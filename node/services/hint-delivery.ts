@@ -74,7 +74,8 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
     if (stopped) return;
     timer = time.after(ROUND_MS, round);
     const ring = parts.ring();
-    if (ring === undefined) return;
+    // The members went on without what a directory held that was declared destroyed: its hints are set aside with it.
+    if (ring === undefined || ring.member(replicas.self)?.isDestroyed === true) return;
     for (const { target } of ledger.waiting()) {
       if (underWay.size >= TARGETS_MAX) break;
       if (underWay.has(target) || time.monotonicMs() < (attempts.get(target)?.notBeforeMs ?? 0)) continue;
@@ -90,7 +91,7 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
   /** Who is no home of a partition any more is not waited for: its hints go to others. */
   function deliverable(ring: Ring, target: MemberId): readonly number[] {
     const partitions = ledger.partitionsOf(target);
-    return isUp(target) ? partitions : partitions.filter((partition) => !ring.isHome(target, partition));
+    return isUp(target) ? partitions : partitions.filter((partition) => !ring.isWriter(target, partition));
   }
 
   function begin(name: string, work: () => Promise<void>): void {
@@ -145,18 +146,26 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
     return error;
   }
 
-  /** Resolves with an error, or with undefined once the hint is where it is needed. */
+  /**
+   * Resolves with an error, or with undefined once the hint is where it is needed. While its partition moves, or when its
+   * target is no home any more, that is W of each write set: the target alone would not pass it on.
+   */
   async function send(ring: Ring, { place, hint }: WaitingHint): Promise<KvError | undefined> {
     const { partition, target, key } = place;
-    const isHome = ring.isHome(target, partition);
-    const members = isHome ? [target] : ring.homes(partition).map(({ name }) => name);
-    const required = isHome ? 1 : ring.document.writeQuorum;
+    const sets = ring.writeSets(partition);
+    const isPlain = sets.length === 1 && ring.isWriter(target, partition);
+    const members = isPlain ? [target] : ring.writers(partition).map(({ name }) => name);
     const request = { kind: "merge", epoch: ring.epoch, key, record: hint.record } as const;
     const errors = await Promise.all(
       members.map((name) => asError(replicas.merge(name, partition, request, options.timeoutMs))),
     );
-    const failed = errors.filter((error) => error !== undefined);
-    return members.length - failed.length >= required ? undefined : failed[0];
+    const failed = errors.find((error) => error !== undefined);
+    if (isPlain || failed === undefined) return failed;
+    const holders = new Set(members.filter((_, index) => errors[index] === undefined));
+    // A member of both that is down may yet come back, and wants its hint then.
+    if (ring.isWriter(target, partition) && !holders.has(target)) return failed;
+    const isEnough = sets.every((set) => set.filter(({ name }) => holders.has(name)).length >= ring.writeQuorum);
+    return isEnough ? undefined : failed;
   }
 
   async function expire(due: readonly HintsOf[]): Promise<void> {

@@ -39,6 +39,8 @@ export type HintLedger = {
   waiting(): readonly WaitingHints[];
   /** The partitions of which hints wait for a target, ascending. */
   partitionsOf(target: string): readonly number[];
+  /** Whether there is a hint of the partition for the target, or one may be on its way. */
+  mayHold(place: HintsOf): boolean;
   /** Partitions and targets with a surplus hint that was stored before an instant of the wall clock. */
   olderThan(storedAtMs: number): readonly HintsOf[];
   /** Before somebody looks at all hints of a place: what is stored from here on is noted, the others are not. */
@@ -76,6 +78,8 @@ export function createHintLedger(
 ): HintLedger {
   const { engine, time, telemetry } = parts;
   const accounts = new Map<string, Map<number, Account>>();
+  /** Changes on their way to the disk, by target and partition. */
+  const onTheWay = new Map<string, number>();
   let totalBytes = 0;
   let queuedBytes = 0;
   /** What was counted before the present count began, and what came since: the budget holds meanwhile. */
@@ -184,6 +188,7 @@ export function createHintLedger(
         .sort((a, b) => (a.target < b.target ? -1 : 1));
     },
     partitionsOf: (target) => [...(accounts.get(target)?.keys() ?? [])].sort((a, b) => a - b),
+    mayHold: (place) => accounts.get(place.target)?.has(place.partition) === true || onTheWay.has(nameOf(place)),
     olderThan(storedAtMs) {
       const found: HintsOf[] = [];
       for (const [target, partitions] of accounts) {
@@ -217,14 +222,22 @@ export function createHintLedger(
     },
     track(change, durable) {
       const growth = (change.after?.bytes ?? 0) - (change.before?.bytes ?? 0);
+      const name = nameOf(parseHintKey(change.at));
+      const arrived = () => {
+        queuedBytes -= growth;
+        const left = (onTheWay.get(name) ?? 1) - 1;
+        if (left === 0) onTheWay.delete(name);
+        else onTheWay.set(name, left);
+      };
       queuedBytes += growth;
+      onTheWay.set(name, (onTheWay.get(name) ?? 0) + 1);
       return durable.then(
         () => {
-          queuedBytes -= growth;
+          arrived();
           note(change);
         },
         (error: unknown) => {
-          queuedBytes -= growth;
+          arrived();
           throw error;
         },
       );
@@ -238,4 +251,8 @@ export function createHintLedger(
       generation += 1;
     },
   };
+}
+
+function nameOf({ partition, target }: HintsOf): string {
+  return `${target} ${partition}`;
 }

@@ -72,7 +72,7 @@ export type HintOptions = {
   readonly cacheBytes: number;
 };
 
-/** @param parts `homesOf` names the home replicas of a partition: those whom a key's hints may be for. */
+/** @param parts `targets` names all whom hints may be for: every member, for who was a home may be none any more. */
 export function createHints(
   parts: {
     readonly engine: Engine;
@@ -80,7 +80,7 @@ export function createHints(
     readonly identity: Identity;
     readonly time: Time;
     readonly telemetry: Telemetry;
-    readonly homesOf: (partition: number) => readonly { readonly name: MemberId }[];
+    readonly targets: () => readonly { readonly name: MemberId }[];
   },
   options: HintOptions,
 ): Hints {
@@ -145,10 +145,17 @@ export function createHints(
     }
   }
 
+  /** For whom hints of a partition may be kept here. */
+  function targetsOf(partition: number): readonly MemberId[] {
+    const all = parts.targets().map(({ name }) => name);
+    if (!ledger.isComplete()) return all;
+    return all.filter((name) => ledger.mayHold({ partition, target: name }));
+  }
+
   /** Everything kept for a key, whoever it is for, but for one target. */
   async function keptForOthers(partition: number, target: MemberId, key: Uint8Array): Promise<KvRecord | undefined> {
     let kept: KvRecord | undefined;
-    for (const { name } of parts.homesOf(partition)) {
+    for (const name of targetsOf(partition)) {
       if (name === target) continue;
       const found = await loaded(nameOf(name, key), hintKey({ partition, target: name, key }));
       const held = current(nameOf(name, key), found);
@@ -217,7 +224,7 @@ export function createHints(
     read: (partition, key) =>
       ledger.run(async () => {
         let kept: Uint8Array | undefined;
-        for (const { name } of parts.homesOf(partition)) {
+        for (const name of targetsOf(partition)) {
           const bytes = await soundOnly(store.read(nameOf(name, key), hintKey({ partition, target: name, key })));
           if (bytes === undefined) continue;
           const { record } = decodeHint(bytes);

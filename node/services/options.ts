@@ -24,8 +24,8 @@ export type Choices = {
 export function resolveOptions(ring: Ring, options: RequestOptions, defaults: { readonly timeoutMs: number }): Choices {
   const { document } = ring;
   const choices = {
-    readQuorum: options.readQuorum ?? document.readQuorum,
-    writeQuorum: options.writeQuorum ?? document.writeQuorum,
+    readQuorum: options.readQuorum ?? ring.readQuorum,
+    writeQuorum: options.writeQuorum ?? ring.writeQuorum,
     mode: options.mode ?? document.mode,
     zones: options.zones ?? 1,
     timeoutMs: options.timeoutMs ?? defaults.timeoutMs,
@@ -42,6 +42,6 @@ function refuse(name: string, value: number, limit: string): never {
 }
 
 /** What an answer stands on, from the tally that it was decided by. */
-export function receiptOf(tally: Tally, durability: Durability): Receipt {
+export function receiptOf(tally: Pick<Tally, "acks" | "asked" | "zones" | "hinted">, durability: Durability): Receipt {
   return { acks: tally.acks, asked: tally.asked, zones: tally.zones, hinted: tally.hinted, durability };
 }

@@ -1,108 +1,120 @@
 /**
- * Answers what peers ask of this node's replica.
+ * Answers what peers ask of this node.
  *
- * A replica serves only partitions that it is home to, but for requests about hints, and those only where it is no home
- * (or where the hint is one more copy that nobody counts): a peer that goes by another ring is told so and asks again.
+ * Whether a request is let in by its epoch is decided in admission.ts. One of a later epoch than this node's makes it
+ * fetch the ring first; a refusal makes the one who asked fetch this node's (design §3).
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { serializeRing } from "../core/ring/document.ts";
-import type { Ring } from "../core/ring/ring.ts";
 import type { Reply, Request } from "../messages.ts";
 import type { PeerIdentity, RequestHandler, Time } from "../ports.ts";
+import type { Admission } from "./admission.ts";
+import type { Agreement } from "./agreement.ts";
 import type { Completeness } from "./completeness.ts";
 import type { Gossiper } from "./gossiper.ts";
+import type { Identity } from "./identity.ts";
 import type { KnownActors } from "./known-actors.ts";
+import type { PartitionSizes } from "./partition-sizes.ts";
+import type { Progress } from "./progress.ts";
 import type { Repair } from "./repair.ts";
 import type { OwnReplica } from "./replicas.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 
 const MERGED: Reply = { kind: "merged" };
 
-/** @param self This node's name. */
-export function createPeerRequests(
-  self: MemberId,
-  parts: {
-    readonly own: OwnReplica;
-    readonly rings: RingKeeper;
-    readonly repair: Repair;
-    readonly gossiper: Gossiper;
-    readonly actors: KnownActors;
-    readonly completeness: Completeness;
-    readonly time: Time;
-  },
-): RequestHandler {
-  const { own, rings, repair, gossiper, actors, completeness, time } = parts;
-  function ownPartition(ring: Ring, key: Uint8Array): number {
-    const partition = ring.partitionOf(key);
-    if (ring.isHome(self, partition)) return partition;
-    throw notHome(ring, partition);
-  }
+export type PeerRequestParts = {
+  readonly own: OwnReplica;
+  readonly rings: RingKeeper;
+  readonly admission: Admission;
+  readonly agreement: Agreement;
+  readonly identity: Identity;
+  readonly repair: Repair;
+  readonly gossiper: Gossiper;
+  readonly actors: KnownActors;
+  readonly completeness: Completeness;
+  readonly progress: Progress;
+  readonly sizes: PartitionSizes;
+  readonly time: Time;
+};
 
-  function notHome(ring: Ring, partition: number): KvError {
-    return new KvError(
-      "STALE_RING",
-      `Cannot serve partition ${partition}: ${self} is not its home at epoch ${ring.epoch}.`,
-    );
-  }
-
-  /** The partition of a key that this node is asked to stand in for. */
-  function foreignPartition(ring: Ring, key: Uint8Array, target: MemberId | undefined, counts: boolean): number {
-    const partition = ring.partitionOf(key);
-    const isKnown = target === undefined || (target !== self && ring.member(target) !== undefined);
-    if (isKnown && !(counts && ring.isHome(self, partition))) return partition;
-    throw new KvError(
-      "STALE_RING",
-      `Cannot stand in for ${target ?? "a home"} of partition ${partition}: the ring of epoch ${ring.epoch} says otherwise.`,
-    );
-  }
+/** Makes the handler that the transport gives every request to. */
+export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
+  const { own, rings, admission, agreement, identity, repair, gossiper, actors, completeness, progress, time } = parts;
 
   /** A directory that was exchanged itself has forgotten whom it met: the asker may as well have been another. */
   function knowsAnother(from: PeerIdentity): boolean {
-    return actors.isAnother(from) || completeness.missing() > 0;
+    return actors.isAnother(from) || completeness.isRebuilding();
+  }
+
+  /**
+   * A directory that was declared destroyed and came back takes part in nothing: what it sends (hints, repairs) may be
+   * older than what was deleted since. It is told of the ring that says so.
+   */
+  function refuseDestroyed({ name, actor }: PeerIdentity): void {
+    const member = rings.current()?.member(name);
+    if (member?.isDestroyed !== true || (member.actor !== undefined && member.actor !== actor)) return;
+    throw new KvError(
+      "STALE_RING",
+      `Cannot serve ${name}: its data directory was declared destroyed. Start it with an empty one, or read it with annulus salvage.`,
+    );
+  }
+
+  /** Makes sure that this node does not go by an earlier epoch than the request, if it can be. */
+  function catchUp(from: MemberId, epoch: number): Promise<unknown> | undefined {
+    const ring = rings.current();
+    return ring === undefined || epoch <= ring.epoch ? undefined : rings.catchUp(from, epoch);
   }
 
   return async (from, request: Request, budgetMs): Promise<Reply> => {
     // Who asks for the ring is not linked yet, and must not become known by asking.
     if (request.kind !== "ring") actors.note(from);
+    if (request.kind !== "ring" && request.kind !== "gossip") refuseDestroyed(from);
     switch (request.kind) {
       case "merge": {
-        const { key, hint } = request;
-        const ring = rings.required();
-        const partition =
-          hint === undefined ? ownPartition(ring, key) : foreignPartition(ring, key, hint.target, hint.counts);
-        await own.merge(partition, request);
+        const behind = catchUp(from.name, request.epoch);
+        if (behind !== undefined) await behind;
+        await own.merge(rings.required().partitionOf(request.key), request);
         return MERGED;
       }
       case "read": {
-        const { key, asStandIn } = request;
-        const ring = rings.required();
-        const partition = asStandIn === true ? foreignPartition(ring, key, undefined, true) : ownPartition(ring, key);
-        return { kind: "record", record: await own.read(partition, request) };
+        const behind = catchUp(from.name, request.epoch);
+        if (behind !== undefined) await behind;
+        return { kind: "record", record: await own.read(rings.required().partitionOf(request.key), request) };
       }
       case "stamp": {
         const deadlineMs = time.monotonicMs() + budgetMs;
-        const { key, hintFor } = request;
-        const ring = rings.required();
-        const partition = hintFor === undefined ? ownPartition(ring, key) : foreignPartition(ring, key, hintFor, true);
-        const result = await own.stamp(partition, request, deadlineMs);
+        const behind = catchUp(from.name, request.epoch);
+        if (behind !== undefined) await behind;
+        const result = await own.stamp(rings.required().partitionOf(request.key), request, deadlineMs);
         return { kind: "stamped", record: result.record, context: result.context };
       }
       case "scan":
-        if (!rings.required().isHome(self, request.partition)) throw notHome(rings.required(), request.partition);
+        await catchUp(from.name, request.epoch);
         return own.scan(request);
       case "branches":
       case "leaves":
-        if (!rings.required().isHome(self, request.partition)) throw notHome(rings.required(), request.partition);
+        admission.keep(request.partition);
         return repair.answer(request);
       case "roots":
+        await catchUp(from.name, request.epoch);
         return repair.answer(request);
       case "gossip":
-        return { kind: "gossiped", news: gossiper.exchange(request.news) };
+        void rings.catchUp(from.name, request.epoch);
+        return { kind: "gossiped", news: gossiper.exchange(request.news), epoch: rings.current()?.epoch ?? 0 };
+      case "promise":
+      case "accept":
+        await catchUp(from.name, request.epoch - 1);
+        return agreement.answer(request);
+      case "progress":
+        return progress.own();
+      case "sizes":
+        return { kind: "sizes", bytes: await parts.sizes.ofAll(request.partitions) };
       case "ring": {
         const ring = rings.current();
         const document = ring === undefined ? undefined : serializeRing(ring.document);
-        return { kind: "ring", document, hadRing: rings.hadRing(), knowsAnother: knowsAnother(from) };
+        const { actor } = identity;
+        return { kind: "ring", document, hadRing: rings.hadRing(), knowsAnother: knowsAnother(from), actor };
       }
     }
   };

@@ -19,6 +19,7 @@ import type { QuantileFollower } from "../core/quorum/latency.ts";
 import type { Pace } from "../core/quorum/pace.ts";
 import { Tally } from "../core/quorum/tally.ts";
 import { readOrder, standInsForRead } from "../core/quorum/targets.ts";
+import { WriteTally } from "../core/quorum/write-tally.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
@@ -26,6 +27,7 @@ import type { ReadRequest } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import { type Choices, receiptOf } from "./options.ts";
 import type { Replicas } from "./replicas.ts";
+import { RingChanged } from "./ring-changed.ts";
 
 export type ReadParts = {
   readonly replicas: Replicas;
@@ -34,6 +36,8 @@ export type ReadParts = {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly durability: Durability;
+  /** As `WriteParts.laterRing`. */
+  readonly laterRing: (member: string, epoch: number) => Promise<Ring | undefined>;
   /** How late a reply usually is; a later one is hedged. Shared by all reads of a node. */
   readonly usualLatency: QuantileFollower;
   /** Who is slow to answer reads. */
@@ -52,6 +56,7 @@ const HEDGE_GROWTH = 2;
 /**
  * Runs one read to its answer.
  *
+ * @throws {RingChanged} It has to begin again, by a later ring.
  * @throws {KvError} QUORUM_UNAVAILABLE when too few homes can answer, TIMED_OUT, STORAGE_FAILED; outcome always none.
  */
 export function runRead(parts: ReadParts, ring: Ring, key: Uint8Array, choices: Choices): Promise<ReadResult> {
@@ -153,6 +158,9 @@ class Read {
         else this.#replied(member, record);
       },
       (error: unknown) => {
+        if (error instanceof KvError && error.code === "STALE_RING" && this.#phase === "asking") {
+          return this.#refusedBy(member, error);
+        }
         if (!isStandIn && error instanceof KvError && error.code === "STORAGE_FAILED") this.#damaged.push(member);
         if (error instanceof KvError && error.code === "TIMED_OUT") pace.add(member.name, time.monotonicMs() - askedMs);
         this.#notReplied(error);
@@ -225,6 +233,21 @@ class Read {
     this.#decide();
   }
 
+  /** Begins again by the ring of a member that refused, if that is a later one. */
+  #refusedBy(member: RingMember, error: KvError): void {
+    this.#parts.laterRing(member.name, this.#ring.epoch + 1).then(
+      (later) => {
+        if (this.#phase !== "asking" || later === undefined || later.epoch <= this.#ring.epoch) {
+          return this.#notReplied(error);
+        }
+        this.#settle();
+        this.#parts.telemetry.count("annulus.read.ring_changed");
+        this.#reject(new RingChanged());
+      },
+      (bug: unknown) => this.#fail(bug),
+    );
+  }
+
   #decide(): void {
     const verdict = this.#tally.verdict();
     if (this.#phase === "asking") {
@@ -239,7 +262,7 @@ class Read {
   }
 
   #mustBeMonotonic(): boolean {
-    const { writeQuorum, replicationFactor } = this.#ring.document;
+    const { writeQuorum, replicationFactor } = this.#ring;
     return this.#choices.mode === "strict" && this.#choices.readQuorum + writeQuorum > replicationFactor;
   }
 
@@ -250,22 +273,33 @@ class Read {
     this.#parts.telemetry.count("annulus.read.write_backs");
     const shown = this.#merged as Uint8Array;
     const holders = this.#answers.filter((answer) => sameBytes(answer.record, shown)).map((answer) => answer.member);
-    const acknowledged = new Tally(this.#ring.document.writeQuorum, 1);
+    const writers = this.#ring.writers(this.#partition);
+    const bitOf = (member: RingMember) => {
+      const place = writers.indexOf(member);
+      return place < 0 ? 0 : 1 << place;
+    };
+    const bitsOf = (members: readonly RingMember[] = []) => members.reduce((bits, member) => bits | bitOf(member), 0);
+    const [first, second] = this.#ring.writeSets(this.#partition);
+    const required = { acks: this.#ring.writeQuorum, zones: 1 };
+    const acknowledged = new WriteTally(
+      required,
+      second === undefined ? [bitsOf(first)] : [bitsOf(first), bitsOf(second)],
+    );
     for (const holder of holders) {
-      acknowledged.ask();
-      acknowledged.acked(holder.zone);
+      acknowledged.ask(bitOf(holder));
+      acknowledged.acked(bitOf(holder), holder.zone);
     }
     const decide = () => {
       const verdict = acknowledged.verdict();
       if (verdict === "won" && this.#phase === "writing") this.#answer(shown);
-      if (verdict === "lost") this.#fail(this.#shortfall("QUORUM_UNAVAILABLE", acknowledged));
+      if (verdict === "lost") this.#fail(this.#shortfall("QUORUM_UNAVAILABLE", acknowledged.weakest));
     };
-    for (const member of this.#ring.homes(this.#partition)) {
+    for (const member of writers) {
       if (holders.includes(member)) continue;
-      acknowledged.ask();
+      acknowledged.ask(bitOf(member));
       this.#merge(member, shown, (error) => {
-        if (error === undefined) acknowledged.acked(member.zone);
-        else acknowledged.failed(error.outcome);
+        if (error === undefined) acknowledged.acked(bitOf(member), member.zone);
+        else acknowledged.failed(bitOf(member), error.outcome);
         decide();
       });
     }

@@ -10,18 +10,23 @@ import type { Trees } from "./trees.ts";
 
 /** @throws {KvError} NOT_READY while the tree is not built, or has fewer levels than are asked for. */
 export async function answerRepair(
-  { trees, completeness }: { readonly trees: Trees; readonly completeness: Completeness },
+  {
+    trees,
+    completeness,
+    adoptedEpoch,
+  }: { readonly trees: Trees; readonly completeness: Completeness; readonly adoptedEpoch: () => number },
   request: RepairRequest,
 ): Promise<RepairReply> {
   switch (request.kind) {
     case "roots": {
+      const epoch = adoptedEpoch();
       const roots = request.partitions.map((partition) => {
         const tree = trees.ready(partition);
         return tree === undefined
           ? undefined
           : { bits: tree.bits, sum: tree.root(), isComplete: completeness.isComplete(partition) };
       });
-      return { kind: "roots", roots };
+      return { kind: "roots", roots, epoch };
     }
     case "branches":
       return { kind: "branches", sums: sumsUnder(trees, request) };

@@ -11,7 +11,7 @@ import type { RepairReply, RepairRequest } from "../messages.ts";
 import type { Engine, Random, Telemetry, Time } from "../ports.ts";
 import { createAntiEntropy, type RepairProgress } from "./anti-entropy.ts";
 import type { Budget } from "./budget.ts";
-import { createComparer } from "./compare.ts";
+import { type Comparer, createComparer } from "./compare.ts";
 import type { Completeness } from "./completeness.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { answerRepair } from "./repair-answers.ts";
@@ -23,6 +23,7 @@ import { createTrees, type Trees } from "./trees.ts";
 
 export type Repair = {
   readonly trees: Trees;
+  readonly comparer: Comparer;
   /** Answers a peer; that this node is home to the partition is the caller's to check. */
   answer(request: RepairRequest): Promise<RepairReply>;
   /** Begins a round over all partitions of this node now, or another one after the round that runs. */
@@ -50,6 +51,9 @@ export function createRepair(
     readonly ring: () => Ring | undefined;
     readonly isUp: (member: MemberId) => boolean;
     readonly completeness: Completeness;
+    readonly adoptedEpoch: () => number;
+    readonly isCopying: (partition: number) => boolean;
+    readonly leftovers: () => readonly number[];
     readonly ledger: TreeLedger;
     readonly replica: Replica;
     readonly replicas: Replicas;
@@ -63,7 +67,7 @@ export function createRepair(
   { repairIntervalMs, scrubIntervalMs }: RepairOptions,
 ): Repair {
   const trees = createTrees(parts);
-  const comparer = createComparer({ ...parts, trees }, { timeoutMs: TIMEOUT_MS });
+  const comparer = createComparer({ ...parts, trees, readOwn: parts.replica.read }, { timeoutMs: TIMEOUT_MS });
   const rounds = createAntiEntropy(
     { ...parts, trees, comparer },
     { intervalMs: repairIntervalMs, timeoutMs: TIMEOUT_MS },
@@ -72,7 +76,8 @@ export function createRepair(
   const scrub = createScrub({ ...parts, partitions, trees }, { intervalMs: scrubIntervalMs });
   return {
     trees,
-    answer: (request) => answerRepair({ trees, completeness: parts.completeness }, request),
+    comparer,
+    answer: (request) => answerRepair({ ...parts, trees }, request),
     passNow: rounds.passNow,
     progress: rounds.progress,
     start() {

@@ -17,7 +17,7 @@ import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../m
 import type { Engine, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
-import { createRecordStore, type Held, keyName } from "./record-store.ts";
+import { createRecordStore, type Held, isRemoved, keyName } from "./record-store.ts";
 import { decodeBase, refuseIfLate, type StampLimits, stampOn } from "./stamping.ts";
 import type { Change, TreeLedger } from "./tree-ledger.ts";
 
@@ -42,6 +42,13 @@ export type Replica = {
   stamp(partition: number, request: StampRequest, deadlineMs: number): Promise<StampResult>;
   /** Joins a record that another replica sent. Resolves once the join is durable; may be repeated at will. */
   merge(partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
+  /**
+   * Removes a record of a partition that is this node's no more. Resolves once that is durable; does nothing where there
+   * is none.
+   *
+   * @param mayGo Asked in the turn in which the removal is queued: the partition may have been regained meanwhile.
+   */
+  drop(partition: number, key: Uint8Array, mayGo: () => boolean): Promise<void>;
   /** A page of the partition's durable records. Damaged ones are left out: they are no answer. */
   scan(request: ScanRequest): Promise<ScannedReply>;
   /** Whether a write of a key is on its way to the disk; the key as a map key. */
@@ -126,6 +133,7 @@ export function createReplica(
         // Whoever waited for the same read may have gone first. From here to `put` nothing may be awaited.
         held = store.newest(name) ?? loaded;
       }
+      held = standing(held);
       refuseIfLate(time, deadlineMs);
       const write = { request, base, dot: identity.nextDot(), nowMs: time.wallMs() };
       const { record, context, repeated } = stampOn(held && store.decoded(held), write, options);
@@ -155,6 +163,7 @@ export function createReplica(
           held = store.newest(name);
         }
       }
+      held = standing(held);
       if (held !== undefined && equalBytes(held.bytes, incoming)) return store.settled(name);
       const theirs = decodeIncoming(incoming);
       const mine = held === undefined ? undefined : store.decoded(held);
@@ -165,6 +174,30 @@ export function createReplica(
       const at = dataKey(partition, key);
       const noted = change({ name, at, key }, held, { bytes, record: joined });
       return store.put(name, at, { bytes, decoded: undefined }, undefined, noted);
+    },
+
+    async drop(partition, key, mayGo) {
+      const name = keyName(key);
+      const at = dataKey(partition, key);
+      let held = store.newest(name);
+      let isDamaged = false;
+      if (held === undefined) {
+        try {
+          const loaded = await store.load(name, at);
+          // As in `stamp`: from here to `remove` nothing may be awaited.
+          held = store.newest(name) ?? loaded;
+        } catch (error) {
+          // Its bytes were set aside, and stay there.
+          if (!(error instanceof RecordCorruptError)) throw error;
+          held = store.newest(name);
+          isDamaged = held === undefined;
+        }
+      }
+      held = standing(held);
+      if ((held === undefined && !isDamaged) || !mayGo()) return;
+      const was =
+        ledger === undefined || held === undefined ? undefined : fingerprintOf(key, held.bytes, store.decoded(held));
+      await store.remove(name, at, undefined, ledger?.change(name, at, was, undefined));
     },
 
     scan: (request) => scanPartition(engine, request),
@@ -185,6 +218,11 @@ export function createReplica(
       }
     },
   };
+}
+
+/** What a write builds upon: nothing of a record that is being removed. */
+function standing(held: Held<KvRecord> | undefined): Held<KvRecord> | undefined {
+  return held === undefined || isRemoved(held) ? undefined : held;
 }
 
 async function scanPartition(engine: Engine, { partition, after, limit }: ScanRequest): Promise<ScannedReply> {

@@ -18,6 +18,7 @@ import type {
   StampRequest,
 } from "../messages.ts";
 import type { Time, Transport } from "../ports.ts";
+import type { Admission } from "./admission.ts";
 import type { Completeness } from "./completeness.ts";
 import { guardReplica } from "./guarded-replica.ts";
 import type { Hints } from "./hints.ts";
@@ -43,34 +44,64 @@ export type Replicas = {
 };
 
 /**
- * What a member keeps, told apart by what the request says: its own records, or hints.
+ * What a member keeps, told apart by what the request says: its own records, or hints. Every request passes the
+ * admission, whether it came from a peer or from this node's own coordinator.
  *
- * @param own Where this node's records and hints are.
+ * @param own Where this node's records and hints are, and who is let in.
  */
 export function createOwnReplica({
   replica,
   hints,
   completeness,
+  admission,
 }: {
   readonly replica: Replica;
   readonly hints: Hints;
   readonly completeness: Completeness;
+  readonly admission: Admission;
 }) {
   const guarded = guardReplica(replica, completeness);
   return {
-    stamp: (partition: number, request: StampRequest, deadlineMs: number) =>
-      request.hintFor === undefined
-        ? guarded.stamp(partition, request, deadlineMs)
-        : hints.stamp(partition, request.hintFor, request, deadlineMs),
-    merge(partition: number, { key, record, hint }: MergeRequest): Promise<void> {
-      if (hint === undefined) return replica.merge(partition, key, record);
-      return hints.store({ partition, target: hint.target, key }, record, hint.counts);
+    async stamp(partition: number, request: StampRequest, deadlineMs: number): Promise<StampResult> {
+      const { epoch, hintFor } = request;
+      const ticket =
+        hintFor === undefined ? admission.write(epoch, partition) : admission.hint(epoch, partition, hintFor, true);
+      try {
+        return hintFor === undefined
+          ? await guarded.stamp(partition, request, deadlineMs)
+          : await hints.stamp(partition, hintFor, request, deadlineMs);
+      } finally {
+        ticket.end();
+      }
     },
-    read(partition: number, { key, asStandIn, forRepair }: ReadRequest) {
-      if (asStandIn === true) return hints.read(partition, key);
-      return forRepair === true ? replica.read(partition, key) : guarded.read(partition, key);
+    async merge(partition: number, { epoch, key, record, hint }: MergeRequest): Promise<void> {
+      const ticket =
+        hint === undefined
+          ? admission.write(epoch, partition)
+          : admission.hint(epoch, partition, hint.target, hint.counts);
+      try {
+        if (hint === undefined) await replica.merge(partition, key, record);
+        else await hints.store({ partition, target: hint.target, key }, record, hint.counts);
+      } finally {
+        ticket.end();
+      }
     },
-    scan: (request: ScanRequest) => guarded.scan(request),
+    async read(partition: number, { epoch, key, asStandIn, forRepair }: ReadRequest): Promise<Uint8Array | undefined> {
+      if (asStandIn === true) {
+        admission.standInRead(epoch, partition);
+        return hints.read(partition, key);
+      }
+      if (forRepair === true) {
+        admission.keep(partition);
+        return replica.read(partition, key);
+      }
+      admission.read(epoch, partition);
+      return guarded.read(partition, key);
+    },
+    async scan(request: ScanRequest): Promise<ScannedReply> {
+      admission.read(request.epoch, request.partition);
+      return guarded.scan(request);
+    },
   };
 }
 

@@ -6,8 +6,9 @@
  * decided in `core/ring/founding.ts`.
  */
 import { KvError } from "../core/errors.ts";
-import { parseRing, type RingDocument } from "../core/ring/document.ts";
+import type { RingDocument } from "../core/ring/document.ts";
 import { judgeFounding, type Testimony } from "../core/ring/founding.ts";
+import { parseRing } from "../core/ring/parse-document.ts";
 import type { Telemetry, Time, Timer, Transport } from "../ports.ts";
 
 export type FoundRing = {
@@ -38,13 +39,15 @@ const ASK_TIMEOUT_MS = 1_000;
 const PAUSE_MS_MIN = 50;
 const PAUSE_MS_MAX = 500;
 
-/** @param parts `hadRing`: whether this directory ever held a ring. */
+/** @param parts `hadRing`: whether this directory ever held a ring; `actor`: which one it is. */
 export function createRingSearch(
   parts: {
     readonly transport: Transport;
     readonly time: Time;
     readonly telemetry: Telemetry;
     readonly hadRing: () => boolean;
+    /** This node's data directory. */
+    readonly actor: string;
   },
   { member, firstRing, seeds }: RingSearchOptions,
 ): RingSearch {
@@ -85,6 +88,12 @@ export function createRingSearch(
     });
   }
 
+  /** A ring that lists another directory under this name says that this one took its place, whoever remembers it. */
+  function found(document: RingDocument, origin: string): FoundRing {
+    const listed = document.members.find(({ name, state }) => name === member && state !== "left")?.actor;
+    return { document, origin, isRebuilding: isRebuilding || (listed !== undefined && listed !== parts.actor) };
+  }
+
   function judge(
     testimonies: readonly Testimony[],
   ): { readonly kind: "found"; readonly ring: FoundRing } | { readonly kind: "wait"; readonly why: string } {
@@ -92,16 +101,16 @@ export function createRingSearch(
       for (const [index, testimony] of testimonies.entries()) {
         if (testimony.kind !== "ring") continue;
         const origin = `seed ${addresses[index]}`;
-        return { kind: "found", ring: { document: testimony.document, origin, isRebuilding } };
+        return { kind: "found", ring: found(testimony.document, origin) };
       }
       return { kind: "wait", why: `none of ${addresses.length} seeds knows a ring` };
     }
     const founding = judgeFounding(testimonies, parts.hadRing());
     switch (founding.kind) {
       case "adopt":
-        return { kind: "found", ring: { document: founding.document, origin: "a first member", isRebuilding } };
+        return { kind: "found", ring: found(founding.document, "a first member") };
       case "found":
-        return { kind: "found", ring: { document: firstRing, origin: "first members", isRebuilding } };
+        return { kind: "found", ring: found(firstRing, "first members") };
       case "wait":
         return founding;
     }

@@ -2,7 +2,7 @@
  * What a node says of itself and of the cluster on its admin port. Everything is answered from memory.
  */
 import type { Health } from "../core/membership/view.ts";
-import type { MemberId, MemberState, RingMember } from "../core/ring/document.ts";
+import type { MemberId, MemberState, PastChange, Phase, RingMember } from "../core/ring/document.ts";
 import { type RingView, ringView } from "../core/ring/document.ts";
 import { keyHash } from "../core/ring/hash.ts";
 import type { Ring } from "../core/ring/ring.ts";
@@ -40,8 +40,8 @@ export type ClusterStatus = {
     readonly complete: boolean;
     readonly waiting: readonly WaitingHints[];
   };
-  /** The ring change in progress: there is none as long as the ring is made once. */
-  readonly transition: null;
+  /** The change of the ring under way, as this node's document has it. */
+  readonly transition: { readonly id: string; readonly phase: Phase; readonly startedAtMs: number } | null;
   readonly repair: RepairProgress;
 };
 
@@ -62,6 +62,8 @@ export type Status = {
   cluster(): ClusterStatus;
   /** Throws NOT_READY before there is a ring. */
   ring(): RingView;
+  /** The last changes of the ring, the newest last. */
+  past(): readonly PastChange[];
   /** Throws NOT_READY before there is a ring. */
   locate(key: Uint8Array): KeyPlace;
   /** The node is shutting down: it is not ready any more. */
@@ -93,7 +95,7 @@ export function createStatus(
   function describe(member: RingMember): MemberStatus {
     const { name, address, zone, weight } = member;
     // Of itself a node knows more than the ring says.
-    const isRebuilding = name === options.member && completeness.missing() > 0;
+    const isRebuilding = name === options.member && completeness.isRebuilding();
     const state = isRebuilding ? "rebuilding" : member.state;
     const actor = name === options.member ? identity.actor : transport.identityOf(name)?.actor;
     const phi = Math.round(membership.phi(name) * 10) / 10;
@@ -111,6 +113,9 @@ export function createStatus(
   return {
     readiness() {
       const ring = rings.current();
+      const own = ring?.member(options.member);
+      if (own?.state === "left") return { ready: false, reason: "this member has left the ring" };
+      if (own?.isDestroyed === true) return { ready: false, reason: "this member's disk was declared destroyed" };
       if (draining) return { ready: false, reason: "the node is shutting down" };
       if (ring === undefined) return { ready: false, reason: "the node has no ring yet" };
       if (!linksStand(ring)) return { ready: false, reason: "the node is connecting to its peers" };
@@ -125,11 +130,12 @@ export function createStatus(
         ringEpoch: ring?.epoch ?? 0,
         members,
         hints: { complete: hints.isComplete(), waiting: hints.waiting() },
-        transition: null,
+        transition: transitionOf(ring),
         repair: repair.progress(),
       };
     },
     ring: () => ringView(rings.required().document),
+    past: () => rings.current()?.document.past ?? [],
     locate(key) {
       const ring = rings.required();
       const partition = ring.partitionOf(key);
@@ -144,4 +150,11 @@ export function createStatus(
       draining = true;
     },
   };
+}
+
+function transitionOf(ring: Ring | undefined): ClusterStatus["transition"] {
+  const transition = ring?.document.transition;
+  if (transition === undefined) return null;
+  const { id, phase, startedAtMs } = transition;
+  return { id, phase, startedAtMs };
 }

@@ -11,16 +11,18 @@
  * Source: DeCandia et al. 2007, §4.5; design §4 and §5.
  */
 import { type Durability, KvError, type Receipt } from "../core/errors.ts";
-import { Tally } from "../core/quorum/tally.ts";
-import { StandIns, stampOrder } from "../core/quorum/targets.ts";
+import { WriteTally } from "../core/quorum/write-tally.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
-import type { EventName, MergeRequest, StampRequest, WriteBase, WriteContent } from "../messages.ts";
+import type { EventName, MergeRequest, WriteBase, WriteContent } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import { HandOffs } from "./hand-off.ts";
 import { type Choices, receiptOf } from "./options.ts";
 import type { StampResult } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
+import { RingChanged, type WriteSoFar } from "./ring-changed.ts";
+import { Stamper } from "./stamper.ts";
+import { refuseUnsent, shortfallOf } from "./write-refusals.ts";
 
 export type WriteParts = {
   readonly replicas: Replicas;
@@ -29,6 +31,8 @@ export type WriteParts = {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly durability: Durability;
+  /** Asks a member that goes by another ring for it; gives the later ring, if this node has one now. */
+  readonly laterRing: (member: string, epoch: number) => Promise<Ring | undefined>;
 };
 
 export type WriteCommand = {
@@ -37,26 +41,23 @@ export type WriteCommand = {
   readonly base: WriteBase;
   readonly content: WriteContent;
   readonly event: EventName | undefined;
+  /** What it brings from an earlier ring, see ring-changed.ts. */
+  readonly soFar?: WriteSoFar | undefined;
 };
 
 /** What became of a write that was acknowledged; `context` is the encoded context of the client's token. */
 export type WriteResult = { readonly context: Uint8Array; readonly receipt: Receipt };
 
-/** Share of the time left that a home may take to stamp while another home could do it instead. */
-const STAMP_PATIENCE = 0.4;
 /** Share of the time left that a home may take to acknowledge before a stand-in is asked, in sloppy mode. */
 const HOME_PATIENCE = 0.4;
-const FORWARD_ID_BYTES = 8;
 
 const NOBODY: readonly RingMember[] = [];
-
-/** Errors that another home replica would answer with too: the client is told at once. */
-const FINAL_CODES: ReadonlySet<string> = new Set(["CONFLICT", "INVALID_CONTEXT", "INVALID_REQUEST", "TOO_LARGE"]);
 
 /**
  * Runs one write to its answer. Replicas that have not replied by then finish in the background.
  *
  * @returns The token's context and what the acknowledgement stands on.
+ * @throws {RingChanged} It has to begin again, by a later ring.
  * @throws {KvError} CONFLICT, INVALID_CONTEXT; QUORUM_UNAVAILABLE (nothing sent); QUORUM_LOST, TIMED_OUT,
  *   STORAGE_FULL, STORAGE_FAILED, OVERLOADED with the outcome as it is.
  */
@@ -69,16 +70,17 @@ class Write {
   readonly #command: WriteCommand;
   readonly #choices: Choices;
   readonly #partition: number;
-  readonly #homes: readonly RingMember[];
-  readonly #tally: Tally;
+  /** All who must have the write, those first that reads ask. */
+  readonly #writers: readonly RingMember[];
+  readonly #tally: WriteTally;
   readonly #deadlineMs: number;
   #timer: Timer | undefined;
   #resolve: (result: WriteResult) => void = unset;
-  #reject: (error: KvError) => void = unset;
+  #reject: (error: Error) => void = unset;
   #settled = false;
-  #stampInFlight = false;
+  #changing = false;
   /**
-   * Of the homes by their place, one bit each: asked and not heard of; handed off to somebody else; counted, by what it
+   * Of the writers by their place, one bit each: asked and not heard of; handed off to somebody else; counted, by what it
    * acknowledged itself or by its stand-in. Both would be one copy, for the stand-in's goes once the home has it.
    */
   #silent = 0;
@@ -87,7 +89,7 @@ class Write {
   /** The patience of homes ended while the write was still being stamped. */
   #late = false;
   #handOffs: HandOffs | undefined;
-  #event: EventName | undefined;
+  readonly #stamper: Stamper;
   #context: Uint8Array | undefined;
   #request: MergeRequest | undefined;
   #storageError: KvError | undefined;
@@ -95,50 +97,58 @@ class Write {
   constructor(parts: WriteParts, command: WriteCommand, choices: Choices) {
     this.#parts = parts;
     this.#command = command;
-    this.#event = command.event;
     this.#choices = choices;
     this.#partition = command.ring.partitionOf(command.key);
-    this.#homes = command.ring.homes(this.#partition);
-    this.#tally = new Tally(choices.writeQuorum, choices.zones);
+    this.#writers = command.ring.writers(this.#partition);
+    const required = { acks: choices.writeQuorum, zones: choices.zones };
+    const [first, second] = command.ring.writeSets(this.#partition);
+    const bits = second === undefined ? ([~0] as const) : ([this.#bitsOf(first ?? []), this.#bitsOf(second)] as const);
+    this.#tally = new WriteTally(required, bits);
+    if (command.soFar?.isUnknown === true) this.#tally.noteUnknown();
     this.#deadlineMs = parts.time.monotonicMs() + choices.timeoutMs;
+    this.#stamper = new Stamper(parts, {
+      command,
+      partition: this.#partition,
+      walk: this.#walk(),
+      deadlineMs: this.#deadlineMs,
+      tally: this.#tally,
+      isOver: () => this.#settled,
+      refused: (error) => this.#noteStorage(error),
+      isChanged: (member) => this.#isChanged(member, undefined),
+      shortfall: () => this.#shortfall(),
+    });
   }
 
   run(): Promise<WriteResult> {
     return new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
-      const refusal = this.#refuseUnsent();
-      if (refusal !== undefined) {
-        reject(refusal);
-        return;
-      }
       const { mode, timeoutMs } = this.#choices;
+      const stamped = this.#command.soFar?.stamped;
+      if (stamped === undefined && this.#tally.outcome === "none") {
+        const refusal = refuseUnsent(this.#parts, {
+          sets: this.#command.ring.writeSets(this.#partition),
+          walk: this.#walk(),
+          choices: this.#choices,
+        });
+        if (refusal !== undefined) return reject(refusal);
+      }
       this.#wakeAfter(mode === "sloppy" ? timeoutMs * HOME_PATIENCE : timeoutMs);
-      this.#stamp().catch((error: unknown) => this.#fail(error));
+      if (stamped === undefined) this.#stamp().catch((error: unknown) => this.#fail(error));
+      else this.#spread(undefined, undefined, stamped);
     });
   }
 
-  /** A write that the detector already knows to fall short is refused before anything is sent. */
-  #refuseUnsent(): KvError | undefined {
-    const { isUp } = this.#parts;
-    const { writeQuorum, zones: zonesRequired } = this.#choices;
-    const zones: string[] = [];
-    let up = 0;
-    const count = (member: RingMember): void => {
-      if (!isUp(member.name)) return;
-      up += 1;
-      if (!zones.includes(member.zone)) zones.push(member.zone);
-    };
-    for (const home of this.#homes) count(home);
-    if (up >= writeQuorum && zones.length >= zonesRequired) return undefined;
-    for (const member of this.#walk()) count(member);
-    if (up >= writeQuorum && zones.length >= zonesRequired) return undefined;
-    const who = this.#choices.mode === "sloppy" ? "home replicas and stand-ins" : "home replicas";
-    return new KvError(
-      "QUORUM_UNAVAILABLE",
-      `Cannot write: ${writeQuorum} ${who} in ${zonesRequired} zone(s) are needed, ${up} in ${zones.length} zone(s) are up. Nothing was sent.`,
-      { details: { required: writeQuorum, acknowledged: 0, retryAfterS: 1, receipt: this.#receipt() } },
-    );
+  #bitsOf(members: readonly RingMember[]): number {
+    let bits = 0;
+    for (const member of members) bits |= this.#bitOf(member);
+    return bits;
+  }
+
+  /** 0 for who is no writer. */
+  #bitOf(member: RingMember): number {
+    const place = this.#writers.indexOf(member);
+    return place < 0 ? 0 : 1 << place;
   }
 
   /** Who may stand in for a home: nobody in strict mode. */
@@ -146,118 +156,98 @@ class Write {
     return this.#choices.mode === "sloppy" ? this.#command.ring.standIns(this.#partition) : NOBODY;
   }
 
-  /** Has one home give the write its dot: the best one, or the next when that one surely did not or stays silent. */
   async #stamp(): Promise<void> {
-    const { replicas, isUp, time, telemetry } = this.#parts;
-    const { base } = this.#command;
-    let order = stampOrder(this.#homes, { self: replicas.self, isUp, blindOverwrite: base.kind === "overwrite" });
-    let standIns = this.#walk();
-    const isUpAt = (i: number): boolean => {
-      const member = order[i];
-      return member !== undefined && isUp(member.name);
-    };
-    let firstError: KvError | undefined;
-    for (let i = 0; !this.#settled; i++) {
-      if (standIns.length > 0 && !isUpAt(i)) {
-        // No home that is up is left: stand-ins come before those thought down, which cost a timeout each.
-        const free = new StandIns(standIns, isUp).free.slice(0, this.#homes.length);
-        order = [...order.slice(0, i), ...free, ...order.slice(i)];
-        standIns = NOBODY;
-      }
-      const member = order[i];
-      if (member === undefined) break;
-      const request = this.#stampRequest(member);
-      const leftMs = this.#deadlineMs - time.monotonicMs();
-      const isLast = !isUpAt(i + 1) && !standIns.some(({ name }) => isUp(name));
-      this.#stampInFlight = true;
-      try {
-        const patienceMs = isLast ? leftMs : leftMs * STAMP_PATIENCE;
-        const result = await replicas.stamp(member.name, this.#partition, request, patienceMs);
-        this.#spread(member, request.hintFor, result);
-        return;
-      } catch (error) {
-        if (!(error instanceof KvError)) throw error;
-        if (error.outcome === "unknown") this.#tally.noteUnknown();
-        if (FINAL_CODES.has(error.code)) throw this.#tally.outcome === "unknown" ? this.#shortfall() : error;
-        this.#noteStorage(error);
-        firstError ??= error;
-        telemetry.count("annulus.write.stamp_retries");
-        // Without a name for the event a second stamp would be a second write.
-        if (error.outcome === "unknown" && request.event === undefined) break;
-      } finally {
-        this.#stampInFlight = false;
-      }
-    }
-    throw this.#tally.outcome === "none" && firstError !== undefined && isOwnWord(firstError)
-      ? firstError
-      : this.#shortfall();
-  }
-
-  /** The request to one member; a write that leaves this node has a name from then on, the same for every member. */
-  #stampRequest(member: RingMember): StampRequest {
-    const { base, content, key, ring } = this.#command;
-    if (this.#event === undefined && member.name !== this.#parts.replicas.self) {
-      this.#event = { kind: "forward", id: this.#parts.random.bytes(FORWARD_ID_BYTES) };
-    }
-    const request: StampRequest = { kind: "stamp", epoch: ring.epoch, key, base, content, event: this.#event };
-    if (this.#homes.includes(member)) return request;
-    const home = this.#homes.find(({ zone }) => zone === member.zone) ?? (this.#homes[0] as RingMember);
-    return { ...request, hintFor: home.name };
+    const stamped = await this.#stamper.run();
+    if (stamped !== undefined) this.#spread(stamped.by, stamped.hintFor, stamped.result);
   }
 
   /**
    * Sends the stamped record to every other home at once.
    *
+   * @param stampedBy Undefined when that was by an earlier ring: then every home is sent it.
    * @param hintFor The home that the stamping member stands in for, if it does.
    */
-  #spread(stampedBy: RingMember, hintFor: string | undefined, { record, context }: StampResult): void {
+  #spread(stampedBy: RingMember | undefined, hintFor: string | undefined, stamped: StampResult): void {
     const { replicas, isUp } = this.#parts;
     const { key, ring } = this.#command;
+    const { record, context } = stamped;
     this.#context = context;
-    this.#tally.ask();
-    if (hintFor === undefined) this.#tally.acked(stampedBy.zone);
-    else this.#tally.hint(stampedBy.zone);
+    if (stampedBy !== undefined) this.#countStamp(stampedBy, hintFor);
     const request: MergeRequest = { kind: "merge", epoch: ring.document.epoch, key, record };
     this.#request = request;
     // Not what is left of the client's patience: a replica that is slow today still gets the write.
     const timeoutMs = this.#choices.timeoutMs;
     let down = 0;
-    for (let place = 0; place < this.#homes.length; place++) {
-      const home = this.#homes[place] as RingMember;
+    for (let place = 0; place < this.#writers.length; place++) {
+      const home = this.#writers[place] as RingMember;
       if (home === stampedBy) continue;
       const bit = 1 << place;
       this.#silent |= bit;
       if (!isUp(home.name)) down |= bit;
-      if (home.name === hintFor) {
-        this.#missed |= bit;
-        this.#counted |= bit;
-      }
-      this.#tally.ask();
+      this.#tally.ask(bit);
       replicas.merge(home.name, this.#partition, request, timeoutMs).then(
-        () => {
-          this.#silent &= ~bit;
-          if ((this.#counted & bit) === 0) this.#tally.acked(home.zone);
-          else this.#tally.repeated();
-          this.#counted |= bit;
-          this.#decide();
-        },
+        () => this.#acknowledged(home, bit),
         (error: unknown) => {
-          this.#parts.telemetry.count("annulus.write.replicas_missed");
           if (!(error instanceof KvError)) return this.#fail(error);
-          this.#silent &= ~bit;
-          this.#noteStorage(error);
-          this.#handOff(bit);
-          this.#tally.failed(error.outcome);
-          this.#decide();
+          if (error.code !== "STALE_RING" || this.#settled) return this.#missedBy(bit, error);
+          this.#isChanged(home, stamped).then(
+            (isChanged) => {
+              if (!isChanged) this.#missedBy(bit, error);
+            },
+            (bug: unknown) => this.#fail(bug),
+          );
         },
       );
     }
-    if (hintFor !== undefined) this.#handOffsMade().exclude(stampedBy);
+    if (hintFor !== undefined && stampedBy !== undefined) this.#handOffsMade().exclude(stampedBy);
     if (this.#choices.mode === "sloppy") {
       if (down !== 0) this.#handOff(down);
       if (this.#late) this.#wakeAfter(this.#leftMs() * HOME_PATIENCE);
     }
     this.#decide();
+  }
+
+  #countStamp(stampedBy: RingMember, hintFor: string | undefined): void {
+    const home = hintFor === undefined ? stampedBy : this.#writers.find(({ name }) => name === hintFor);
+    const bit = home === undefined ? 0 : this.#bitOf(home);
+    this.#tally.ask(bit);
+    if (hintFor === undefined) this.#tally.acked(bit, stampedBy.zone);
+    else {
+      this.#tally.hint(bit, stampedBy.zone);
+      this.#missed |= bit;
+      this.#counted |= bit;
+    }
+  }
+
+  #acknowledged(home: RingMember, bit: number): void {
+    this.#silent &= ~bit;
+    if ((this.#counted & bit) === 0) this.#tally.acked(bit, home.zone);
+    else this.#tally.repeated(bit);
+    this.#counted |= bit;
+    this.#decide();
+  }
+
+  #missedBy(bit: number, error: KvError): void {
+    this.#parts.telemetry.count("annulus.write.replicas_missed");
+    this.#silent &= ~bit;
+    this.#noteStorage(error);
+    this.#handOff(bit);
+    this.#tally.failed(bit, error.outcome);
+    this.#decide();
+  }
+
+  /** Whether a member that refused goes by a later ring; then this write has ended, and begins again by that. */
+  async #isChanged(member: RingMember, stamped: StampResult | undefined): Promise<boolean> {
+    const { ring } = this.#command;
+    const later = await this.#parts.laterRing(member.name, ring.epoch + 1);
+    if (this.#settled || this.#changing) return this.#changing;
+    if (later === undefined || later.epoch <= ring.epoch) return false;
+    this.#changing = true;
+    this.#settle();
+    this.#parts.telemetry.count("annulus.write.ring_changed");
+    const isUnknown = this.#tally.outcome === "unknown";
+    this.#reject(new RingChanged({ event: this.#stamper.event, stamped, isUnknown }));
+    return true;
   }
 
   /** The homes of these bits missed the write, or are as good as that: somebody else keeps it for them. */
@@ -266,10 +256,9 @@ class Write {
     this.#missed |= bits;
     const handOffs = missed === 0 ? this.#handOffs : this.#handOffsMade();
     if (handOffs === undefined) return;
-    const hopeful = bitCount(this.#silent & ~this.#missed);
-    if (this.#tally.acks + hopeful < this.#choices.writeQuorum) handOffs.count();
-    for (let place = 0; place < this.#homes.length; place++) {
-      if ((missed & (1 << place)) !== 0) handOffs.add(this.#homes[place] as RingMember);
+    if (this.#tally.lacks(this.#silent & ~this.#missed)) handOffs.count();
+    for (let place = 0; place < this.#writers.length; place++) {
+      if ((missed & (1 << place)) !== 0) handOffs.add(this.#writers[place] as RingMember);
     }
   }
 
@@ -278,7 +267,8 @@ class Write {
       partition: this.#partition,
       walk: this.#walk(),
       request: this.#request as MergeRequest,
-      tally: this.#tally,
+      asked: (home) => this.#tally.ask(this.#bitOf(home)),
+      failed: (home, outcome) => this.#tally.failed(this.#bitOf(home), outcome),
       // Which zones will have acknowledged at W nobody knows.
       counts: this.#choices.mode === "sloppy" && this.#choices.zones > 1,
       timeoutMs: this.#choices.timeoutMs,
@@ -291,9 +281,9 @@ class Write {
   }
 
   #kept(home: RingMember, standIn: RingMember): void {
-    const bit = 1 << this.#homes.indexOf(home);
-    if ((this.#counted & bit) === 0) this.#tally.hint(standIn.zone);
-    else this.#tally.repeated();
+    const bit = this.#bitOf(home);
+    if ((this.#counted & bit) === 0) this.#tally.hint(bit, standIn.zone);
+    else this.#tally.repeated(bit);
     this.#counted |= bit;
   }
 
@@ -324,32 +314,24 @@ class Write {
     if (verdict === "pending") return;
     if (verdict === "lost" || this.#context === undefined) return this.#fail(this.#shortfall());
     this.#settle();
-    if (this.#tally.hinted > 0) this.#parts.telemetry.count("annulus.write.hinted");
+    if (this.#tally.weakest.hinted > 0) this.#parts.telemetry.count("annulus.write.hinted");
     this.#resolve({ context: this.#context, receipt: this.#receipt() });
   }
 
   #expire(): void {
     if (this.#settled) return;
-    if (this.#stampInFlight) this.#tally.noteUnknown();
+    if (this.#stamper.isInFlight) this.#tally.noteUnknown();
     this.#tally.expire();
     this.#fail(this.#shortfall("TIMED_OUT"));
   }
 
-  /** What is said of a write that did not reach its quorum. A full disk is named, for waiting will not help. */
   #shortfall(code: "QUORUM_LOST" | "TIMED_OUT" = "QUORUM_LOST"): KvError {
-    const { acks, outcome, required, zones, zonesRequired } = this.#tally;
-    const full = this.#storageError?.code === "STORAGE_FULL";
-    const why = code === "TIMED_OUT" ? `within ${this.#choices.timeoutMs} ms` : "and no further reply can come";
-    const zonesPart = zonesRequired > 1 ? `, from ${zones} of ${zonesRequired} zones` : "";
-    return new KvError(
-      full ? "STORAGE_FULL" : code,
-      `Cannot confirm the write: ${acks} of ${required} acknowledgements${zonesPart} came ${why}.${full ? " A home replica has no disk space." : ""} Repeat it with the same context or Idempotency-Key.`,
-      {
-        outcome,
-        details: { required, acknowledged: acks, retryAfterS: 1, receipt: this.#receipt() },
-        cause: this.#storageError,
-      },
-    );
+    return shortfallOf(this.#tally, {
+      code,
+      timeoutMs: this.#choices.timeoutMs,
+      storageError: this.#storageError,
+      receipt: this.#receipt(),
+    });
   }
 
   #noteStorage(error: KvError): void {
@@ -372,19 +354,8 @@ class Write {
   }
 
   #receipt(): Receipt {
-    return receiptOf(this.#tally, this.#parts.durability);
+    return receiptOf(this.#tally.weakest, this.#parts.durability);
   }
-}
-
-/** Errors of a replica that say more to the client than "too few replicas". */
-function isOwnWord(error: KvError): boolean {
-  return error.code === "STORAGE_FULL" || error.code === "STORAGE_FAILED" || error.code === "OVERLOADED";
-}
-
-function bitCount(bits: number): number {
-  let count = 0;
-  for (let left = bits; left !== 0; left &= left - 1) count += 1;
-  return count;
 }
 
 function unset(): never {

@@ -35,20 +35,20 @@ function rebuilding(failures = 0): Identity & { ended(): boolean } {
 describe("a member that took the place of a lost disk", () => {
   it("is believed for a partition once it was compared with N - W + 1 other homes of it", async () => {
     const identity = rebuilding();
-    const completeness = createCompleteness("c", { identity, telemetry: createRecordedTelemetry() });
+    const completeness = createCompleteness("c", { identity, isUp: () => true, telemetry: createRecordedTelemetry() });
     completeness.adopt(ringWith(2));
     expect(() => completeness.requireComplete(0)).toThrow(KvError);
-    completeness.compared(0, "a");
-    completeness.compared(0, "a");
+    completeness.compared(0, "a", 1);
+    completeness.compared(0, "a", 1);
     expect([completeness.isComplete(0), completeness.needs(0, "a"), completeness.needs(0, "b")]).toEqual([
       false,
       false,
       true,
     ]);
-    completeness.compared(0, "b");
+    completeness.compared(0, "b", 1);
     expect([completeness.isComplete(0), completeness.isComplete(1), completeness.missing()]).toEqual([true, false, 1]);
-    completeness.compared(1, "b");
-    completeness.compared(1, "a");
+    completeness.compared(1, "b", 1);
+    completeness.compared(1, "a", 1);
     await Promise.resolve();
     expect([completeness.missing(), identity.ended()]).toEqual([0, true]);
   });
@@ -56,34 +56,36 @@ describe("a member that took the place of a lost disk", () => {
   it("asks one home where every write was on all of them", () => {
     const completeness = createCompleteness("c", {
       identity: rebuilding(),
+      isUp: () => true,
       telemetry: createRecordedTelemetry(),
     });
     completeness.adopt(ringWith(3));
-    completeness.compared(1, "a");
+    completeness.compared(1, "a", 1);
     expect([completeness.isComplete(0), completeness.isComplete(1)]).toEqual([false, true]);
   });
 
   it("asks all others where a write may have been on one disk only, for more there are not", () => {
     const completeness = createCompleteness("c", {
       identity: rebuilding(),
+      isUp: () => true,
       telemetry: createRecordedTelemetry(),
     });
     completeness.adopt(ringWith(1));
-    completeness.compared(0, "a");
+    completeness.compared(0, "a", 1);
     expect(completeness.isComplete(0)).toBe(false);
-    completeness.compared(0, "b");
+    completeness.compared(0, "b", 1);
     expect(completeness.isComplete(0)).toBe(true);
   });
 
   it("tries again to store that it is complete when the disk refused", async () => {
     const identity = rebuilding(1);
-    const completeness = createCompleteness("c", { identity, telemetry: createRecordedTelemetry() });
+    const completeness = createCompleteness("c", { identity, isUp: () => true, telemetry: createRecordedTelemetry() });
     completeness.adopt(ringWith(3));
-    completeness.compared(0, "a");
-    completeness.compared(1, "a");
+    completeness.compared(0, "a", 1);
+    completeness.compared(1, "a", 1);
     await new Promise((resolve) => setImmediate(resolve));
     expect([completeness.isComplete(0), identity.ended()]).toEqual([true, false]);
-    completeness.compared(0, "b");
+    completeness.compared(0, "b", 1);
     await new Promise((resolve) => setImmediate(resolve));
     expect(identity.ended()).toBe(true);
   });

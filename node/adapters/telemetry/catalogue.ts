@@ -14,6 +14,9 @@ const distribution = (description: string, unit = ""): About => ({ kind: "distri
 
 /** Every figure by its name; one that ends in `*` stands for all that begin so. */
 export const CATALOGUE: Readonly<Record<string, About>> = {
+  "annulus.agreement.ballots": counter("Ballots that this node began to have the next ring document chosen."),
+  "annulus.agreement.chosen": counter("Ring documents whose choice this node brought about."),
+  "annulus.agreement.votes": counter("Promises and acceptances that this node gave, each synced to its disk."),
   "annulus.background.bytes": counter("Bytes that background work (hints, repair, transfer) was let through.", "By"),
   "annulus.background.bytes_per_second": gauge("What background work may take at present, in bytes a second.", "By/s"),
   "annulus.background.held_back": counter("Times that background work was slowed down because clients waited longer."),
@@ -56,6 +59,11 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
     "New incarnations taken while running: something stamped may have been lost, or was handed over by a stand-in.",
   ),
   "annulus.identity.reserve_failures": counter("Failed attempts to reserve counters for dots on the disk."),
+  "annulus.leftovers.dropped": counter("Partitions that were given up after all who keep them now had everything."),
+  "annulus.leftovers.offered": counter(
+    "Comparisons in which a member was given what it lacked of a partition to give up.",
+  ),
+  "annulus.leftovers.partitions": gauge("Partitions that are still here and no longer this node's."),
   "annulus.members.became.*": counter("Members that this node found to be up, suspect or down, by what they became."),
   "annulus.members.down": gauge("Other members that this node holds for down."),
   "annulus.members.suspect": gauge("Other members that this node suspects, or has not heard of yet."),
@@ -87,6 +95,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.read.repairs_failed": counter("Such repairs that the replica did not take."),
   "annulus.read.hinted": counter("Reads whose answer stood on a stand-in's hint."),
   "annulus.read.replicas_missed": counter("Replicas that a read asked and that did not answer."),
+  "annulus.read.ring_changed": counter("Reads that met a later ring and began again by it."),
   "annulus.read.slow_replicas": gauge("Members that answer reads so late that they are asked last."),
   "annulus.read.write_backs": counter(
     "Strict reads that had their answer written to W replicas before they showed it.",
@@ -114,6 +123,9 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.store.takes_writes": gauge("1 while the store takes writes, 0 while it refuses them."),
   "annulus.store.write_failures": counter("Batches that LevelDB could not write."),
   "annulus.store.writes_refused": counter("Batches refused for want of disk space."),
+  "annulus.transfer.bytes": counter("Bytes that were copied of partitions that a change of the ring brings.", "By"),
+  "annulus.transfer.failures": counter("Pages of a partition that one of its homes did not give."),
+  "annulus.transfer.partitions_missing": gauge("Partitions of a change under way of which not all is here yet."),
   "annulus.transport.broken_frames": counter("Frames of peers that could not be read; the link was closed."),
   "annulus.transport.broken_replies": counter("Replies of peers that could not be understood."),
   "annulus.transport.closed_links": counter("Links to peers that ended."),
@@ -134,6 +146,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.trees.owned": gauge("Partitions that this node keeps a Merkle tree of."),
   "annulus.write.hinted": counter("Writes whose acknowledgement stood on a stand-in's hint."),
   "annulus.write.replicas_missed": counter("Home replicas that did not acknowledge a write."),
+  "annulus.write.ring_changed": counter("Writes that met a later ring and began again by it."),
   "annulus.write.stamp_retries": counter("Writes for which the next home replica had to be asked to stamp."),
 };
 
