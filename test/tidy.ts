@@ -58,13 +58,13 @@ const LAYERS: readonly Layer[] = [
   },
   { files: /^node\/adapters\/system\.ts$/, mayImport: [/^node\/ports\.ts$/, /^node:/] },
   { files: /^node\/config(-\w+)?\.ts$/, mayImport: [/^node\/core\//, /^node\/config/, /^node:(util|os)$/, /^zod$/] },
-  { files: /^node\/main\.ts$/, mayImport: [/^node\//, /^node:/] },
+  { files: /^node\/(main|salvage-directory)\.ts$/, mayImport: [/^node\//, /^node:/] },
   { files: /^node\/client\//, mayImport: [/^node\/(client|core)\//, /^node:/] },
   {
     files: /^node\/cli\//,
     mayImport: [
       /^node\/(cli|client|core)\//,
-      /^node\/(config(-\w+)?|main)\.ts$/,
+      /^node\/(config(-\w+)?|main|salvage-directory)\.ts$/,
       /^node:/,
       /^(commander|cli-progress|csv-parse|zod|pino-pretty)$/,
     ],

@@ -1,6 +1,8 @@
 /** All commands of `annulus`, and how one of them ends. */
 import { Command, CommanderError } from "commander";
 import { NoAnswerError } from "../client/http.ts";
+import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand } from "./change.ts";
+import { changesCommand } from "./changes.ts";
 import { CommandError, EXIT, EXIT_CODES_HELP } from "./exit.ts";
 import { exportCommand } from "./export.ts";
 import { importCommand } from "./import.ts";
@@ -9,6 +11,7 @@ import { localCommand } from "./local.ts";
 import { nodeCommand } from "./node.ts";
 import { ringCommand } from "./ring.ts";
 import { addRingDisplay } from "./ring-show.ts";
+import { salvageCommand } from "./salvage.ts";
 import { locateCommand, statusCommand } from "./status.ts";
 
 /**
@@ -32,6 +35,13 @@ export async function run(argv: readonly string[]): Promise<void> {
     locateCommand(),
     importCommand(),
     exportCommand(),
+    salvageCommand(),
+    joinCommand(),
+    leaveCommand(),
+    replaceCommand(),
+    weightCommand(),
+    drainCommand(),
+    changesCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   program.addHelpText("after", EXIT_CODES_HELP);

@@ -2,6 +2,7 @@
 import { Command } from "commander";
 import { keySegment } from "../client/keys.ts";
 import { adminJson, ClusterAnswer, LocationAnswer } from "./admin-views.ts";
+import { transitionText } from "./change/figures.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { alignTable } from "./table.ts";
 
@@ -23,6 +24,7 @@ export function statusCommand(): Command {
       });
       process.stdout.write(`cluster ${cluster.id}, ring epoch ${cluster.ringEpoch}, as ${cluster.node} sees it\n\n`);
       process.stdout.write(alignTable([head, ...rows]));
+      if (cluster.transition) process.stdout.write(`\n${transitionText(cluster.transition)}\n`);
     });
 }
 

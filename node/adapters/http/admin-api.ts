@@ -4,7 +4,10 @@
  * Every function may throw a `KvError`, which becomes a problem document: NOT_READY where there is no ring yet,
  * INVALID_REQUEST for a partition that the ring does not have.
  */
-import type { MemberId, MemberState, RingView } from "../../core/ring/document.ts";
+import type { ChangeRequest } from "../../core/ring/change.ts";
+import type { ChangeReport, Moved } from "../../core/ring/change-report.ts";
+import type { MemberId, MemberState, Phase, RingView } from "../../core/ring/document.ts";
+import type { ChangePlan } from "../../core/ring/plan-report.ts";
 import type { Sibling } from "../../core/version/record.ts";
 
 /** Whether this node may coordinate requests now; answered from memory. The reason goes on a sentence. */
@@ -24,6 +27,45 @@ export type RepairView = {
     /** When it was found equal to each of its other homes; the earliest of those. */
     readonly equalAtMs: number | undefined;
   }[];
+};
+
+/** The change under way as `GET /v1/cluster` shows it. */
+export type TransitionView = Moved & {
+  /** 16 hex digits. */
+  readonly id: string;
+  readonly phase: Phase;
+  /** What it does, in words: `join n4; leave n2`. */
+  readonly kind: string;
+  /** By the wall clock of the member that was asked. */
+  readonly startedAtMs: number;
+};
+
+/** How far one change is, or how it ended; `GET /v1/cluster/changes/{id}`. */
+export type ChangeView = ChangeReport & {
+  readonly id: string;
+  /** `cleaning`: its homes hold, members that give something up have not dropped all of it yet. */
+  readonly state: "prepare" | "switch" | "cleaning" | "done" | "cancelled";
+  /** What holds it up, for a person. */
+  readonly waitsFor?: string | undefined;
+};
+
+/** Changes of the ring, as they are asked for. */
+export type Changes = {
+  /**
+   * Asks for a change.
+   *
+   * @param options `dryRun` plans only: nothing begins, and there is no id.
+   * @throws {KvError} INVALID_REQUEST; CHANGE_REFUSED, naming the change that runs or what would be unsafe;
+   *   QUORUM_UNAVAILABLE: too few members can be reached to agree on it.
+   */
+  begin(
+    request: ChangeRequest,
+    options: { readonly dryRun: boolean },
+  ): Promise<{ readonly id: string | undefined; readonly plan: ChangePlan }>;
+  /** @throws {KvError} NOT_FOUND; CHANGE_REFUSED once it has switched or ended; QUORUM_UNAVAILABLE. */
+  cancel(id: string): Promise<void>;
+  /** @throws {KvError} NOT_FOUND. */
+  progress(id: string): Promise<ChangeView>;
 };
 
 /** `GET /v1/cluster`. */
@@ -51,8 +93,8 @@ export type ClusterView = {
     readonly complete: boolean;
     readonly waiting: readonly { readonly target: MemberId; readonly count: number; readonly bytes: number }[];
   };
-  /** The ring change in progress: none, as the ring is made once. */
-  readonly transition: null;
+  /** The ring change under way, if there is one. */
+  readonly transition: TransitionView | null;
   readonly repair: RepairView;
 };
 
@@ -84,8 +126,9 @@ export type ExportPage = {
 
 export type Admin = {
   readiness(): Readiness;
-  cluster(): ClusterView;
+  cluster(): ClusterView | Promise<ClusterView>;
   ring(): RingView;
+  readonly changes: Changes;
   /** Begins a round of anti-entropy over all partitions of the node. */
   repair(): void;
   locate(key: Uint8Array): KeyPlace;

@@ -1,8 +1,9 @@
-/** The admin port: health, metrics, the cluster and the ring as this node sees them, export. Never for clients. */
+/** The admin port: health, metrics, the cluster and the ring as this node sees them, changes, export. Never for clients. */
 import type { Express, Request, Response } from "express";
 import { KvError } from "../../core/errors.ts";
 import type { Telemetry } from "../../ports.ts";
 import type { Admin, RepairView } from "./admin-api.ts";
+import { changeRoutes, transitionJson } from "./changes.ts";
 import { streamExport } from "./export-stream.ts";
 import { type AppPorts, createGetApp, type Route, sendJson } from "./express-parts.ts";
 import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
@@ -70,11 +71,13 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     },
     {
       template: "/v1/cluster",
-      answer: (_request, response) => {
-        const cluster = admin.cluster();
-        sendJson(response, { ...cluster, repair: repairJson(cluster.repair) });
+      answer: async (_request, response) => {
+        const cluster = await admin.cluster();
+        const transition = cluster.transition === null ? null : transitionJson(cluster.transition);
+        sendJson(response, { ...cluster, transition, repair: repairJson(cluster.repair) });
       },
     },
+    ...changeRoutes(admin.changes),
     {
       template: "/v1/repair",
       method: "POST",

@@ -24,14 +24,15 @@ export type AppPorts = {
 export type Route = {
   /** The path as OpenAPI writes it; Express matches it too unless `path` is given. */
   readonly template: string;
-  readonly path?: RegExp;
-  /** GET, and HEAD with it, unless it says POST. A body is not looked at. */
-  readonly method?: "POST";
+  readonly path?: RegExp | string;
+  /** GET, and HEAD with it, unless it says otherwise. Only what reads a body looks at it. */
+  readonly method?: "POST" | "DELETE";
   readonly answer: (request: Request, response: Response) => void | Promise<void>;
 };
 
 /**
- * An Express app of GET routes, HEAD with each, and POST routes. Any other method is 405, any other path 404.
+ * An Express app of GET routes, HEAD with each, and of POST and DELETE routes; several may have one path. Any other
+ * method is 405, any other path 404.
  */
 export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express {
   const app = express();
@@ -49,13 +50,18 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
     }
     next();
   });
-  for (const { template, path, method, answer } of routes) {
-    const route = app.route(path ?? template);
-    const methods = method === undefined ? "GET, HEAD" : method;
-    (method === undefined ? route.get(answer) : route.post(answer)).all((request: Request, response: Response) => {
+  for (const [template, answers] of Map.groupBy(routes, (route) => route.template)) {
+    const route = app.route(answers[0]?.path ?? template);
+    for (const { method, answer } of answers) {
+      if (method === "POST") route.post(answer);
+      else if (method === "DELETE") route.delete(answer);
+      else route.get(answer);
+    }
+    const methods = answers.map(({ method }) => method ?? "GET, HEAD").join(", ");
+    route.all((request: Request, response: Response) => {
       response.setHeader("Allow", methods);
-      const message = `Cannot ${quote(request.method)} this path: expected ${methods.replace(",", " or")}.`;
-      throw new KvError("METHOD_NOT_ALLOWED", message);
+      const expected = methods.replace(/, (?=\w+$)/, " or ");
+      throw new KvError("METHOD_NOT_ALLOWED", `Cannot ${quote(request.method)} this path: expected ${expected}.`);
     });
   }
   app.use((request: Request) => {

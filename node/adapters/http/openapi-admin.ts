@@ -1,4 +1,5 @@
 /** The OpenAPI 3.1 document of the admin port. A test holds it against the routes, in both directions. */
+import { CHANGE_PATHS, CHANGE_SCHEMAS } from "./openapi-changes.ts";
 import {
   DATA_HEADERS,
   documentPath,
@@ -25,6 +26,11 @@ const MEMBER_PROPERTIES: JsonObject = {
   zone: { type: "string" },
   weight: { type: "integer", minimum: 0 },
   state: { type: "string", enum: ["joining", "active", "rebuilding", "leaving", "left"] },
+};
+/** What only the ring document says of a member. */
+const DESTROYED: JsonObject = {
+  type: "boolean",
+  description: "Removed while it could not be reached: its disk counts as destroyed.",
 };
 const MEMBER_REQUIRED = ["name", "address", "zone", "weight", "state"];
 const EPOCH: JsonObject = { type: "integer", minimum: 1, description: "Grows by one with each agreed change." };
@@ -76,7 +82,10 @@ const SCHEMAS: JsonObject = {
           },
         },
       },
-      transition: { type: "null", description: "The ring change in progress: none, as the ring is made once." },
+      transition: {
+        description: "The ring change under way, if there is one.",
+        anyOf: [{ type: "null" }, ref("schemas", "Transition")],
+      },
       repair: ref("schemas", "Repair"),
     },
   },
@@ -127,7 +136,7 @@ const SCHEMAS: JsonObject = {
         items: {
           type: "object",
           required: MEMBER_REQUIRED,
-          properties: { ...MEMBER_PROPERTIES, actor: { type: "string" } },
+          properties: { ...MEMBER_PROPERTIES, isDestroyed: DESTROYED },
         },
       },
       tokens: { type: "array", items: TOKEN, description: "First hash of each partition, ascending." },
@@ -135,6 +144,16 @@ const SCHEMAS: JsonObject = {
         type: "array",
         description: "For each partition its N home replicas, in order.",
         items: { type: "array", items: { type: "string" } },
+      },
+      transition: {
+        type: "object",
+        description: "The change under way, with the home replicas to be.",
+        required: ["id", "phase", "preferenceLists"],
+        properties: {
+          id: { type: "string" },
+          phase: { type: "string", enum: ["prepare", "switch"] },
+          preferenceLists: { type: "array", items: { type: "array", items: { type: "string" } } },
+        },
       },
     },
   },
@@ -217,6 +236,7 @@ const PATHS: JsonObject = {
     "200": jsonAnswer("The cluster.", ref("schemas", "Cluster"), ALWAYS),
     "503": NO_RING,
   }),
+  ...CHANGE_PATHS,
   "/v1/repair": {
     post: {
       operationId: "repairNow",
@@ -259,6 +279,8 @@ const PATHS: JsonObject = {
   ),
 };
 
+const LOCATION: JsonObject = { description: "Path of the change.", schema: { type: "string" } };
+
 /** Makes the document. */
 export function adminDocument(): JsonObject {
   const { "KV-Node": node = null, "Retry-After": retry = null, "KV-Outcome": outcome = null } = DATA_HEADERS;
@@ -273,8 +295,8 @@ export function adminDocument(): JsonObject {
     paths: PATHS,
     components: {
       parameters: { Key: KEY_PARAMETER },
-      headers: { "KV-Node": node, "Retry-After": retry, "KV-Outcome": outcome },
-      schemas: SCHEMAS,
+      headers: { "KV-Node": node, "Retry-After": retry, "KV-Outcome": outcome, Location: LOCATION },
+      schemas: { ...SCHEMAS, ...CHANGE_SCHEMAS },
     },
   };
 }

@@ -204,16 +204,17 @@ describe("the admin port", () => {
   it("answers every path with what the document says, and the document has every path", async () => {
     const document = json(await get("/openapi.json"));
     const paths = document.paths as Record<string, { get: { parameters?: { name?: string; in?: string }[] } }>;
-    assert.deepEqual(
-      Object.keys(paths).sort(),
-      adminRoutes(model)
-        .map(({ template }) => template)
-        .sort(),
-    );
+    const described = Object.entries(paths).flatMap(([template, path]) => {
+      return ["get", "post", "delete"].filter((method) => method in path).map((method) => `${method} ${template}`);
+    });
+    const routes = adminRoutes(model).map(({ template, method = "GET" }) => `${method.toLowerCase()} ${template}`);
+    assert.deepEqual(described.sort(), routes.sort());
     const queries = (paths["/v1/export"]?.get.parameters ?? []).map(({ name }) => name);
     assert.deepEqual(queries, EXPORT_PARAMETERS);
+    // Those of changes are checked in changes.test.ts.
+    const here = [...conformance.described].filter((name) => !name.includes(" /v1/cluster/changes"));
     assert.deepEqual(
-      [...conformance.described].filter((name) => !conformance.seen.has(name)),
+      here.filter((name) => !conformance.seen.has(name)),
       [],
     );
   });

@@ -1,0 +1,32 @@
+/**
+ * Requests that must not be made twice: asking for a change, and cancelling one.
+ *
+ * A node that surely did not get the request is passed over. One that may have got it and does not answer ends the
+ * command: asked again, another node would refuse what the first one may have begun.
+ */
+import { type Answer, type Call, NoAnswerError } from "../../client/http.ts";
+import type { Nodes } from "../../client/nodes.ts";
+import { CommandError, EXIT } from "../exit.ts";
+
+/**
+ * Sends a request to the first node that can be reached.
+ *
+ * @throws {NoAnswerError} None can be reached.
+ * @throws {CommandError} A node was reached and did not answer: it may have done it.
+ */
+export async function sendOnce(nodes: Nodes, call: Call): Promise<Answer> {
+  let unreached: NoAnswerError | undefined;
+  for (const endpoint of nodes.endpoints) {
+    try {
+      return await endpoint.exchange(call);
+    } catch (error) {
+      if (!(error instanceof NoAnswerError)) throw error;
+      if (!error.isUnsent) {
+        const message = `${error.message}. It may have been done all the same: see \`annulus changes\``;
+        throw new CommandError(message, EXIT.unavailable);
+      }
+      unreached = error;
+    }
+  }
+  throw unreached ?? new CommandError("there is no node to ask", EXIT.usage);
+}
