@@ -70,7 +70,7 @@ function checkGauges({ gauges }: SimulatedCluster, { name, node }: SimulatedNode
  * member stamped under one that it has not reached. Beside siblings that merges brought together, a key has no more than
  * each stamping member may have let through.
  */
-function checkRecord({ options, incarnations }: SimulatedCluster, where: string, record: KvRecord): void {
+function checkRecord({ options, incarnations, nodes }: SimulatedCluster, where: string, record: KvRecord): void {
   const { vector, dots } = record.context;
   for (const { actor, incarnation, counter } of [...vector, ...dots]) {
     const reached = incarnations.get(actor)?.();
@@ -81,12 +81,12 @@ function checkRecord({ options, incarnations }: SimulatedCluster, where: string,
   }
   const total = [...incarnations.values()].reduce((sum, reached) => sum + reached(), 0);
   assert(vector.length <= total, `${where} has ${vector.length} entries, with ${total} incarnations in all`);
-  const siblingsMax = (options.siblingsMax ?? Number.POSITIVE_INFINITY) * options.nodes;
+  const siblingsMax = (options.siblingsMax ?? Number.POSITIVE_INFINITY) * nodes.length;
   assert(record.siblings.length <= siblingsMax, `${where} has ${record.siblings.length} values at once`);
 }
 
 /** Once all is quiet and everybody is up: nothing waits anywhere. */
-export function checkIdle({ nodes, gauges }: SimulatedCluster): void {
+export function checkIdle({ living: nodes, gauges }: SimulatedCluster): void {
   for (const { name, disk } of nodes) {
     const hints = disk.entries({ ...hintsRange(), limit: 10_000 });
     assert.equal(hints.length, 0, `${name} has delivered all its hints`);

@@ -18,7 +18,7 @@ const bytesOf = (text: string) => new TextEncoder().encode(text);
  * @param keys To be written; their values are gone afterwards.
  */
 export async function checkLastOverwriteWins(cluster: SimulatedCluster, keys: readonly string[]): Promise<void> {
-  const { nodes, options } = cluster;
+  const { living: nodes, options } = cluster;
   const through = (turn: number): Coordinator => {
     const machine = nodes[turn % nodes.length];
     return machine?.node?.coordinator ?? assert.fail(`${machine?.name} serves when all is quiet`);

@@ -8,7 +8,7 @@ import { join } from "node:path";
 import { runScenario, ScenarioFailure, type ScenarioResult, type Size } from "./scenario.ts";
 
 /** What a worker is sent, and what it sends back for each seed. */
-export type Order = { readonly seeds: readonly number[]; readonly size: Size };
+export type Order = { readonly seeds: readonly number[]; readonly size: Size; readonly churn: boolean };
 export type Verdict = {
   readonly seed: number;
   /** Processor time of the seed, in ms. */
@@ -31,33 +31,34 @@ export async function runCampaign(
   plan: {
     readonly seeds: Iterator<number>;
     readonly size: Size;
+    readonly churn?: boolean;
     readonly jobs: number;
     readonly mayGoOn: () => boolean;
   },
   tell: (verdict: Verdict) => void,
 ): Promise<void> {
-  const { seeds, size, jobs, mayGoOn } = plan;
+  const { seeds, size, jobs, mayGoOn, churn = false } = plan;
   const next = (): number | undefined => {
     if (!mayGoOn()) return undefined;
     const drawn = seeds.next();
     return drawn.done === true ? undefined : drawn.value;
   };
   if (jobs > 1) {
-    await Promise.all(Array.from({ length: jobs }, () => runWorker(next, size, tell)));
+    await Promise.all(Array.from({ length: jobs }, () => runWorker(next, { size, churn }, tell)));
     return;
   }
-  for (let seed = next(); seed !== undefined; seed = next()) tell(await judge(seed, size));
+  for (let seed = next(); seed !== undefined; seed = next()) tell(await judge(seed, size, churn));
 }
 
 /** Runs one seed in this process. */
-export async function judge(seed: number, size: Size): Promise<Verdict> {
+export async function judge(seed: number, size: Size, churn = false): Promise<Verdict> {
   const before = process.cpuUsage();
   const spentMs = () => {
     const { user, system } = process.cpuUsage(before);
     return (user + system) / 1_000;
   };
   try {
-    const result = await runScenario({ seed, size });
+    const result = await runScenario({ seed, size, churn });
     return { seed, cpuMs: spentMs(), result, failure: undefined };
   } catch (error) {
     if (!(error instanceof ScenarioFailure)) throw error;
@@ -65,7 +66,11 @@ export async function judge(seed: number, size: Size): Promise<Verdict> {
   }
 }
 
-function runWorker(next: () => number | undefined, size: Size, tell: (verdict: Verdict) => void): Promise<void> {
+function runWorker(
+  next: () => number | undefined,
+  what: { readonly size: Size; readonly churn: boolean },
+  tell: (verdict: Verdict) => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = fork(join(import.meta.dirname, "worker.js"), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
     let waiting = 0;
@@ -77,7 +82,7 @@ function runWorker(next: () => number | undefined, size: Size, tell: (verdict: V
       }
       waiting = seeds.length;
       if (waiting === 0) child.disconnect();
-      else child.send({ seeds, size } satisfies Order);
+      else child.send({ seeds, ...what } satisfies Order);
     };
     child.on("message", (verdict: Verdict) => {
       tell(verdict);

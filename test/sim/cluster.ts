@@ -40,6 +40,11 @@ export type ClusterOptions = {
 
 export type SimulatedNode = {
   readonly name: MemberId;
+  readonly zone: string;
+  /** Whether it is listed among the first members; others look for the ring at those. */
+  readonly isFirst: boolean;
+  /** It has left the ring and is not started any more. */
+  isRetired: boolean;
   readonly disk: SimulatedDisk;
   readonly clock: ClockFaults;
   /** Changes with every boot of the machine. */
@@ -60,7 +65,7 @@ export class SimulatedCluster {
   readonly simulator: Simulator;
   readonly network: SimulatedNetwork;
   readonly random: SeededRandom;
-  readonly nodes: readonly SimulatedNode[];
+  readonly nodes: SimulatedNode[];
   readonly options: ClusterOptions;
   readonly counters = new Map<string, number>();
   /** By member and name; of the last start of each. */
@@ -70,8 +75,12 @@ export class SimulatedCluster {
   /** Of each data directory that ever was: its newest incarnation so far. */
   readonly incarnations = new Map<string, () => number>();
   readonly #document: RingDocument;
+  /** Whether the ring changes in this run: then who is home to what is not known beforehand. */
+  isElastic = false;
   /** The ring that the cluster begins with. */
   readonly ring: Ring;
+  /** The digest of each ring that some node adopted, by epoch. */
+  readonly #digests = new Map<number, string>();
   /** The first broken invariant, which in production would have stopped its process. */
   bug: unknown;
 
@@ -80,12 +89,14 @@ export class SimulatedCluster {
     this.random = createSeededRandom(options.seed);
     this.simulator = new Simulator({ trace: options.trace === true });
     this.network = new SimulatedNetwork(this.simulator, this.random.stream("network"));
-    this.nodes = Array.from({ length: options.nodes }, (_, i) => this.#createMachine(`n${i + 1}`));
+    this.nodes = Array.from({ length: options.nodes }, (_, i) =>
+      this.#createMachine(`n${i + 1}`, `z${i % options.zones}`, true),
+    );
     this.#document = firstRing({
-      members: this.nodes.map(({ name }, i) => ({
+      members: this.nodes.map(({ name, zone }) => ({
         name,
-        address: `${name}:7402`,
-        zone: `z${i % options.zones}`,
+        address: addressOf(name),
+        zone,
         weight: 100,
         state: "active" as const,
       })),
@@ -98,7 +109,20 @@ export class SimulatedCluster {
     this.ring = createRing(this.#document);
   }
 
-  #createMachine(name: MemberId): SimulatedNode {
+  /** Machines that have not left the ring for good. */
+  get living(): readonly SimulatedNode[] {
+    return this.nodes.filter(({ isRetired }) => !isRetired);
+  }
+
+  /** Puts up a machine whose node is no member yet, and starts it. */
+  addMachine(zone: string): SimulatedNode {
+    const machine = this.#createMachine(`n${this.nodes.length + 1}`, zone, false);
+    this.nodes.push(machine);
+    this.start(machine);
+    return machine;
+  }
+
+  #createMachine(name: MemberId, zone: string, isFirst: boolean): SimulatedNode {
     const random = this.random.stream(`disk of ${name}`);
     // The disk's own clock is the simulator's: it goes on when the process dies.
     const disk = createSimulatedDisk({
@@ -109,6 +133,9 @@ export class SimulatedCluster {
     const clock = { wallSkewMs: skew.between(-2_000, 2_000), driftPpm: skew.between(-200, 200) };
     return {
       name,
+      zone,
+      isFirst,
+      isRetired: false,
       disk,
       clock,
       bootId: `${name} boot 1`,
@@ -159,8 +186,8 @@ export class SimulatedCluster {
       {
         clusterId: CLUSTER_ID,
         member: machine.name,
-        firstRing: this.#document,
-        seeds: [],
+        firstRing: machine.isFirst ? this.#document : undefined,
+        seeds: machine.isFirst ? [] : this.#document.members.map(({ address }) => address),
         timeoutMs: 1_000,
         gossipIntervalMs: 1_000,
         phiThreshold: 8,
@@ -242,16 +269,16 @@ export class SimulatedCluster {
 
   /** Starts every node that is down, and waits until all serve and are linked to each other. */
   async startAll(withinMs = 30_000): Promise<void> {
-    for (const machine of this.nodes) if (machine.process === undefined) this.start(machine);
+    for (const machine of this.living) if (machine.process === undefined) this.start(machine);
     const ready = await this.simulator.runWhile(() => !this.#allReady(), withinMs);
     assert(ready, `every node serves within ${withinMs} ms of a quiet world`);
   }
 
   #allReady(): boolean {
     // A node whose disk failed while it started has ended: whoever watches over processes starts it again.
-    for (const machine of this.nodes) if (machine.process === undefined) this.start(machine);
-    return this.nodes.every(({ node }) => {
-      const members = node?.status.cluster().members ?? [];
+    for (const machine of this.living) if (machine.process === undefined) this.start(machine);
+    return this.living.every(({ node }) => {
+      const members = node?.status.cluster().members.filter(({ state }) => state !== "left") ?? [];
       // A node that has no ring yet knows of no member that could be down.
       return members.length > 0 && members.every((member) => member.health === "up");
     });
@@ -262,9 +289,25 @@ export class SimulatedCluster {
       count: (metric, amount = 1) => this.counters.set(metric, (this.counters.get(metric) ?? 0) + amount),
       observe() {},
       gauge: (metric, read) => this.gauges.set(`${name} ${metric}`, read),
-      log: (_level, event) => this.simulator.tell(`${name} ${event}`),
+      log: (_level, event, fields) => {
+        this.simulator.tell(`${name} ${event}${fields?.reason === undefined ? "" : `: ${fields.reason}`}`);
+        if (event === "ring.adopted") this.#noteRing(name, Number(fields?.epoch), String(fields?.digest));
+      },
     };
   }
+
+  /** Two rings of one epoch never exist. */
+  #noteRing(name: MemberId, epoch: number, digest: string): void {
+    const known = this.#digests.get(epoch);
+    this.#digests.set(epoch, known ?? digest);
+    if (known !== undefined && known !== digest)
+      this.bug ??= new Error(`${name} adopted another ring of epoch ${epoch}`);
+  }
+}
+
+/** Where the node of a machine listens to its peers. */
+export function addressOf(name: MemberId): string {
+  return `${name}:7402`;
 }
 
 /** The client's key of a record or hint on a disk; undefined for what is neither. */

@@ -60,7 +60,9 @@ export class Copies {
     // The token of a write that was sent twice may say more than those who know it by its name hold.
     const copies = countOf(this.#heldForHomes(key), seen);
     const endedMs = this.#cluster.simulator.nowMs;
-    noted.push({ what, seen, copies: Math.min(acks, copies), startedMs, endedMs });
+    // A hint for who is no home any more goes once W of the present homes have it, be it one of more copies than that.
+    const most = this.#cluster.isElastic ? Math.min(acks, this.#cluster.options.writeQuorum) : acks;
+    noted.push({ what, seen, copies: Math.min(most, copies), startedMs, endedMs });
     if (noted.length > WRITES_MAX) noted.shift();
   }
 
@@ -103,13 +105,14 @@ export class Copies {
 
   /** Where its homes keep a key, and others for them. */
   #placesOf(key: string): readonly Place[] {
+    const { ring, nodes, isElastic } = this.#cluster;
     const known = this.#places.get(key);
-    if (known !== undefined) return known;
-    const { ring } = this.#cluster;
+    // Where homes change, any machine may be one, and machines are added.
+    if (known !== undefined && (!isElastic || known.length === nodes.length)) return known;
     const bytes = bytesOf(key);
     const partition = ring.partitionOf(bytes);
     const own = dataKey(partition, bytes);
-    const places = ring.homes(partition).map(({ name }) => {
+    const places = (isElastic ? nodes : ring.homes(partition)).map(({ name }) => {
       return { home: name, own, hint: hintKey({ partition, target: name, key: bytes }) };
     });
     this.#places.set(key, places);

@@ -47,6 +47,8 @@ export class Faults {
   /** Disks that may still be lost: always fewer than acknowledged any one write. */
   #disksToLose: number;
   #on = true;
+  /** Whether a disk may be lost now, beside the count: for changes of the ring, which need a majority of known disks. */
+  mayLoseDisk: () => boolean = () => true;
 
   /** @param keys Those that records of may rot. */
   constructor(cluster: SimulatedCluster, keys: readonly Uint8Array[], limits: FaultLimits = {}) {
@@ -61,6 +63,13 @@ export class Faults {
   /** From here on things go wrong. */
   begin(): void {
     this.#later();
+  }
+
+  /** Takes one of the disks that may still be lost; false when there is none. */
+  takeDisk(): boolean {
+    if (this.#disksToLose === 0 || !this.mayLoseDisk()) return false;
+    this.#disksToLose -= 1;
+    return true;
   }
 
   /** How many faults happened. */
@@ -93,7 +102,7 @@ export class Faults {
     const number = this.drawn++;
     const random = this.#random.stream(`strike ${number}`);
     const kind = random.pick(this.#kinds);
-    const victim = random.pick(this.#cluster.nodes);
+    const victim = random.pick(this.#cluster.living);
     if (this.#without.has(number)) return;
     const what = this.#happen(kind, victim, random);
     if (what !== undefined) this.#note(kind, `${what} (strike ${number})`);
@@ -122,8 +131,8 @@ export class Faults {
       }
       case "zone cut": {
         if (options.zones < 2) return undefined;
-        const zone = this.#zoneOf(victim);
-        const inside = nodes.filter((node) => this.#zoneOf(node) === zone);
+        const zone = victim.zone;
+        const inside = nodes.filter((node) => node.zone === zone);
         return this.#cut(
           inside,
           nodes.filter((node) => !inside.includes(node)),
@@ -182,10 +191,6 @@ export class Faults {
     return undefined;
   }
 
-  #zoneOf({ name }: SimulatedNode): string | undefined {
-    return this.#cluster.ring.member(name)?.zone;
-  }
-
   #crash(victim: SimulatedNode, random: SeededRandom, kind: "process" | "machine"): string | undefined {
     if (victim.process === undefined) return undefined;
     this.#cluster.crash(victim, kind);
@@ -206,14 +211,13 @@ export class Faults {
 
   #startLater(victim: SimulatedNode, random: SeededRandom): void {
     this.#afterwards(random.between(100, 6_000), () => {
-      if (victim.process === undefined) this.#cluster.start(victim);
+      if (victim.process === undefined && !victim.isRetired) this.#cluster.start(victim);
     });
   }
 
   /** The machine dies and comes back with an empty disk, under the same name. */
   #loseDisk(victim: SimulatedNode, random: SeededRandom): string | undefined {
-    if (this.#disksToLose === 0 || victim.process === undefined) return undefined;
-    this.#disksToLose -= 1;
+    if (victim.process === undefined || !this.takeDisk()) return undefined;
     this.#cluster.loseDisk(victim);
     this.#startLater(victim, random);
     return victim.name;

@@ -12,6 +12,8 @@ const { values } = parseArgs({
     seed: { type: "string" },
     /** Small and quick clusters, as the fast tests run them. */
     short: { type: "boolean", default: false },
+    /** The ring changes meanwhile. */
+    churn: { type: "boolean", default: false },
     trace: { type: "boolean", default: false },
     jobs: { type: "string", default: "1" },
     /** Leave out what of a failing seed's faults is not needed for it to fail. */
@@ -27,6 +29,7 @@ const { values } = parseArgs({
     least: { type: "string", default: "0" },
   },
 });
+const { churn } = values;
 const size: Size = values.short ? "short" : "counted";
 /** No run has more. */
 const STRIKES_MAX = 1_000;
@@ -42,12 +45,15 @@ async function runMany(): Promise<void> {
   const startedMs = performance.now();
   const seconds = () => (performance.now() - startedMs) / 1_000;
   const secondsMax = values.seconds === undefined ? Number.POSITIVE_INFINITY : Number(values.seconds);
-  const summary = new Summary();
+  const summary = new Summary(churn);
   const seeds = Array.from({ length: count }, (_, i) => first + i).values();
-  await runCampaign({ seeds, size, jobs: Number(values.jobs), mayGoOn: () => seconds() < secondsMax }, (verdict) => {
-    summary.add(verdict);
-    if (verdict.failure !== undefined) say(verdict.failure);
-  });
+  await runCampaign(
+    { seeds, size, churn, jobs: Number(values.jobs), mayGoOn: () => seconds() < secondsMax },
+    (verdict) => {
+      summary.add(verdict);
+      if (verdict.failure !== undefined) say(verdict.failure);
+    },
+  );
   say(summary.totals());
   const missing = summary.neverMet;
   if (missing.length > 0) say(`never met:\n${missing.map((what) => `  ${what}`).join("\n")}`);
@@ -66,7 +72,7 @@ function seedOfDay(): number {
 /** What of a seed is to be run. */
 function optionsOf(seed: number): ScenarioOptions {
   const faultMs = values["fault-ms"] === undefined ? {} : { faultMs: Number(values["fault-ms"]) };
-  if (values.strikes === undefined) return { seed, size, ...faultMs };
+  if (values.strikes === undefined) return { seed, size, churn, ...faultMs };
   const kept = new Set(
     values.strikes
       .split(",")
@@ -74,7 +80,7 @@ function optionsOf(seed: number): ScenarioOptions {
       .map(Number),
   );
   const without = new Set(Array.from({ length: STRIKES_MAX }, (_, i) => i).filter((strike) => !kept.has(strike)));
-  return { seed, size, ...faultMs, faults: { without } };
+  return { seed, size, churn, ...faultMs, faults: { without } };
 }
 
 async function runOne(seed: number): Promise<void> {
@@ -101,7 +107,7 @@ async function shrinkOne(seed: number): Promise<void> {
   const time = options.faultMs === undefined ? "" : ` --fault-ms ${options.faultMs}`;
   say(`${message.split("\n")[0]}`);
   say(
-    `after ${runs} runs: npm run sim -- --seed ${seed}${values.short ? " --short" : ""} --strikes ${strikes}${time} --trace`,
+    `after ${runs} runs: npm run sim -- --seed ${seed}${values.short ? " --short" : ""}${churn ? " --churn" : ""} --strikes ${strikes}${time} --trace`,
   );
   process.exitCode = 1;
 }

@@ -78,7 +78,14 @@ export class MembershipWorld {
       log() {},
     };
     const gossiper = createGossiper(
-      { transport: this.#transportOf(process), time: this.simulator.timeOf(process), random, telemetry },
+      {
+        transport: this.#transportOf(process),
+        time: this.simulator.timeOf(process),
+        random,
+        telemetry,
+        epoch: () => 1,
+        heardEpoch() {},
+      },
       { member: name, intervalMs: INTERVAL_MS, phiThreshold: PHI_THRESHOLD },
     );
     return { name, process, gossiper, isDead: false };
@@ -97,7 +104,7 @@ export class MembershipWorld {
         const target = this.#named(to);
         this.#travel(target.process, () => {
           if (message.kind !== "gossip") throw new Error("only gossip travels here");
-          const reply: Reply = { kind: "gossiped", news: target.gossiper.exchange(message.news) };
+          const reply: Reply = { kind: "gossiped", news: target.gossiper.exchange(message.news), epoch: 1 };
           this.#count(encodeReply(reply));
           this.#travel(process, () => {
             timer.cancel();

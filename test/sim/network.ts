@@ -43,6 +43,8 @@ type Host = { readonly name: string; readonly process: Process; accepted: ((wire
 
 export class SimulatedNetwork {
   readonly counters: NetworkCounters = { frames: 0, lost: 0, duplicated: 0, reordered: 0, held: 0, reset: 0 };
+  /** Bytes that each process sent, by its name, sent again ones included. */
+  readonly sentBytes = new Map<string, number>();
   faults: NetworkFaults;
   readonly #simulator: Simulator;
   readonly #random: SeededRandom;
@@ -286,7 +288,9 @@ export class SimulatedWire implements Wire {
       this.#held.push(frame);
       return;
     }
-    const simulator = this.#network.simulator;
+    const { simulator, sentBytes } = this.#network;
+    const { name } = this.process;
+    sentBytes.set(name, (sentBytes.get(name) ?? 0) + frame.length);
     const fates = this.#network.fates();
     this.#tell(
       frame,

@@ -93,7 +93,7 @@ describe("a cluster on slow disks", () => {
     const { perSecond, p99Ms, shed, others } = figures(ended, 3_000, 20_000);
     cluster.simulator.tell(`${perSecond} writes a second, p99 ${p99Ms} ms, ${shed.length} shed`);
     assert(perSecond > 370, `${perSecond} writes a second are served`);
-    assert(p99Ms < 600, `p99 of what is served is ${p99Ms} ms`);
+    assert(p99Ms < 700, `p99 of what is served is ${p99Ms} ms`);
     assert(shed.length > 1_000, "the rest is shed");
     assert(
       shed.every(({ tookMs }) => tookMs === 0),
@@ -107,7 +107,7 @@ describe("a cluster on slow disks", () => {
       cluster.nodes.every(({ node }) => node?.status.cluster().members.every(({ health }) => health === "up")),
       "nobody is taken for down",
     );
-  }, 60_000);
+  }, 300_000);
 
   it("sheds nothing of what it can bear, and nothing any more once the load has gone back", async () => {
     const cluster = await startCluster();
@@ -117,7 +117,7 @@ describe("a cluster on slow disks", () => {
     await load(cluster, write, { through, perSecond: 1_600, forMs: 5_000 });
     await load(cluster, write, { through, perSecond: 200, forMs: 3_000 });
     assert.deepEqual(codesOf(await load(cluster, write, { through, perSecond: 200, forMs: 5_000 })), ["served"]);
-  }, 60_000);
+  }, 300_000);
 
   it("serves reads while writes are shed, for they are limited apart", async () => {
     const cluster = await startCluster({ recordCacheBytes: 4 << 20 });
@@ -137,7 +137,7 @@ describe("a cluster on slow disks", () => {
     );
     assert(figures(ended, 1_000, 6_000).shed.length > 1_000, "writes are shed");
     assert.deepEqual([...isRead], [], "reads are not");
-  }, 60_000);
+  }, 300_000);
 });
 
 describe("one slow replica of three", () => {
@@ -161,5 +161,5 @@ describe("one slow replica of three", () => {
     cluster.simulator.tell(told);
     assert.deepEqual([before.others.length, before.shed.length, after.others.length, after.shed.length], [0, 0, 0, 0]);
     assert(after.p99Ms < before.p99Ms * 1.5 + 5, told);
-  }, 60_000);
+  }, 300_000);
 });

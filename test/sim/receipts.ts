@@ -55,10 +55,13 @@ export function checkReceipt(
 }
 
 /** The homes of a key whose disk holds no record of it now. */
-export function homesWithout({ nodes, ring }: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
+export function homesWithout({ nodes, ring, isElastic }: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
   const partition = ring.partitionOf(key);
   const at = dataKey(partition, key);
-  const lacking = nodes.filter(({ name, disk }) => ring.isHome(name, partition) && disk.peek(at) === undefined);
+  // Where the ring changes, any machine may be a home.
+  const lacking = nodes.filter(
+    ({ name, disk }) => (isElastic || ring.isHome(name, partition)) && disk.peek(at) === undefined,
+  );
   return new Set(lacking.map(({ name }) => name));
 }
 
@@ -98,13 +101,13 @@ function holds(record: KvRecord, { seen, name, observe }: Written): boolean {
   return name !== undefined && record.events.some(({ kind, id }) => kind === "client" && equalBytes(id, name));
 }
 
-function copiesOf({ nodes, ring }: SimulatedCluster, key: Uint8Array, written: Written): Copy[] {
+function copiesOf({ nodes, ring, isElastic }: SimulatedCluster, key: Uint8Array, written: Written): Copy[] {
   const partition = ring.partitionOf(key);
-  const homes = ring.homes(partition);
   const at = dataKey(partition, key);
-  const hintsAt = homes.map(({ name }) => hintKey({ partition, target: name, key }));
+  const targets = isElastic ? nodes : ring.homes(partition);
+  const hintsAt = targets.map(({ name }) => hintKey({ partition, target: name, key }));
   const copies: Copy[] = [];
-  for (const { name, disk } of nodes) {
+  for (const { zone, disk } of nodes) {
     const own = recordIn(disk.peek(at));
     const isHome = own !== undefined && holds(own, written);
     let isHint = false;
@@ -112,7 +115,7 @@ function copiesOf({ nodes, ring }: SimulatedCluster, key: Uint8Array, written: W
       const hint = recordInHint(disk.peek(hintAt));
       if (hint !== undefined && holds(hint, written)) isHint = true;
     }
-    if (isHome || isHint) copies.push({ zone: ring.member(name)?.zone ?? "", isHome, isHint });
+    if (isHome || isHint) copies.push({ zone, isHome, isHint });
   }
   return copies;
 }

@@ -29,9 +29,9 @@ export async function becomeEqual(cluster: SimulatedCluster): Promise<void> {
 }
 
 /** Waits until every member whose disk was lost has been filled, and says so of itself. */
-export async function becomeComplete({ simulator, nodes }: SimulatedCluster): Promise<void> {
+export async function becomeComplete({ simulator, living }: SimulatedCluster): Promise<void> {
   const isRebuilding = () =>
-    nodes.some(({ name, node }) =>
+    living.some(({ name, node }) =>
       node?.status.cluster().members.some((member) => member.name === name && member.state === "rebuilding"),
     );
   const complete = await simulator.runWhile(isRebuilding, COMPLETE_WITHIN_MS);
@@ -40,11 +40,11 @@ export async function becomeComplete({ simulator, nodes }: SimulatedCluster): Pr
 
 /** Reads every key through every node at r=N, lets repairs end, and looks at the disks. */
 export async function checkRest(cluster: SimulatedCluster, history: History, keys: number): Promise<void> {
-  const { simulator, nodes } = cluster;
+  const { simulator, living } = cluster;
   for (let i = 0; i < keys; i++) {
     const key = `key ${i}`;
     const views: string[] = [];
-    for (const { name, node } of nodes) {
+    for (const { name, node } of living) {
       assert(node !== undefined, `${name} serves when all is quiet`);
       const { siblings, context } = await readAll(
         cluster,
@@ -64,9 +64,9 @@ export async function checkRest(cluster: SimulatedCluster, history: History, key
 }
 
 /** The trees that were kept with each write say what counting everything anew says. */
-async function checkTrees({ simulator, nodes }: SimulatedCluster): Promise<void> {
+async function checkTrees({ simulator, living }: SimulatedCluster): Promise<void> {
   const free = { spend: () => Promise.resolve() };
-  for (const { name, node } of nodes) {
+  for (const { name, node } of living) {
     const partitions =
       node?.status.ring().preferenceLists.flatMap((homes, p) => (homes.includes(name) ? [p] : [])) ?? [];
     const counts = partitions.map(async (partition) => {
@@ -101,8 +101,8 @@ async function readAll(cluster: SimulatedCluster, reading: Promise<ReadAnswer>):
 }
 
 /** All homes of a partition hold equal bytes for every key, and say so in their trees. */
-function checkDisks({ nodes }: SimulatedCluster): void {
-  const ring = nodes[0]?.node?.status.ring();
+function checkDisks({ nodes, living }: SimulatedCluster): void {
+  const ring = living[0]?.node?.status.ring();
   assert(ring !== undefined, "there is a ring");
   ring.preferenceLists.forEach((homes, partition) => {
     const contents = homes.map((name) => {

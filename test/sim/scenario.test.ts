@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { FAULT_KINDS } from "./faults.ts";
 import { runScenario, type ScenarioResult } from "./scenario.ts";
-import { SEEDS } from "./seeds.ts";
+import { CHURN_SEEDS, SEEDS } from "./seeds.ts";
 
 const FIRST_SEED = 1;
 const SEED_COUNT = 24;
+const CHURN_COUNT = 8;
 
 describe("a simulated cluster", () => {
   const results: ScenarioResult[] = [];
@@ -14,6 +15,22 @@ describe("a simulated cluster", () => {
   it(`keeps its promises over seeds ${FIRST_SEED} to ${FIRST_SEED + SEED_COUNT - 1}`, async () => {
     for (let seed = FIRST_SEED; seed < FIRST_SEED + SEED_COUNT; seed++) results.push(await runScenario({ seed }));
   }, 600_000);
+
+  it(`keeps them while the ring changes, over seeds ${FIRST_SEED} to ${FIRST_SEED + CHURN_COUNT - 1}`, async () => {
+    let done = 0;
+    for (let seed = FIRST_SEED; seed < FIRST_SEED + CHURN_COUNT; seed++) {
+      done += (await runScenario({ seed, churn: true })).changes;
+    }
+    assert(done >= CHURN_COUNT, "as many changes as runs were brought to their end");
+  }, 600_000);
+
+  it.each(CHURN_SEEDS)(
+    "keeps them while the ring changes where it once did not: seed $seed, $why",
+    async ({ seed, size }) => {
+      await runScenario({ seed, size, churn: true });
+    },
+    300_000,
+  );
 
   it.each(SEEDS)(
     "keeps them where it once did not: seed $seed, $why",

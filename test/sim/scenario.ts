@@ -3,6 +3,7 @@
  */
 import { checkBounds, watchBounds } from "./bounds.ts";
 import { checkLastOverwriteWins } from "./calm.ts";
+import { Churn } from "./churn.ts";
 import { type ClusterOptions, SimulatedCluster } from "./cluster.ts";
 import { Copies } from "./copies.ts";
 import { type FaultLimits, Faults } from "./faults.ts";
@@ -18,6 +19,8 @@ export type ScenarioOptions = {
   readonly size?: Size;
   /** Virtual time with clients and faults, in ms, if it is to be less than what the size says. */
   readonly faultMs?: number;
+  /** Whether the ring changes meanwhile: members join, leave, are replaced and weighted anew. */
+  readonly churn?: boolean;
   /** What of the drawn faults is to be left out. */
   readonly faults?: FaultLimits;
   readonly trace?: boolean;
@@ -44,6 +47,8 @@ export type ScenarioResult = {
   readonly siblings: number;
   /** How many faults happened. */
   readonly faultCount: number;
+  /** Changes of the ring that were brought to their end. */
+  readonly changes: number;
   /** Strikes drawn, met or not: what may be left out has a number below this. */
   readonly strikes: number;
   readonly faults: Readonly<Record<string, number>>;
@@ -60,12 +65,12 @@ export class ScenarioFailure extends Error {
   readonly atMs: number;
 
   constructor(
-    { seed, size }: { readonly seed: number; readonly size: Size },
+    { seed, size, churn }: { readonly seed: number; readonly size: Size; readonly churn: boolean },
     story: { readonly trace: readonly string[]; readonly strikes: number; readonly atMs: number },
     cause: unknown,
   ) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    const which = `--seed ${seed}${size === "short" ? " --short" : ""}`;
+    const which = `--seed ${seed}${size === "short" ? " --short" : ""}${churn ? " --churn" : ""}`;
     super(`seed ${seed}: ${why}\n  repeat it with: npm run sim -- ${which} --trace`, { cause });
     this.seed = seed;
     this.trace = story.trace;
@@ -80,7 +85,11 @@ const REST_MS = 10_000;
 const SCRUB_MS = 10_000;
 
 /** Whether a run is large enough to count: one that met little shows little. */
-export function isCounted({ nodes, faultMs, operations, acknowledged, faultCount, keys }: ScenarioResult): boolean {
+export function isCounted(
+  { nodes, faultMs, operations, acknowledged, faultCount, keys, changes }: ScenarioResult,
+  churn = false,
+): boolean {
+  if (churn && changes < 2) return false;
   const isLarge = nodes >= 5 && faultMs >= 60_000 && keys <= 50;
   return isLarge && operations >= 1_000 && acknowledged >= 0.3 * operations && faultCount >= 10;
 }
@@ -97,11 +106,16 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
   const keys = Array.from({ length: load.keys }, (_, i) => bytesOf(`key ${i}`));
   const faults = new Faults(cluster, keys, options.faults);
   try {
-    return await play(cluster, { load, keys, faults, faultMs: options.faultMs ?? FAULT_MS[options.size ?? "short"] });
+    const faultMs = options.faultMs ?? FAULT_MS[options.size ?? "short"];
+    return await play(cluster, { load, keys, faults, faultMs, isElastic: options.churn === true });
   } catch (error) {
     const { trace, nowMs: atMs } = cluster.simulator;
     const size = options.size ?? "short";
-    throw new ScenarioFailure({ seed, size }, { trace, atMs, strikes: faults.drawn }, cluster.bug ?? error);
+    throw new ScenarioFailure(
+      { seed, size, churn: options.churn === true },
+      { trace, atMs, strikes: faults.drawn },
+      cluster.bug ?? error,
+    );
   }
 }
 
@@ -165,21 +179,24 @@ async function play(
     readonly keys: readonly Uint8Array[];
     readonly faults: Faults;
     readonly faultMs: number;
+    readonly isElastic: boolean;
   },
 ): Promise<ScenarioResult> {
   const { simulator, options, losses, network, counters, nodes } = cluster;
-  const { load, keys, faults, faultMs } = how;
+  const { load, keys, faults, faultMs, isElastic } = how;
   await cluster.startAll();
   watchBounds(cluster, keys);
   watchTrees(cluster);
   const history = new History(options, losses);
   const workload = new Workload(cluster, { history, copies: new Copies(cluster) }, load);
   faults.begin();
+  const changes = isElastic ? new Churn(cluster, faults) : undefined;
   await advance(cluster, faultMs);
   faults.heal();
   workload.stop();
   // Long enough for what mends the last faults, and for clients to give up on the dead.
   await advance(cluster, REST_MS);
+  await changes?.settle();
   await cluster.startAll();
   await becomeEqual(cluster);
   await becomeComplete(cluster);
@@ -205,7 +222,13 @@ async function play(
     ...workload.counters,
     faultCount: faults.count,
     strikes: faults.drawn,
-    faults: { ...Object.fromEntries(faults.met), ...Object.fromEntries(disks), ...network.counters },
+    changes: changes?.done ?? 0,
+    faults: {
+      ...Object.fromEntries(faults.met),
+      ...Object.fromEntries(changes?.met ?? []),
+      ...Object.fromEntries(disks),
+      ...network.counters,
+    },
     counters: Object.fromEntries(counters),
   };
 }

@@ -41,3 +41,14 @@ export const SEEDS: readonly { readonly seed: number; readonly size: Size; reado
     why: "a member that came back without a ring waited a minute for its first scrub, whatever its interval",
   },
 ];
+
+/** The same of runs in which the ring changes. */
+export const CHURN_SEEDS: typeof SEEDS = [
+  { seed: 511, size: "short", why: "a damaged record of a partition to give up could neither be offered nor dropped" },
+  { seed: 29, size: "short", why: "a change waited in switch for a member that was lost for good" },
+  {
+    seed: 141,
+    size: "short",
+    why: "a member that joins had a ring chosen, and the others knew no address at which to ask it",
+  },
+];
