@@ -6,7 +6,8 @@
  * nobody knows what is on the disk, and all is counted anew: once a write has gone through, for what failed may surface
  * until the engine has opened its store again.
  *
- * Until the count is complete the figures are too low, so "no hints" is evidence of nothing.
+ * Until the count is complete the figures are too low, so "no hints" is evidence of nothing, and a budget would be passed:
+ * whoever adds hints waits for the count.
  */
 import { compareBytes, successor } from "../core/bytes.ts";
 import { hintsRange, metaKey, parseHintKey } from "../core/keyspace.ts";
@@ -35,6 +36,8 @@ export type WaitingHints = { readonly target: string; readonly count: number; re
 export type HintLedger = {
   /** Whether everything on the disk has been counted. */
   isComplete(): boolean;
+  /** Resolves when it has been, or when nobody counts any more; undefined when it has. Not to be awaited within `run`. */
+  completed(): Promise<void> | undefined;
   /** For whom hints wait, by name. */
   waiting(): readonly WaitingHints[];
   /** The partitions of which hints wait for a target, ascending. */
@@ -86,6 +89,8 @@ export function createHintLedger(
   let assumedBytes = 0;
   /** Hints before it are counted; undefined once all are. */
   let position: Uint8Array | undefined = hintsRange().from;
+  /** Opens when all is counted; there only while it is not. */
+  let completion: PromiseWithResolvers<void> | undefined;
   /** Raised by each count that begins: the one before it ends. */
   let generation = 0;
   let running = 0;
@@ -157,6 +162,9 @@ export function createHintLedger(
         await new Promise<void>((resolve) => time.after(RETRY_MS, resolve));
       }
     }
+    if (mine !== generation || position !== undefined) return;
+    completion?.resolve();
+    completion = undefined;
   }
 
   /** One count at a time: the gate is for one page. */
@@ -169,11 +177,13 @@ export function createHintLedger(
     accounts.clear();
     totalBytes = 0;
     position = hintsRange().from;
+    completion ??= Promise.withResolvers();
     counting = counting.then(() => countAll(mine, afterFailure));
   }
 
   return {
     isComplete: () => position === undefined,
+    completed: () => completion?.promise,
     waiting() {
       return [...accounts.entries()]
         .map(([target, partitions]) => {
@@ -249,6 +259,8 @@ export function createHintLedger(
     },
     close() {
       generation += 1;
+      completion?.resolve();
+      completion = undefined;
     },
   };
 }

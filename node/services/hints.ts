@@ -135,6 +135,12 @@ export function createHints(
     return ledger.track({ at, before, after }, store.put(name, at, { bytes, decoded: undefined }));
   }
 
+  /** What adds to the hints: at a time when all of them are counted, or the budget would be one for the new ones only. */
+  async function adding<T>(change: () => Promise<T>): Promise<T> {
+    for (let counted = ledger.completed(); counted !== undefined; counted = ledger.completed()) await counted;
+    return ledger.run(change);
+  }
+
   /** Under the present incarnation this node has given up nothing that it stamped as a stand-in. */
   async function ensureUnspent(): Promise<void> {
     while (spentIncarnation >= identity.incarnation()) {
@@ -202,7 +208,7 @@ export function createHints(
       ledger.count();
     },
     store: (place, record, counts) =>
-      ledger.run(async () => {
+      adding(async () => {
         const name = nameOf(place.target, place.key);
         const at = hintKey(place);
         const held = current(name, await loaded(name, at));
@@ -212,7 +218,7 @@ export function createHints(
         return put(name, at, held, next);
       }),
     stamp: (partition, target, request, deadlineMs) =>
-      ledger.run(async () => {
+      adding(async () => {
         const place = { partition, target, key: request.key };
         const { result, durable } = await inTurn(stampTurns, keyName(request.key), () =>
           stampInTurn(place, request, deadlineMs),

@@ -128,6 +128,32 @@ describe("a node that is away for ten minutes under write load, without anti-ent
   );
 });
 
+describe("stand-ins whose budget of hints is used up", () => {
+  it("refuse what W needs, so that the write fails, and what W does not need is dropped and counted", async () => {
+    const cluster = await startCluster({ hintBytesMax: 1 });
+    const { simulator, counters } = cluster;
+    const key = "key";
+    const homes = cluster.ring.homes(cluster.ring.partitionOf(bytesOf(key))).map(({ name }) => name);
+    const through = () => coordinatorOf(cluster, homes[0] as string);
+    cluster.crash(cluster.byName(homes[2] as string), "process");
+    await simulator.runUntil(simulator.nowMs + 15_000);
+    const { receipt } = await won(cluster, through().put(putOf(key, "two homes have it"), {}));
+    assert.deepEqual([receipt.acks, receipt.hinted], [2, 0]);
+    await simulator.runUntil(simulator.nowMs + 2_000);
+    assert.equal(hintsWaiting(cluster), 0);
+    const dropped = counters.get("annulus.hints.dropped") ?? 0;
+    assert(dropped > 0, "counted as dropped");
+    cluster.crash(cluster.byName(homes[1] as string), "process");
+    await simulator.runUntil(simulator.nowMs + 15_000);
+    const refused = await answerOf(cluster, through().put(putOf(key, "one home has it"), {}));
+    assert(refused instanceof KvError && refused.code === "QUORUM_LOST", `refused: ${refused}`);
+    assert.equal(refused.outcome, "unknown", "for the one home has it");
+    assert((counters.get("annulus.hints.refused") ?? 0) > 0);
+    assert.equal(hintsWaiting(cluster), 0);
+    assert.equal(cluster.bug, undefined);
+  });
+});
+
 describe("three zones of which one is cut off", () => {
   const KEYS = Array.from({ length: 12 }, (_, index) => `key ${index}`);
 
