@@ -96,8 +96,8 @@ const HINT_TIMEOUT_MS = 5_000;
  */
 const TREES_AFTER_MS = 3_000;
 
-/** Of reads and writes each: so many are always taken, for fewer would not share a flush or a packet any more. */
-const IN_FLIGHT_MIN = 4;
+/** Of reads and writes each: so many are always taken. Fewer are no queue to speak of, and share flushes and packets. */
+const IN_FLIGHT_MIN = 32;
 /** Before anything is known of the machine; under a load that it bears the limit is at its ceiling within a second. */
 const IN_FLIGHT_START = 128;
 

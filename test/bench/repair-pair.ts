@@ -17,6 +17,9 @@ const MEMBERS = [
   { name: "b", port: 17_422 },
 ] as const;
 
+/** Far longer than building a million pairs' trees takes. */
+const WAIT_MS_MAX = 600_000;
+
 export type PairOptions = { readonly partitions: number; readonly backgroundBytesPerSecond: number };
 
 /** The sockets of this machine, with every byte that is sent counted. */
@@ -134,7 +137,10 @@ export class RepairPair {
       const linked = node.status.cluster().members.every((member) => member.health === "up");
       return linked && owned === this.#partitions && built === owned;
     };
-    while (!this.#nodes.every(isReady)) await sleep(5);
+    await until(
+      () => this.#nodes.every(isReady),
+      () => `both to be linked and to have built all trees: ${JSON.stringify(this.#state())}`,
+    );
   }
 
   /** One pass of one node, over all partitions. */
@@ -144,10 +150,21 @@ export class RepairPair {
     const before = { bytes: this.#traffic.sentBytes, cpu: process.cpuUsage(), ms: performance.now() };
     const { rounds } = first.node.repair.progress();
     first.node.repair.passNow();
-    while (first.node.repair.progress().rounds === rounds) await sleep(1);
+    await until(
+      () => first.node.repair.progress().rounds !== rounds,
+      () => `the pass to end: ${JSON.stringify(this.#state())}`,
+    );
     const cpu = process.cpuUsage(before.cpu);
     const bytes = this.#traffic.sentBytes - before.bytes;
     return { bytes, ms: performance.now() - before.ms, cpuMs: (cpu.user + cpu.system) / 1_000 };
+  }
+
+  /** What a wait that does not end is told with. */
+  #state() {
+    return this.#nodes.map(({ node }) => ({
+      repair: node.repair.progress(),
+      members: node.status.cluster().members.map(({ name, health }) => `${name} ${health}`),
+    }));
   }
 
   /** What was counted since the last time. */
@@ -168,6 +185,15 @@ export class RepairPair {
       }
     }
     return seen.size;
+  }
+}
+
+/** Waits in steps of a ms; a measurement that stands still says so. */
+async function until(isOver: () => boolean, what: () => string): Promise<void> {
+  const endMs = performance.now() + WAIT_MS_MAX;
+  while (!isOver()) {
+    if (performance.now() > endMs) assert.fail(`waited ${WAIT_MS_MAX} ms for ${what()}`);
+    await sleep(1);
   }
 }
 

@@ -29,9 +29,14 @@ export type AdaptiveLimitOptions = {
   readonly timeoutMs: number;
 };
 
-/** How far over the base the median may be: a factor, and for quick requests so many ms. */
+/**
+ * How far over the base the median may be: a factor, and a share of the timeout. A wait that is short for who waits is
+ * no overload, and on a machine that is busy with other things quick requests often take several times as long.
+ */
 const TOLERANCE = 2;
-const SLACK_MS = 10;
+const SLACK_SHARE = 0.1;
+/** A median below it is short whatever the base is. */
+const SHORT_MS = 10;
 /** The median may be at most this share of the timeout. */
 const TIMEOUT_SHARE = 0.7;
 /** Below this times the base nothing waits. */
@@ -129,7 +134,7 @@ export class AdaptiveLimit {
     if (this.#probe === "draining") return this.#drain(nowMs);
     if (this.#probe === "timing" && startedMs < this.#windowStartMs) return;
     const tookMs = nowMs - startedMs;
-    if (end === "refused" || (end === "expired" && tookMs <= toleratedMs(this.#baseMs ?? 0))) return;
+    if (end === "refused" || (end === "expired" && tookMs <= this.#toleratedMs(this.#baseMs ?? 0))) return;
     const bucket = bucketOf(tookMs);
     this.#histogram[bucket] = (this.#histogram[bucket] ?? 0) + 1;
     this.#samples += 1;
@@ -169,7 +174,7 @@ export class AdaptiveLimit {
   #adjust(medianMs: number, isFelt: boolean): boolean {
     const { min, max, timeoutMs } = this.#options;
     const baseMs = this.#baseMs as number;
-    const targetMs = Math.min(toleratedMs(baseMs), timeoutMs * TIMEOUT_SHARE);
+    const targetMs = Math.min(this.#toleratedMs(baseMs), timeoutMs * TIMEOUT_SHARE);
     const stepUp = Math.max(1, Math.sqrt(this.#limit) / 2);
     if (medianMs > targetMs) {
       const used = Math.min(this.#limit, this.#inFlightMost);
@@ -180,9 +185,13 @@ export class AdaptiveLimit {
       return true;
     }
     if (!isFelt) return false;
-    const step = medianMs <= Math.max(baseMs * NO_QUEUE, SLACK_MS) ? Math.max(stepUp, this.#limit / 4) : stepUp;
+    const step = medianMs <= Math.max(baseMs * NO_QUEUE, SHORT_MS) ? Math.max(stepUp, this.#limit / 4) : stepUp;
     this.#limit = Math.min(max, this.#limit + step);
     return false;
+  }
+
+  #toleratedMs(baseMs: number): number {
+    return Math.max(baseMs * TOLERANCE, baseMs + this.#options.timeoutMs * SLACK_SHARE);
   }
 
   #considerProbe(nowMs: number, isPressed: boolean): void {
@@ -214,10 +223,6 @@ export class AdaptiveLimit {
     }
     return this.#options.timeoutMs;
   }
-}
-
-function toleratedMs(baseMs: number): number {
-  return Math.max(baseMs * TOLERANCE, baseMs + SLACK_MS);
 }
 
 function bucketOf(latencyMs: number): number {

@@ -79,7 +79,7 @@ describe("an adaptive limit under three times the load that a server can bear", 
     const outcomes = outcomesOf({ slots, serviceMs: about(meanMs) }, load);
     const { perSecond, p99Ms, shed, expired } = figures(outcomes, 10_000, 60_000);
     assert(perSecond > capacity * 0.9, `${perSecond.toFixed(0)} of ${capacity} are served`);
-    const boundMs = Math.max(6 * meanMs, 8 / (capacity / 1_000), 50);
+    const boundMs = Math.max(6 * meanMs, 8 / (capacity / 1_000), 250 + 3 * meanMs);
     assert(p99Ms < boundMs, `p99 is ${p99Ms.toFixed(1)} ms, expected under ${boundMs}`);
     assert(shed > 0.6 && shed < 0.72, `${shed} are shed`);
     assert.equal(expired, 0);
@@ -89,7 +89,7 @@ describe("an adaptive limit under three times the load that a server can bear", 
     const load = { perSecond: constant(3_000), untilMs: 10_000, timeoutMs: 1_000 };
     const outcomes = outcomesOf({ slots: 4, serviceMs: about(4) }, load);
     const { perSecond, p99Ms } = figures(outcomes, 2_000, 10_000);
-    assert(perSecond > 850 && p99Ms < 100, `${perSecond} a second, p99 ${p99Ms} ms`);
+    assert(perSecond > 850 && p99Ms < 250, `${perSecond} a second, p99 ${p99Ms} ms`);
   });
 });
 
