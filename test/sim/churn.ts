@@ -172,7 +172,7 @@ export class Churn {
 
   #cancel(): void {
     const through = this.#anyNode();
-    const id = through?.node?.status.ring().transition?.id;
+    const id = through?.node?.status.cluster().transition?.id;
     if (through?.node === undefined || id === undefined) return;
     through.node.changes.cancel(id).then(
       () => this.#count("change: cancelled"),
