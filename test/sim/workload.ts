@@ -53,6 +53,8 @@ const COORDINATOR_MS = 1_000;
 const STAMP_SLACK_MS = 250;
 /** How soon a client knows that no node can be reached. */
 const UNREACHABLE_MS = 50;
+/** How long one key is the hot one. */
+const HOT_MS = [500, 5_000] as const;
 /** Of what a client had seen, so many are told. */
 const PAST_TOLD = 4;
 const STAMP_RETRIES = "annulus.write.stamp_retries";
@@ -71,6 +73,7 @@ export class Workload {
   readonly #copies: Copies;
   readonly #options: WorkloadOptions;
   #running = true;
+  #hotKey = 0;
 
   /** @param watchers `copies` looks after what was acknowledged. */
   constructor(
@@ -82,10 +85,18 @@ export class Workload {
     this.#history = watchers.history;
     this.#copies = watchers.copies;
     this.#options = options;
+    this.#turn(cluster.random.stream("hot keys"));
     for (let i = 0; i < options.clients; i++) {
       const client = new Client(`client ${i}`, cluster.random.stream(`client ${i}`));
       this.#next(client);
     }
+  }
+
+  /** Another key is the one that most clients come for. */
+  #turn(random: SeededRandom): void {
+    if (!this.#running) return;
+    this.#hotKey = random.below(this.#options.keys);
+    this.#cluster.simulator.after(random.between(...HOT_MS), () => this.#turn(random));
   }
 
   /** Clients begin nothing new. */
@@ -109,12 +120,15 @@ export class Workload {
   async #operate(client: Client): Promise<void> {
     const { random } = client;
     const { keys, keysKnown, mix } = this.#options;
-    const number = random.below(keys);
+    // Much goes to one key at a time: what is wrong for a moment shows only to who comes at that moment.
+    const number = random.chance([1, 2]) ? this.#hotKey : random.below(keys);
     const key = `key ${number}`;
     const isKnown = number < keysKnown;
     switch (random.pick(mix)) {
       case "read":
-        return this.#read(client, key);
+        await this.#read(client, key);
+        // Once more at once, through any node: what was shown has to stay.
+        return random.chance([1, 2]) ? this.#read(client, key) : undefined;
       case "context":
         return this.#update(client, key);
       case "overwrite":
