@@ -16,6 +16,7 @@ export default {
     "<rootDir>/test/process/",
     "<rootDir>/test/containers/",
     "<rootDir>/test/e2e/",
+    "<rootDir>/test/kube/",
   ],
   modulePathIgnorePatterns: ["<rootDir>/dist/"],
 };

@@ -1,0 +1,96 @@
+/**
+ * The resource definition on a real API server: every rule refuses what it is there for, with its message; what is
+ * allowed is taken; defaults are filled in as `parseCluster` fills them in; the scale subresource obeys the same rules.
+ */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { parseCluster } from "../../operator/api/kvcluster.ts";
+import { ALLOWED, BREACHES, manifest } from "../operator/manifests.ts";
+import { apply, get, kubectl, makeNamespace, run, until } from "./kubectl.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const NAMESPACE = "annulus-rules";
+let count = 0;
+
+/** Each test has an object of its own. */
+function own(spec: Record<string, unknown>, name?: string) {
+  const made = manifest(spec, name ?? `rules-${count}`);
+  return { ...made, metadata: { ...made.metadata, namespace: NAMESPACE } };
+}
+
+beforeAll(async () => {
+  await makeNamespace(NAMESPACE);
+  await kubectl(["apply", "--server-side", "--force-conflicts", "-f", join(ROOT, "crds", "kvclusters.yaml")]);
+  await kubectl(["wait", "crd/kvclusters.annulus.dev", "--for=condition=Established", "--timeout=60s"]);
+  // The API server says that it is established a moment before it serves it everywhere.
+  await until("the kind is served", 60, async () => (await run("kubectl", ["-n", NAMESPACE, "get", "kvc"])).code === 0);
+});
+
+afterAll(async () => {
+  await kubectl(["delete", "namespace", NAMESPACE, "--wait=false"]);
+});
+
+describe("the API server", () => {
+  it.each(BREACHES.map((breach) => [breach.what, breach] as const))(
+    "refuses %s, and says what to do",
+    async (_, breach) => {
+      count += 1;
+      if (breach.before !== undefined) {
+        const made = await apply(own(breach.before));
+        assert.equal(made.code, 0, made.err);
+      }
+      const refused = await apply(own(breach.spec, breach.name));
+      assert.notEqual(refused.code, 0, "it was taken");
+      assert.ok(refused.err.includes(breach.message), refused.err);
+    },
+  );
+
+  it.each(ALLOWED.map((change) => [change.what, change] as const))("takes %s", async (_, change) => {
+    count += 1;
+    for (const spec of [change.before, change.spec]) {
+      const taken = await apply(own(spec));
+      assert.equal(taken.code, 0, taken.err);
+    }
+  });
+
+  it("fills in the defaults that the operator knows", async () => {
+    count += 1;
+    const plain = own({ autoscaling: {} });
+    assert.equal((await apply(plain)).code, 0);
+    const stored = await get(NAMESPACE, "kvc", plain.metadata.name);
+    const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "any" } });
+    assert.ok(parsed.ok);
+    assert.deepEqual(stored?.spec, JSON.parse(JSON.stringify(parsed.cluster.spec)));
+  });
+
+  it("refuses a field of the wrong kind, and drops one that is not known", async () => {
+    count += 1;
+    assert.match((await apply(own({ replicas: "three" }))).err, /spec.replicas/);
+    assert.match((await apply(own({ quorum: { mode: "loose" } }))).err, /Unsupported value/);
+    const strict = await run("kubectl", ["apply", "--validate=strict", "-f", "-"], JSON.stringify(own({ replica: 3 })));
+    assert.match(strict.err, /unknown field "spec.replica"/);
+  });
+
+  it("scales by the subresource, and not below N", async () => {
+    count += 1;
+    const { metadata } = own({});
+    assert.equal((await apply(own({}))).code, 0);
+    await kubectl(["-n", NAMESPACE, "scale", "kvc", metadata.name, "--replicas=5"]);
+    assert.equal((await specOf(metadata.name)).replicas, 5);
+    const refused = await run("kubectl", ["-n", NAMESPACE, "scale", "kvc", metadata.name, "--replicas=0"]);
+    assert.match(refused.err, /replicas|greater than or equal/);
+  });
+
+  it("shows what a person wants to know", async () => {
+    count += 1;
+    assert.equal((await apply(own({}))).code, 0);
+    const [head = ""] = (await kubectl(["-n", NAMESPACE, "get", "kvc"])).split("\n");
+    assert.deepEqual(head.trim().split(/\s+/), ["NAME", "REPLICAS", "READY", "EPOCH", "STATUS", "AGE"]);
+    assert.match(await kubectl(["explain", "kvc.spec.quorum.n"]), /Home replicas of each key/);
+  });
+});
+
+async function specOf(name: string): Promise<{ replicas: number }> {
+  return (await get(NAMESPACE, "kvc", name))?.spec as { replicas: number };
+}

@@ -1,0 +1,139 @@
+/** The chart and the examples, as far as they can be judged without Helm and a cluster. */
+import assert from "node:assert/strict";
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, it } from "@jest/globals";
+import { parse, parseAllDocuments } from "yaml";
+import { parseCluster } from "../../operator/api/kvcluster.ts";
+import { brokenRules } from "../../operator/api/rules.ts";
+import { loadOperatorConfig, OperatorSettings } from "../../operator/config.ts";
+import {
+  AUTOSCALERS,
+  CLAIMS,
+  CLUSTERS,
+  EVENTS,
+  LEASES,
+  MACHINES,
+  OWNED_KINDS,
+  PODS,
+  SERVICE_MONITORS,
+  VOLUMES,
+} from "../../operator/core/kinds.ts";
+
+const ROOT = join(import.meta.dirname, "..", "..");
+const text = (...path: string[]) => readFileSync(join(ROOT, ...path), "utf8");
+
+/** A template with its directives taken out, as YAML. */
+function plain(name: string): unknown[] {
+  const lines = text("charts", "annulus", "templates", name).split("\n");
+  const kept = lines
+    .filter((line) => !/^\s*\{\{.*\}\}\s*$/.test(line))
+    .map((line) => line.replace(/\{\{[^}]*\}\}/g, "x"));
+  return parseAllDocuments(kept.join("\n")).map((document) => document.toJS() as unknown);
+}
+
+type Rule = { apiGroups: string[]; resources: string[]; verbs: string[] };
+
+describe("the chart's role", () => {
+  const rules = plain("rbac.yaml").flatMap((document) => (document as { rules?: Rule[] }).rules ?? []);
+  const granted = new Map<string, Set<string>>();
+  for (const { apiGroups, resources, verbs } of rules)
+    for (const resource of resources) {
+      const key = `${apiGroups[0]}/${resource}`;
+      granted.set(key, new Set([...(granted.get(key) ?? []), ...verbs]));
+    }
+
+  const keyOf = (kind: { apiVersion: string; plural: string }) => {
+    const [group, version] = kind.apiVersion.split("/");
+    return `${version === undefined ? "" : group}/${kind.plural}`;
+  };
+  /** What the code does with each kind: reads by name, lists, watches, applies, removes. */
+  const used = new Map<string, string[]>([
+    [keyOf(CLUSTERS), ["get", "list", "watch"]],
+    [`${keyOf(CLUSTERS)}/status`, ["patch"]],
+    [`${keyOf(CLUSTERS)}/finalizers`, ["update"]],
+    [keyOf(PODS), ["list", "watch", "delete"]],
+    [keyOf(CLAIMS), ["list", "watch", "patch", "delete"]],
+    [keyOf(MACHINES), ["list", "watch"]],
+    [keyOf(VOLUMES), ["get"]],
+    [keyOf(LEASES), ["get", "create", "update"]],
+    [keyOf(EVENTS), ["create"]],
+    ...OWNED_KINDS.map((kind): [string, string[]] => [
+      keyOf(kind),
+      [
+        "get",
+        ...(kind === SERVICE_MONITORS ? [] : ["list", "watch"]),
+        "create",
+        "patch",
+        ...(kind === AUTOSCALERS || kind === SERVICE_MONITORS ? ["delete"] : []),
+      ],
+    ]),
+  ]);
+
+  it("grants what the operator does, and nothing else", () => {
+    const sorted = (map: Map<string, Iterable<string>>) =>
+      [...map].map(([key, verbs]) => `${key}: ${[...verbs].sort()}`).sort();
+    assert.deepEqual(sorted(granted), sorted(used));
+  });
+});
+
+describe("the chart's deployment", () => {
+  it("gives the operator settings that it takes, all of them", () => {
+    const [deployment] = plain("deployment.yaml") as [
+      { spec: { template: { spec: { containers: [{ env: { name: string }[] }] } } } },
+    ];
+    const names = deployment.spec.template.spec.containers[0].env.map(({ name }) => name);
+    const known = Object.keys(OperatorSettings.unwrap().shape).filter((name) => name !== "ANNULUS_OPERATOR_PORT");
+    assert.deepEqual([...names].sort(), known.sort());
+  });
+
+  it("is refused by the operator when a name is wrong or missing", () => {
+    assert.throws(() => loadOperatorConfig({}), /ANNULUS_OPERATOR_NAMESPACE/);
+    const right = { ANNULUS_OPERATOR_NAMESPACE: "x", ANNULUS_OPERATOR_IDENTITY: "y", ANNULUS_OPERATOR_NODE_IMAGE: "z" };
+    assert.equal(loadOperatorConfig({ ...right, ANNULUS_NODE: "n" }).ANNULUS_OPERATOR_PORT, 8080);
+    assert.throws(() => loadOperatorConfig({ ...right, ANNULUS_OPERATOR_PROT: "1" }), /ANNULUS_OPERATOR_PROT/);
+  });
+});
+
+describe("the chart's values", () => {
+  it("are all named in their schema, which lets no other in", () => {
+    const values = parse(text("charts", "annulus", "values.yaml")) as object;
+    const schema = JSON.parse(text("charts", "annulus", "values.schema.json")) as { properties: object };
+    for (const name of Object.keys(values)) assert.ok(name in schema.properties, name);
+  });
+});
+
+describe("the images", () => {
+  it("share their first stage word for word, so that it is built once", () => {
+    const first = (path: string) =>
+      /FROM node:24-bookworm-slim AS build[\s\S]*?\n\n/.exec(text(path, "Dockerfile"))?.[0];
+    assert.ok(first("node"));
+    assert.equal(first("node"), first("operator"));
+  });
+
+  it("are those of skaffold.yaml and of the chart", () => {
+    const skaffold = parse(text("skaffold.yaml")) as {
+      build: { artifacts: { image: string; docker: { dockerfile: string } }[] };
+    };
+    const images = skaffold.build.artifacts.map(({ image, docker }) => [image, docker.dockerfile]);
+    assert.deepEqual(images, [
+      ["annulus", "node/Dockerfile"],
+      ["annulus-operator", "operator/Dockerfile"],
+    ]);
+    const values = parse(text("charts", "annulus", "values.yaml")) as {
+      image: { repository: string };
+      nodeImage: { repository: string };
+    };
+    assert.deepEqual([values.nodeImage.repository, values.image.repository], ["annulus", "annulus-operator"]);
+  });
+});
+
+describe("the examples", () => {
+  const files = readdirSync(join(ROOT, "docs", "examples")).filter((file) => file.endsWith(".yaml"));
+  it.each(files)("%s is a KVCluster that the API server takes", (file) => {
+    const object = parse(text("docs", "examples", file)) as { metadata: { name: string } };
+    const parsed = parseCluster({ ...object, metadata: { ...object.metadata, namespace: "default", uid: "any" } });
+    assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.join("; "));
+    assert.deepEqual(brokenRules({ name: object.metadata.name, spec: parsed.cluster.spec }), []);
+  });
+});
