@@ -9,8 +9,6 @@
  * about once a minute, and a watch that is silent for longer is given up. Everything is listed anew now and then all the
  * same: what a watch missed for whatever reason is found then.
  */
-import { createInterface } from "node:readline";
-import { Readable } from "node:stream";
 import type { Response } from "undici";
 import type { KubeObject } from "../core/objects.ts";
 import { KubeError, type Random, type Resource, type Telemetry, type Time, type Timer } from "../ports.ts";
@@ -83,9 +81,9 @@ export function createListWatch(
       const response = await source.open(from, WATCH_SECONDS, abort.signal);
       heard();
       if (response.body === null) return version;
-      for await (const line of createInterface({ input: Readable.fromWeb(response.body as never) })) {
+      for await (const line of linesOf(response.body)) {
         heard();
-        if (isOver || line === "") continue;
+        if (isOver) continue;
         const event = JSON.parse(line) as { readonly type: string; readonly object: KubeObject & { code?: number } };
         if (event.type === "ERROR") {
           // 410: what is asked for is no longer kept. Anything else: the same remedy.
@@ -140,4 +138,15 @@ function guardSilence(
   };
   let pending = watch();
   return { cancel: () => pending.cancel() };
+}
+
+/** The lines of a stream, without their ends. An unfinished last one is no line: the stream broke off in it. */
+async function* linesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+  const decoder = new TextDecoder();
+  let rest = "";
+  for await (const chunk of body) {
+    const parts = (rest + decoder.decode(chunk, { stream: true })).split("\n");
+    rest = parts.pop() ?? "";
+    yield* parts.filter((line) => line !== "");
+  }
 }
