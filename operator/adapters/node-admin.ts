@@ -60,11 +60,11 @@ const RingAnswer = z.object({
 });
 
 /** @param time Stamps what a node says of the present. */
-export function createNodeAdmin(time: Time): NodeAdmin {
+export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmin {
   async function call(target: AdminTarget, method: string, path: string, body?: unknown) {
     const host = target.ip.includes(":") ? `[${target.ip}]` : target.ip;
     try {
-      const response = await fetch(`http://${host}:${ADMIN_PORT}${path}`, {
+      const response = await fetch(`http://${host}:${port}${path}`, {
         method,
         signal: AbortSignal.timeout(TIMEOUT_MS),
         ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
