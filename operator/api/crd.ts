@@ -22,27 +22,42 @@ const COLUMNS: readonly Json[] = [
 
 /** The schema of one part without what is not structural. */
 function structural(type: z.ZodType): Schema {
-  const schema = z.toJSONSchema(type, {
-    io: "input",
-    override: ({ jsonSchema }) => clean(jsonSchema as unknown as Schema),
-  }) as unknown as Schema;
+  const schema = z.toJSONSchema(type, { io: "input" }) as unknown as Schema;
   delete schema.$schema;
+  clean(schema);
   return schema;
 }
 
 function clean(schema: Schema): void {
+  const properties = Object.values((schema.properties ?? {}) as Record<string, Schema>);
+  for (const child of [...properties, schema.items, schema.additionalProperties])
+    if (typeof child === "object" && child !== null) clean(child as Schema);
   delete schema.propertyNames;
   if (schema.minimum === Number.MIN_SAFE_INTEGER) delete schema.minimum;
   if (schema.maximum === Number.MAX_SAFE_INTEGER) delete schema.maximum;
   if (schema.type === "integer") schema.format = "int64";
   if (schema["x-kubernetes-int-or-string"] === true) {
     delete schema.type;
-    schema.anyOf = [{ type: "integer" }, { type: "string" }];
+    delete schema.anyOf;
   }
   if (schema["x-kubernetes-preserve-unknown-fields"] === true) {
     delete schema.properties;
     delete schema.additionalProperties;
   }
+}
+
+/**
+ * Writes an object's default out, with those of its fields: the API server holds rules against a default as it stands,
+ * before it fills anything in.
+ */
+function fillDefault(schema: Schema): void {
+  const filled: Record<string, Json> = {};
+  for (const [name, child] of Object.entries((schema.properties ?? {}) as Record<string, Schema>)) {
+    fillDefault(child);
+    if (child.default !== undefined) filled[name] = child.default;
+  }
+  if (schema.type === "object" && schema.properties !== undefined && schema.default !== undefined)
+    schema.default = filled;
 }
 
 /** Puts each rule where it belongs. */
@@ -59,6 +74,7 @@ function withRules(root: Schema): Schema {
 /** The whole definition. */
 export function customResourceDefinition(): Json {
   const spec = { default: {}, ...structural(Spec) };
+  fillDefault(spec);
   const schema = withRules({
     type: "object",
     description: "A key-value store: its members, where they live, and how many copies of each key there are.",

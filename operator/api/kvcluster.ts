@@ -36,17 +36,25 @@ const weight = whole(0, WEIGHT_MAX);
 /** Passed through to an object of Kubernetes, which checks it. */
 const opaque = z.looseObject({}).meta({ "x-kubernetes-preserve-unknown-fields": true });
 
-const Quorum = z.object({
-  n: whole(1, REPLICATION_FACTOR_MAX).default(3).describe("Home replicas of each key. Fixed at creation."),
-  r: whole(1, REPLICATION_FACTOR_MAX).default(2).describe("Replies that a read waits for, unless it says otherwise."),
-  w: whole(1, REPLICATION_FACTOR_MAX)
-    .default(2)
-    .describe("Acknowledgements that a write waits for, unless it says otherwise."),
-  mode: z
-    .enum(["sloppy", "strict"])
-    .default("sloppy")
-    .describe("Whether stand-ins count towards R and W (sloppy), or home replicas only (strict)."),
-});
+const replicationFactor = whole(1, REPLICATION_FACTOR_MAX);
+
+const Quorum = z
+  .object({
+    n: replicationFactor.default(3).describe("Home replicas of each key. Fixed at creation."),
+    // A bare `n:` is a word for false in YAML 1.1, which kubectl reads: it arrives as a field of that name.
+    false: replicationFactor
+      .optional()
+      .describe("The same as n, as kubectl sends it when n is not quoted; goes before it."),
+    r: whole(1, REPLICATION_FACTOR_MAX).default(2).describe("Replies that a read waits for, unless it says otherwise."),
+    w: whole(1, REPLICATION_FACTOR_MAX)
+      .default(2)
+      .describe("Acknowledgements that a write waits for, unless it says otherwise."),
+    mode: z
+      .enum(["sloppy", "strict"])
+      .default("sloppy")
+      .describe("Whether stand-ins count towards R and W (sloppy), or home replicas only (strict)."),
+  })
+  .transform(({ false: bare, n, r, w, mode }) => ({ n: bare ?? n, r, w, mode }));
 
 const Zones = z.object({
   topologyKey: z

@@ -40,6 +40,9 @@ export const OWNED_SETTINGS: readonly string[] = [
   "ANNULUS_ZONE",
 ];
 
+/** N in CEL, below the quorum at `path`: see the field `false` in `kvcluster.ts`, whose name CEL escapes. */
+const nAt = (path: string) => `(has(${path}.__false__) ? ${path}.__false__ : ${path}.n)`;
+
 const NAME = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
 const SETTING = "^ANNULUS_[A-Z0-9_]{1,64}$";
 const SIZE_MIN = "256Mi";
@@ -55,13 +58,13 @@ export const RULES: readonly Rule[] = [
   },
   {
     at: ["spec"],
-    cel: "self.replicas >= self.quorum.n",
+    cel: `self.replicas >= ${nAt("self.quorum")}`,
     message: "replicas must be at least quorum.n, for each key has that many home replicas: raise replicas",
     holds: ({ spec }) => spec.replicas >= spec.quorum.n,
   },
   {
     at: ["spec"],
-    cel: "!has(self.autoscaling) || self.autoscaling.minReplicas >= self.quorum.n",
+    cel: `!has(self.autoscaling) || self.autoscaling.minReplicas >= ${nAt("self.quorum")}`,
     message: "autoscaling.minReplicas must be at least quorum.n: raise it",
     holds: ({ spec }) => spec.autoscaling === undefined || spec.autoscaling.minReplicas >= spec.quorum.n,
   },
@@ -73,19 +76,19 @@ export const RULES: readonly Rule[] = [
   },
   {
     at: ["spec", "quorum"],
-    cel: "self.r <= self.n",
+    cel: `self.r <= ${nAt("self")}`,
     message: "r must be at most n, or no read could ever be answered: lower r",
     holds: ({ spec }) => spec.quorum.r <= spec.quorum.n,
   },
   {
     at: ["spec", "quorum"],
-    cel: "self.w <= self.n",
+    cel: `self.w <= ${nAt("self")}`,
     message: "w must be at most n, or no write could ever be acknowledged: lower w",
     holds: ({ spec }) => spec.quorum.w <= spec.quorum.n,
   },
   {
     at: ["spec", "quorum"],
-    cel: "self.n == oldSelf.n",
+    cel: `${nAt("self")} == ${nAt("oldSelf")}`,
     message: "n is fixed at creation: make a new KVCluster and copy the data with annulus export and import",
     holds: ({ spec }, old) => old === undefined || spec.quorum.n === old.spec.quorum.n,
   },

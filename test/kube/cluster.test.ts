@@ -104,7 +104,7 @@ describe("a store on Kubernetes", () => {
     const seconds = await timed("helm install to Available", async () => {
       const chart = join(ROOT, "charts", "annulus");
       const values = ["image.tag", "nodeImage.tag"].flatMap((name) => ["--set", `${name}=${TAG}`]);
-      await helm("-n", SYSTEM, "install", "annulus", chart, ...values, "--wait", "--timeout=90s");
+      await helm("-n", SYSTEM, "install", "annulus", chart, ...values, "--take-ownership", "--wait", "--timeout=90s");
       const manifest = parse(readFileSync(join(ROOT, "docs", "examples", "smallest.yaml"), "utf8")) as KubeObject;
       const spec = { storage: { size: "1Gi" }, partitions: 64 };
       const metadata = { ...manifest.metadata, name: NAME, namespace: NAMESPACE };

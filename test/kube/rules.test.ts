@@ -72,6 +72,17 @@ describe("the API server", () => {
     assert.match(strict.err, /unknown field "spec.replica"/);
   });
 
+  it("takes N as a person writes it, without quotes", async () => {
+    const lines = ["apiVersion: annulus.dev/v1alpha1", "kind: KVCluster", "metadata: {name: bare}"];
+    const text = [...lines, "spec: {replicas: 5, quorum: {n: 5, r: 3, w: 3}}", ""].join("\n");
+    await kubectl(["-n", NAMESPACE, "apply", "-f", "-"], text);
+    const parsed = parseCluster(await get(NAMESPACE, "kvc", "bare"));
+    assert.ok(parsed.ok);
+    assert.equal(parsed.cluster.spec.quorum.n, 5);
+    const refused = await run("kubectl", ["-n", NAMESPACE, "apply", "-f", "-"], text.replaceAll("5", "4"));
+    assert.match(refused.err, /n is fixed/);
+  });
+
   it("scales by the subresource, and not below N", async () => {
     count += 1;
     const { metadata } = own({});

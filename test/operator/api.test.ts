@@ -73,7 +73,8 @@ describe("the resource definition", () => {
     const visit = (schema: Record<string, Json>, path: string) => {
       for (const key of Object.keys(schema))
         assert.ok(known.has(key) || key.startsWith("x-kubernetes-"), `${path}: ${key}`);
-      assert.ok("type" in schema || "x-kubernetes-int-or-string" in schema, `${path} has no type`);
+      const isEither = "x-kubernetes-int-or-string" in schema;
+      assert.ok(isEither ? !("type" in schema) : typeof schema.type === "string", `${path} has not just one type`);
       const children = { ...(schema.properties as Record<string, Json>) };
       if (schema.items !== undefined) children["[]"] = schema.items;
       if (schema.additionalProperties !== undefined) children["{}"] = schema.additionalProperties;

@@ -36,6 +36,8 @@ export const BREACHES: readonly {
   { what: "R above N", spec: { quorum: { r: 4 } }, message: "lower r" },
   { what: "W above N", spec: { quorum: { w: 4 } }, message: "lower w" },
   { what: "another N", before: { replicas: 5 }, spec: { replicas: 5, quorum: { n: 5 } }, message: "n is fixed" },
+  { what: "an N above replicas, as kubectl sends a bare n", spec: { quorum: { false: 4 } }, message: "raise replicas" },
+  { what: "another N of that kind", before: {}, spec: { replicas: 5, quorum: { false: 5 } }, message: "n is fixed" },
   { what: "partitions that are no power of two", spec: { partitions: 500 }, message: "a power of two" },
   { what: "other partitions", before: {}, spec: { partitions: 1024 }, message: "partitions is fixed" },
   { what: "a volume too small", spec: { storage: { size: "255Mi" } }, message: "size must be at least 256Mi" },
@@ -81,6 +83,7 @@ export const ALLOWED: readonly {
   readonly spec: Record<string, unknown>;
 }[] = [
   { what: "the smallest", before: {}, spec: {} },
+  { what: "the same N in both spellings", before: { quorum: { n: 3 } }, spec: { quorum: { false: 3 } } },
   { what: "more replicas", before: {}, spec: { replicas: 5 } },
   { what: "another R and W", before: {}, spec: { quorum: { r: 1, w: 3, mode: "strict" } } },
   { what: "a volume that grows", before: { storage: { size: "2047Mi" } }, spec: { storage: { size: "2Gi" } } },
