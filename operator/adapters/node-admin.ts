@@ -133,6 +133,7 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
 
   async function order(target: AdminTarget, method: string, path: string, body?: unknown): Promise<ChangeAnswer> {
     const { status, text } = await call(target, method, path, body);
+    if (status === 204) return { kind: "accepted", id: decodeURIComponent(path.slice(path.lastIndexOf("/") + 1)) };
     if (status >= 200 && status < 300) {
       const { id } = understood(z.object({ id: z.union([z.string(), z.number()]).transform(String) }), text, path);
       return { kind: "accepted", id };

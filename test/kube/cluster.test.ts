@@ -4,119 +4,28 @@
  * Images are loaded before (`annulus:test`, `annulus-operator:test`, see test/README.md). The steps build on each other.
  */
 import assert from "node:assert/strict";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
-import { parse } from "yaml";
-import { at, type KubeObject, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
-import { apply, get, helm, kubectl, list, makeNamespace, run, until } from "./kubectl.ts";
+import { listAt } from "../../operator/core/objects.ts";
+import { get, kubectl, list, until } from "./kubectl.ts";
+import { condition, createStore, NAME, SYSTEM, timed } from "./store.ts";
 
-const ROOT = join(import.meta.dirname, "..", "..");
-const SYSTEM = "annulus-system";
 const NAMESPACE = "annulus-store";
-const NAME = "sessions";
-const TAG = process.env.ANNULUS_TEST_TAG ?? "test";
-
-function figure(what: string, seconds: number): void {
-  process.stdout.write(`figure: ${what}: ${seconds.toFixed(1)} s\n`);
-}
-
-async function timed(what: string, run: () => Promise<unknown>): Promise<number> {
-  const beganMs = performance.now();
-  await run();
-  const seconds = (performance.now() - beganMs) / 1000;
-  figure(what, seconds);
-  return seconds;
-}
-
-const cluster = () => get(NAMESPACE, "kvc", NAME);
-
-function condition(object: KubeObject | undefined, type: string) {
-  const found = listAt(object, "status", "conditions").find((one) => at(one, "type") === type);
-  return { status: textAt(found, "status"), reason: textAt(found, "reason") };
-}
-
-async function untilSettled(what: string, seconds: number): Promise<KubeObject> {
-  return until(
-    what,
-    seconds,
-    async () => {
-      const found = await cluster();
-      const isCurrent = numberAt(found, "status", "observedGeneration") === found?.metadata.generation;
-      const isCalm = condition(found, "Progressing").reason === "AsWanted";
-      return isCurrent && isCalm && condition(found, "Available").status === "True" ? found : undefined;
-    },
-    async () =>
-      `${await kubectl(["-n", NAMESPACE, "describe", "kvc", NAME])}\n${await kubectl(["-n", NAMESPACE, "get", "pods", "-o", "wide"])}`,
-  );
-}
-
-/** Runs a script of Node.js in the client's pod: what it writes to standard output. */
-async function inPod(script: string): Promise<string> {
-  return kubectl(["-n", NAMESPACE, "exec", "client", "--", "node", "-e", script]);
-}
-
-async function put(key: string, value: string): Promise<void> {
-  const out = await inPod(
-    `fetch("http://${NAME}:7400/v1/kv/${key}", {method: "PUT", body: ${JSON.stringify(value)}}).then((r) => console.log(r.status))`,
-  );
-  assert.equal(out.trim(), "204");
-}
-
-async function read(key: string): Promise<string> {
-  return (await inPod(`fetch("http://${NAME}:7400/v1/kv/${key}").then((r) => r.text()).then(console.log)`)).trim();
-}
-
-function clientPod(): object {
-  return {
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: "client", namespace: NAMESPACE },
-    spec: {
-      terminationGracePeriodSeconds: 1,
-      automountServiceAccountToken: false,
-      securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: "RuntimeDefault" } },
-      containers: [
-        {
-          name: "client",
-          image: `annulus:${TAG}`,
-          command: ["node", "-e", "setInterval(() => {}, 1e6)"],
-          securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },
-        },
-      ],
-    },
-  };
-}
+const store = createStore(NAMESPACE);
+const { cluster, put, read, pods, untilSettled } = store;
+let installSeconds: number;
 
 beforeAll(async () => {
-  await makeNamespace(NAMESPACE);
-  await makeNamespace(SYSTEM);
+  installSeconds = await timed("all of the set-up", () => store.install({ storage: { size: "1Gi" }, partitions: 64 }));
 });
 
-afterAll(async () => {
-  await run("kubectl", ["-n", NAMESPACE, "delete", "kvc", "--all", "--wait=true", "--timeout=60s"]);
-  await run("helm", ["-n", SYSTEM, "uninstall", "annulus"]);
-  await kubectl(["delete", "namespace", NAMESPACE, SYSTEM, "--wait=false"]);
-});
+afterAll(() => store.uninstall());
 
 describe("a store on Kubernetes", () => {
   it("is available within 120 s of helm install, in a namespace that enforces the restricted standard", async () => {
-    const seconds = await timed("helm install to Available", async () => {
-      const chart = join(ROOT, "charts", "annulus");
-      const values = ["image.tag", "nodeImage.tag"].flatMap((name) => ["--set", `${name}=${TAG}`]);
-      await helm("-n", SYSTEM, "install", "annulus", chart, ...values, "--take-ownership", "--wait", "--timeout=90s");
-      const manifest = parse(readFileSync(join(ROOT, "docs", "examples", "smallest.yaml"), "utf8")) as KubeObject;
-      const spec = { storage: { size: "1Gi" }, partitions: 64 };
-      const metadata = { ...manifest.metadata, name: NAME, namespace: NAMESPACE };
-      const ran = await apply({ ...manifest, metadata, spec }, clientPod());
-      assert.equal(ran.code, 0, ran.err);
-      await untilSettled("available", 120);
-    });
-    assert.ok(seconds < 120, `${seconds} s`);
+    assert.ok(installSeconds < 120, `${installSeconds} s`);
     const found = await cluster();
     assert.equal(condition(found, "ZonesBalanced").status, "True");
     assert.equal(listAt(found, "status", "members").length, 3);
-    await kubectl(["-n", NAMESPACE, "wait", "pod/client", "--for=condition=Ready", "--timeout=60s"]);
   });
 
   it("stores and reads through its Service", async () => {
@@ -163,16 +72,19 @@ describe("a store on Kubernetes", () => {
   });
 
   it("has a deleted pod back, with its data", async () => {
-    await kubectl(["-n", NAMESPACE, "delete", "pod", `${NAME}-1`]);
-    await timed("pod deleted to settled", () => untilSettled("the pod is back", 120));
+    const uidOf = async () => (await get(NAMESPACE, "pod", `${NAME}-1`))?.metadata.uid;
+    const before = await uidOf();
+    await timed("pod deleted to settled", async () => {
+      await kubectl(["-n", NAMESPACE, "delete", "pod", `${NAME}-1`]);
+      await until("told as missing or back", 30, async () => (await uidOf()) !== before);
+      await kubectl(["-n", NAMESPACE, "wait", "pod", `${NAME}-1`, "--for=condition=Ready", "--timeout=60s"]);
+      await untilSettled("the pod is back", 120);
+    });
     assert.equal(await read("greeting"), "hello");
   });
 
   it("rolls a new setting out pod by pod, serving all the while", async () => {
-    const uids = async () =>
-      (await list(NAMESPACE, "pods"))
-        .filter(({ metadata }) => metadata.name !== "client")
-        .map(({ metadata }) => metadata.uid);
+    const uids = async () => (await pods()).map(({ metadata }) => metadata.uid);
     const before = new Set(await uids());
     await kubectl([
       "-n",
