@@ -71,8 +71,11 @@ function whenPaused(world: World): { hold?: Hold } {
   return { hold: { reason: "Paused", message: `the annotation ${PAUSED_ANNOTATION} says so` } };
 }
 
-/** Nothing is left to do, and yet not all is well: it is looked at again soon, and said. */
+/** Nothing is left to do, and yet not all is as wanted: it is looked at again soon, and said. */
 function awaitMembers(world: World): { hold?: Hold } {
+  const { pods, statefulSet } = world;
+  if (statefulSet !== undefined && pods.length > statefulSet.replicas)
+    return { hold: { reason: "PodsStopping", message: `${pods.length - statefulSet.replicas} pods are stopping` } };
   if (!isFounded(world))
     return { hold: { reason: "Founding", message: "the first members have not made their ring yet" } };
   const ring = ringOf(world);

@@ -58,7 +58,7 @@ describe("what a node answers", () => {
 
   it("leaves unknown what is not said: hints that are still counted, a disk without figures", async () => {
     const cluster = model.cluster;
-    model.cluster = () => ({ ...cluster(), hints: { complete: false, waiting: [] } });
+    model.cluster = async () => ({ ...(await cluster()), hints: { complete: false, waiting: [] } });
     const answer = await createNodeAdmin(TIME, port).ask(TARGET);
     assert.equal(answer.hints, undefined);
     assert.equal(answer.disk, undefined);
