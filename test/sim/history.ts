@@ -70,7 +70,12 @@ export type ReadSeen = {
   readonly context?: CausalContext | undefined;
 };
 
-export type Quorums = { readonly replicationFactor: number; readonly writeQuorum: number };
+export type Quorums = {
+  readonly replicationFactor: number;
+  readonly writeQuorum: number;
+  /** Whether the homes of keys change. */
+  readonly isElastic?: boolean;
+};
 
 type Settled = { readonly shownBy: Settlement[]; gone: Settlement | undefined };
 type Unfinished = "id" | "endedMs" | "unknownTries" | "restamps" | "stampableUntilMs" | "token" | "outcome";
@@ -289,6 +294,8 @@ export class History {
     if (this.#quorums === undefined || read.readQuorum === undefined || read.isLast === true) return;
     // Of replies that differed, W replicas hold the whole before the answer; of equal ones, only those that replied.
     const holders = Math.min(read.readQuorum, this.#quorums.writeQuorum);
+    // Fewer than W holders meet those that later reads ask only as long as the homes are the same.
+    if (this.#quorums.isElastic === true && holders < this.#quorums.writeQuorum) return;
     const settlement = { startedMs: read.startedMs, endedMs: read.endedMs, holders };
     for (const id of read.shown) this.#settle(this.writes.get(id) as Write, settlement);
     const { context } = read;

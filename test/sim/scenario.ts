@@ -187,7 +187,7 @@ async function play(
   await cluster.startAll();
   watchBounds(cluster, keys);
   watchTrees(cluster);
-  const history = new History(options, losses);
+  const history = new History({ ...options, isElastic }, losses);
   const workload = new Workload(cluster, { history, copies: new Copies(cluster) }, load);
   faults.begin();
   const changes = isElastic ? new Churn(cluster, faults) : undefined;
