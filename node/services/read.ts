@@ -254,7 +254,7 @@ class Read {
       // All who were asked may have replied, but from too few zones: others may still bring one.
       if (verdict === "pending" || (verdict === "lost" && this.#askNext())) return;
       if (verdict === "lost") return this.#fail(this.#shortfall("QUORUM_UNAVAILABLE"));
-      if (this.#differ && this.#mustBeMonotonic()) return this.#writeBack();
+      if ((this.#differ || this.#isMoving()) && this.#mustBeMonotonic()) return this.#writeBack();
       this.#answer();
     }
     // The last reply that was asked for is in: whoever is behind is known.
@@ -264,6 +264,14 @@ class Read {
   #mustBeMonotonic(): boolean {
     const { writeQuorum, replicationFactor } = this.#ring;
     return this.#choices.mode === "strict" && this.#choices.readQuorum + writeQuorum > replicationFactor;
+  }
+
+  /**
+   * Whether the partition has other homes too: R equal replies say of these nothing, and the next read may ask them. What
+   * was acknowledged is there; a write that was not, and is shown now, has to be brought there.
+   */
+  #isMoving(): boolean {
+    return this.#merged !== undefined && this.#ring.writeSets(this.#partition).length > 1;
   }
 
   /** Has W replicas hold what this read is about to show. */

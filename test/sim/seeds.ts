@@ -44,6 +44,11 @@ export const SEEDS: readonly { readonly seed: number; readonly size: Size; reado
 
 /** The same of runs in which the ring changes. */
 export const CHURN_SEEDS: typeof SEEDS = [
+  {
+    seed: 20039,
+    size: "counted",
+    why: "what a read showed of the present homes, unacknowledged, was missed by the next one, of the homes to be",
+  },
   { seed: 511, size: "short", why: "a damaged record of a partition to give up could neither be offered nor dropped" },
   { seed: 29, size: "short", why: "a change waited in switch for a member that was lost for good" },
   {
