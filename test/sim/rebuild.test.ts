@@ -124,4 +124,44 @@ describe("a member whose disk was lost", () => {
     );
     assert.equal(third?.disk.entries({ ...hintsRange(), limit: 1 }).length, 0);
   });
+
+  it("is not filled by another one that is being rebuilt itself", async () => {
+    const cluster = new SimulatedCluster({
+      seed: 6,
+      nodes: 4,
+      zones: 4,
+      replicationFactor: 4,
+      readQuorum: 2,
+      writeQuorum: 3,
+      mode: "strict",
+      durability: "disk",
+    });
+    await cluster.startAll();
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 3_000);
+    for (const other of ["n1", "n2", "n3"]) {
+      cluster.network.cut(other, "n4");
+      cluster.network.cut("n4", other);
+    }
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 15_000);
+    const coordinator = cluster.byName("n1").node?.coordinator ?? assert.fail("n1 serves");
+    for (let key = 0; key < KEYS; key++) {
+      const put = {
+        key: bytesOf(`key ${key}`),
+        value: bytesOf("value"),
+        contentType: "text/plain",
+        base: "sibling",
+      } as const;
+      const answer = await answerOf(cluster, coordinator.put(put, {}));
+      assert(!(answer instanceof KvError), String(answer));
+    }
+    // Two of the three disks that acknowledged are lost, and the third is away; n4 never heard of the writes.
+    for (const name of ["n1", "n2"]) cluster.loseDisk(cluster.byName(name));
+    cluster.crash(cluster.byName("n3"), "process");
+    cluster.network.heal();
+    for (const name of ["n1", "n2"]) cluster.start(cluster.byName(name));
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 12_000);
+    for (const name of ["n1", "n2"]) assert.equal(stateOf(cluster, name), "rebuilding");
+    for (const name of ["n1", "n2", "n4"])
+      assert.equal(await missedThrough(cluster, name), 0, `missed through ${name}`);
+  });
 });

@@ -4,22 +4,22 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { transformSync } from "@swc/core";
-import { applyMutant, type Mutant } from "./mutant.ts";
+import { applyMutant, describeRun, type Mutant, type Run } from "./mutant.ts";
 import type { Order, Verdict } from "./run.ts";
 
 export type Catch = {
-  readonly seed: number;
+  readonly run: Run;
   /** What the checker said. */
   readonly message: string;
-  /** Seeds that were tried. */
+  /** Runs that it took. */
   readonly tried: number;
 };
 
 /** What became of a hunt. `itself`: how often the broken code noticed by itself, and what it said. */
 export type Hunt = { readonly caught: Catch | undefined; readonly tried: number; readonly itself: readonly string[] };
 
-/** A seed that takes longer hangs. */
-const SEED_MS_MAX = 120_000;
+/** A run that takes longer hangs. */
+const RUN_MS_MAX = 300_000;
 
 const COMPILER: Parameters<typeof transformSync>[1] = {
   jsc: { parser: { syntax: "typescript" }, target: "es2024" },
@@ -35,13 +35,13 @@ export function compile(path: string, source: string): string {
 }
 
 /**
- * Runs seeds until one catches the mutant that the program without it passes.
+ * Tries runs until one catches the mutant that the program without it passes.
  *
  * @param root Top of the repository; what was compiled lies in its `dist`.
- * @param seeds In the order in which they are tried.
+ * @param runs In the order in which they are tried.
  * @throws {Error} The mutant is stale, or a process ended by itself.
  */
-export async function hunt(root: string, mutant: Mutant, seeds: readonly number[]): Promise<Hunt> {
+export async function hunt(root: string, mutant: Mutant, runs: readonly Run[]): Promise<Hunt> {
   const sources = Object.fromEntries(
     [...applyMutant(mutant, (path) => readFileSync(join(root, path), "utf8"))].map(([path, source]) => [
       pathToFileURL(join(root, "dist", path.replace(/\.ts$/, ".js"))).href,
@@ -50,33 +50,35 @@ export async function hunt(root: string, mutant: Mutant, seeds: readonly number[
   );
   const itself: string[] = [];
   let tried = 0;
-  let left = seeds;
+  let left = runs;
   while (left.length > 0) {
-    const last = await runUntil({ sources, seeds: left }, ({ seed, outcome, message }) => {
+    const last = await runUntil({ sources, runs: left }, ({ run, outcome, message }) => {
       tried += 1;
-      if (outcome === "itself") itself.push(`seed ${seed}: ${message}`);
+      if (outcome === "itself") itself.push(`${describeRun(run)}: ${message}`);
       return outcome === "checker";
     });
     if (last === undefined) break;
-    if (await passesWithout(last.seed)) return { caught: { ...last, tried }, tried, itself };
-    left = left.slice(left.indexOf(last.seed) + 1);
+    const { run, message } = last;
+    if (await passesWithout(run)) return { caught: { run, message, tried }, tried, itself };
+    left = left.slice(left.findIndex((other) => describeRun(other) === describeRun(run)) + 1);
   }
   return { caught: undefined, tried, itself };
 }
 
-/** Seeds that were tried without any mutant. */
-const tries = new Map<number, Promise<boolean>>();
+/** Runs that were tried without any mutant. */
+const tries = new Map<string, Promise<boolean>>();
 
-function passesWithout(seed: number): Promise<boolean> {
-  const known = tries.get(seed);
+function passesWithout(run: Run): Promise<boolean> {
+  const name = describeRun(run);
+  const known = tries.get(name);
   if (known !== undefined) return known;
-  const attempt = runUntil({ sources: {}, seeds: [seed] }, ({ outcome }) => outcome !== "passed");
+  const attempt = runUntil({ sources: {}, runs: [run] }, ({ outcome }) => outcome !== "passed");
   const passes = attempt.then((failure) => failure === undefined);
-  tries.set(seed, passes);
+  tries.set(name, passes);
   return passes;
 }
 
-/** Runs seeds in a new process, up to the first verdict that `isEnough`; undefined when none was. */
+/** Runs them in a new process, up to the first verdict that `isEnough`; undefined when none was. */
 function runUntil(order: Order, isEnough: (verdict: Verdict) => boolean): Promise<Verdict | undefined> {
   return new Promise((resolve, reject) => {
     const child = fork(join(import.meta.dirname, "run.js"), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
@@ -85,7 +87,7 @@ function runUntil(order: Order, isEnough: (verdict: Verdict) => boolean): Promis
     let hanging: NodeJS.Timeout | undefined;
     const watch = () => {
       clearTimeout(hanging);
-      hanging = setTimeout(() => child.kill("SIGKILL"), SEED_MS_MAX);
+      hanging = setTimeout(() => child.kill("SIGKILL"), RUN_MS_MAX);
     };
     watch();
     child.on("message", (verdict: Verdict) => {
@@ -98,8 +100,8 @@ function runUntil(order: Order, isEnough: (verdict: Verdict) => boolean): Promis
     child.on("error", reject);
     child.on("exit", (code, signal) => {
       clearTimeout(hanging);
-      if (found !== undefined || (code === 0 && heard === order.seeds.length)) resolve(found);
-      else reject(new Error(`a process ended with ${signal ?? code} at seed ${order.seeds[heard]}`));
+      if (found !== undefined || (code === 0 && heard === order.runs.length)) resolve(found);
+      else reject(new Error(`a process ended with ${signal ?? code} after ${heard} runs`));
     });
     child.send(order);
   });

@@ -6,7 +6,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { type Hunt, hunt } from "./hunt.ts";
-import { applyMutant, type Mutant, readMutants, withSeed } from "./mutant.ts";
+import { applyMutant, describeRun, type Mutant, type Run, readMutants, withRun } from "./mutant.ts";
 
 const { values } = parseArgs({
   options: {
@@ -16,13 +16,19 @@ const { values } = parseArgs({
     /** Seeds that are tried, beginning at `from`, when the remembered one does not catch it. */
     seeds: { type: "string", default: "500" },
     from: { type: "string", default: "1" },
-    /** Remember the seeds that caught them. */
+    /** Runs of `counted` size: several times as long, and with more of everything. */
+    counted: { type: "boolean", default: false },
+    /** Remember the runs that caught them. */
     record: { type: "boolean", default: false },
   },
 });
 
 const ROOT = join(import.meta.dirname, "../../../..");
-const range = Array.from({ length: Number(values.seeds) }, (_, i) => Number(values.from) + i);
+const size = values.counted ? "counted" : "short";
+const range: readonly Run[] = Array.from({ length: Number(values.seeds) }, (_, i) => ({
+  seed: Number(values.from) + i,
+  size,
+}));
 const startedMs = performance.now();
 const queue = [...chosen(readMutants(ROOT))];
 const count = queue.length;
@@ -47,24 +53,24 @@ function chosen(mutants: readonly Mutant[]): readonly Mutant[] {
 
 async function work(): Promise<void> {
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-    const { seed } = mutant;
-    const seeds = seed === undefined ? range : [seed, ...range.filter((other) => other !== seed)];
+    const { caughtBy } = mutant;
+    const runs = caughtBy === undefined ? range : [caughtBy, ...range];
     const beganMs = performance.now();
-    const found = await hunt(ROOT, mutant, seeds);
+    const found = await hunt(ROOT, mutant, runs);
     say(describe(mutant, found, secondsSince(beganMs)));
     if (found.caught === undefined) survivors.push(mutant.name);
-    else if (values.record) writeFileSync(join(ROOT, mutant.path), withSeed(mutant, found.caught.seed));
+    else if (values.record) writeFileSync(join(ROOT, mutant.path), withRun(mutant, found.caught.run));
   }
 }
 
 function describe({ name, breaks, description }: Mutant, { caught, tried, itself }: Hunt, seconds: string): string {
   if (caught !== undefined) {
-    const after = caught.tried === 1 ? "at once" : `after ${caught.tried} seeds`;
-    return `caught    ${name}: seed ${caught.seed}, ${after}, ${seconds} s\n            ${caught.message}`;
+    const after = caught.tried === 1 ? "at once" : `after ${caught.tried} runs`;
+    return `caught    ${name}: ${describeRun(caught.run)}, ${after}, ${seconds} s\n            ${caught.message}`;
   }
   const [first = "never"] = itself;
   return [
-    `SURVIVED  ${name}: ${tried} seeds, ${seconds} s`,
+    `SURVIVED  ${name}: ${tried} runs, ${seconds} s`,
     `            ${description.replaceAll("\n", " ")} Breaks ${breaks}.`,
     `            broke by itself ${itself.length} times: ${first}`,
   ].join("\n");

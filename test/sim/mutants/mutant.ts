@@ -4,7 +4,8 @@
  *     What is broken, and what comes of it, in a sentence or two.
  *
  *     breaks: where the rule is written down
- *     seed: 17                                 the one that caught it last; tried first
+ *     seed: 17                                 the run that caught it last, tried first; or "17, counted" for a large one;
+ *                                              or "story: test/sim/rebuild.test.ts" where no seed has met it
  *
  *     --- node/services/write.ts
  *     text that is there exactly once
@@ -24,6 +25,11 @@ const EXTENSION = ".mutant";
 /** One replacement; several in one file are made one after the other. */
 export type Edit = { readonly path: string; readonly find: string; readonly put: string };
 
+export type Size = "short" | "counted";
+
+/** A run of the simulation: a seed, or the stories of a test file, told on purpose because seeds meet them too seldom. */
+export type Run = { readonly seed: number; readonly size: Size } | { readonly story: string };
+
 export type Mutant = {
   readonly name: string;
   /** Path of its file, from the top of the repository. */
@@ -32,8 +38,8 @@ export type Mutant = {
   readonly description: string;
   /** The rule that it breaks, and where that is written down. */
   readonly breaks: string;
-  /** The seed that caught it last. */
-  readonly seed: number | undefined;
+  /** The run that caught it last. */
+  readonly caughtBy: Run | undefined;
   readonly edits: readonly Edit[];
 };
 
@@ -55,7 +61,7 @@ export function parseMutant(path: string, text: string): Mutant {
   const prose = head
     .split("\n")
     .filter((line) => {
-      const [, key, value] = /^(breaks|seed): +(.+)$/.exec(line) ?? [];
+      const [, key, value] = /^(breaks|seed|story): +(.+)$/.exec(line) ?? [];
       if (key !== undefined && value !== undefined) fields.set(key, value);
       return key === undefined;
     })
@@ -63,6 +69,7 @@ export function parseMutant(path: string, text: string): Mutant {
     .trim();
   const breaks = fields.get("breaks");
   const seed = fields.get("seed");
+  const story = fields.get("story");
   const edits = rest.map((block) => parseEdit(path, block));
   if (prose === "") throw new Error(`${path} does not say what it breaks.`);
   if (breaks === undefined) throw new Error(`${path} does not say which rule it breaks, and where that is written.`);
@@ -73,9 +80,20 @@ export function parseMutant(path: string, text: string): Mutant {
     text,
     description: prose,
     breaks,
-    seed: seed === undefined ? undefined : Number(seed),
+    caughtBy: story !== undefined ? { story } : seed !== undefined ? parseRun(path, seed) : undefined,
     edits,
   };
+}
+
+/** For people. */
+export function describeRun(run: Run): string {
+  return "story" in run ? run.story : `seed ${run.seed}${run.size === "short" ? "" : ` (${run.size})`}`;
+}
+
+function parseRun(path: string, text: string): Run {
+  const [, seed, size = "short"] = /^(\d+)(?:, (short|counted))?$/.exec(text) ?? [];
+  if (seed === undefined) throw new Error(`${path} remembers no seed: ${text}`);
+  return { seed: Number(seed), size: size as Size };
 }
 
 function parseEdit(path: string, block: string): Edit {
@@ -108,10 +126,10 @@ export function applyMutant(
   return sources;
 }
 
-/** The mutant's text with another seed remembered. */
-export function withSeed({ text, seed }: Mutant, caughtBy: number): string {
-  const line = `seed: ${caughtBy}`;
-  return seed === undefined
-    ? text.replace(/^breaks: .*$/m, (breaks) => `${breaks}\n${line}`)
-    : text.replace(/^seed: .*$/m, line);
+/** The mutant's text with another run remembered. */
+export function withRun({ text, caughtBy }: Mutant, run: Run): string {
+  const line =
+    "story" in run ? `story: ${run.story}` : `seed: ${run.seed}${run.size === "short" ? "" : `, ${run.size}`}`;
+  if (caughtBy !== undefined) return text.replace(/^(seed|story): .*$/m, line);
+  return text.replace(/^breaks: .*$/m, (breaks) => `${breaks}\n${line}`);
 }

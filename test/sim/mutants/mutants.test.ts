@@ -4,7 +4,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "@jest/globals";
 import { compile } from "./hunt.ts";
-import { applyMutant, parseMutant, readMutants, withSeed } from "./mutant.ts";
+import { applyMutant, parseMutant, readMutants, withRun } from "./mutant.ts";
 
 const ROOT = join(import.meta.dirname, "../../..");
 const readSource = (path: string) => readFileSync(join(ROOT, path), "utf8");
@@ -25,8 +25,8 @@ a - b
 describe("the mutants", () => {
   it("are at least twenty-five, each of the shipped code and remembered with the seed that caught it", () => {
     assert(MUTANTS.length >= 25, `${MUTANTS.length} mutants`);
-    for (const { path, edits, seed } of MUTANTS) {
-      assert(Number.isInteger(seed), `${path} was caught: run npm run sim:mutants -- --record`);
+    for (const { path, edits, caughtBy } of MUTANTS) {
+      assert(caughtBy !== undefined, `${path} was caught: run npm run sim:mutants -- --record`);
       for (const edit of edits)
         assert.match(edit.path, /^node\/(core|services|adapters\/tcp)\/|^node\/node\.ts$/, path);
     }
@@ -45,16 +45,21 @@ describe("a mutant's file", () => {
   it("says what is broken, where, and how", () => {
     assert.deepEqual(mutant.edits, [{ path: "sum.ts", find: "a + b", put: "a - b" }]);
     assert.deepEqual(
-      [mutant.name, mutant.description, mutant.breaks, mutant.seed],
-      ["forgetful", "Forgets to add.", "arithmetic", 3],
+      [mutant.name, mutant.description, mutant.breaks, mutant.caughtBy],
+      ["forgetful", "Forgets to add.", "arithmetic", { seed: 3, size: "short" }],
     );
     assert.deepEqual([...applyMutant(mutant, () => "return a + b;")], [["sum.ts", "return a - b;"]]);
   });
 
-  it("remembers another seed", () => {
-    assert.equal(parseMutant("a.mutant", withSeed(mutant, 17)).seed, 17);
+  it("remembers another run", () => {
+    const small = { seed: 17, size: "short" } as const;
+    const large = { seed: 18, size: "counted" } as const;
     const unknown = parseMutant("a.mutant", EXAMPLE.replace("seed: 3\n", ""));
-    assert.equal(parseMutant("a.mutant", withSeed(unknown, 17)).seed, 17);
+    const story = { story: "test/sim/rebuild.test.ts" };
+    for (const run of [small, large, story]) {
+      for (const before of [mutant, unknown])
+        assert.deepEqual(parseMutant("a.mutant", withRun(before, run)).caughtBy, run);
+    }
   });
 
   it.each(["return a;", "return a + b, a + b;"])("is refused when its text is not there once: %s", (source) => {
@@ -64,6 +69,7 @@ describe("a mutant's file", () => {
   it.each([
     ["no rule", EXAMPLE.replace("breaks: arithmetic\n", ""), /which rule/],
     ["no word on what it breaks", EXAMPLE.replace("Forgets to add.", ""), /what it breaks/],
+    ["a seed that is none", EXAMPLE.replace("seed: 3", "seed: three"), /no seed/],
     ["no change", EXAMPLE.slice(0, EXAMPLE.indexOf("---")), /changes nothing/],
     ["the same text twice", EXAMPLE.replace("a - b", "a + b"), /none/],
   ])("is refused with %s", (_why, text, expected) => {

@@ -6,29 +6,37 @@
  * own, say) is told apart, for a mutant that only its own process notices says nothing of the checkers.
  */
 import { registerHooks } from "node:module";
+import type { Run } from "./mutant.ts";
+import { tellAll } from "./stories.ts";
 
 /** What the process is sent. */
 export type Order = {
   /** Compiled text by the URL of the module that it replaces. */
   readonly sources: Readonly<Record<string, string>>;
-  readonly seeds: readonly number[];
+  readonly runs: readonly Run[];
 };
 
-/** What it sends back, seed by seed. `checker`: a checker of the simulation was not content; `itself`: the code broke. */
+/** What it sends back, run by run. `checker`: a checker of the simulation was not content; `itself`: the code broke. */
 export type Verdict = {
-  readonly seed: number;
+  readonly run: Run;
   readonly outcome: "passed" | "checker" | "itself";
   readonly message: string;
 };
 
+const STORIES = new URL("./stories.js", import.meta.url).href;
+const TOP = new URL("../../../", import.meta.url);
+
 process.once("message", (order: Order) => {
   registerHooks({
+    resolve(specifier, context, nextResolve) {
+      return nextResolve(specifier === "@jest/globals" ? STORIES : specifier, context);
+    },
     load(url, context, nextLoad) {
       const source = order.sources[url];
       return source === undefined ? nextLoad(url, context) : { format: "module", shortCircuit: true, source };
     },
   });
-  runSeeds(order.seeds).then(
+  runAll(order.runs).then(
     () => process.disconnect(),
     (error: unknown) => {
       throw error;
@@ -36,18 +44,31 @@ process.once("message", (order: Order) => {
   );
 });
 
-async function runSeeds(seeds: readonly number[]): Promise<void> {
-  // Only now, so that the hooks see it.
-  const { runScenario, ScenarioFailure } = await import("../scenario.ts");
-  for (const seed of seeds) {
+async function runAll(runs: readonly Run[]): Promise<void> {
+  for (const run of runs) {
     try {
-      await runScenario({ seed });
-      tell({ seed, outcome: "passed", message: "" });
+      if ("story" in run) await tellStories(run.story);
+      else await runSeed(run);
+      tell({ run, outcome: "passed", message: "" });
     } catch (error) {
-      const cause = error instanceof ScenarioFailure ? error.cause : error;
-      tell({ seed, outcome: isOfChecker(cause) ? "checker" : "itself", message: messageOf(cause) });
+      tell({ run, outcome: isOfChecker(error) ? "checker" : "itself", message: messageOf(error) });
     }
   }
+}
+
+/** Modules are loaded only now, so that the hooks see them. */
+async function runSeed(run: Extract<Run, { readonly seed: number }>): Promise<void> {
+  const { runScenario, ScenarioFailure } = await import("../scenario.ts");
+  try {
+    await runScenario(run);
+  } catch (error) {
+    throw error instanceof ScenarioFailure ? error.cause : error;
+  }
+}
+
+async function tellStories(path: string): Promise<void> {
+  await import(new URL(path.replace(/\.ts$/, ".js"), TOP).href);
+  await tellAll();
 }
 
 function tell(verdict: Verdict): void {
@@ -62,6 +83,10 @@ function isOfChecker(error: unknown): boolean {
 }
 
 function messageOf(error: unknown): string {
-  const [line = ""] = (error instanceof Error ? error.message : String(error)).split("\n");
-  return line;
+  const text = error instanceof Error ? error.message : String(error);
+  return text
+    .split("\n")
+    .filter((line) => line.trim() !== "")
+    .slice(0, 3)
+    .join(" ");
 }
