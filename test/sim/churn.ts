@@ -165,7 +165,7 @@ export class Churn {
       }
       if (member?.state === "active") {
         this.#ask("replace", { replace: [name], join: [this.#newcomer()], force: true });
-      }
+      } else if (member !== undefined) this.#ask("replace", { leave: [name], force: true });
       this.#replaceUntilDone(name);
     });
   }
