@@ -35,7 +35,8 @@ describe("a store on Kubernetes", () => {
 
   it("is told in one line by kubectl get kvc", async () => {
     const line = (await kubectl(["-n", NAMESPACE, "get", "kvc", NAME, "--no-headers"])).trim().split(/\s{2,}/);
-    assert.deepEqual(line.slice(0, 5), [NAME, "3", "3", "1", "Available"]);
+    // The epoch is past 1 as soon as the members' disks are listed in the ring.
+    assert.match(line.slice(0, 5).join(" "), new RegExp(`^${NAME} 3 3 [1-9] Available$`));
   });
 
   it("is left in peace when nothing changes: no object is written again", async () => {
