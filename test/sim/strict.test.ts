@@ -103,6 +103,25 @@ describe("a write that only one home holds", () => {
   });
 });
 
+describe("a write that is sent again under its Idempotency-Key", () => {
+  it("is the same event through every node, also after it was replaced", async () => {
+    const cluster = await startCluster();
+    const [key = assert.fail("there are keys")] = KEYS;
+    const first = { key, value: new TextEncoder().encode("first"), contentType: "", idempotencyKey: key } as const;
+    const answer = await answerOf(cluster, through(cluster, "n1").put({ ...first, base: "sibling" }, {}));
+    assert(!(answer instanceof KvError), String(answer));
+    const second = { key, value: new TextEncoder().encode("second"), contentType: "", base: answer } as const;
+    assert(!((await answerOf(cluster, through(cluster, "n2").put(second, {}))) instanceof KvError));
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 100);
+    for (const name of ["n1", "n2", "n3"]) {
+      assert(
+        !((await answerOf(cluster, through(cluster, name).put({ ...first, base: "sibling" }, {}))) instanceof KvError),
+      );
+      assert.deepEqual(await shown(cluster, "n1", key, { readQuorum: 3 }), ["second"], `sent again through ${name}`);
+    }
+  });
+});
+
 function onlyAnswers(error: unknown): void {
   if (!(error instanceof KvError)) throw error;
 }
