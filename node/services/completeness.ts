@@ -132,7 +132,8 @@ export function createCompleteness(
   }
 
   function ended(): void {
-    if (lost?.size === 0) endRebuilding();
+    // While something is still to come, a *switch* may have been chosen for the sake of what the lost disk held.
+    if (lost?.size === 0 && (gains?.open.size ?? 0) === 0) endRebuilding();
     if (gains === undefined || gains.open.size > 0 || gains.isTold) return;
     gains.isTold = true;
     telemetry.log("info", "transfer.complete", { change: gains.id });
@@ -151,20 +152,28 @@ export function createCompleteness(
     );
   }
 
+  /** To be called before `adoptGains`: what was still to come when *prepare* ended is known by the gains of before. */
   function adoptLost(): void {
     if (ring === undefined || !identity.isRebuilding()) return;
     const before = lost;
-    const gained = new Set(ring.gains(self));
-    const kept = ring.partitionsOf(self).filter((partition) => !gained.has(partition));
+    const { document, partitionsOf, presentHomes } = ring;
+    // Until reads move, what is new here is filled as a gain. From *switch* on it is this member's as the rest is, and lost with
+    // it: it was another directory of this name that was complete when reads moved.
+    const isPrepared = document.transition?.phase === "prepare";
+    const isNew = (partition: number) => isPrepared && presentHomes(partition).every(({ name }) => name !== self);
+    const kept = partitionsOf(self).filter((partition) => !isNew(partition));
     if (before === undefined) {
       lost = new Map(kept.map((partition) => [partition, new Set<MemberId>()]));
       telemetry.log("warn", "rebuild.begun", { partitions: lost.size });
-    } else lost = new Map([...before].filter(([partition]) => kept.includes(partition)));
+      return;
+    }
+    const unfilled = [...(gains?.open.keys() ?? [])].map((partition) => [partition, new Set<MemberId>()] as const);
+    lost = new Map([...unfilled, ...before].filter(([partition]) => kept.includes(partition)));
   }
 
   function adoptGains(): void {
     const transition = ring?.document.transition;
-    // By *switch* whoever gains is complete: that was the condition of its being published.
+    // By *switch* whoever gains is complete: that was the condition of its being published. See `adoptLost` for a lost disk.
     if (ring === undefined || transition?.phase !== "prepare") gains = undefined;
     else if (gains?.id !== transition.id) {
       const open = new Map(ring.gains(self).map((partition) => [partition, new Set<MemberId>()]));

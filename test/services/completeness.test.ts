@@ -90,3 +90,74 @@ describe("a member that took the place of a lost disk", () => {
     expect(identity.ended()).toBe(true);
   });
 });
+
+describe("a disk that is lost while its member gets a partition", () => {
+  const before = firstRing({
+    members: parseFirstMembers("a=h:1@x,b=h:2@y,c=h:3@z,d=h:4@x"),
+    partitions: 1,
+    replicationFactor: 3,
+    readQuorum: 2,
+    writeQuorum: 2,
+    mode: "strict",
+  });
+  const [row = []] = before.homes;
+  const newIndex = [0, 1, 2, 3].find((index) => !row.includes(index)) as number;
+  const nameOf = (index: number) => before.members[index]?.name ?? "";
+  const self = nameOf(newIndex);
+  const toBe = [newIndex, ...row.slice(1)];
+  const [staying = "", other = ""] = row.slice(1).map(nameOf);
+  const leaving = nameOf(row[0] as number);
+  const phase = (name: "prepare" | "switch") =>
+    createRing({
+      ...before,
+      epoch: name === "prepare" ? 2 : 3,
+      transition: {
+        id: "0123456789abcdef",
+        phase: name,
+        phaseEpoch: name === "prepare" ? 2 : 3,
+        startedAtMs: 0,
+        homes: [toBe],
+        leaving: [],
+        weights: [],
+        readQuorum: 2,
+        writeQuorum: 2,
+        mode: "strict",
+      },
+    });
+  const created = () => {
+    const identity = { ...rebuilding(), renewAfterGivingUp: () => Promise.resolve() };
+    return createCompleteness(self, { identity, isUp: () => true, telemetry: createRecordedTelemetry() });
+  };
+
+  it("leaves it incomplete after the switch, for it was the lost directory that was complete then", () => {
+    const completeness = created();
+    completeness.adopt(phase("switch"));
+    expect(completeness.isComplete(0)).toBe(false);
+    completeness.compared(0, staying, 3);
+    expect(completeness.isComplete(0)).toBe(false);
+    completeness.compared(0, other, 3);
+    expect(completeness.isComplete(0)).toBe(true);
+  });
+
+  it("leaves it incomplete when the switch comes before it was filled", async () => {
+    const completeness = created();
+    completeness.adopt(phase("prepare"));
+    completeness.compared(0, leaving, 2);
+    // Nothing but this partition is its own, and that is not made good.
+    await new Promise((resolve) => setImmediate(resolve));
+    completeness.adopt(phase("switch"));
+    expect(completeness.isComplete(0)).toBe(false);
+    completeness.compared(0, staying, 3);
+    completeness.compared(0, other, 3);
+    expect(completeness.isComplete(0)).toBe(true);
+  });
+
+  it("lets it answer after the switch when it was filled before", async () => {
+    const completeness = created();
+    completeness.adopt(phase("prepare"));
+    for (const home of [leaving, staying, other]) completeness.compared(0, home, 2);
+    expect(completeness.isComplete(0)).toBe(true);
+    completeness.adopt(phase("switch"));
+    expect(completeness.isComplete(0)).toBe(true);
+  });
+});
