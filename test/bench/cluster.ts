@@ -1,6 +1,6 @@
 /**
  * A cluster of real `annulus node` processes for benches and process tests: on loopback, one zone each, unless the test
- * says in which places they run.
+ * says in which places they run. Further nodes may be added: they know of the first ones, and are no members yet.
  *
  * Free ports and a directory of its own under the system's temporary directory, removed at `stop`. Nothing here knows
  * more of a node than its environment and its two HTTP listeners.
@@ -47,14 +47,22 @@ const READY_TIMEOUT_MS = 30_000;
 const READY_POLL_MS = 10;
 
 export class LocalCluster {
+  /** The nodes that there are; added and removed ones come and go. */
   readonly nodes: readonly ClusterNode[];
   /** Holds `<name>/` for each node that was given no other place. */
   readonly directory: string;
   readonly #options: ClusterOptions;
+  /** The same array as `nodes`. */
+  readonly #nodes: ClusterNode[];
+  readonly #first: readonly ClusterNode[];
+  #nextIndex: number;
 
   private constructor(directory: string, nodes: readonly ClusterNode[], options: ClusterOptions) {
     this.directory = directory;
-    this.nodes = nodes;
+    this.#nodes = [...nodes];
+    this.nodes = this.#nodes;
+    this.#first = nodes;
+    this.#nextIndex = nodes.length;
     this.#options = options;
   }
 
@@ -63,21 +71,9 @@ export class LocalCluster {
     const count = options.places?.length ?? options.nodeCount ?? 3;
     const ports = await freePorts(count * 3);
     const directory = options.directory ?? mkdtempSync(join(tmpdir(), "annulus-cluster-"));
-    const nodes = Array.from({ length: count }, (_, index) => {
-      const place: Place = options.places?.[index] ?? { host: "127.0.0.1", zone: `zone-${index}` };
-      const name = `node-${index}`;
-      return {
-        name,
-        host: place.host,
-        zone: place.zone,
-        namespace: place.namespace,
-        dataDirectory: place.dataDirectory ?? join(directory, name),
-        dataPort: ports[index * 3] ?? 0,
-        adminPort: ports[index * 3 + 1] ?? 0,
-        peerPort: ports[index * 3 + 2] ?? 0,
-        server: undefined,
-      };
-    });
+    const nodes = Array.from({ length: count }, (_, index) =>
+      nodeAt(index, { directory, place: options.places?.[index], ports: ports.slice(index * 3, index * 3 + 3) }),
+    );
     const cluster = new LocalCluster(directory, nodes, options);
     try {
       await cluster.startAll();
@@ -86,6 +82,21 @@ export class LocalCluster {
       throw error;
     }
     return cluster;
+  }
+
+  /** Starts one more node, with an empty directory, and waits until it says that it is ready. It joins nothing. */
+  async add(place?: Place): Promise<ClusterNode> {
+    const index = this.#nextIndex++;
+    const node = nodeAt(index, { directory: this.directory, place, ports: await freePorts(3) });
+    this.#nodes.push(node);
+    await this.startNode(node);
+    return node;
+  }
+
+  /** Takes a node off the list, stopped as it is told to; its data stays until `stop`. Gives whether it stopped. */
+  async remove(node: ClusterNode): Promise<boolean> {
+    this.#nodes.splice(this.#nodes.indexOf(node), 1);
+    return (await node.server?.stop()) ?? true;
   }
 
   get dataPorts(): number[] {
@@ -107,16 +118,24 @@ export class LocalCluster {
     return await Promise.all(stopped.map((node) => this.startNode(node, nodeOptions)));
   }
 
-  /** Starts one node and waits until it says that it is ready. Gives the ms that took. */
-  async startNode(node: ClusterNode, nodeOptions: readonly string[] = []): Promise<number> {
+  /**
+   * Starts one node and waits until it says that it is ready. Gives the ms that took.
+   *
+   * @param until What to wait for: one that has left the ring is alive and never ready.
+   */
+  async startNode(
+    node: ClusterNode,
+    nodeOptions: readonly string[] = [],
+    until: "ready" | "alive" = "ready",
+  ): Promise<number> {
     const startedAt = performance.now();
     const program = join(checkoutDirectory(), "dist/node/cli/main.js");
     const server = new ServerProcess([...nodeOptions, program, "node"], this.#environment(node), node.namespace);
     node.server = server;
-    while (!(await isReady(node))) {
+    while (!(await isWell(node, until === "ready" ? "/readyz" : "/healthz"))) {
       const waitedMs = performance.now() - startedAt;
       if (server.hasEnded || waitedMs > READY_TIMEOUT_MS) {
-        const how = server.hasEnded ? await server.ended : `not ready after ${Math.round(waitedMs)} ms`;
+        const how = server.hasEnded ? await server.ended : `not ${until} after ${Math.round(waitedMs)} ms`;
         throw new Error(`Cannot start ${node.name}: ${how}\n${server.output}`);
       }
       await sleep(READY_POLL_MS);
@@ -150,7 +169,11 @@ export class LocalCluster {
   }
 
   #environment(node: ClusterNode): Record<string, string> {
-    const members = this.nodes.map(({ name, host, peerPort, zone }) => `${name}=${host}:${peerPort}@${zone}*100`);
+    const addresses = this.#first.map(({ host, peerPort }) => `${host}:${peerPort}`);
+    const members = this.#first.map(({ name, zone }, index) => `${name}=${addresses[index]}@${zone}*100`);
+    const known = this.#first.includes(node)
+      ? { ANNULUS_MEMBERS: members.join(",") }
+      : { ANNULUS_SEEDS: addresses.join(",") };
     return {
       ANNULUS_CLUSTER: "local-test",
       ANNULUS_NODE: node.name,
@@ -161,16 +184,28 @@ export class LocalCluster {
       ANNULUS_ADMIN_PORT: String(node.adminPort),
       ANNULUS_PEER_PORT: String(node.peerPort),
       ANNULUS_ADVERTISE: `${node.host}:${node.peerPort}`,
-      ANNULUS_MEMBERS: members.join(","),
+      ...known,
       ...this.#options.settings,
     };
   }
 }
 
-/** Whether the node's admin listener says that it may serve. Nobody listening yet is the usual "no". */
-async function isReady({ host, adminPort }: ClusterNode): Promise<boolean> {
+function nodeAt(
+  index: number,
+  parts: { readonly directory: string; readonly place: Place | undefined; readonly ports: readonly number[] },
+): ClusterNode {
+  const place: Place = parts.place ?? { host: "127.0.0.1", zone: `zone-${index}` };
+  const [dataPort = 0, adminPort = 0, peerPort = 0] = parts.ports;
+  const name = `node-${index}`;
+  const dataDirectory = place.dataDirectory ?? join(parts.directory, name);
+  const { host, zone, namespace } = place;
+  return { name, host, zone, namespace, dataDirectory, dataPort, adminPort, peerPort, server: undefined };
+}
+
+/** Whether the node's admin listener says that it is well. Nobody listening yet is the usual "no". */
+async function isWell({ host, adminPort }: ClusterNode, path: "/readyz" | "/healthz"): Promise<boolean> {
   try {
-    const response = await fetch(`http://${host}:${adminPort}/readyz`, { signal: AbortSignal.timeout(1000) });
+    const response = await fetch(`http://${host}:${adminPort}${path}`, { signal: AbortSignal.timeout(1000) });
     await response.arrayBuffer();
     return response.status === 200;
   } catch {

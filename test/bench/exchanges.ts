@@ -92,7 +92,7 @@ function writeAnswered(space: KeySpace, key: number, write: number, answer: Answ
 }
 
 /** The values of an answer to a read, none for not found; undefined when it is an error. */
-function valuesOf(answer: Answer): Buffer[] | undefined {
+export function valuesOf(answer: Pick<Answer, "status" | "body">): Buffer[] | undefined {
   if (answer.status === 200) return [answer.body];
   if (answer.status === 404) return [];
   if (answer.status !== 300) return undefined;

@@ -41,7 +41,8 @@ export async function viewOf({ host, adminPort }: ClusterNode): Promise<ClusterV
 /** Why the cluster is not at rest by what its nodes say; undefined when all say that it is. */
 function unrest(views: readonly ClusterView[]): string | undefined {
   for (const { node, members, hints } of views) {
-    const other = members.find(({ health, state }) => health !== "up" || state !== "active");
+    const present = members.filter(({ state }) => state !== "left");
+    const other = present.find(({ health, state }) => health !== "up" || state !== "active");
     if (other !== undefined) return `${node} says that ${other.name} is ${other.state} and ${other.health}`;
     if (!hints.complete) return `${node} is counting its hints`;
     const waiting = hints.waiting.reduce((sum, { count }) => sum + count, 0);
@@ -66,7 +67,7 @@ function unlike(views: readonly ClusterView[], sinceMs: number): string | undefi
  * @returns How long each of the two took, from the call on, in ms: members up and hints gone; all homes found equal.
  */
 export async function comeToRest(
-  { nodes }: LocalCluster,
+  { nodes }: Pick<LocalCluster, "nodes">,
   withinMs: number,
 ): Promise<{ readonly calmMs: number; readonly equalMs: number }> {
   const startedMs = performance.now();
