@@ -52,6 +52,8 @@ export type Changes = {
 const ASK_TIMEOUT_MS = 1_000;
 const SIZES_TIMEOUT_MS = 10_000;
 const ID_BYTES = 8;
+/** Of one change: the ring may change between planning and choosing. */
+const TRIES_MAX = 3;
 
 /** @param parts `driver` is told to hurry once a change has begun. */
 export function createChanges(parts: {
@@ -120,13 +122,17 @@ export function createChanges(parts: {
     return bytes;
   }
 
-  /** As `Agreement.propose`; a proposal of unknown outcome that turns out to be chosen has won. */
+  /**
+   * As `Agreement.propose`; a proposal of unknown outcome that turns out to be chosen has won, and one for an epoch that
+   * came meanwhile has lost.
+   */
   async function propose(after: RingDocument): Promise<boolean> {
     try {
       return await agreement.propose(after);
     } catch (error) {
-      if (!(error instanceof KvError) || error.outcome !== "unknown") throw error;
-      if (rings.required().document.transition?.id === after.transition?.id) return true;
+      if (!(error instanceof KvError)) throw error;
+      if (error.code === "STALE_RING") return false;
+      if (error.outcome === "unknown" && rings.required().document.transition?.id === after.transition?.id) return true;
       throw error;
     }
   }
@@ -138,33 +144,38 @@ export function createChanges(parts: {
       ({ name, isDestroyed }) => isDestroyed !== true && [...leave, ...replace].includes(name) && !isUp(name),
     );
     if (silent.length === 0) return;
-    await agreement.propose(declaredDocument(document, new Set(silent.map(({ name }) => name))));
+    await propose(declaredDocument(document, new Set(silent.map(({ name }) => name))));
     driver.hurry();
   }
 
+  /** Gives undefined when the members chose another document meanwhile. */
+  async function tryToBegin(
+    request: ChangeRequest,
+    { dryRun }: { readonly dryRun: boolean },
+  ): Promise<BegunChange | undefined> {
+    if (!dryRun) await declareDestroyed(rings.required().document, request);
+    const joining = await findJoining(request.join);
+    const before = rings.required().document;
+    const after = beginChange(before, request, {
+      id: Buffer.from(random.bytes(ID_BYTES)).toString("hex"),
+      nowMs: time.wallMs(),
+      isReachable: (name) => joining.has(name) || isUp(name),
+      actorOf: (name) => joining.get(name) ?? transport.identityOf(name)?.actor,
+    });
+    const partitionSizesBytes = await estimate(before, after);
+    if (!dryRun && !(await propose(after))) return undefined;
+    if (!dryRun) driver.hurry();
+    return { before, after, partitionSizesBytes };
+  }
+
   return {
-    async begin(request, { dryRun }) {
-      const before = rings.required().document;
-      if (!dryRun) await declareDestroyed(before, request);
-      const joining = await findJoining(request.join);
-      const after = beginChange(before, request, {
-        id: Buffer.from(random.bytes(ID_BYTES)).toString("hex"),
-        nowMs: time.wallMs(),
-        isReachable: (name) => joining.has(name) || isUp(name),
-        actorOf: (name) => joining.get(name) ?? transport.identityOf(name)?.actor,
-      });
-      const partitionSizesBytes = await estimate(before, after);
-      if (!dryRun && !(await propose(after))) {
-        const running = rings.required().document.transition?.id;
-        throw new KvError(
-          "CHANGE_REFUSED",
-          running === undefined
-            ? "Cannot change the ring: it was changed meanwhile. Ask again."
-            : `Cannot change the ring: the change ${running} was begun meanwhile. Wait for its end, or cancel it before it switches.`,
-        );
+    async begin(request, options) {
+      // Where another change won, the next try is refused by its name; what only lists a directory is no reason to refuse.
+      for (let tries = 0; tries < TRIES_MAX; tries++) {
+        const begun = await tryToBegin(request, options);
+        if (begun !== undefined) return begun;
       }
-      if (!dryRun) driver.hurry();
-      return { before, after, partitionSizesBytes };
+      throw new KvError("CHANGE_REFUSED", "Cannot change the ring: it was changed meanwhile. Ask again.");
     },
     async cancel(id) {
       const { document } = rings.required();
@@ -176,7 +187,7 @@ export function createChanges(parts: {
             `Cannot cancel the change ${id}: it has switched. Ask for its opposite after it ended.`,
           );
         }
-        if (await agreement.propose(cancelledDocument(document))) return;
+        if (await propose(cancelledDocument(document))) return;
         throw new KvError("CHANGE_REFUSED", `Cannot cancel the change ${id}: it went on meanwhile. Ask again.`);
       }
       const ended = past?.find((change) => change.id === id);

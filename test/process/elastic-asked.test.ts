@@ -75,7 +75,7 @@ describe("two changes asked for at once", () => {
       expect([statuses, answers.map(({ detail }) => detail)]).toEqual([[202, 409], expect.anything()]);
       const winner = answers.find(({ status }) => status === 202);
       const loser = answers.find(({ status }) => status === 409);
-      expect(loser?.detail).toContain(`the change ${winner?.id}`);
+      expect(loser?.detail).toContain(`the change ${winner?.id} `);
       const name = at(answers.indexOf(winner as (typeof answers)[number])).name;
       wins.set(name, (wins.get(name) ?? 0) + 1);
       await ended(cluster, winner?.id as string);
