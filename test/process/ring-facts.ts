@@ -17,6 +17,8 @@ export type RingView = {
 };
 
 const POLL_MS = 100;
+/** Several rounds of looking for what is to be given up. */
+const CALM_MS = 6_000;
 const MEBIBYTE = 1_048_576;
 const PAGE_RECORDS = 1_000;
 
@@ -30,6 +32,21 @@ export async function ringOf(node: ClusterNode): Promise<RingView> {
   const response = await asked(node, "/v1/ring");
   assert.equal(response.status, 200);
   return (await response.json()) as RingView;
+}
+
+/** Waits until a node has heard that a member is in a state. */
+export async function heard(
+  node: ClusterNode,
+  { name, state }: { readonly name: string; readonly state: string },
+  withinMs: number,
+): Promise<void> {
+  const untilMs = performance.now() + withinMs;
+  for (;;) {
+    const found = (await ringOf(node)).members.find((member) => member.name === name)?.state;
+    if (found === state) return;
+    assert(performance.now() < untilMs, `${node.name} has it that ${name} is ${found}, not ${state}`);
+    await sleep(POLL_MS);
+  }
 }
 
 /** How many replicas of partitions each member has. */
@@ -51,15 +68,24 @@ export async function sumOf(nodes: readonly ClusterNode[], name: string): Promis
   return values.reduce((sum, value) => sum + value, 0);
 }
 
-/** Waits until no node holds a partition that is not its own, and all go by one ring. Gives that ring. */
+/**
+ * Waits until no node holds a partition that is not its own, and all go by one ring. Gives that ring.
+ *
+ * A node finds out what it has to give up some time after a ring came into force, so that it is asked for a while.
+ */
 export async function cleaned(nodes: readonly ClusterNode[], withinMs: number): Promise<RingView> {
   const untilMs = performance.now() + withinMs;
+  let sinceMs = performance.now();
+  let epoch = 0;
   for (;;) {
     const rings = await Promise.all(nodes.map(ringOf));
     const leftovers = await sumOf(nodes, "annulus_leftovers_partitions");
-    const [first] = rings;
-    if (first !== undefined && leftovers === 0 && rings.every(({ epoch }) => epoch === first.epoch)) return first;
-    const epochs = rings.map(({ epoch }) => epoch).join(", ");
+    const first = rings[0] as RingView;
+    if (leftovers > 0 || rings.some((ring) => ring.epoch !== first.epoch) || first.epoch !== epoch) {
+      sinceMs = performance.now();
+      epoch = first.epoch;
+    } else if (performance.now() - sinceMs > CALM_MS) return first;
+    const epochs = rings.map((ring) => ring.epoch).join(", ");
     assert(performance.now() < untilMs, `${leftovers} partitions are still where they were; epochs ${epochs}`);
     await sleep(POLL_MS);
   }
