@@ -47,6 +47,9 @@ export class Namespaces {
     const network = freeNetwork();
     const bridge = `annulus${process.pid}`;
     undo.with(`! ip link show ${bridge} >/dev/null 2>&1 || ip link delete ${bridge}`);
+    undo.with(`! command -v iptables >/dev/null || iptables -D FORWARD -i ${bridge} -j ACCEPT 2>/dev/null || true`);
+    // Where Docker has been, what crosses a bridge is filtered like what is routed, and dropped by default.
+    await run("sh", ["-c", `! command -v iptables >/dev/null || iptables -I FORWARD -i ${bridge} -j ACCEPT`]);
     await ip("link", "add", bridge, "type", "bridge");
     await ip("address", "add", `${network}.254/24`, "dev", bridge);
     await ip("link", "set", bridge, "up");
