@@ -38,8 +38,8 @@ describe("the clients and checks of the fault tests", () => {
   });
 
   const lies: readonly [Lie, RegExp][] = [
-    ["loses a write", /missed write \d+, acknowledged/],
-    ["keeps what it refused", /whose client was told that nothing stuck/],
+    ["loses a write", /missed write \d+|replaced for good/],
+    ["keeps what it refused", /client was told that nothing stuck/],
     ["brings back", /which had seen it|showed one write twice/],
     ["makes up", /a value that nobody wrote/],
     ["counts a retry", /showed one write twice/],
