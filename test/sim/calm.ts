@@ -8,6 +8,7 @@
 import assert from "node:assert/strict";
 import { KvError } from "../../node/core/errors.ts";
 import type { Coordinator } from "../../node/services/coordinator.ts";
+import { settled } from "./answers.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);
@@ -36,18 +37,10 @@ export async function checkLastOverwriteWins(cluster: SimulatedCluster, keys: re
 
 /** The answer of a request in virtual time. */
 async function answered<T>({ simulator }: SimulatedCluster, asking: Promise<T>): Promise<T> {
-  let answer: { readonly is: T } | { readonly not: unknown } | undefined;
-  asking.then(
-    (is) => {
-      answer = { is };
-    },
-    (not: unknown) => {
-      answer = { not };
-    },
-  );
-  await simulator.runWhile(() => answer === undefined, 10_000);
-  assert(answer !== undefined, "a request is answered when all is quiet");
-  if ("is" in answer) return answer.is;
-  if (answer.not instanceof KvError) assert.fail(`a request is served when all is quiet: ${answer.not.message}`);
-  throw answer.not;
+  const what = "a request is answered when all is quiet";
+  const outcome = await settled(simulator, asking, { withinMs: 10_000, what });
+  if (outcome.status === "fulfilled") return outcome.value;
+  const { reason } = outcome;
+  if (reason instanceof KvError) assert.fail(`a request is served when all is quiet: ${reason.message}`);
+  throw reason;
 }

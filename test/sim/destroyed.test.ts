@@ -3,20 +3,11 @@ import assert from "node:assert/strict";
 import { describe, expect, it } from "@jest/globals";
 import { hintsRange, partitionRange } from "../../node/core/keyspace.ts";
 import { type ChangeRequest, NO_CHANGE } from "../../node/core/ring/change.ts";
+import { answered } from "./answers.ts";
 import { addressOf, SimulatedCluster, type SimulatedNode } from "./cluster.ts";
 
 const PARTITIONS = 16;
-
-/** The answer of a call in virtual time. */
-async function answered<T>({ simulator }: SimulatedCluster, asking: Promise<T>): Promise<T> {
-  let isOver = false;
-  const over = () => {
-    isOver = true;
-  };
-  asking.then(over, over);
-  await simulator.runWhile(() => !isOver, 60_000);
-  return asking;
-}
+const WITHIN_MS = 60_000;
 
 function nodeOf(machine: SimulatedNode) {
   assert(machine.node !== undefined, `${machine.name} runs`);
@@ -24,7 +15,11 @@ function nodeOf(machine: SimulatedNode) {
 }
 
 async function change(cluster: SimulatedCluster, through: SimulatedNode, asked: Partial<ChangeRequest>): Promise<void> {
-  await answered(cluster, nodeOf(through).changes.begin({ ...NO_CHANGE, ...asked }, { dryRun: false }));
+  await answered(
+    cluster.simulator,
+    nodeOf(through).changes.begin({ ...NO_CHANGE, ...asked }, { dryRun: false }),
+    WITHIN_MS,
+  );
   const isRunning = () => nodeOf(through).status.cluster().transition !== null;
   assert(await cluster.simulator.runWhile(isRunning, 60_000), "the change ends");
 }
@@ -56,7 +51,7 @@ describe("a member that was removed as destroyed", () => {
     const keys = Array.from({ length: 40 }, (_, index) => new TextEncoder().encode(`key ${index}`));
     for (const key of keys) {
       const put = { key, value: key, contentType: "text/plain", base: "overwrite" } as const;
-      await answered(cluster, coordinator.put(put, { writeQuorum: 3 }));
+      await answered(cluster.simulator, coordinator.put(put, { writeQuorum: 3 }), WITHIN_MS);
     }
     const held = recordsOn(last);
     expect(held).toBeGreaterThan(0);
@@ -69,12 +64,12 @@ describe("a member that was removed as destroyed", () => {
       .status.cluster()
       .members.find(({ name }) => name === last.name);
     expect(gone?.state).toBe("left");
-    for (const key of keys) await answered(cluster, coordinator.delete({ key }, {}));
+    for (const key of keys) await answered(cluster.simulator, coordinator.delete({ key }, {}), WITHIN_MS);
 
     cluster.start(last);
     await cluster.simulator.runUntil(cluster.simulator.nowMs + 60_000);
     for (const key of keys) {
-      const { siblings } = await answered(cluster, coordinator.get(key, { readQuorum: 3 }));
+      const { siblings } = await answered(cluster.simulator, coordinator.get(key, { readQuorum: 3 }), WITHIN_MS);
       expect(siblings.filter(({ value }) => value !== undefined)).toEqual([]);
     }
     expect(recordsOn(last)).toBe(held);

@@ -4,6 +4,7 @@ import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { hintsRange, partitionRange } from "../../node/core/keyspace.ts";
 import type { Coordinator, ReadAnswer } from "../../node/services/coordinator.ts";
+import { answerOf } from "./answers.ts";
 import { type ClusterOptions, SimulatedCluster } from "./cluster.ts";
 
 const NEVER_MS = 31_536_000_000;
@@ -33,22 +34,6 @@ async function startCluster(options: Partial<ClusterOptions>): Promise<Simulated
 
 function coordinatorOf(cluster: SimulatedCluster, name: string): Coordinator {
   return cluster.byName(name).node?.coordinator ?? assert.fail(`${name} serves`);
-}
-
-/** The answer, or the error, of a request in virtual time. */
-async function answerOf<T>(cluster: SimulatedCluster, asking: Promise<T>): Promise<T | KvError> {
-  let answer: T | KvError | undefined;
-  asking.then(
-    (value) => {
-      answer = value;
-    },
-    (error: unknown) => {
-      if (!(error instanceof KvError)) throw error;
-      answer = error;
-    },
-  );
-  await cluster.simulator.runWhile(() => answer === undefined, 10_000);
-  return answer ?? assert.fail("an answer comes");
 }
 
 async function won<T>(cluster: SimulatedCluster, asking: Promise<T>): Promise<T> {

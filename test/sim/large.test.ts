@@ -6,24 +6,16 @@ import assert from "node:assert/strict";
 import { describe, expect, it } from "@jest/globals";
 import { partitionRange } from "../../node/core/keyspace.ts";
 import { NO_CHANGE } from "../../node/core/ring/change.ts";
+import { answered } from "./answers.ts";
 import { addressOf, SimulatedCluster, type SimulatedNode } from "./cluster.ts";
 
 const PARTITIONS = 128;
+const WITHIN_MS = 120_000;
 const KEYS = 600;
 const VALUE = new Uint8Array(1_000).fill(120);
 /** How long a quiet cluster is watched, and how many times as much a member may say in a large one as in a small one. */
 const WATCHED_MS = 20_000;
 const GROWTH_MAX = 2.5;
-
-async function answered<T>({ simulator }: SimulatedCluster, asking: Promise<T>): Promise<T> {
-  let isOver = false;
-  const over = () => {
-    isOver = true;
-  };
-  asking.then(over, over);
-  await simulator.runWhile(() => !isOver, 120_000);
-  return asking;
-}
 
 function nodeOf(machine: SimulatedNode | undefined) {
   assert(machine?.node !== undefined, "the machine's node runs");
@@ -75,14 +67,14 @@ describe("60 members in three zones", () => {
     for (let index = 0; index < KEYS; index++) {
       const key = new TextEncoder().encode(`key ${index}`);
       const put = { key, value: VALUE, contentType: "text/plain", base: "overwrite" } as const;
-      await answered(cluster, through.coordinator.put(put, { writeQuorum: 3 }));
+      await answered(cluster.simulator, through.coordinator.put(put, { writeQuorum: 3 }), WITHIN_MS);
     }
     const before = new Map(cluster.nodes.map((machine) => [machine.name, partitionsOn(machine)]));
     const newcomer = cluster.addMachine("z1");
     await cluster.simulator.runUntil(cluster.simulator.nowMs + 3_000);
     const startedMs = cluster.simulator.nowMs;
     const join = [{ name: newcomer.name, address: addressOf(newcomer.name), zone: "z1", weight: 100 }];
-    await answered(cluster, through.changes.begin({ ...NO_CHANGE, join }, { dryRun: false }));
+    await answered(cluster.simulator, through.changes.begin({ ...NO_CHANGE, join }, { dryRun: false }), WITHIN_MS);
     const gains = through.status
       .ring()
       .transition?.preferenceLists.flatMap((names, p) => (names.includes(newcomer.name) ? [p] : []));

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { hintsRange } from "../../node/core/keyspace.ts";
+import { answerOf } from "./answers.ts";
 import { SimulatedCluster } from "./cluster.ts";
 
 const KEYS = 30;
@@ -20,21 +21,6 @@ function startCluster(repairIntervalMs: number): SimulatedCluster {
     durability: "disk",
     repairIntervalMs,
   });
-}
-
-async function answerOf<T>(cluster: SimulatedCluster, asking: Promise<T>): Promise<T | KvError> {
-  let answer: T | KvError | undefined;
-  asking.then(
-    (value) => {
-      answer = value;
-    },
-    (error: unknown) => {
-      if (!(error instanceof KvError)) throw error;
-      answer = error;
-    },
-  );
-  await cluster.simulator.runWhile(() => answer === undefined, 10_000);
-  return answer ?? assert.fail("an answer comes");
 }
 
 function stateOf(cluster: SimulatedCluster, name: string): string | undefined {

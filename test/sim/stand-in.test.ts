@@ -4,6 +4,7 @@ import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { hintsRange } from "../../node/core/keyspace.ts";
 import type { Base, Coordinator } from "../../node/services/coordinator.ts";
+import { settled } from "./answers.ts";
 import { SimulatedCluster } from "./cluster.ts";
 
 const NEVER_MS = 31_536_000_000;
@@ -32,19 +33,10 @@ async function startCluster() {
 type World = Awaited<ReturnType<typeof startCluster>>;
 
 async function answered<T>({ cluster }: World, asking: Promise<T>): Promise<T> {
-  let answer: { readonly is: T } | { readonly not: unknown } | undefined;
-  asking.then(
-    (is) => {
-      answer = { is };
-    },
-    (not: unknown) => {
-      answer = { not };
-    },
-  );
-  await cluster.simulator.runWhile(() => answer === undefined, 10_000);
-  assert(answer !== undefined, "an answer comes");
-  if ("is" in answer) return answer.is;
-  throw answer.not instanceof KvError ? new assert.AssertionError({ message: answer.not.message }) : answer.not;
+  const outcome = await settled(cluster.simulator, asking, { withinMs: 10_000, what: "an answer comes" });
+  if (outcome.status === "fulfilled") return outcome.value;
+  const { reason } = outcome;
+  throw reason instanceof KvError ? new assert.AssertionError({ message: reason.message }) : reason;
 }
 
 function through({ cluster }: World, name: string): Coordinator {

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import type { Coordinator, RequestOptions } from "../../node/services/coordinator.ts";
+import { answerOf } from "./answers.ts";
 import { SimulatedCluster } from "./cluster.ts";
 
 const NEVER_MS = 31_536_000_000;
@@ -28,21 +29,6 @@ async function startCluster(): Promise<SimulatedCluster> {
 
 function through(cluster: SimulatedCluster, name: string): Coordinator {
   return cluster.byName(name).node?.coordinator ?? assert.fail(`${name} serves`);
-}
-
-async function answerOf<T>(cluster: SimulatedCluster, asking: Promise<T>): Promise<T | KvError> {
-  let answer: T | KvError | undefined;
-  asking.then(
-    (value) => {
-      answer = value;
-    },
-    (error: unknown) => {
-      if (!(error instanceof KvError)) throw error;
-      answer = error;
-    },
-  );
-  await cluster.simulator.runWhile(() => answer === undefined, 10_000);
-  return answer ?? assert.fail("an answer comes");
 }
 
 function put(cluster: SimulatedCluster, name: string, key: Uint8Array, value: string): Promise<unknown> {
