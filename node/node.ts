@@ -177,7 +177,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       completeness,
       adoptedEpoch: admission.adoptedEpoch,
       isCopying: (partition) => elasticity.transfer.isCopying(partition),
-      leftovers: () => elasticity.leftovers.partitions(),
+      kept: () => elasticity.kept(),
       ledger,
       replica,
       replicas,
@@ -245,29 +245,25 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       const { agreement, progress, sizes } = elasticity;
       await transport.start(
         createPeerRequests({
-          ...{
-            own,
-            rings,
-            admission,
-            agreement,
-            identity,
-            repair,
-            gossiper,
-            actors,
-            completeness,
-            progress,
-            sizes,
-            time,
-          },
+          own,
+          rings,
+          admission,
+          agreement,
+          identity,
+          repair,
+          gossiper,
+          actors,
+          completeness,
+          progress,
+          sizes,
+          time,
         }),
       );
       gossiper.start();
       await rings.open();
-      rings.onAdopted((ring) => {
+      rings.onAdopted(() => {
         building?.cancel();
-        building = time.after(TREES_AFTER_MS, () =>
-          repair.trees.own([...ring.partitionsOf(member), ...elasticity.leftovers.partitions()]),
-        );
+        building = time.after(TREES_AFTER_MS, () => repair.trees.own(elasticity.kept()));
       });
       repair.start();
       rings.onAdopted(() => {

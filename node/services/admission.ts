@@ -79,20 +79,12 @@ export function createAdmission(
     return group;
   }
 
-  /** The ring in force; throws unless a write of `epoch` means the same replicas. */
-  function sameWrites(epoch: number, partition: number): Ring {
+  /** The ring in force; throws unless a request of `epoch` means the same replicas, as `haveSameSets` tells. */
+  function sameRing(epoch: number, partition: number, haveSameSets: typeof haveSameWriteSets): Ring {
     const ring = rings.required();
     if (epoch === ring.epoch) return ring;
     const theirs = epoch < ring.epoch ? rings.ringOf(epoch) : undefined;
-    if (theirs !== undefined && haveSameWriteSets(theirs, ring, partition)) return ring;
-    throw stale(ring, partition, epoch);
-  }
-
-  function sameReads(epoch: number, partition: number): Ring {
-    const ring = rings.required();
-    if (epoch === ring.epoch) return ring;
-    const theirs = epoch < ring.epoch ? rings.ringOf(epoch) : undefined;
-    if (theirs !== undefined && haveSameReadSets(theirs, ring, partition)) return ring;
+    if (theirs !== undefined && haveSameSets(theirs, ring, partition)) return ring;
     throw stale(ring, partition, epoch);
   }
 
@@ -119,13 +111,13 @@ export function createAdmission(
     adoptedEpoch: () => groups[0]?.epoch ?? 0,
     settled: () => (groups.length <= 1 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
     write(epoch, partition) {
-      const ring = sameWrites(epoch, partition);
+      const ring = sameRing(epoch, partition, haveSameWriteSets);
       // What a disk takes that was declared destroyed would count, and be set aside with it.
       if (!ring.isWriter(self, partition) || isDestroyed) throw notHere(ring, partition);
       return letIn();
     },
     hint(epoch, partition, target, counts) {
-      const ring = sameWrites(epoch, partition);
+      const ring = sameRing(epoch, partition, haveSameWriteSets);
       const state = ring.member(self)?.state;
       const mayKeep = state === "active" || state === "rebuilding";
       const isKnown = target !== self && ring.member(target) !== undefined;
@@ -136,11 +128,11 @@ export function createAdmission(
       );
     },
     read(epoch, partition) {
-      const ring = sameReads(epoch, partition);
+      const ring = sameRing(epoch, partition, haveSameReadSets);
       if (!ring.isHome(self, partition) || isDestroyed) throw notHere(ring, partition);
     },
     standInRead(epoch, partition) {
-      const ring = sameReads(epoch, partition);
+      const ring = sameRing(epoch, partition, haveSameReadSets);
       if (ring.isWriter(self, partition)) throw stale(ring, partition, epoch);
     },
     keep(partition) {

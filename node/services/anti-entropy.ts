@@ -68,8 +68,8 @@ export function createAntiEntropy(
     readonly completeness: Completeness;
     /** Whether a partition is being copied as a whole just now: comparing it would find nothing but what is on its way. */
     readonly isCopying: (partition: number) => boolean;
-    /** Partitions that are no longer this node's and still here: trees of them are kept until they are given up. */
-    readonly leftovers: () => readonly number[];
+    /** The partitions that trees are kept of: also those that are no longer this node's, until they are given up. */
+    readonly kept: () => readonly number[];
     readonly time: Time;
     readonly random: Random;
     readonly telemetry: Telemetry;
@@ -149,7 +149,7 @@ export function createAntiEntropy(
   function isComparable({ ring, peer }: Visit, partition: number): boolean {
     if (!ring.isWriter(peer, partition) || parts.isCopying(partition)) return false;
     if (ring.document.transition?.phase !== "prepare") return true;
-    return ring.presentHomes(partition).some(({ name }) => name === peer);
+    return ring.isPresentHome(peer, partition);
   }
 
   /** Whether all that the peer held when this began is held here now. */
@@ -167,7 +167,7 @@ export function createAntiEntropy(
   async function round(): Promise<void> {
     const ring = parts.ring();
     if (ring === undefined) return;
-    trees.own([...ring.partitionsOf(self), ...parts.leftovers()]);
+    trees.own(parts.kept());
     for (const { name } of shuffled(ring.document.members, random)) {
       if (name === self || closed || !parts.isUp(name)) continue;
       try {

@@ -200,7 +200,7 @@ export function createChanges(parts: {
       const { transition, past, members } = document;
       const ended = past?.find((change) => change.id === id);
       if (transition?.id !== id && ended === undefined) throw unknown(id);
-      const facts = await progress.of(members.filter(({ state }) => state !== "left").map(({ name }) => name));
+      const facts = await progress.of(document);
       if (transition?.id === id) {
         const waits = waitsFor(document, (name) => facts.get(name));
         return { id, state: transition.phase, document, members: facts, waitsFor: waits };

@@ -112,7 +112,7 @@ export function createCompleteness(
 
   function isMerged(partition: number, homes: ReadonlySet<MemberId>): boolean {
     const { replicationFactor, writeQuorum } = (ring as Ring).document;
-    const own = (ring as Ring).presentHomes(partition).some(({ name }) => name === self) ? 1 : 0;
+    const own = (ring as Ring).isPresentHome(self, partition) ? 1 : 0;
     if (homes.size + own < replicationFactor - writeQuorum + 1) return false;
     return presentOthers(partition).every((name) => homes.has(name) || !parts.isUp(name));
   }
@@ -156,11 +156,11 @@ export function createCompleteness(
   function adoptLost(): void {
     if (ring === undefined || !identity.isRebuilding()) return;
     const before = lost;
-    const { document, partitionsOf, presentHomes } = ring;
+    const { document, partitionsOf, isPresentHome } = ring;
     // Until reads move, what is new here is filled as a gain. From *switch* on it is this member's as the rest is, and lost with
     // it: it was another directory of this name that was complete when reads moved.
     const isPrepared = document.transition?.phase === "prepare";
-    const isNew = (partition: number) => isPrepared && presentHomes(partition).every(({ name }) => name !== self);
+    const isNew = (partition: number) => isPrepared && !isPresentHome(self, partition);
     const kept = partitionsOf(self).filter((partition) => !isNew(partition));
     if (before === undefined) {
       lost = new Map(kept.map((partition) => [partition, new Set<MemberId>()]));

@@ -68,7 +68,7 @@ export function createDriver(parts: {
   async function look(): Promise<boolean> {
     const document = rings.current()?.document;
     if (document === undefined || !isDriver(document)) return false;
-    const facts = await progress.of(document.members.filter(({ state }) => state !== "left").map(({ name }) => name));
+    const facts = await progress.of(document);
     const next = nextDocument(document, (name) => facts.get(name)) ?? enrolled(document, facts);
     if (next === undefined) return isBusy(document);
     await agreement.propose(next);

@@ -31,6 +31,8 @@ export type Elasticity = {
   readonly sizes: PartitionSizes;
   readonly transfer: Transfer;
   readonly leftovers: Leftovers;
+  /** The partitions that this node keeps, and so needs trees of: its own, and those that it has still to give up. */
+  kept(): readonly number[];
   /** Reads what must be known before a ring is adopted. */
   open(): Promise<void>;
   /** Begins to drive, to copy and to give up. */
@@ -71,11 +73,9 @@ export function createElasticity(
     ...parts,
     self,
     comparer: repair.comparer,
-    keepTrees: () => {
-      const owned = rings.current()?.partitionsOf(self) ?? [];
-      repair.trees.own([...owned, ...leftovers.partitions()]);
-    },
+    keepTrees: () => repair.trees.own(kept()),
   });
+  const kept = () => [...(rings.current()?.partitionsOf(self) ?? []), ...leftovers.partitions()];
   const progress = createProgress(self, { ...parts, transfer, leftovers });
   const driver = createDriver({ ...parts, self, agreement, progress });
   const changes = createChanges({ ...parts, self, agreement, driver, progress, sizes });
@@ -86,6 +86,7 @@ export function createElasticity(
     sizes,
     transfer,
     leftovers,
+    kept,
     async open() {
       await agreement.open();
       await transfer.open();

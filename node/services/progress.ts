@@ -3,7 +3,7 @@
  * ring waits for, and what people are shown of it.
  */
 import { KvError } from "../core/errors.ts";
-import type { MemberId } from "../core/ring/document.ts";
+import type { MemberId, RingDocument } from "../core/ring/document.ts";
 import type { ProgressReply } from "../messages.ts";
 import type { Telemetry, Transport } from "../ports.ts";
 import type { Admission } from "./admission.ts";
@@ -15,8 +15,8 @@ import type { Transfer } from "./transfer.ts";
 export type Progress = {
   /** This node's own. */
   own(): ProgressReply;
-  /** That of each of some members which answers in time. */
-  of(members: readonly MemberId[]): Promise<ReadonlyMap<MemberId, ProgressReply>>;
+  /** That of each member of a ring which has not left it and answers in time. */
+  of(document: RingDocument): Promise<ReadonlyMap<MemberId, ProgressReply>>;
 };
 
 const TIMEOUT_MS = 1_000;
@@ -62,7 +62,8 @@ export function createProgress(
 
   return {
     own,
-    async of(members) {
+    async of(document) {
+      const members = document.members.filter(({ state }) => state !== "left").map(({ name }) => name);
       const replies = await Promise.all(members.map(ask));
       return new Map(
         members.flatMap((name, index) => {

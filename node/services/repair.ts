@@ -53,7 +53,7 @@ export function createRepair(
     readonly completeness: Completeness;
     readonly adoptedEpoch: () => number;
     readonly isCopying: (partition: number) => boolean;
-    readonly leftovers: () => readonly number[];
+    readonly kept: () => readonly number[];
     readonly ledger: TreeLedger;
     readonly replica: Replica;
     readonly replicas: Replicas;

@@ -220,9 +220,8 @@ export function createTransfer(
         totalBytes = 0;
       }
       // Of its own homes that must be made complete too, it has the bulk.
-      const present = (partition: number) => adopted.presentHomes(partition).some(({ name }) => name === self);
       gains = id === undefined ? [] : adopted.gains(self);
-      for (const partition of gains) if (present(partition)) copied.add(partition);
+      for (const partition of gains) if (adopted.isPresentHome(self, partition)) copied.add(partition);
       change = id;
       if (id !== undefined && transition?.phase === "prepare") begin(id);
     },

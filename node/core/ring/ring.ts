@@ -52,6 +52,7 @@ export type Ring = {
   gains(name: MemberId): readonly number[];
   /** The present homes (C) of a partition, whatever the phase. */
   presentHomes(partition: number): readonly RingMember[];
+  isPresentHome(name: MemberId, partition: number): boolean;
   member(name: MemberId): RingMember | undefined;
 };
 
@@ -129,6 +130,7 @@ export function createRing(document: RingDocument): Ring {
     partitionsOf: (name) => byName.get(name)?.partitions ?? NOTHING,
     gains: (name) => byName.get(name)?.gains ?? NOTHING,
     presentHomes: (partition) => rowOf(present, partition),
+    isPresentHome: (name, partition) => includesName(rowOf(present, partition), name),
     member: (name) => byName.get(name)?.member,
   };
 }
