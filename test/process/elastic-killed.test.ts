@@ -14,7 +14,7 @@ import { createSeededRandom, type SeededRandom } from "../sim/random.ts";
 import { begin, ended, memberOf } from "./annulus.ts";
 import { Clients } from "./clients.ts";
 import { ask } from "./http.ts";
-import { checkHistory, comeToRest } from "./rest.ts";
+import { allUp, checkHistory, comeToRest } from "./rest.ts";
 import { asked, checkHomes, cleaned, heard } from "./ring-facts.ts";
 import { SEED } from "./world.ts";
 
@@ -116,6 +116,7 @@ describe("a member that is SIGKILLed while the ring changes", () => {
       }
       const witness = nodes.nodes[1] as ClusterNode;
       await heard(witness, { name: last.name, state: isJoin ? "active" : "left" }, HEARD_WITHIN_MS);
+      await allUp(isJoin ? nodes.nodes : nodes.nodes.filter((node) => node !== last), HEARD_WITHIN_MS);
       load.checkSoFar();
     }
     await load.stop();

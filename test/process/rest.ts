@@ -51,6 +51,22 @@ function unrest(views: readonly ClusterView[]): string | undefined {
   return undefined;
 }
 
+/** Waits until each of some nodes says that every member is up: a change is refused while one seems to be away. */
+export async function allUp(nodes: readonly ClusterNode[], withinMs: number): Promise<void> {
+  const untilMs = performance.now() + withinMs;
+  for (;;) {
+    const views = await Promise.all(nodes.map(viewOf));
+    const away = views.flatMap(({ node, members }) =>
+      members
+        .filter(({ state, health }) => state !== "left" && health !== "up")
+        .map(({ name, health }) => `${node} says that ${name} is ${health}`),
+    );
+    if (away.length === 0) return;
+    assert(performance.now() < untilMs, `every member is up within ${withinMs} ms: ${away.join("; ")}`);
+    await sleep(POLL_MS);
+  }
+}
+
 /** Why not all homes were found equal since an instant of the wall clock. */
 function unlike(views: readonly ClusterView[], sinceMs: number): string | undefined {
   for (const { node, repair } of views) {
