@@ -12,6 +12,7 @@
 import { compareBytes, successor } from "../core/bytes.ts";
 import { hintsRange, metaKey, parseHintKey } from "../core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
+import type { GroupCommit } from "./group-commit.ts";
 
 /** What the ledger must know of one hint. */
 export type HintFigures = {
@@ -72,14 +73,23 @@ type Account = { count: number; bytes: number; oldestSurplusMs: number };
 const PAGE_ENTRIES = 256;
 const RETRY_MS = 1_000;
 /** A write that changes nothing. */
-const PROBE: readonly EngineWrite[] = [{ kind: "delete", key: metaKey("probe") }];
+const PROBE: EngineWrite = { kind: "delete", key: metaKey("probe") };
 
-/** @param figuresOf What the ledger must know of a stored hint; never throws. */
+/**
+ * @param parts `commit`: whoever has read before it recovers reads anew afterwards, so that nobody's change starts from
+ *   what was there before the count.
+ * @param figuresOf What the ledger must know of a stored hint; never throws.
+ */
 export function createHintLedger(
-  parts: { readonly engine: Engine; readonly time: Time; readonly telemetry: Telemetry },
+  parts: {
+    readonly engine: Engine;
+    readonly commit: Pick<GroupCommit, "write">;
+    readonly time: Time;
+    readonly telemetry: Telemetry;
+  },
   figuresOf: (entry: Entry) => HintFigures,
 ): HintLedger {
-  const { engine, time, telemetry } = parts;
+  const { engine, commit, time, telemetry } = parts;
   const accounts = new Map<string, Map<number, Account>>();
   /** Changes on their way to the disk, by target and partition. */
   const onTheWay = new Map<string, number>();
@@ -154,7 +164,7 @@ export function createHintLedger(
     let mustProbe = afterFailure;
     while (position !== undefined && mine === generation) {
       try {
-        if (mustProbe) await engine.batch(PROBE, { sync: false });
+        if (mustProbe) await commit.write(PROBE);
         mustProbe = false;
         await countPage(mine);
       } catch (cause) {

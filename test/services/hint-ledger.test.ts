@@ -14,16 +14,16 @@ function createWorld() {
   const simulator = new Simulator();
   const stored = new Map<string, Entry>();
   let turnPage: (() => void) | undefined;
-  const engine: Pick<Engine, "scan" | "batch"> = {
+  const engine: Pick<Engine, "scan"> = {
     scan: () =>
       new Promise((resolve) => {
         turnPage = () => resolve([...stored.values()]);
       }),
-    batch: async () => {},
   };
   const ledger = createHintLedger(
     {
       engine: engine as Engine,
+      commit: { write: async () => {} },
       time: simulator.timeOf(simulator.createProcess("n1")),
       telemetry: { count() {}, observe() {}, gauge() {}, log() {} },
     },

@@ -63,8 +63,16 @@ export function hintBytes(target: string, key: string, record: Uint8Array): numb
 
 export type HintsWorld = Awaited<ReturnType<typeof createHintsWorld>>;
 
-/** @param options `bytesPerSecond`: what delivery may spend. */
-export async function createHintsWorld(options: { bytesMax?: number; bytesPerSecond?: number; homes?: string } = {}) {
+type WorldOptions = {
+  readonly bytesMax?: number;
+  /** What delivery may spend. */
+  readonly bytesPerSecond?: number;
+  readonly homes?: string;
+  /** Memory for hints that were used last; as good as none where it is not given. */
+  readonly cacheBytes?: number;
+};
+
+export async function createHintsWorld(options: WorldOptions = {}) {
   const simulator = new Simulator();
   const telemetry = createRecordedTelemetry();
   const random = createSeededRandom(1);
@@ -99,7 +107,7 @@ export async function createHintsWorld(options: { bytesMax?: number; bytesPerSec
       const limits = { siblingsMax: 50, contextEntriesMax: 32, mayForget: () => false };
       const hints = createHints(
         { ...ports, commit, identity, targets: () => world.ring.document.members },
-        { bytesMax: options.bytesMax ?? 1 << 20, cacheBytes: 1, limits },
+        { bytesMax: options.bytesMax ?? 1 << 20, cacheBytes: options.cacheBytes ?? 1, limits },
       );
       const rate = options.bytesPerSecond ?? 1 << 30;
       const budget = createBudget(ports, { bytesPerSecondMax: rate, bytesPerSecondMin: rate });

@@ -135,6 +135,20 @@ describe("the ledger of hints", () => {
     );
   });
 
+  it("is right also where what failed surfaced, and memory held what had been there before", async () => {
+    const world = await createHintsWorld({ cacheBytes: 1 << 20 });
+    for (let counter = 1; counter <= 60; counter += 3) {
+      await world.store("a", "k", recordOf("short", counter), true);
+      world.disk.failNextWrite();
+      await orRefused(world.store("a", "k", recordOf("much longer than that", counter + 1), true));
+      await world.settled(world.hints.read(PARTITION, bytesOf("k")));
+      await world.pass(5_000);
+      await world.store("a", "k", recordOf("end", counter + 2), true);
+      const bytes = world.onDisk().reduce((sum, { key, value }) => sum + key.length + value.length, 0);
+      assert.equal(world.hints.ledger.bytes(), bytes);
+    }
+  });
+
   it("keeps over a restart which hints a quorum counted", async () => {
     const world = await createHintsWorld();
     await world.store("a", "counted", recordOf("1"), true);
