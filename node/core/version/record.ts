@@ -53,6 +53,7 @@ export type WriteEvent = {
   readonly kind: EventKind;
   /** 1 .. `EVENT_ID_BYTES_MAX` bytes. */
   readonly id: Uint8Array;
+  /** By the wall clock of the replica that stamped it, but after every event that its record remembered then; ms since 1970. */
   readonly stampedAtMs: number;
   /** Whether it was a blind overwrite: one whose past is what its replica held, and so differs with each stamping. */
   readonly isOverwrite: boolean;

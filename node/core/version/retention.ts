@@ -67,14 +67,28 @@ function forgetPasts(events: readonly WriteEvent[], siblings: readonly Sibling[]
   return events.map((event) => (isStale(event) ? { ...event, past: undefined } : event));
 }
 
+/**
+ * When an event is stamped by the clock of the events themselves: after all that the record remembers, whatever the
+ * clocks of their replicas said, so that the oldest is the one that was stamped first.
+ * Source: Kulkarni et al. 2014, "Logical Physical Clocks", §3.1, of one record and without its counter.
+ *
+ * @param nowMs Wall clock, ms since 1970.
+ * @returns No earlier than `nowMs`, and no later than the window after it.
+ */
+export function eventTimeMs(events: readonly WriteEvent[], nowMs: number): number {
+  let atMs = nowMs;
+  for (const event of events) if (event.stampedAtMs >= atMs && isInWindow(event, nowMs)) atMs = event.stampedAtMs + 1;
+  return Math.min(atMs, nowMs + EVENT_WINDOW_MS);
+}
+
 function isInWindow(event: WriteEvent, nowMs: number): boolean {
   return Math.abs(nowMs - event.stampedAtMs) <= EVENT_WINDOW_MS;
 }
 
 /**
- * Drops events of one kind that are not pinned, until the count is met or only pinned ones are left: each time the
- * lowest counter of the actor that has most of them. Counters of one actor follow one another whatever its clock says;
- * by their times, a new event of a replica whose clock is behind would go first.
+ * Drops the oldest events of one kind that are not pinned, until the count is met or only pinned ones are left.
+ * Whoever stamped them: were it an equal share for each actor, a write would be forgotten the sooner the more replicas
+ * had stamped the pair before it.
  */
 function dropOldest(
   events: readonly WriteEvent[],
@@ -84,21 +98,9 @@ function dropOldest(
   let surplus = -EVENTS_MAX[kind];
   for (const event of events) if (event.kind === kind) surplus += 1;
   if (surplus <= 0) return events;
-  const droppable = new Map<string, WriteEvent[]>();
-  for (const event of events) {
-    if (event.kind !== kind || pinned.has(event)) continue;
-    const ofActor = droppable.get(event.dot.actor);
-    if (ofActor === undefined) droppable.set(event.dot.actor, [event]);
-    else ofActor.push(event);
-  }
-  const dropped = new Set<WriteEvent>();
-  for (; surplus > 0; surplus--) {
-    let most: WriteEvent[] = [];
-    for (const ofActor of droppable.values()) if (ofActor.length > most.length) most = ofActor;
-    // In dot order, so the first one is the actor's oldest.
-    const oldest = most.shift();
-    if (oldest === undefined) break;
-    dropped.add(oldest);
-  }
+  const droppable = events.filter((event) => event.kind === kind && !pinned.has(event));
+  // The sort is stable, so that of one instant the lowest dot goes first.
+  droppable.sort((a, b) => a.stampedAtMs - b.stampedAtMs);
+  const dropped = new Set(droppable.slice(0, surplus));
   return events.filter((event) => !dropped.has(event));
 }

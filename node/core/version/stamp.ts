@@ -19,7 +19,7 @@ import {
   type Sibling,
   type WriteEvent,
 } from "./record.ts";
-import { retainEvents } from "./retention.ts";
+import { eventTimeMs, retainEvents } from "./retention.ts";
 import { compareSources, EMPTY_VECTOR, raiseEntry, type VersionVector, vectorDescends } from "./vector.ts";
 
 /** Siblings of one key from which a metric and a log line should point at its clients. */
@@ -113,13 +113,14 @@ function siblingOf({ dot, content, nowMs }: StampOptions): Sibling {
 }
 
 function eventOf(
-  { dot, base, nowMs }: StampOptions,
+  { dot, base, record, nowMs }: StampOptions,
   { kind, id }: { readonly kind: EventKind; readonly id: Uint8Array },
   past: CausalContext,
 ): WriteEvent {
   const replacedSomething = past.vector.length + past.dots.length > 0;
   const isOverwrite = base.kind === "overwrite";
-  return { dot, kind, id, stampedAtMs: nowMs, isOverwrite, past: replacedSomething ? past : undefined };
+  const stampedAtMs = eventTimeMs(record?.events ?? [], nowMs);
+  return { dot, kind, id, stampedAtMs, isOverwrite, past: replacedSomething ? past : undefined };
 }
 
 /**

@@ -125,6 +125,35 @@ describe("a replaced name", () => {
   });
 });
 
+describe("the oldest name", () => {
+  /** A record that A, then B, gave as many names as are remembered; then each time B stamps, its clock at `laterMs` of A's. */
+  function stampedByTwo(laterMs: number, more: number): readonly string[] {
+    const half = EVENTS_MAX.client / 2;
+    let record: KvRecord | undefined;
+    for (let counter = 1; counter <= half; counter++)
+      record = write(record, dot(A, counter), { event: `a${counter}`, nowMs: NOW_MS + counter }).record;
+    for (let counter = 1; counter <= half + more; counter++)
+      record = write(record, dot(B, counter), { event: `b${counter}`, nowMs: NOW_MS + laterMs + counter }).record;
+    return ids(record as KvRecord);
+  }
+
+  it("is that of the write that came first, whoever stamped it", () => {
+    const remembered = stampedByTwo(1_000, 10);
+    for (const name of ["b1", "b26", "a11", "a16"]) assert(remembered.includes(name), `remembers ${name}`);
+    for (const name of ["a1", "a10"]) assert(!remembered.includes(name), `has forgotten ${name}`);
+  });
+
+  it("is so also when the clock of who stamped the newer ones is behind", () => {
+    assert.deepEqual(stampedByTwo(-300_000, 10), stampedByTwo(1_000, 10));
+  });
+
+  it("is remembered for the window even where one clock is far ahead", () => {
+    const ahead = write(undefined, dot(A, 1), { event: "a", nowMs: NOW_MS + EVENT_WINDOW_MS }).record;
+    const next = write(ahead, dot(B, 1), { event: "b", nowMs: NOW_MS }).record;
+    assert.deepEqual(ids(write(next, dot(B, 2), { nowMs: NOW_MS + 1 }).record), ["a", "b"]);
+  });
+});
+
 describe("the name of a value that is there", () => {
   it("is never forgotten, however many there are and however old they get", () => {
     let record: KvRecord | undefined;
