@@ -2,7 +2,7 @@
  * What travels between nodes, in words: for a person who reads the trace of one run. What nobody would read is left out:
  * gossip, comparisons of trees, pings.
  */
-import { FRAME_TYPE, FrameReader } from "../../node/adapters/tcp/frame.ts";
+import { FRAME_TYPE, type Frame, FrameReader } from "../../node/adapters/tcp/frame.ts";
 import { decodeRecord, RecordCorruptError } from "../../node/core/version/record-codec.ts";
 import type { Reply, Request } from "../../node/messages.ts";
 import { decodeReply, decodeRequest } from "../../node/messages-codec.ts";
@@ -10,11 +10,21 @@ import { decodeReply, decodeRequest } from "../../node/messages-codec.ts";
 const FRAME_BYTES_MAX = 64 << 20;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
-/** What one frame says; undefined where that is of no interest. */
-export function tellFrame(bytes: Uint8Array): string | undefined {
+function frameOf(bytes: Uint8Array): Frame | undefined {
   const reader = new FrameReader(FRAME_BYTES_MAX);
   reader.push(bytes.slice());
-  const frame = reader.next();
+  return reader.next();
+}
+
+/** Whether a frame asks for a write to be stamped, which is the one request that is not the same when it comes twice. */
+export function isStamp(bytes: Uint8Array): boolean {
+  const frame = frameOf(bytes);
+  return frame?.type === FRAME_TYPE.request && decodeRequest(frame.message).kind === "stamp";
+}
+
+/** What one frame says; undefined where that is of no interest. */
+export function tellFrame(bytes: Uint8Array): string | undefined {
+  const frame = frameOf(bytes);
   if (frame === undefined) return undefined;
   if (frame.type === FRAME_TYPE.request) {
     const told = tellRequest(decodeRequest(frame.message));
