@@ -16,6 +16,7 @@
  * |            |      | name), the key                               |                                       |
  * | hint       | 0x06 | as a hint                                    | what was stored where a hint failed   |
  * | quarantine |      |                                              | its checksum, byte for byte           |
+ * | horizon    | 0x07 | partition (uint16)                           | which of its tombstones may go        |
  *
  * Numbers are big-endian. A key's place within its partition is a hash of it (`placeOf`), so that the order on disk
  * is the order of the places, and any leaf of a Merkle tree, however fine, is one range too. Which partition a key
@@ -31,6 +32,7 @@ const QUARANTINE_SPACE = 0x03;
 const CHECKPOINT_SPACE = 0x04;
 const HINT_SPACE = 0x05;
 const HINT_QUARANTINE_SPACE = 0x06;
+const HORIZON_SPACE = 0x07;
 
 /** The space byte and the partition. */
 const PARTITION_BYTES = 3;
@@ -86,9 +88,9 @@ export function metaKey(name: string): Uint8Array {
   return storageKey;
 }
 
-/** Whether a storage key belongs to the node itself: a few small values that may use the disk's last reserve. */
+/** Whether a storage key is of a small value that the node itself needs, and that may use the disk's last reserve. */
 export function isMetaKey(storageKey: Uint8Array): boolean {
-  return storageKey[0] === META_SPACE;
+  return storageKey[0] === META_SPACE || storageKey[0] === HORIZON_SPACE;
 }
 
 /** All records of one partition, in storage order: by the place of their keys, then by the keys' bytes. */
@@ -125,6 +127,21 @@ export function checkpointRange(): StorageRange {
 /** The partition of what `checkpointKey` made; of other keys, whatever stands there. */
 export function parseCheckpointKey(storageKey: Uint8Array): number {
   return ((storageKey[1] ?? 0) << 8) | (storageKey[2] ?? 0);
+}
+
+/** Where the collection horizon of a partition is kept. */
+export function horizonKey(partition: number): Uint8Array {
+  return Uint8Array.of(HORIZON_SPACE, partition >>> 8, partition & 0xff);
+}
+
+/** The horizons of all partitions. */
+export function horizonRange(): StorageRange {
+  return { from: Uint8Array.of(HORIZON_SPACE), until: Uint8Array.of(HORIZON_SPACE + 1) };
+}
+
+/** The partition of what `horizonKey` made. */
+export function parseHorizonKey(storageKey: Uint8Array): number {
+  return partitionOfStored(storageKey);
 }
 
 /** All that was set aside, over all partitions. */

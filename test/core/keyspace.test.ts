@@ -4,8 +4,11 @@ import fc from "fast-check";
 import {
   compareStored,
   dataKey,
+  horizonKey,
+  horizonRange,
   isMetaKey,
   metaKey,
+  parseHorizonKey,
   parsePartitionedKey,
   partitionRange,
   placesRange,
@@ -29,6 +32,16 @@ describe("the key space of a node", () => {
       fc.property(partitions, keys, (partition, key) => {
         assert.deepEqual(parsePartitionedKey(dataKey(partition, key)), { partition, key });
         assert.deepEqual(parsePartitionedKey(quarantineKey(partition, key)), { partition, key });
+      }),
+    );
+  });
+
+  it("keeps the horizon of a partition beside the records, as a value of the node itself", () => {
+    fc.assert(
+      fc.property(partitions, (partition) => {
+        const at = horizonKey(partition);
+        assert.equal(parseHorizonKey(at), partition);
+        assert(within(horizonRange(), at) && within(wholeRange(), at) && isMetaKey(at));
       }),
     );
   });

@@ -11,9 +11,31 @@
  * a value a covered tombstone is left out of view and of the next record, or a key that was written anew at a home that
  * had already forgotten its tombstone would show a deletion beside the value.
  */
-import type { CausalContext, KvRecord } from "./record.ts";
-import { counterOf, mergeVectors, raiseEntry, type VersionVector } from "./vector.ts";
+import { findByDot } from "./closure.ts";
+import { type CausalContext, type KvRecord, mergeRecords } from "./record.ts";
+import { counterOf, mergeVectors, raiseEntry, type VersionVector, vectorDescends } from "./vector.ts";
 import { isTombstone } from "./view.ts";
+
+/** One replicated fact of a partition; of two such facts the join is one as well. */
+export type Horizon = {
+  /** Every write of the partition up to these counters is known to all its homes, or was refused. */
+  readonly vector: VersionVector;
+  /** Values that expired before this instant count as deleted; ms since 1970. One instant for all, whatever their clocks. */
+  readonly expiredBeforeMs: number;
+};
+
+/** Both facts as one; `a` (or `b`) itself when the other adds nothing. */
+export function joinHorizons(a: Horizon, b: Horizon): Horizon {
+  if (horizonDescends(a, b)) return a;
+  if (horizonDescends(b, a)) return b;
+  const expiredBeforeMs = Math.max(a.expiredBeforeMs, b.expiredBeforeMs);
+  return { vector: mergeVectors(a.vector, b.vector), expiredBeforeMs };
+}
+
+/** Whether `a` says all that `b` says. */
+export function horizonDescends(a: Horizon, b: Horizon): boolean {
+  return a.expiredBeforeMs >= b.expiredBeforeMs && vectorDescends(a.vector, b.vector);
+}
 
 /** Whether the horizon covers everything that the context knows of. */
 function coversContext(horizon: VersionVector, { vector, dots }: CausalContext): boolean {
@@ -63,4 +85,41 @@ export function raiseHorizon(horizon: VersionVector, { context }: KvRecord): Ver
   let raised = mergeVectors(horizon, context.vector);
   for (const dot of context.dots) raised = raiseEntry(raised, dot);
   return raised;
+}
+
+/**
+ * What a home holds after a record came, where the partition has a horizon.
+ *
+ * A home that *vouches* held all that the horizon covers when it took it over, and has lost nothing since. What such a home
+ * does not hold and the horizon covers was therefore replaced or deleted, however long ago that was forgotten: values of
+ * that kind, from an old hint or a late repair, are left out. A home that does not vouch takes them, for it may be the one
+ * that lost them; it is told by the next comparison with one that does.
+ *
+ * @param held What is there for the key; undefined when nothing is.
+ * @returns The record to keep; undefined when the key is to be forgotten, or to stay so.
+ */
+export function joinUnderHorizon(
+  horizon: Horizon,
+  held: KvRecord | undefined,
+  incoming: KvRecord,
+  vouches: boolean,
+): KvRecord | undefined {
+  const taken = vouches ? withoutForgotten(incoming, held, horizon.vector) : incoming;
+  return settled(held === undefined ? taken : mergeRecords(held, taken), horizon);
+}
+
+/** The record as a home holds it that has applied the horizon; undefined when it is collected as a whole. */
+export function settled(record: KvRecord, horizon: Horizon): KvRecord | undefined {
+  const kept = withoutCollected(record, horizon.vector);
+  if (kept.siblings.length === 0 || isCollectable(kept, horizon.vector, horizon.expiredBeforeMs)) return undefined;
+  return kept;
+}
+
+/** Without the siblings that the horizon covers and `held` lacks; `record` itself when there are none. */
+function withoutForgotten(record: KvRecord, held: KvRecord | undefined, horizon: VersionVector): KvRecord {
+  const kept = record.siblings.filter(
+    ({ dot }) =>
+      counterOf(horizon, dot) < dot.counter || (held !== undefined && findByDot(held.siblings, dot) !== undefined),
+  );
+  return kept.length === record.siblings.length ? record : { ...record, siblings: kept };
 }

@@ -2,7 +2,16 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
-import { isAgedTombstone, isCollectable, raiseHorizon, withoutCollected } from "../../../node/core/version/collect.ts";
+import {
+  horizonDescends,
+  isAgedTombstone,
+  isCollectable,
+  joinHorizons,
+  joinUnderHorizon,
+  raiseHorizon,
+  settled,
+  withoutCollected,
+} from "../../../node/core/version/collect.ts";
 import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
 import { EMPTY_VECTOR, type VersionVector } from "../../../node/core/version/vector.ts";
 import { viewRecord } from "../../../node/core/version/view.ts";
@@ -54,11 +63,55 @@ describe("a tombstone and a horizon", () => {
   });
 });
 
+describe("a record that comes where the partition has a horizon", () => {
+  const value = write(undefined, dot(A, 1)).record;
+  const tombstone = deleted(B, 2, value);
+  const horizon = { vector: raiseHorizon(EMPTY_VECTOR, tombstone), expiredBeforeMs: NOW_MS };
+  const join = (held: KvRecord | undefined, incoming: KvRecord, vouches: boolean) =>
+    joinUnderHorizon(horizon, held, incoming, vouches);
+
+  it("does not bring a collected key back at a home that vouches", () => {
+    assert.equal(join(undefined, value, true), undefined);
+    const anew = write(undefined, dot(C, 7), { value: "anew" }).record;
+    assert.deepEqual(texts(join(anew, value, true)?.siblings ?? []), ["anew"]);
+    assert.deepEqual(texts(join(undefined, mergeRecords(value, anew), true)?.siblings ?? []), ["anew"]);
+  });
+
+  it("is taken by a home that may have lost it, unless it is a collected tombstone", () => {
+    assert.equal(join(undefined, value, false), value);
+    assert.equal(join(undefined, tombstone, false), undefined);
+    assert.equal(join(value, tombstone, false), undefined);
+  });
+
+  it("is taken when the horizon does not cover it, and where the home holds it already", () => {
+    const later = write(undefined, dot(A, 9)).record;
+    assert.equal(join(undefined, later, true), later);
+    assert.equal(join(value, value, true), value);
+  });
+
+  it("goes by the horizon's instant for values that expire, not by anybody's clock", () => {
+    const expiring = write(undefined, dot(A, 1), { expiresAtMs: NOW_MS + 10 }).record;
+    const at = (expiredBeforeMs: number) => settled(expiring, { ...horizon, expiredBeforeMs });
+    assert.equal(at(NOW_MS + 9), expiring);
+    assert.equal(at(NOW_MS + 10), undefined);
+  });
+
+  it("meets a horizon that only grows", () => {
+    const other = { vector: [dot(C, 3)], expiredBeforeMs: NOW_MS - 1 };
+    const both = joinHorizons(horizon, other);
+    assert.deepEqual(both, joinHorizons(other, horizon));
+    assert.equal(joinHorizons(both, other), both);
+    assert.equal(joinHorizons(other, both), both);
+    assert(horizonDescends(both, horizon) && horizonDescends(both, other) && !horizonDescends(horizon, other));
+  });
+});
+
 const KEYS = 2;
 const ACTORS = [A, B, C];
 type Step =
   | { readonly kind: "write" | "delete" | "context"; readonly at: number; readonly key: number }
   | { readonly kind: "send"; readonly from: number; readonly to: number; readonly key: number }
+  | { readonly kind: "replay"; readonly which: number; readonly to: number }
   | { readonly kind: "compare" }
   | { readonly kind: "collect"; readonly at: number };
 
@@ -71,6 +124,8 @@ class Homes {
   readonly #collecting: Map<number, KvRecord>[] = ACTORS.map(() => new Map());
   #horizon: VersionVector = EMPTY_VECTOR;
   #counter = 0;
+  /** What was sent when it was stamped, and may come again at any time, in both worlds. */
+  readonly #sent: { readonly key: number; readonly kept: KvRecord; readonly collecting: KvRecord }[] = [];
 
   take(step: Step): void {
     switch (step.kind) {
@@ -81,6 +136,12 @@ class Homes {
       case "send":
         this.#merge(this.#kept, step);
         return this.#merge(this.#collecting, step);
+      case "replay": {
+        const late = this.#sent[step.which % Math.max(1, this.#sent.length)];
+        if (late === undefined) return;
+        this.#arrive(this.#kept, step.to, late.key, late.kept);
+        return this.#arrive(this.#collecting, step.to, late.key, late.collecting);
+      }
       case "compare":
         return this.#compare();
       case "collect": {
@@ -120,15 +181,26 @@ class Homes {
       const options = kind === "delete" ? { value: undefined, ...base } : base;
       home.set(key, write(record, stamped, options).record);
     }
+    const [kept, collecting] = [this.#kept, this.#collecting].map((homes) => homes[at]?.get(key));
+    this.#sent.push({ key, kept: kept as KvRecord, collecting: collecting as KvRecord });
   }
 
   #merge(homes: Map<number, KvRecord>[], { from, to, key }: { from: number; to: number; key: number }): void {
     const sent = homes[from]?.get(key);
+    if (sent !== undefined) this.#arrive(homes, to, key, sent);
+  }
+
+  /** All three were there whenever the horizon was raised, so each vouches for it. */
+  #arrive(homes: Map<number, KvRecord>[], to: number, key: number, sent: KvRecord): void {
     const home = homes[to] as Map<number, KvRecord>;
-    if (sent === undefined) return;
     const held = home.get(key);
-    const joined = held === undefined ? sent : mergeRecords(held, sent);
-    home.set(key, this.#next(homes, joined) ?? joined);
+    if (homes === this.#kept) {
+      home.set(key, held === undefined ? sent : mergeRecords(held, sent));
+      return;
+    }
+    const joined = joinUnderHorizon({ vector: this.#horizon, expiredBeforeMs: NOW_MS }, held, sent, true);
+    if (joined === undefined) home.delete(key);
+    else home.set(key, joined);
   }
 
   #next(homes: Map<number, KvRecord>[], record: KvRecord | undefined): KvRecord | undefined {
@@ -162,6 +234,7 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
     arbitrary: fc.record({ kind: fc.constantFrom("write", "delete", "delete", "context"), at: place, key: whichKey }),
   },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("send" as const), from: place, to: place, key: whichKey }) },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("replay" as const), which: fc.nat({ max: 60 }), to: place }) },
   { weight: 2, arbitrary: fc.constant({ kind: "compare" as const }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("collect" as const), at: place }) },
 );
