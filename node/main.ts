@@ -20,8 +20,8 @@ import { createTcpTransport } from "./adapters/tcp/transport.ts";
 import { createTelemetry, type ProcessTelemetry } from "./adapters/telemetry/telemetry.ts";
 import { ConfigError, loadConfig, type NodeConfig } from "./config.ts";
 import { KvError } from "./core/errors.ts";
-import { firstRing } from "./core/ring/first-members.ts";
 import { createNode, type StorageNode } from "./node.ts";
+import { nodeSettings } from "./node-settings.ts";
 import { openIdentity } from "./services/identity.ts";
 
 const EXIT_STOPPED = 0;
@@ -135,32 +135,6 @@ async function start(
   const { pid } = process;
   ports.telemetry.log("info", "node.started", { pid, host, dataPort, adminPort, peerPort, advertisedAddress });
   return { config, telemetry, engine, node, ...servers };
-}
-
-function nodeSettings(config: NodeConfig) {
-  const isFirstMember = config.firstMembers.some((member) => member.name === config.nodeName);
-  const { partitionCount: partitions, replicationFactor, readQuorum, writeQuorum, mode } = config;
-  const members = config.firstMembers;
-  return {
-    clusterId: config.clusterId,
-    member: config.nodeName,
-    firstRing: isFirstMember
-      ? firstRing({ members, partitions, replicationFactor, readQuorum, writeQuorum, mode })
-      : undefined,
-    seeds: config.seeds,
-    timeoutMs: config.requestTimeoutMs,
-    gossipIntervalMs: config.gossipIntervalMs,
-    phiThreshold: config.phiThreshold,
-    durability: config.durability,
-    siblingsMax: config.siblingCountMax,
-    contextEntriesMax: config.contextEntriesMax,
-    recordCacheBytes: config.recordCacheBytes,
-    inFlightMax: config.inFlightMax,
-    hintWindowMs: config.hintWindowMs,
-    hintBytesMax: config.hintBytesMax,
-    backgroundBytesPerSecond: config.backgroundBytesPerSecond,
-    repair: { repairIntervalMs: config.repairIntervalMs, scrubIntervalMs: config.scrubIntervalMs },
-  };
 }
 
 function createServers(

@@ -58,7 +58,7 @@ const LAYERS: readonly Layer[] = [
   },
   { files: /^node\/adapters\/system\.ts$/, mayImport: [/^node\/ports\.ts$/, /^node:/] },
   { files: /^node\/config(-\w+)?\.ts$/, mayImport: [/^node\/core\//, /^node\/config/, /^node:(util|os)$/, /^zod$/] },
-  { files: /^node\/(main|salvage-directory)\.ts$/, mayImport: [/^node\//, /^node:/] },
+  { files: /^node\/(main|node-settings|salvage-directory)\.ts$/, mayImport: [/^node\//, /^node:/] },
   { files: /^node\/client\//, mayImport: [/^node\/(client|core)\//, /^node:/] },
   {
     files: /^node\/cli\//,

@@ -59,9 +59,15 @@ const RingAnswer = z.object({
   preferenceLists: z.array(z.array(z.string())),
 });
 
+/** Sends one request to a node's admin port. Rejects with a `NodeSilentError` when no answer comes. */
+export type AdminCall = (
+  target: AdminTarget,
+  request: { readonly method: string; readonly path: string; readonly body?: unknown },
+) => Promise<{ readonly status: number; readonly text: string }>;
+
 /** @param time Stamps what a node says of the present. */
 export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmin {
-  async function call(target: AdminTarget, method: string, path: string, body?: unknown) {
+  return nodeAdminOver(async (target, { method, path, body }) => {
     const host = target.ip.includes(":") ? `[${target.ip}]` : target.ip;
     try {
       const response = await fetch(`http://${host}:${port}${path}`, {
@@ -73,7 +79,13 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
     } catch (cause) {
       throw new NodeSilentError(reasonOf(cause), { cause });
     }
-  }
+  }, time);
+}
+
+/** The port over any way to a node: HTTP in production, virtual time in the simulation. */
+export function nodeAdminOver(send: AdminCall, time: Time): NodeAdmin {
+  const call = (target: AdminTarget, method: string, path: string, body?: unknown) =>
+    send(target, { method, path, ...(body === undefined ? {} : { body }) });
 
   async function readAs<Schema extends z.ZodType>(target: AdminTarget, path: string, schema: Schema) {
     const { status, text } = await call(target, "GET", path);
@@ -98,37 +110,7 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
       diskOf(target),
     ]);
     if (cluster === undefined) throw new NodeSilentError("it does not tell its status yet");
-    const self = cluster.members.find(({ name }) => name === cluster.node);
-    const { hints, repair, transition } = cluster;
-    // With nothing to compare, or nobody to compare it with, all is equal.
-    const isAlone = repair.owned === 0 || ring?.n === 1;
-    return {
-      kind: "answer",
-      clusterId: cluster.id,
-      name: cluster.node,
-      actor: cluster.actor ?? self?.actor,
-      ringEpoch: cluster.ringEpoch,
-      health: new Map<string, Health>(
-        cluster.members.flatMap(({ name, state, health }) =>
-          name === cluster.node || state === "left" ? [] : [[name, health]],
-        ),
-      ),
-      ownState: self?.state,
-      hints: hints.complete ? new Map(hints.waiting.map(({ target: waiting, count }) => [waiting, count])) : undefined,
-      change:
-        transition === null || transition === undefined
-          ? undefined
-          : {
-              id: transition.id,
-              phase: transition.phase ?? transition.state ?? "running",
-              movedBytes: transition.movedBytes,
-              totalBytes: transition.totalBytes,
-              startedAt: transition.startedAt,
-            },
-      equalSinceMs: isAlone ? time.wallMs() : instant(repair.oldest),
-      disk,
-      ring: ring === undefined ? undefined : documentOf(ring),
-    };
+    return { ...saidOf(cluster, ring, time.wallMs()), disk };
   }
 
   async function order(target: AdminTarget, method: string, path: string, body?: unknown): Promise<ChangeAnswer> {
@@ -146,6 +128,44 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
     ask,
     change: (target, request: ChangeRequest) => order(target, "POST", "/v1/cluster/changes", request),
     cancel: (target, id) => order(target, "DELETE", `/v1/cluster/changes/${encodeURIComponent(id)}`),
+  };
+}
+
+/** What a node says of itself, in the operator's terms. */
+function saidOf(
+  cluster: z.output<typeof ClusterAnswer>,
+  ring: z.output<typeof RingAnswer> | undefined,
+  nowMs: number,
+): Omit<NodeAnswer, "disk"> {
+  const self = cluster.members.find(({ name }) => name === cluster.node);
+  const { hints, repair, transition } = cluster;
+  // With nothing to compare, or nobody to compare it with, all is equal.
+  const isAlone = repair.owned === 0 || ring?.n === 1;
+  return {
+    kind: "answer",
+    clusterId: cluster.id,
+    name: cluster.node,
+    actor: cluster.actor ?? self?.actor,
+    ringEpoch: cluster.ringEpoch,
+    health: new Map<string, Health>(
+      cluster.members.flatMap(({ name, state, health }) =>
+        name === cluster.node || state === "left" ? [] : [[name, health]],
+      ),
+    ),
+    ownState: self?.state,
+    hints: hints.complete ? new Map(hints.waiting.map(({ target: waiting, count }) => [waiting, count])) : undefined,
+    change:
+      transition === null || transition === undefined
+        ? undefined
+        : {
+            id: transition.id,
+            phase: transition.phase ?? transition.state ?? "running",
+            movedBytes: transition.movedBytes,
+            totalBytes: transition.totalBytes,
+            startedAt: transition.startedAt,
+          },
+    equalSinceMs: isAlone ? nowMs : instant(repair.oldest),
+    ring: ring === undefined ? undefined : documentOf(ring),
   };
 }
 

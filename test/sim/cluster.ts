@@ -9,7 +9,7 @@ import { dataKey, hintsRange, parseHintKey, parsePartitionedKey } from "../../no
 import type { MemberId, Mode, RingDocument } from "../../node/core/ring/document.ts";
 import { firstRing } from "../../node/core/ring/first-members.ts";
 import { createRing, type Ring } from "../../node/core/ring/ring.ts";
-import { createNode, type StorageNode } from "../../node/node.ts";
+import { createNode, type NodeSettings, type StorageNode } from "../../node/node.ts";
 import type { Engine, Telemetry } from "../../node/ports.ts";
 import { openIdentity } from "../../node/services/identity.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
@@ -35,12 +35,14 @@ export type ClusterOptions = {
   readonly scrubIntervalMs?: number;
   readonly hintWindowMs?: number;
   readonly hintBytesMax?: number;
+  /** Names of the first members by their number, from 0; "n1" and so on where it is left out. */
+  readonly memberName?: (index: number) => MemberId;
   readonly trace?: boolean;
 };
 
 export type SimulatedNode = {
   readonly name: MemberId;
-  readonly zone: string;
+  zone: string;
   /** Whether it is listed among the first members; others look for the ring at those. */
   readonly isFirst: boolean;
   /** It has left the ring and is not started any more. */
@@ -77,6 +79,10 @@ export class SimulatedCluster {
   readonly #document: RingDocument;
   /** Whether the ring changes in this run: then who is home to what is not known beforehand. */
   isElastic = false;
+  /** Whether a node may be started now; whoever runs pods is asked, where there is one. */
+  mayStart: (machine: SimulatedNode) => boolean = () => true;
+  /** What a node is started with, where it is not the cluster's options that say so. */
+  settingsOf: ((machine: SimulatedNode) => NodeSettings) | undefined;
   /** The ring that the cluster begins with. */
   readonly ring: Ring;
   /** The digest of each ring that some node adopted, by epoch. */
@@ -90,7 +96,7 @@ export class SimulatedCluster {
     this.simulator = new Simulator({ trace: options.trace === true });
     this.network = new SimulatedNetwork(this.simulator, this.random.stream("network"));
     this.nodes = Array.from({ length: options.nodes }, (_, i) =>
-      this.#createMachine(`n${i + 1}`, `z${i % options.zones}`, true),
+      this.#createMachine(options.memberName?.(i) ?? `n${i + 1}`, `z${i % options.zones}`, true),
     );
     this.#document = firstRing({
       members: this.nodes.map(({ name, zone }) => ({
@@ -112,6 +118,13 @@ export class SimulatedCluster {
   /** Machines that have not left the ring for good. */
   get living(): readonly SimulatedNode[] {
     return this.nodes.filter(({ isRetired }) => !isRetired);
+  }
+
+  /** Puts up a machine of that name, which nobody starts. */
+  addNamed(name: MemberId, zone: string): SimulatedNode {
+    const machine = this.#createMachine(name, zone, false);
+    this.nodes.push(machine);
+    return machine;
   }
 
   /** Puts up a machine whose node is no member yet, and starts it. */
@@ -154,6 +167,7 @@ export class SimulatedCluster {
 
   /** Starts the process of a node; it serves some virtual ms later. */
   start(machine: SimulatedNode): void {
+    if (!this.mayStart(machine)) return;
     assert(machine.process === undefined, "a machine runs one node");
     const process = this.simulator.createProcess(machine.name);
     machine.process = process;
@@ -166,6 +180,7 @@ export class SimulatedCluster {
   }
 
   async #boot(machine: SimulatedNode, process: Process): Promise<void> {
+    const settings = this.settingsOf?.(machine) ?? this.#settingsOf(machine);
     const time = this.simulator.timeOf(process, machine.clock);
     const random = this.random.stream(`${machine.name} ${machine.bootId} at ${this.simulator.nowMs}`);
     const telemetry = this.#telemetryOf(machine.name);
@@ -173,42 +188,43 @@ export class SimulatedCluster {
     machine.engine = engine;
     const identity = await openIdentity(
       { engine, random, telemetry },
-      { clusterId: CLUSTER_ID, member: machine.name, bootId: machine.bootId },
+      { clusterId: settings.clusterId, member: machine.name, bootId: machine.bootId },
     );
     this.incarnations.set(identity.actor, () => identity.incarnation());
     const transport = createTransport({ time, random, telemetry }, this.network.of(process), {
-      clusterId: CLUSTER_ID,
+      clusterId: settings.clusterId,
       member: machine.name,
       identity: () => ({ actor: identity.actor, incarnation: identity.incarnation() }),
       listen: { host: machine.name, port: 7402 },
     });
-    const node = createNode(
-      {
-        clusterId: CLUSTER_ID,
-        member: machine.name,
-        firstRing: machine.isFirst ? this.#document : undefined,
-        seeds: machine.isFirst ? [] : this.#document.members.map(({ address }) => address),
-        timeoutMs: 1_000,
-        gossipIntervalMs: 1_000,
-        phiThreshold: 8,
-        durability: this.options.durability,
-        siblingsMax: this.options.siblingsMax ?? 50,
-        contextEntriesMax: this.options.contextEntriesMax ?? 32,
-        recordCacheBytes: this.options.recordCacheBytes ?? 64 * 1_024,
-        inFlightMax: 1_024,
-        backgroundBytesPerSecond: 16 << 20,
-        repair: {
-          repairIntervalMs: this.options.repairIntervalMs ?? 2_000,
-          scrubIntervalMs: this.options.scrubIntervalMs ?? 60_000,
-        },
-        hintWindowMs: this.options.hintWindowMs ?? 3 * 3_600_000,
-        hintBytesMax: this.options.hintBytesMax ?? 1 << 30,
-      },
-      { time, random, telemetry, engine, transport },
-      identity,
-    );
+    const node = createNode(settings, { time, random, telemetry, engine, transport }, identity);
     await node.start();
     machine.node = node;
+  }
+
+  #settingsOf({ name, isFirst }: SimulatedNode): NodeSettings {
+    const { options } = this;
+    return {
+      clusterId: CLUSTER_ID,
+      member: name,
+      firstRing: isFirst ? this.#document : undefined,
+      seeds: isFirst ? [] : this.#document.members.map(({ address }) => address),
+      timeoutMs: 1_000,
+      gossipIntervalMs: 1_000,
+      phiThreshold: 8,
+      durability: options.durability,
+      siblingsMax: options.siblingsMax ?? 50,
+      contextEntriesMax: options.contextEntriesMax ?? 32,
+      recordCacheBytes: options.recordCacheBytes ?? 64 * 1_024,
+      inFlightMax: 1_024,
+      backgroundBytesPerSecond: 16 << 20,
+      repair: {
+        repairIntervalMs: options.repairIntervalMs ?? 2_000,
+        scrubIntervalMs: options.scrubIntervalMs ?? 60_000,
+      },
+      hintWindowMs: options.hintWindowMs ?? 3 * 3_600_000,
+      hintBytesMax: options.hintBytesMax ?? 1 << 30,
+    };
   }
 
   /** A node that cannot start (its disk fails, say) ends, as its process would; somebody may start it again. */

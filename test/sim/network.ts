@@ -76,7 +76,7 @@ export class SimulatedNetwork {
           },
         };
       },
-      dial: (address) => this.#dial(host, address.replace(/:\d+$/, "")),
+      dial: (address) => this.#dial(host, hostOf(address)),
       afterTurn: (run) => void this.#simulator.after(0, run, process),
     };
   }
@@ -332,4 +332,9 @@ export class SimulatedWire implements Wire {
     this.#network.remove(this);
     this.#network.simulator.after(0, () => this.#events.closed(error), this.process);
   }
+}
+
+/** The host that an address leads to: the first label of its name, as the DNS of a StatefulSet has it. */
+function hostOf(address: string): string {
+  return address.replace(/[.:].*$/, "");
 }

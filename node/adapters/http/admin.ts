@@ -2,8 +2,9 @@
 import type { Express, Request, Response } from "express";
 import { KvError } from "../../core/errors.ts";
 import type { Telemetry } from "../../ports.ts";
-import type { Admin, RepairView } from "./admin-api.ts";
-import { changeRoutes, transitionJson } from "./changes.ts";
+import type { Admin } from "./admin-api.ts";
+import { changeRoutes } from "./changes.ts";
+import { clusterJson } from "./cluster-json.ts";
 import { streamExport } from "./export-stream.ts";
 import { type AppPorts, createGetApp, type Route, sendJson } from "./express-parts.ts";
 import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
@@ -11,7 +12,6 @@ import { adminDocument } from "./openapi-admin.ts";
 import { parseKey } from "./parse-key.ts";
 import { parseInteger, parseQuery } from "./parse-query.ts";
 import { invalid } from "./problem.ts";
-import { formatInstant } from "./respond.ts";
 
 export type AdminServerPorts = {
   readonly admin: Admin;
@@ -72,9 +72,7 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     {
       template: "/v1/cluster",
       answer: async (_request, response) => {
-        const cluster = await admin.cluster();
-        const transition = cluster.transition === null ? null : transitionJson(cluster.transition);
-        sendJson(response, { ...cluster, transition, repair: repairJson(cluster.repair) });
+        sendJson(response, clusterJson(await admin.cluster()));
       },
     },
     ...changeRoutes(admin.changes),
@@ -96,22 +94,6 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     },
     { template: "/v1/export", answer: (request, response) => answerExport(admin, request, response) },
   ];
-}
-
-function repairJson({ running, rounds, owned, built, partitions }: RepairView) {
-  const times = partitions.flatMap(({ equalAtMs }) => (equalAtMs === undefined ? [] : [equalAtMs]));
-  const all = times.length === partitions.length && times.length > 0;
-  return {
-    running,
-    rounds,
-    owned,
-    built,
-    oldest: all ? formatInstant(Math.min(...times)) : undefined,
-    newest: times.length > 0 ? formatInstant(Math.max(...times)) : undefined,
-    partitions: partitions.map(({ partition, equalAtMs }) =>
-      equalAtMs === undefined ? { partition } : { partition, equalAt: formatInstant(equalAtMs) },
-    ),
-  };
 }
 
 function keyOf(request: Request): Uint8Array {

@@ -79,14 +79,18 @@ async function begin(changes: Changes, request: Request, response: Response): Pr
   const dryRun = isDryRun(request);
   const body = await readJson(request, response, { of: "the change", shape: ChangeBody, bytesMax: CHANGE_BYTES_MAX });
   if (body === undefined) return;
-  const { r: readQuorum, w: writeQuorum, mode } = body.quorum;
-  const asked: ChangeRequest = { ...body, quorum: { readQuorum, writeQuorum, mode } };
-  const { id, plan } = await changes.begin(asked, { dryRun });
+  const { id, plan } = await changes.begin(changeOf(body), { dryRun });
   if (id !== undefined) {
     response.statusCode = 202;
     response.setHeader("Location", `/v1/cluster/changes/${id}`);
   }
   sendJson(response, { id, ...plan });
+}
+
+/** The change that a body asks for. */
+export function changeOf(body: z.output<typeof ChangeBody>): ChangeRequest {
+  const { r: readQuorum, w: writeQuorum, mode } = body.quorum;
+  return { ...body, quorum: { readQuorum, writeQuorum, mode } };
 }
 
 function isDryRun(request: Request): boolean {
