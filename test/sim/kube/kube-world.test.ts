@@ -1,0 +1,125 @@
+/** The controllers of the simulated Kubernetes, and operator and nodes together in it while nothing goes wrong. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { textAt } from "../../../operator/core/objects.ts";
+import { SimulatedCluster } from "../cluster.ts";
+import { type KubeOptions, KubeWorld } from "./kube-world.ts";
+import { isAtRest } from "./rest.ts";
+
+const KUBE: KubeOptions = {
+  machinesPerZone: 2,
+  operators: 2,
+  isSharedLease: true,
+  whenScaled: "Delete",
+  autoscaledMax: undefined,
+  replaceAfterSeconds: 10,
+};
+
+async function founded(options: Partial<KubeOptions> = {}): Promise<KubeWorld> {
+  const cluster = new SimulatedCluster({
+    seed: 1,
+    nodes: 3,
+    zones: 3,
+    replicationFactor: 3,
+    readQuorum: 2,
+    writeQuorum: 2,
+    mode: "sloppy",
+    durability: "os",
+    partitions: 8,
+    memberName: (index) => `sessions-${index}`,
+  });
+  const world = new KubeWorld(cluster, { ...KUBE, ...options });
+  await world.found();
+  return world;
+}
+
+async function atRest(world: KubeWorld, withinMs = 120_000): Promise<void> {
+  const { simulator } = world.cluster;
+  const rested = await simulator.runWhile(() => world.cluster.bug === undefined && !isAtRest(world), withinMs);
+  if (world.cluster.bug !== undefined) throw world.cluster.bug;
+  assert(rested, `at rest within ${withinMs} ms: ${world.describe()}`);
+}
+
+const machineOf = (world: KubeWorld, pod: string) =>
+  world.machines.find(textAt(world.server.store.find("Pod", pod), "spec", "nodeName"));
+
+describe("a cluster in a simulated Kubernetes", () => {
+  it("is brought up, spread over the zones, each pod on a volume of its machine", async () => {
+    const world = await founded();
+    const zones = world.pods.map(({ metadata }) => machineOf(world, metadata.name)?.zone);
+    assert.deepEqual(zones.toSorted(), ["z0", "z1", "z2"]);
+    assert.equal(world.server.store.all("PersistentVolume").length, 3);
+    assert(world.operators.processes.length === 2 && world.operators.starts === 2, "nobody died");
+  });
+
+  it("grows and shrinks, and gives up volumes only of who has left", async () => {
+    const world = await founded();
+    await atRest(world);
+    world.scale(5);
+    await atRest(world);
+    assert.equal(world.pods.length, 5);
+    world.scale(3);
+    await atRest(world);
+    assert.equal(world.pods.length, 3);
+    await world.cluster.simulator.runUntil(world.cluster.simulator.nowMs + 40_000);
+    assert.equal(world.server.store.all("PersistentVolumeClaim").length, 3);
+  });
+
+  it("refuses sizes below N, 1 and 0 among them", async () => {
+    const world = await founded();
+    assert.deepEqual(
+      [2, 1, 0].map((replicas) => world.refuses(replicas)),
+      [true, true, true],
+    );
+  });
+
+  it("follows a load through the autoscaler", async () => {
+    const world = await founded({ autoscaledMax: 5 });
+    assert(world.autoscaler !== undefined, "there is one");
+    world.autoscaler.settle();
+    world.autoscaler.load = 5;
+    await world.cluster.simulator.runUntil(world.cluster.simulator.nowMs + 5_000);
+    await atRest(world);
+    assert.equal(world.pods.length, 5);
+    assert.equal(world.autoscaler.changes > 0, true);
+  });
+
+  it("rolls through another image, and past one that cannot be pulled", async () => {
+    const world = await founded();
+    world.edit({ image: "annulus:bad" });
+    const { simulator } = world.cluster;
+    await simulator.runUntil(simulator.nowMs + 60_000);
+    const waiting = world.pods.filter(({ status }) => JSON.stringify(status).includes("ImagePullBackOff"));
+    assert.equal(waiting.length, 1, "a bad image stops at the first pod");
+    world.edit({ image: "annulus:other" });
+    await atRest(world);
+    assert(world.pods.every((pod) => textAt(pod, "spec", "containers", 0, "image") === "annulus:other"));
+  });
+
+  it("keeps a pod on its machine, and makes it anew elsewhere once that machine has been away for long", async () => {
+    const world = await founded();
+    await atRest(world);
+    const machine = machineOf(world, "sessions-1");
+    assert(machine !== undefined);
+    world.powerOff(machine);
+    const { simulator } = world.cluster;
+    await simulator.runUntil(simulator.nowMs + 6_000);
+    world.powerOn(machine);
+    await atRest(world);
+    assert.equal(machineOf(world, "sessions-1"), machine, "its volume is there");
+    world.powerOff(machine);
+    await simulator.runUntil(simulator.nowMs + 20_000);
+    await atRest(world);
+    assert.notEqual(machineOf(world, "sessions-1"), machine);
+  });
+
+  it("comes up again after all machines lost power at once", async () => {
+    const world = await founded();
+    await atRest(world);
+    for (const machine of world.machines.all) world.powerOff(machine);
+    const { simulator } = world.cluster;
+    await simulator.runUntil(simulator.nowMs + 3_000);
+    for (const machine of world.machines.all) world.powerOn(machine);
+    await atRest(world);
+  });
+});

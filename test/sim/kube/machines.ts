@@ -1,0 +1,92 @@
+/**
+ * Machines of a simulated Kubernetes, each in a zone: they lose power and come back, fall silent, or are lost for good.
+ * A machine that has not been heard of for a while is said not to be ready; one that is lost is struck off the list.
+ */
+import assert from "node:assert/strict";
+import { formatInstant } from "../../../operator/core/instant.ts";
+import type { Simulator } from "../simulator.ts";
+import type { SimulatedApiServer } from "./api-server.ts";
+
+export type Machine = {
+  readonly name: string;
+  readonly zone: string;
+  /** Whether it has power. */
+  isUp: boolean;
+  /** It never comes back, and neither does what its disks held. */
+  isLost: boolean;
+  /** Until when its kubelet reaches no API server, though everything on it runs. */
+  muteUntilMs: number;
+  /** When the API server last heard of it. */
+  beatMs: number;
+  lostMs: number;
+};
+
+export const ZONE_LABEL = "topology.kubernetes.io/zone";
+export const HOSTNAME_LABEL = "kubernetes.io/hostname";
+/** After so long without a beat it is not ready. */
+const SILENT_MS = 4_000;
+/** So long after it was lost it is struck off the list. */
+const STRUCK_OFF_MS = 20_000;
+
+export class Machines {
+  readonly all: Machine[] = [];
+  readonly #server: SimulatedApiServer;
+  readonly #simulator: Simulator;
+
+  constructor(simulator: Simulator, server: SimulatedApiServer, zones: readonly string[], perZone: number) {
+    this.#simulator = simulator;
+    this.#server = server;
+    for (const zone of zones) for (let i = 0; i < perZone; i++) this.add(zone);
+  }
+
+  /** Puts up one more. */
+  add(zone: string): Machine {
+    const name = `machine-${this.all.length + 1}`;
+    const { nowMs } = this.#simulator;
+    const machine: Machine = { name, zone, isUp: true, isLost: false, muteUntilMs: 0, beatMs: nowMs, lostMs: 0 };
+    this.all.push(machine);
+    this.#tell(machine, "True");
+    return machine;
+  }
+
+  find(name: string | undefined): Machine | undefined {
+    return this.all.find((machine) => machine.name === name);
+  }
+
+  /** Whether pods can be started and stopped on it, and their states be told. */
+  isSeen(machine: Machine): boolean {
+    return machine.isUp && machine.muteUntilMs <= this.#simulator.nowMs;
+  }
+
+  /** Whether the API server says that it is ready. */
+  isReady(machine: Machine): boolean {
+    return !machine.isLost && this.#simulator.nowMs - machine.beatMs < SILENT_MS;
+  }
+
+  /** Beats, and what the lack of them makes of the others. */
+  look(): void {
+    const { nowMs } = this.#simulator;
+    for (const machine of this.all) {
+      if (this.isSeen(machine)) machine.beatMs = nowMs;
+      const node = this.#server.store.find("Node", machine.name, "");
+      if (machine.isLost && nowMs - machine.lostMs > STRUCK_OFF_MS) {
+        if (node !== undefined) this.#server.store.drop(node);
+        continue;
+      }
+      const status = this.isReady(machine) ? "True" : "Unknown";
+      const told = (node?.status as { conditions: { status: string }[] } | undefined)?.conditions[0]?.status;
+      if (told !== status) this.#tell(machine, status);
+    }
+  }
+
+  #tell({ name, zone }: Machine, ready: "True" | "Unknown"): void {
+    assert(zone !== "", "every machine has a zone");
+    const { store } = this.#server;
+    store.set({
+      apiVersion: "v1",
+      kind: "Node",
+      metadata: { name, labels: { [ZONE_LABEL]: zone, [HOSTNAME_LABEL]: name } },
+      status: { conditions: [{ type: "Ready", status: ready, lastTransitionTime: formatInstant(store.nowMs) }] },
+    });
+  }
+}

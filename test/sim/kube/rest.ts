@@ -1,0 +1,44 @@
+/** When a cluster in the simulated Kubernetes is as its spec wants it, by what is told and by what is. */
+import { at, numberAt, textAt } from "../../../operator/core/objects.ts";
+import { type KubeWorld, NAME } from "./kube-world.ts";
+
+/** Whether all is as wanted, and the status says so. */
+export function isAtRest(world: KubeWorld): boolean {
+  return whyNotAtRest(world) === undefined;
+}
+
+/** What is not as wanted yet, or is told wrongly. */
+export function whyNotAtRest(world: KubeWorld): string | undefined {
+  const { object, cluster, replicas, pods } = world;
+  if (numberAt(object, "status", "observedGeneration") !== object.metadata.generation) return "the spec was not seen";
+  if (world.condition("Available").status !== "True") return "it is not Available";
+  if (world.condition("Progressing").status !== "False")
+    return `it is Progressing: ${world.condition("Progressing").reason}`;
+  if (world.condition("Degraded").status !== "False") return `it is Degraded: ${world.condition("Degraded").reason}`;
+  if (pods.length !== replicas) return `${pods.length} pods of ${replicas}`;
+  const names = Array.from({ length: replicas }, (_, ordinal) => `${NAME}-${ordinal}`);
+  const weights = (at(object, "spec", "weights", "byNode") ?? {}) as Readonly<Record<string, number>>;
+  for (const name of names) {
+    const pod = world.server.store.find("Pod", name);
+    const wanted = textAt(object, "spec", "image") ?? "annulus:good";
+    if (textAt(pod, "spec", "containers", 0, "image") !== wanted) return `${name} runs another image`;
+    const node = cluster.nodes.find((one) => one.name === name)?.node;
+    if (node === undefined) return `${name} does not run`;
+    const { ringEpoch, members } = node.status.cluster();
+    if (ringEpoch !== numberAt(object, "status", "ringEpoch")) return `${name} knows another ring than is told`;
+    const present = members.filter(({ state }) => state !== "left");
+    if (present.some(({ state, health }) => state !== "active" || health !== "up"))
+      return `${name} sees somebody not whole`;
+    if (
+      present
+        .map((member) => member.name)
+        .sort()
+        .join() !== [...names].sort().join()
+    )
+      return `${name} knows other members`;
+    const heavy = present.find((member) => member.weight !== (weights[member.name] ?? 100));
+    if (heavy !== undefined) return `${heavy.name} weighs ${heavy.weight}`;
+    if (!node.progress().isEmptied) return `${name} holds what is not its own`;
+  }
+  return undefined;
+}
