@@ -38,8 +38,13 @@ export function apply(...objects: readonly object[]): Promise<Ran> {
 }
 
 /** An object as it is now. */
-export async function get(namespace: string, kind: string, name: string): Promise<KubeObject | undefined> {
-  const text = await kubectl(["-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "json"]);
+export async function get(
+  namespace: string,
+  kind: string,
+  name: string,
+  ...options: string[]
+): Promise<KubeObject | undefined> {
+  const text = await kubectl(["-n", namespace, "get", kind, name, "--ignore-not-found", "-o", "json", ...options]);
   return text === "" ? undefined : (JSON.parse(text) as KubeObject);
 }
 

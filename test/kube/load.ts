@@ -36,6 +36,37 @@ const READER = `
     console.log(lost);
   })();`;
 
+/** Reads and writes as fast as it can until it is told to stop by a file; prints how many requests were answered. */
+const PRESSER = `
+  const fs = require("node:fs");
+  const base = "http://${NAME}:7400/v1/kv/pressure-";
+  let answered = 0;
+  (async () => {
+    await Promise.all(Array.from({length: 24}, async (_, client) => {
+      for (let i = 0; !fs.existsSync("/tmp/stop-pressure"); i++) {
+        const request = i % 4 === 0 ? {method: "PUT", body: "x".repeat(200)} : {};
+        await fetch(base + (client * 100 + i % 100), {...request, signal: AbortSignal.timeout(3000)})
+          .then((r) => r.text()).then(() => answered++, () => new Promise((r) => setTimeout(r, 100)));
+      }
+    }));
+    console.log(answered);
+  })();`;
+
+/** Presses a store with all that one pod can ask for. Resolves at once; `end` with the number of answers. */
+export async function press(store: Store): Promise<{ end(): Promise<number> }> {
+  const marker = "/tmp/stop-pressure";
+  await kubectl(["-n", store.namespace, "exec", "client", "--", "rm", "-f", marker]);
+  const pressing = inClient(store, PRESSER);
+  return {
+    async end() {
+      await kubectl(["-n", store.namespace, "exec", "client", "--", "touch", marker]);
+      const [answered = 0] = await pressing;
+      process.stdout.write(`figure: ${answered} answers under pressure\n`);
+      return answered;
+    },
+  };
+}
+
 async function inClient(store: Store, script: string, ...args: string[]): Promise<number[]> {
   const exec = ["-n", store.namespace, "exec", "client", "--", "node", "-e", script, "--", ...args];
   return (await kubectl(exec)).trim().split(" ").map(Number);

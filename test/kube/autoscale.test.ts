@@ -1,0 +1,133 @@
+/**
+ * A store that an autoscaler sizes by its members' CPU: load raises the number of members, quiet lowers it, and the data
+ * stays. Needs the metrics API.
+ */
+import assert from "node:assert/strict";
+import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { at, type KubeObject, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
+import { apply, get, kubectl, until } from "./kubectl.ts";
+import { press, underLoad } from "./load.ts";
+import { condition, createStore, NAME, timed } from "./store.ts";
+import { watching } from "./watching.ts";
+
+const NAMESPACE = "annulus-autoscale";
+const store = createStore(NAMESPACE);
+const MIN = 3;
+const MAX = 5;
+const STABILIZATION_SECONDS = 15;
+
+const policies = [{ type: "Pods", value: 2, periodSeconds: 5 }];
+const spec = {
+  storage: { size: "1Gi" },
+  partitions: 64,
+  resources: { requests: { cpu: "100m", memory: "128Mi" } },
+  autoscaling: {
+    minReplicas: MIN,
+    maxReplicas: MAX,
+    // Well above what idle members and moving data use on a busy machine, and well below what the load makes them use.
+    targetCPUUtilizationPercentage: 100,
+    cooldownSeconds: 10,
+    behavior: {
+      scaleUp: { stabilizationWindowSeconds: 0, policies },
+      scaleDown: { stabilizationWindowSeconds: STABILIZATION_SECONDS, policies },
+    },
+  },
+};
+
+const autoscaler = () => get(NAMESPACE, "hpa", NAME);
+
+/** Why the size is what it is, for a test that gave up. */
+const explain = () => kubectl(["-n", NAMESPACE, "describe", "hpa", NAME]);
+
+/** Settled with as many members as the spec asks for, and that is `size`. */
+async function untilSize(size: number, seconds: number): Promise<void> {
+  await until(
+    `${size} members`,
+    seconds,
+    async () => {
+      const found = await store.cluster();
+      const isCalm = condition(found, "Progressing").reason === "AsWanted";
+      return (
+        isCalm && numberAt(found, "spec", "replicas") === size && listAt(found, "status", "members").length === size
+      );
+    },
+    explain,
+  );
+}
+
+/** Who wrote a field, by the names of the field's owners: `f:spec`, `f:replicas`. */
+function writers(object: KubeObject | undefined, ...path: string[]): string[] {
+  return listAt(object, "metadata", "managedFields").flatMap((entry) =>
+    at(entry, "fieldsV1", ...path) === undefined ? [] : [textAt(entry, "manager") ?? ""],
+  );
+}
+
+/** A list without repetitions of what came just before. */
+const turns = (values: readonly number[]) => values.filter((value, index) => value !== values[index - 1]);
+
+beforeAll(() => store.install(spec));
+
+afterAll(() => store.uninstall());
+
+describe("a store with an autoscaler", () => {
+  it("is measured before there is any load, and stays at its minimum", async () => {
+    await timed("store settled to autoscaler active", () =>
+      until(
+        "the autoscaler can scale and knows the CPU",
+        120,
+        async () => {
+          const found = await autoscaler();
+          return ["AbleToScale", "ScalingActive"].every((type) => condition(found, type).status === "True");
+        },
+        explain,
+      ),
+    );
+    assert.equal(numberAt(await store.cluster(), "spec", "replicas"), MIN);
+  });
+
+  it("grows under load to its maximum and no further, shrinks in quiet, turns once, and loses nothing", async () => {
+    const seen = await watching(NAMESPACE, "kvc", NAME, (object) => numberAt(object, "spec", "replicas") ?? 0);
+    await underLoad(store, "autoscaled", async () => {
+      const pressure = await press(store);
+      try {
+        await timed(`load to ${MAX} members`, () => untilSize(MAX, 180));
+        await until("more is wanted than may be", 60, async () => {
+          const limited = condition(await autoscaler(), "ScalingLimited");
+          return limited.status === "True" && limited.reason === "TooManyReplicas";
+        });
+      } finally {
+        await pressure.end();
+      }
+      await timed(`quiet to ${MIN} members`, () => untilSize(MIN, 240));
+    });
+    const sizes = turns(await seen.end());
+    process.stdout.write(`figure: sizes that the autoscaler asked for: ${sizes.join(", ")}\n`);
+    const peak = sizes.indexOf(MAX);
+    assert.ok(peak > 0);
+    assert.deepEqual(sizes, [
+      ...sizes.slice(0, peak + 1).sort((a, b) => a - b),
+      ...sizes.slice(peak + 1).sort((a, b) => b - a),
+    ]);
+    assert.ok(sizes.every((size) => size >= MIN && size <= MAX));
+  });
+
+  it("has one writer for each number of replicas", async () => {
+    const cluster = await get(NAMESPACE, "kvc", NAME, "--show-managed-fields");
+    const statefulSet = await get(NAMESPACE, "statefulset", NAME, "--show-managed-fields");
+    assert.deepEqual(writers(cluster, "f:spec", "f:replicas"), ["kube-controller-manager"]);
+    assert.deepEqual(writers(statefulSet, "f:spec", "f:replicas"), ["annulus-operator"]);
+  });
+
+  it("keeps its size when the same manifest is applied again", async () => {
+    await kubectl(["-n", NAMESPACE, "scale", "kvc", NAME, "--replicas=4"]);
+    const manifest = {
+      apiVersion: "annulus.dev/v1alpha1",
+      kind: "KVCluster",
+      metadata: { name: NAME, namespace: NAMESPACE },
+    };
+    const ran = await apply({ ...manifest, spec });
+    assert.equal(ran.code, 0, ran.err);
+    assert.equal(numberAt(await store.cluster(), "spec", "replicas"), 4);
+    await timed("a size set by hand to the autoscaler's", () => untilSize(MIN, 240));
+  });
+});
