@@ -49,8 +49,9 @@ export async function get(
 }
 
 /** All objects of a kind in a namespace. */
-export async function list(namespace: string, kind: string): Promise<KubeObject[]> {
-  return (JSON.parse(await kubectl(["-n", namespace, "get", kind, "-o", "json"])) as { items: KubeObject[] }).items;
+export async function list(namespace: string, kind: string, ...options: string[]): Promise<KubeObject[]> {
+  const text = await kubectl(["-n", namespace, "get", kind, "-o", "json", ...options]);
+  return (JSON.parse(text) as { items: KubeObject[] }).items;
 }
 
 /** Asks once a second until `done` gives something. */

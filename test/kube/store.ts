@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { parse } from "yaml";
+import { INSTANCE_LABEL } from "../../operator/core/names.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
 import { apply, get, helm, kubectl, list, makeNamespace, run, until } from "./kubectl.ts";
 
@@ -31,6 +32,30 @@ export function condition(object: KubeObject | undefined, type: string) {
   return { status: textAt(found, "status"), reason: textAt(found, "reason"), message: textAt(found, "message") };
 }
 
+/** The members' pods of a store. */
+export function membersPods(namespace: string, name: string): Promise<KubeObject[]> {
+  return list(namespace, "pods", "-l", `${INSTANCE_LABEL}=${name}`);
+}
+
+/** Waits until all that a store's spec asks for is done, every member is whole, and the status says so. */
+export function settled(namespace: string, name: string, what: string, seconds: number): Promise<KubeObject> {
+  return until(
+    what,
+    seconds,
+    async () => {
+      const found = await get(namespace, "kvc", name);
+      const isCurrent = numberAt(found, "status", "observedGeneration") === found?.metadata.generation;
+      const isCalm = condition(found, "Progressing").reason === "AsWanted";
+      const isWhole = condition(found, "Degraded").status === "False";
+      return isCurrent && isCalm && isWhole && condition(found, "Available").status === "True" ? found : undefined;
+    },
+    async () => {
+      const told = await kubectl(["-n", namespace, "describe", "kvc", name]);
+      return `${told}\n${await kubectl(["-n", namespace, "get", "pods,pvc", "-o", "wide"])}`;
+    },
+  );
+}
+
 export type Store = {
   readonly namespace: string;
   /** Namespaces, operator, KVCluster and client; resolves when the store is settled. */
@@ -49,27 +74,8 @@ export type Store = {
 /** Makes the handle; nothing is there before `install`. */
 export function createStore(namespace: string): Store {
   const cluster = () => get(namespace, "kvc", NAME);
-  const pods = async () =>
-    (await list(namespace, "pods")).filter(({ metadata }) => metadata.name.startsWith(`${NAME}-`));
-
-  async function untilSettled(what: string, seconds: number): Promise<KubeObject> {
-    return until(
-      what,
-      seconds,
-      async () => {
-        const found = await cluster();
-        const isCurrent = numberAt(found, "status", "observedGeneration") === found?.metadata.generation;
-        const isCalm = condition(found, "Progressing").reason === "AsWanted";
-        const isWhole = condition(found, "Degraded").status === "False";
-        return isCurrent && isCalm && isWhole && condition(found, "Available").status === "True" ? found : undefined;
-      },
-      async () => {
-        const told = await kubectl(["-n", namespace, "describe", "kvc", NAME]);
-        return `${told}\n${await kubectl(["-n", namespace, "get", "pods,pvc", "-o", "wide"])}`;
-      },
-    );
-  }
-
+  const pods = () => membersPods(namespace, NAME);
+  const untilSettled = (what: string, seconds: number) => settled(namespace, NAME, what, seconds);
   const inPod = (script: string) => kubectl(["-n", namespace, "exec", "client", "--", "node", "-e", script]);
 
   return {
