@@ -75,8 +75,11 @@ async function inClient(store: Store, script: string, ...args: string[]): Promis
 /** Writes while something happens: nothing that was acknowledged may be missing, and no write may fail for good. */
 export async function underLoad(store: Store, name: string, happening: () => Promise<void>): Promise<void> {
   const writing = inClient(store, WRITER, name);
-  await happening();
-  await kubectl(["-n", store.namespace, "exec", "client", "--", "touch", `/tmp/stop-${name}`]);
+  try {
+    await happening();
+  } finally {
+    await kubectl(["-n", store.namespace, "exec", "client", "--", "touch", `/tmp/stop-${name}`]);
+  }
   const [count = 0, failed] = await writing;
   const [lost] = await inClient(store, READER, name, String(count));
   process.stdout.write(`figure: ${name}: ${count} writes, ${failed} failed, ${lost} lost\n`);

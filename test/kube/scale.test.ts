@@ -1,8 +1,8 @@
 /** Scale events under a steady load of writes: out, in, and turned around; by the subresource, as a person does it. */
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
-import { listAt, numberAt } from "../../operator/core/objects.ts";
-import { kubectl, list } from "./kubectl.ts";
+import { listAt, numberAt, textAt } from "../../operator/core/objects.ts";
+import { kubectl, list, until } from "./kubectl.ts";
 import { underLoad } from "./load.ts";
 import { createStore, NAME, timed } from "./store.ts";
 
@@ -17,7 +17,7 @@ async function untilSize(size: number): Promise<void> {
   const found = await store.untilSettled(`${size} members`, 240);
   assert.equal(numberAt(found, "spec", "replicas"), size);
   assert.equal(listAt(found, "status", "members").length, size);
-  assert.equal((await store.pods()).length, size);
+  await until(`${size} pods`, 60, async () => (await store.pods()).length === size);
 }
 
 const epoch = async () => numberAt(await store.cluster(), "status", "ringEpoch") ?? 0;
@@ -42,7 +42,9 @@ describe("a store that is scaled under writes", () => {
   it("turns around when the spec changes its mind on the way", async () => {
     await underLoad(store, "turned", async () => {
       await scale(5);
-      await new Promise((resolve) => setTimeout(resolve, 4_000));
+      await until("somebody joins", 60, async () =>
+        listAt(await store.cluster(), "status", "members").some((member) => textAt(member, "state") === "joining"),
+      );
       await scale(3);
       await timed("5 asked for, then 3", () => untilSize(3));
     });
