@@ -23,6 +23,7 @@ import { changeRing } from "./steps/change.ts";
 import { growClaims, removeClaims } from "./steps/claims.ts";
 import { placeObjects } from "./steps/objects.ts";
 import { recoverLost, sayHeldRecovery } from "./steps/recover.ts";
+import { podsWanted } from "./steps/replicas.ts";
 import { mendStuck, rollPods } from "./steps/roll.ts";
 import type { Action, Hold, Step, World } from "./world.ts";
 
@@ -74,8 +75,9 @@ function whenPaused(world: World): { hold?: Hold } {
 /** Nothing is left to do, and yet not all is as wanted: it is looked at again soon, and said. */
 function awaitMembers(world: World): { hold?: Hold } {
   const { pods, statefulSet } = world;
-  if (statefulSet !== undefined && pods.length > statefulSet.replicas)
-    return { hold: { reason: "PodsStopping", message: `${pods.length - statefulSet.replicas} pods are stopping` } };
+  // Also in the very run that lowers the number: nothing has stopped yet.
+  const excess = statefulSet === undefined ? 0 : pods.length - Math.min(statefulSet.replicas, podsWanted(world));
+  if (excess > 0) return { hold: { reason: "PodsStopping", message: `${excess} pods are stopping` } };
   if (!isFounded(world))
     return { hold: { reason: "Founding", message: "the first members have not made their ring yet" } };
   const ring = ringOf(world);

@@ -125,6 +125,15 @@ describe("scaling in", () => {
     assert.equal(cluster.kube.all("PersistentVolumeClaim").length, 5);
   });
 
+  it("is not told as done while pods that are not wanted still run, not even in the run that lets them go", async () => {
+    const cluster = await settled({ replicas: 5 });
+    cluster.edit({ replicas: 3 });
+    await cluster.until("the pods may go", () => replicasOf(cluster) === 3);
+    assert.equal(cluster.pods.length, 5);
+    assert.equal(cluster.condition("Progressing").reason, "PodsStopping");
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+
   it("removes the volumes of members that left where the policy says so", async () => {
     const cluster = await settled({ replicas: 4, storage: { whenScaled: "Delete" } });
     cluster.edit({ replicas: 3 });
