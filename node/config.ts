@@ -130,6 +130,15 @@ export const Settings = z.strictObject({
       growth: "more disk while members are away",
     },
   ),
+  ANNULUS_TOMBSTONE_AGE_MS: whole(
+    { min: 600_000, max: 31_536_000_000, preset: 86_400_000 },
+    {
+      unit: "ms",
+      meaning:
+        "How long a deletion is remembered at least; it is forgotten once all homes were found equal after that and nobody keeps anything older.",
+      growth: "deleted keys take disk for longer",
+    },
+  ),
   ANNULUS_REPAIR_INTERVAL_MS: whole(
     { min: 100, max: 31_536_000_000, preset: 30_000 },
     { unit: "ms", meaning: "Time between two rounds of anti-entropy.", growth: "differences live longer" },
@@ -345,6 +354,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     phiThreshold: settings.ANNULUS_PHI_THRESHOLD,
     hintWindowMs: settings.ANNULUS_HINT_WINDOW_MS,
     hintBytesMax: settings.ANNULUS_HINT_BYTES_MAX,
+    tombstoneAgeMs: settings.ANNULUS_TOMBSTONE_AGE_MS,
     repairIntervalMs: settings.ANNULUS_REPAIR_INTERVAL_MS,
     backgroundBytesPerSecond: settings.ANNULUS_BACKGROUND_BYTES_PER_SECOND,
     scrubIntervalMs: settings.ANNULUS_SCRUB_INTERVAL_MS,

@@ -22,6 +22,13 @@ import type {
 import { invalid, toBytes, toCount, toText } from "./messages-fields.ts";
 import { packNews, unpackNews } from "./messages-gossip-codec.ts";
 import {
+  decodeHorizonReply,
+  decodeHorizonRequest,
+  encodeHorizonReply,
+  encodeHorizonRequest,
+  isHorizonKind,
+} from "./messages-horizon-codec.ts";
+import {
   decodeRepairReply,
   decodeRepairRequest,
   encodeRepairReply,
@@ -117,6 +124,9 @@ export function encodeRequest(request: Request): unknown[] {
     case "leaves":
     case "sizes":
       return encodeRepairRequest(request);
+    case "horizons":
+    case "clearance":
+      return encodeHorizonRequest(request);
     case "gossip":
       return [REQUEST_KIND.gossip, packNews(request.news), request.epoch];
     case "promise":
@@ -155,6 +165,7 @@ export function decodeRequest(value: unknown): Request {
       return { kind: "gossip", news: unpackNews(fields[1]), epoch: toCount(fields[2], "epoch") };
     default:
       if (isRepairKind(fields[0])) return decodeRepairRequest(fields);
+      if (isHorizonKind(fields[0])) return decodeHorizonRequest(fields);
       if (isRingRequestKind(fields[0])) return decodeRingRequest(fields);
       throw invalid("kind of request", "1..5, 10..12, 20, 30, 31, 33", fields[0]);
   }
@@ -166,7 +177,7 @@ export function encodeReply(reply: Reply): unknown[] {
     case "stamped":
       return [REPLY_KIND.stamped, reply.record, reply.context];
     case "merged":
-      return [REPLY_KIND.merged];
+      return [REPLY_KIND.merged, reply.isCovered];
     case "record":
       return [REPLY_KIND.record, reply.record ?? null];
     case "ring":
@@ -178,6 +189,9 @@ export function encodeReply(reply: Reply): unknown[] {
     case "leaves":
     case "sizes":
       return encodeRepairReply(reply);
+    case "horizons":
+    case "clearance":
+      return encodeHorizonReply(reply);
     case "gossiped":
       return [REPLY_KIND.gossiped, packNews(reply.news), reply.epoch];
     case "voted":
@@ -203,7 +217,7 @@ export function decodeReply(value: unknown): Reply {
     case REPLY_KIND.stamped:
       return { kind: "stamped", record: toBody(fields[1], "record"), context: toBody(fields[2], "context") };
     case REPLY_KIND.merged:
-      return { kind: "merged" };
+      return { kind: "merged", isCovered: fields[1] === true };
     case REPLY_KIND.record:
       return { kind: "record", record: fields[1] === null ? undefined : toBody(fields[1], "record") };
     case REPLY_KIND.ring: {
@@ -224,8 +238,9 @@ export function decodeReply(value: unknown): Reply {
       return decodeFailure(fields);
     default:
       if (isRepairKind(fields[0])) return decodeRepairReply(fields);
+      if (isHorizonKind(fields[0])) return decodeHorizonReply(fields);
       if (isRingReplyKind(fields[0])) return decodeRingReply(fields);
-      throw invalid("kind of reply", "0..5, 10..12, 20, 32, 33", fields[0]);
+      throw invalid("kind of reply", "0..5, 10..15, 20, 32, 33", fields[0]);
   }
 }
 

@@ -1,17 +1,18 @@
 /**
  * The messages of anti-entropy as flat arrays: roots, branches and leaves of Merkle trees; see messages-codec.ts.
  */
-import {
-  packLeafKeys,
-  packNumbers,
-  packRoots,
-  unpackLeafKeys,
-  unpackNumbers,
-  unpackRoots,
-} from "./core/merkle/packed.ts";
+import { packLeafKeys, packNumbers, packRoots, unpackLeafKeys, unpackRoots } from "./core/merkle/packed.ts";
 import { LEAF_BITS_MAX, STEP_BITS, SUM_BYTES } from "./core/merkle/tree.ts";
-import type { RepairReply, RepairRequest, SizesReply, SizesRequest } from "./messages.ts";
+import type {
+  HorizonsReply,
+  HorizonsRequest,
+  RepairReply,
+  RepairRequest,
+  SizesReply,
+  SizesRequest,
+} from "./messages.ts";
 import { invalid, toBytes, toCount } from "./messages-fields.ts";
+import { packMarks, toMarks, toNumbers } from "./messages-horizon-codec.ts";
 
 /** The same numbers for requests and for replies. */
 const KIND = { roots: 10, branches: 11, leaves: 12, sizes: 13 } as const;
@@ -31,7 +32,7 @@ export function isRepairKind(kind: unknown): boolean {
 }
 
 /** The array for `request`. */
-export function encodeRepairRequest(request: RepairRequest | SizesRequest): unknown[] {
+export function encodeRepairRequest(request: Exclude<RepairRequest, HorizonsRequest> | SizesRequest): unknown[] {
   switch (request.kind) {
     case "sizes":
       return [KIND.sizes, packNumbers(request.partitions)];
@@ -67,12 +68,12 @@ export function decodeRepairRequest(fields: readonly unknown[]): RepairRequest |
 }
 
 /** The array for `reply`. */
-export function encodeRepairReply(reply: RepairReply | SizesReply): unknown[] {
+export function encodeRepairReply(reply: Exclude<RepairReply, HorizonsReply> | SizesReply): unknown[] {
   switch (reply.kind) {
     case "sizes":
       return [KIND.sizes, packSizes(reply.bytes)];
     case "roots":
-      return [KIND.roots, packRoots(reply.roots), reply.epoch];
+      return [KIND.roots, packRoots(reply.roots), reply.epoch, packMarks(reply.horizons)];
     case "branches":
       return [KIND.branches, reply.sums];
     case "leaves":
@@ -86,7 +87,7 @@ export function decodeRepairReply(fields: readonly unknown[]): RepairReply | Siz
   if (fields[0] === KIND.roots) {
     const roots = unpackRoots(body);
     if (roots === undefined) throw invalid("roots", "whole ones", body);
-    return { kind: "roots", roots, epoch: toCount(fields[2], "epoch") };
+    return { kind: "roots", roots, epoch: toCount(fields[2], "epoch"), horizons: toMarks(fields[3], roots.length) };
   }
   if (fields[0] === KIND.sizes) return { kind: "sizes", bytes: unpackSizes(body) };
   if (fields[0] === KIND.branches) {
@@ -118,12 +119,6 @@ function toNodes(value: unknown, countMax: number, depth: number): number[] {
   const nodes = toNumbers(value, countMax, "nodes");
   for (const node of nodes) if (node >= 2 ** depth) throw invalid("node", `one of depth ${depth}`, node);
   return nodes;
-}
-
-function toNumbers(value: unknown, countMax: number, name: string): number[] {
-  const numbers = unpackNumbers(toBytes(value, 0, countMax * 4, name));
-  if (numbers === undefined) throw invalid(name, "whole numbers of 4 bytes", value);
-  return numbers;
 }
 
 function toWithin(value: unknown, max: number, name: string): number {

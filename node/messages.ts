@@ -110,7 +110,26 @@ export type LeavesRequest = {
   readonly nodes: readonly number[];
 };
 
-export type RepairRequest = RootsRequest | BranchesRequest | LeavesRequest;
+/** Asks for the collection horizons of some partitions; see services/horizons.ts. */
+export type HorizonsRequest = {
+  readonly kind: "horizons";
+  readonly epoch: number;
+  /** At most 4_096. */
+  readonly partitions: readonly number[];
+};
+
+export type RepairRequest = RootsRequest | BranchesRequest | LeavesRequest | HorizonsRequest;
+
+/**
+ * Asks of which partitions a member keeps nothing besides what their homes hold: no hint, and nothing that it has still to give
+ * up. Evidence for collecting tombstones; see services/tombstones.ts.
+ */
+export type ClearanceRequest = {
+  readonly kind: "clearance";
+  readonly epoch: number;
+  /** At most 4_096. */
+  readonly partitions: readonly number[];
+};
 /** What the sender knows of everybody's liveness; see core/membership/news.ts. */
 export type GossipRequest = {
   readonly kind: "gossip";
@@ -157,6 +176,7 @@ export type Request =
   | AgreementRequest
   | ProgressRequest
   | SizesRequest
+  | ClearanceRequest
   | RepairRequest;
 
 export type StampedReply = {
@@ -166,7 +186,11 @@ export type StampedReply = {
   /** Encoded causal context that covers exactly the write and what it replaced. */
   readonly context: Uint8Array;
 };
-export type MergedReply = { readonly kind: "merged" };
+export type MergedReply = {
+  readonly kind: "merged";
+  /** Nothing of the record is kept, for the partition's collection horizon covers it: the key was deleted. */
+  readonly isCovered: boolean;
+};
 export type RecordReply = { readonly kind: "record"; readonly record: Uint8Array | undefined };
 export type RingReply = {
   readonly kind: "ring";
@@ -199,12 +223,33 @@ export type RootsReply = {
   readonly roots: readonly PartitionRoot[];
   /** Newest epoch that the replica has adopted: every write that it took by an earlier one is in the sums. */
   readonly epoch: number;
+  /** As many as there are roots; a replica of an older release knows of none. */
+  readonly horizons: readonly HorizonMark[];
+};
+
+/** What a replica says of a partition's collection horizon beside its root. */
+export type HorizonMark = {
+  /** Tells horizons apart; 0 where there is none. */
+  readonly digest: number;
+  /** Whether what the replica lacks and the horizon covers was deleted for sure. */
+  readonly vouches: boolean;
 };
 /** One sum of 16 bytes for each child of each node, in order. */
 export type BranchesReply = { readonly kind: "branches"; readonly sums: Uint8Array };
 export type LeavesReply = { readonly kind: "leaves"; readonly keys: readonly LeafKey[] };
 
-export type RepairReply = RootsReply | BranchesReply | LeavesReply;
+/** In the order in which they were asked for, as `encodeHorizon` writes them; undefined where there is none. */
+export type HorizonsReply = { readonly kind: "horizons"; readonly horizons: readonly (Uint8Array | undefined)[] };
+
+export type RepairReply = RootsReply | BranchesReply | LeavesReply | HorizonsReply;
+
+/** In the order in which they were asked for. */
+export type ClearanceReply = {
+  readonly kind: "clearance";
+  /** Newest epoch that the member has adopted. */
+  readonly epoch: number;
+  readonly clear: readonly boolean[];
+};
 /** What the one who was told knows besides. */
 export type GossipedReply = {
   readonly kind: "gossiped";
@@ -256,5 +301,6 @@ export type Reply =
   | VotedReply
   | ProgressReply
   | SizesReply
+  | ClearanceReply
   | RepairReply
   | FailureReply;

@@ -25,6 +25,7 @@ export function nodeSettings(config: NodeConfig): NodeSettings {
     inFlightMax: config.inFlightMax,
     hintWindowMs: config.hintWindowMs,
     hintBytesMax: config.hintBytesMax,
+    tombstoneAgeMs: config.tombstoneAgeMs,
     backgroundBytesPerSecond: config.backgroundBytesPerSecond,
     repair: { repairIntervalMs: config.repairIntervalMs, scrubIntervalMs: config.scrubIntervalMs },
   };

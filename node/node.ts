@@ -15,6 +15,7 @@ import type { Ports, Timer } from "./ports.ts";
 import { createAdmission } from "./services/admission.ts";
 import { createBudget } from "./services/budget.ts";
 import type { Changes } from "./services/changes.ts";
+import { createCollector } from "./services/collector.ts";
 import { createCompleteness } from "./services/completeness.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
 import { createElasticity, type Elasticity } from "./services/elasticity.ts";
@@ -23,14 +24,16 @@ import { createGossiper } from "./services/gossiper.ts";
 import { createGroupCommit } from "./services/group-commit.ts";
 import { createHintDelivery } from "./services/hint-delivery.ts";
 import { createHints } from "./services/hints.ts";
+import { createHorizons } from "./services/horizons.ts";
 import type { Identity } from "./services/identity.ts";
 import { createKnownActors } from "./services/known-actors.ts";
 import { createPeerRequests } from "./services/peer-requests.ts";
 import { createRepair, type Repair, type RepairOptions } from "./services/repair.ts";
-import { createReplica } from "./services/replica.ts";
+import { type Collection, createReplica } from "./services/replica.ts";
 import { createOwnReplica, createReplicas } from "./services/replicas.ts";
 import { createRingKeeper } from "./services/ring-keeper.ts";
 import { createStatus, type Status } from "./services/status.ts";
+import { createTombstones } from "./services/tombstones.ts";
 import { TreeLedger } from "./services/tree-ledger.ts";
 
 export type NodeSettings = {
@@ -57,6 +60,8 @@ export type NodeSettings = {
   readonly hintBytesMax: number;
   /** What hints, repair and transfer together may take while clients do not suffer. */
   readonly backgroundBytesPerSecond: number;
+  /** The least age at which a tombstone is collected, in ms. */
+  readonly tombstoneAgeMs: number;
   readonly repair: RepairOptions;
 };
 
@@ -131,7 +136,13 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   };
   const disk = { engine, commit, identity, time, telemetry };
   const ledger = new TreeLedger();
-  const replica = createReplica({ ...disk, ledger }, { ...limits, cacheBytes: settings.recordCacheBytes });
+  const horizons = createHorizons(disk);
+  const collection: Collection = {
+    of: horizons.of,
+    // What a home lacks that does not hold everything yet says nothing.
+    vouches: (partition) => horizons.isVouched(partition) && completeness.isComplete(partition),
+  };
+  const replica = createReplica({ ...disk, ledger, collection }, { ...limits, cacheBytes: settings.recordCacheBytes });
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
   const hints = createHints(
     { ...disk, targets: () => rings.required().document.members },
@@ -175,6 +186,9 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       ring: rings.current,
       isUp,
       completeness,
+      horizons,
+      collection,
+      identity,
       adoptedEpoch: admission.adoptedEpoch,
       isCopying: (partition) => elasticity.transfer.isCopying(partition),
       kept: () => elasticity.kept(),
@@ -191,9 +205,31 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     settings.repair,
   );
   const elasticity: Elasticity = createElasticity(member, {
-    ...{ rings, identity, admission, completeness, replica, replicas, repair, hints: hints.ledger, isUp, budget },
+    ...{
+      rings,
+      identity,
+      admission,
+      completeness,
+      replica,
+      replicas,
+      repair,
+      hints: hints.ledger,
+      horizons,
+      isUp,
+      budget,
+    },
     ...ports,
   });
+  const collector = createCollector({ horizons, replica, budget, ...ports });
+  const tombstones = createTombstones(
+    {
+      ...{ self: member, ring: rings.current, admission, completeness, leftovers: elasticity.leftovers },
+      ...{ hints: hints.ledger, identity, horizons, collection, trees: repair.trees, comparer: repair.comparer },
+      ...{ replicas, isUp, budget },
+      ...ports,
+    },
+    { floorMs: settings.tombstoneAgeMs },
+  );
   const pace = new Pace();
   telemetry.gauge("annulus.read.slow_replicas", () => pace.slowCount);
   const { inFlightMax, timeoutMs } = settings;
@@ -241,6 +277,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       await repair.trees.load(identity.wasStoppedCleanly);
       await hints.open();
       await actors.open();
+      await horizons.open();
       await elasticity.open();
       const { agreement, progress, sizes } = elasticity;
       await transport.start(
@@ -256,6 +293,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
           completeness,
           progress,
           sizes,
+          tombstones,
           time,
         }),
       );
@@ -270,6 +308,8 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
         if (completeness.missing() > 0) repair.passNow();
       });
       delivery.start();
+      collector.start();
+      tombstones.start();
       elasticity.start();
     },
     async stop() {
@@ -277,6 +317,8 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       rings.close();
       building?.cancel();
       repair.close();
+      await tombstones.stop();
+      await collector.stop();
       await elasticity.stop();
       await delivery.stop();
       await gossiper.leave();

@@ -4,7 +4,7 @@
  *
  * A round goes to one peer after the other. One request brings the roots of all partitions that the two share; those
  * whose roots differ are mended one at a time, on the budget of background work. Peers that are down, and partitions
- * whose tree is being built, are left to the next round. What a round asks when nothing differs is 17 bytes a partition
+ * whose tree is being built, are left to the next round. What a round asks when nothing differs is 22 bytes a partition
  * and peer. Both sides of a pair do so: a partition is compared as often as it has other homes, twice an interval each.
  */
 import { equalBytes } from "../core/bytes.ts";
@@ -12,9 +12,11 @@ import { KvError } from "../core/errors.ts";
 import type { PartitionRoot } from "../core/merkle/packed.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
+import type { HorizonMark } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import type { Comparer } from "./compare.ts";
 import type { Completeness } from "./completeness.ts";
+import type { HorizonExchange } from "./horizon-exchange.ts";
 import type { Replicas } from "./replicas.ts";
 import type { Trees } from "./trees.ts";
 
@@ -53,6 +55,13 @@ type Differing = {
   readonly epoch: number;
 };
 
+/** What a peer says of a partition, and the epoch that it had adopted. */
+type TheirRoot = {
+  readonly root: PartitionRoot;
+  readonly mark: HorizonMark | undefined;
+  readonly epoch: number;
+};
+
 /** What is asked of one peer in one round. */
 type Visit = { readonly ring: Ring; readonly peer: MemberId };
 
@@ -66,6 +75,8 @@ export function createAntiEntropy(
     readonly comparer: Comparer;
     /** Is told of every comparison that ended, and makes rounds follow each other soon while one is needed. */
     readonly completeness: Completeness;
+    /** Takes over what a peer knows to be collectable, before anything of the partition is compared. */
+    readonly horizons: HorizonExchange;
     /** Whether a partition is being copied as a whole just now: comparing it would find nothing but what is on its way. */
     readonly isCopying: (partition: number) => boolean;
     /** The partitions that trees are kept of: also those that are no longer this node's, until they are given up. */
@@ -76,7 +87,7 @@ export function createAntiEntropy(
   },
   options: { readonly intervalMs: number; readonly timeoutMs: number },
 ): AntiEntropy {
-  const { replicas, trees, comparer, completeness, time, random, telemetry } = parts;
+  const { replicas, trees, comparer, completeness, horizons, time, random, telemetry } = parts;
   const { self } = replicas;
   /** When each partition was last found equal to each other home, by the wall clock. */
   const equalAt = new Map<number, Map<MemberId, number>>();
@@ -87,19 +98,18 @@ export function createAntiEntropy(
   let rounds = 0;
 
   /** The roots of some partitions at a peer, by partition, with the epoch that it had adopted. */
-  async function rootsOf(
-    { ring, peer }: Visit,
-    partitions: readonly number[],
-  ): Promise<Map<number, { readonly root: PartitionRoot; readonly epoch: number }>> {
-    const found = new Map<number, { readonly root: PartitionRoot; readonly epoch: number }>();
+  async function rootsOf({ ring, peer }: Visit, partitions: readonly number[]): Promise<Map<number, TheirRoot>> {
+    const found = new Map<number, TheirRoot>();
     for (let at = 0; at < partitions.length; at += ROOTS_AT_ONCE) {
       const some = partitions.slice(at, at + ROOTS_AT_ONCE);
       const request = { kind: "roots", epoch: ring.epoch, partitions: some } as const;
-      const { roots, epoch } = await replicas.compare(peer, request, options.timeoutMs);
+      const reply = await replicas.compare(peer, request, options.timeoutMs);
+      const { roots, epoch } = reply;
       telemetry.count("annulus.repair.sent_bytes", some.length * 4);
-      telemetry.count("annulus.repair.received_bytes", roots.length * 17);
+      telemetry.count("annulus.repair.received_bytes", roots.length * 22);
+      await horizons.adoptFrom(peer, ring.epoch, some, reply.horizons);
       some.forEach((partition, index) => {
-        found.set(partition, { root: roots[index], epoch });
+        found.set(partition, { root: roots[index], mark: reply.horizons[index], epoch });
       });
     }
     return found;
@@ -107,14 +117,16 @@ export function createAntiEntropy(
 
   /** Compares roots; gives the partitions that differ, with the resolution of the peer's tree. */
   async function differing(visit: Visit, partitions: readonly number[]) {
+    const witness = horizons.witness();
     const roots = await rootsOf(visit, partitions);
     const found: Differing[] = [];
-    for (const [partition, { root: theirs, epoch }] of roots) {
-      const mine = trees.ready(partition);
+    for (const [partition, { root: theirs, mark, epoch }] of roots) {
+      const mine = horizons.isSettled(partition) ? trees.ready(partition) : undefined;
       if (mine === undefined || theirs === undefined) {
         telemetry.count("annulus.repair.partitions_not_ready");
       } else if (equalBytes(mine.root(), theirs.sum)) {
         noteEqual(partition, visit.peer);
+        await horizons.foundEqual(partition, mark, witness);
         if (theirs.isComplete) completeness.compared(partition, visit.peer, epoch);
       } else found.push({ partition, peerBits: theirs.bits, isComplete: theirs.isComplete, epoch });
     }

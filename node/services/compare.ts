@@ -56,6 +56,8 @@ export function createComparer(
     readonly replicas: Replicas;
     /** Reads a record of this node's own, also of a partition that it is no home of any more. */
     readonly readOwn: (partition: number, key: Uint8Array) => Promise<Uint8Array | undefined>;
+    /** Is told what a peer knows to be deleted, and this node holds. */
+    readonly covered: (partition: number, key: Uint8Array, record: Uint8Array) => Promise<void>;
     readonly trees: Trees;
     readonly budget: Budget;
     readonly telemetry: Telemetry;
@@ -137,8 +139,9 @@ export function createComparer(
     const record = await readOwn(pairing, key);
     if (record === undefined || (known !== undefined && equalBytes(known, record))) return;
     await account(key.length + record.length, 0);
-    await replicas.merge(peer, partition, { kind: "merge", epoch, key, record }, timeoutMs);
+    const outcome = await replicas.merge(peer, partition, { kind: "merge", epoch, key, record }, timeoutMs);
     telemetry.count("annulus.repair.records_pushed");
+    if (outcome === "covered" && pairing.isOffer !== true) await parts.covered(partition, key, record);
   }
 
   async function mendLeaves(pairing: Pairing, depth: number, nodes: readonly number[]): Promise<number> {

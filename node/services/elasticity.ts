@@ -14,6 +14,7 @@ import { type Changes, createChanges } from "./changes.ts";
 import type { Completeness } from "./completeness.ts";
 import { createDriver } from "./driver.ts";
 import type { HintLedger } from "./hint-ledger.ts";
+import type { Horizons } from "./horizons.ts";
 import type { Identity } from "./identity.ts";
 import { createLeftovers, type Leftovers } from "./leftovers.ts";
 import { createPartitionSizes, type PartitionSizes } from "./partition-sizes.ts";
@@ -56,6 +57,7 @@ export function createElasticity(
     readonly replicas: Replicas;
     readonly repair: Repair;
     readonly hints: HintLedger;
+    readonly horizons: Horizons;
     readonly isUp: (member: MemberId) => boolean;
     readonly budget: Budget;
     readonly engine: Engine;

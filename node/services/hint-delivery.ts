@@ -203,7 +203,7 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
 /** Not a member's name. */
 const EXPIRY = "(expiry)";
 
-async function asError(sending: Promise<void>): Promise<KvError | undefined> {
+async function asError(sending: Promise<unknown>): Promise<KvError | undefined> {
   try {
     await sending;
     return undefined;

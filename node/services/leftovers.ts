@@ -18,6 +18,7 @@ import type { Admission } from "./admission.ts";
 import type { Budget } from "./budget.ts";
 import type { Comparer } from "./compare.ts";
 import type { HintLedger } from "./hint-ledger.ts";
+import type { Horizons } from "./horizons.ts";
 import type { Identity } from "./identity.ts";
 import type { Replica } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
@@ -27,6 +28,8 @@ export type Leftovers = {
   partitions(): readonly number[];
   /** Whether nothing is here by the ring of this epoch that is not this node's, and no hint is. */
   isEmptied(epoch: number): boolean;
+  /** Whether nothing of the partition is here to be given up, by the ring of this epoch. */
+  isClear(partition: number, epoch: number): boolean;
   /** A ring has come into force. */
   adopt(ring: Ring): void;
   start(): void;
@@ -47,6 +50,7 @@ export function createLeftovers(parts: {
   readonly comparer: Comparer;
   readonly admission: Admission;
   readonly hints: HintLedger;
+  readonly horizons: Horizons;
   readonly isUp: (member: MemberId) => boolean;
   readonly keepTrees: () => void;
   readonly engine: Engine;
@@ -54,7 +58,8 @@ export function createLeftovers(parts: {
   readonly time: Time;
   readonly telemetry: Telemetry;
 }): Leftovers {
-  const { self, identity, replica, replicas, comparer, admission, hints, engine, budget, time, telemetry } = parts;
+  const { self, identity, replica, replicas, comparer, admission, hints, horizons, engine, budget, time, telemetry } =
+    parts;
   let ring: Ring | undefined;
   /** Of each partition to give up, the members that were shown to hold all of it. */
   const open = new Map<number, Set<MemberId>>();
@@ -115,6 +120,7 @@ export function createLeftovers(parts: {
   /** Removes the records of a partition page by page, as long as it is not this node's and all have it. */
   async function drop(partition: number, shown: ReadonlySet<MemberId>): Promise<void> {
     await identity.markGivingUp();
+    await horizons.disown(partition);
     const range = partitionRange(partition);
     const mayGo = () =>
       !stopped && !isOwn(partition) && (ring as Ring).writers(partition).every(({ name }) => shown.has(name));
@@ -171,6 +177,7 @@ export function createLeftovers(parts: {
       open.size === 0 &&
       hints.isComplete() &&
       hints.waiting().length === 0,
+    isClear: (partition, epoch) => ring?.epoch === epoch && searchedEpoch === epoch && !open.has(partition),
     adopt(adopted) {
       ring = adopted;
     },

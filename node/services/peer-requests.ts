@@ -20,8 +20,10 @@ import type { Progress } from "./progress.ts";
 import type { Repair } from "./repair.ts";
 import type { OwnReplica } from "./replicas.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
+import type { Tombstones } from "./tombstones.ts";
 
-const MERGED: Reply = { kind: "merged" };
+const KEPT: Reply = { kind: "merged", isCovered: false };
+const COVERED: Reply = { kind: "merged", isCovered: true };
 
 export type PeerRequestParts = {
   readonly own: OwnReplica;
@@ -35,6 +37,7 @@ export type PeerRequestParts = {
   readonly completeness: Completeness;
   readonly progress: Progress;
   readonly sizes: PartitionSizes;
+  readonly tombstones: Tombstones;
   readonly time: Time;
 };
 
@@ -74,8 +77,8 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
       case "merge": {
         const behind = catchUp(from.name, request.epoch);
         if (behind !== undefined) await behind;
-        await own.merge(rings.required().partitionOf(request.key), request);
-        return MERGED;
+        const outcome = await own.merge(rings.required().partitionOf(request.key), request);
+        return outcome === "covered" ? COVERED : KEPT;
       }
       case "read": {
         const behind = catchUp(from.name, request.epoch);
@@ -97,6 +100,7 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
         admission.keep(request.partition);
         return repair.answer(request);
       case "roots":
+      case "horizons":
         await catchUp(from.name, request.epoch);
         return repair.answer(request);
       case "gossip":
@@ -108,6 +112,9 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
         return agreement.answer(request);
       case "progress":
         return progress.own();
+      case "clearance":
+        await catchUp(from.name, request.epoch);
+        return parts.tombstones.clearance(request);
       case "sizes":
         return { kind: "sizes", bytes: await parts.sizes.ofAll(request.partitions) };
       case "ring": {

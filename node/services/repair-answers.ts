@@ -6,28 +6,45 @@ import { KvError } from "../core/errors.ts";
 import { childrenOf } from "../core/merkle/difference.ts";
 import type { BranchesRequest, LeavesRequest, RepairReply, RepairRequest } from "../messages.ts";
 import type { Completeness } from "./completeness.ts";
+import type { Horizons } from "./horizons.ts";
+import type { Collection } from "./replica.ts";
 import type { Trees } from "./trees.ts";
 
 /** @throws {KvError} NOT_READY while the tree is not built, or has fewer levels than are asked for. */
 export async function answerRepair(
   {
     trees,
+    horizons,
+    collection,
     completeness,
     adoptedEpoch,
-  }: { readonly trees: Trees; readonly completeness: Completeness; readonly adoptedEpoch: () => number },
+  }: {
+    readonly trees: Trees;
+    readonly horizons: Horizons;
+    readonly collection: Collection;
+    readonly completeness: Completeness;
+    readonly adoptedEpoch: () => number;
+  },
   request: RepairRequest,
 ): Promise<RepairReply> {
   switch (request.kind) {
     case "roots": {
       const epoch = adoptedEpoch();
       const roots = request.partitions.map((partition) => {
-        const tree = trees.ready(partition);
+        // Half-way through collecting, a tree would differ for no reason.
+        const tree = horizons.isSettled(partition) ? trees.ready(partition) : undefined;
         return tree === undefined
           ? undefined
           : { bits: tree.bits, sum: tree.root(), isComplete: completeness.isComplete(partition) };
       });
-      return { kind: "roots", roots, epoch };
+      const marks = request.partitions.map((partition) => ({
+        digest: horizons.digest(partition),
+        vouches: collection.vouches(partition),
+      }));
+      return { kind: "roots", roots, epoch, horizons: marks };
     }
+    case "horizons":
+      return { kind: "horizons", horizons: request.partitions.map(horizons.encoded) };
     case "branches":
       return { kind: "branches", sums: sumsUnder(trees, request) };
     case "leaves":

@@ -14,8 +14,11 @@ import type { Budget } from "./budget.ts";
 import { type Comparer, createComparer } from "./compare.ts";
 import type { Completeness } from "./completeness.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import { createHorizonExchange } from "./horizon-exchange.ts";
+import type { Horizons } from "./horizons.ts";
+import type { Identity } from "./identity.ts";
 import { answerRepair } from "./repair-answers.ts";
-import type { Replica } from "./replica.ts";
+import type { Collection, Replica } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { createScrub } from "./scrub.ts";
 import type { TreeLedger } from "./tree-ledger.ts";
@@ -51,6 +54,9 @@ export function createRepair(
     readonly ring: () => Ring | undefined;
     readonly isUp: (member: MemberId) => boolean;
     readonly completeness: Completeness;
+    readonly horizons: Horizons;
+    readonly collection: Collection;
+    readonly identity: Pick<Identity, "incarnation">;
     readonly adoptedEpoch: () => number;
     readonly isCopying: (partition: number) => boolean;
     readonly kept: () => readonly number[];
@@ -67,9 +73,13 @@ export function createRepair(
   { repairIntervalMs, scrubIntervalMs }: RepairOptions,
 ): Repair {
   const trees = createTrees(parts);
-  const comparer = createComparer({ ...parts, trees, readOwn: parts.replica.read }, { timeoutMs: TIMEOUT_MS });
+  const exchange = createHorizonExchange(parts, { timeoutMs: TIMEOUT_MS });
+  const comparer = createComparer(
+    { ...parts, trees, readOwn: parts.replica.read, covered: exchange.covered },
+    { timeoutMs: TIMEOUT_MS },
+  );
   const rounds = createAntiEntropy(
-    { ...parts, trees, comparer },
+    { ...parts, horizons: exchange, trees, comparer },
     { intervalMs: repairIntervalMs, timeoutMs: TIMEOUT_MS },
   );
   const partitions = () => parts.ring()?.partitionsOf(parts.replicas.self) ?? [];

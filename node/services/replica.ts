@@ -11,6 +11,7 @@ import { equalBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { dataKey, parsePartitionedKey, partitionRange, quarantineKey } from "../core/keyspace.ts";
 import { fingerprintOf } from "../core/merkle/fingerprint.ts";
+import { type Horizon, joinUnderHorizon, settled } from "../core/version/collect.ts";
 import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
@@ -28,6 +29,17 @@ export type StampResult = {
   readonly context: Uint8Array;
 };
 
+/** `covered`: the collection horizon covers all of it, so that nothing is kept for the key. */
+export type MergeOutcome = "kept" | "covered";
+
+/** Which tombstones may go; see horizons.ts. */
+export type Collection = {
+  /** The horizon of a partition, where there is one. */
+  of(partition: number): Horizon | undefined;
+  /** Whether what is missing here, and is covered, was deleted for sure. */
+  vouches(partition: number): boolean;
+};
+
 export type Replica = {
   /** The durable record of a key, encoded, or undefined. Rejects with STORAGE_FAILED when it is damaged. */
   read(partition: number, key: Uint8Array): Promise<Uint8Array | undefined>;
@@ -41,14 +53,17 @@ export type Replica = {
    */
   stamp(partition: number, request: StampRequest, deadlineMs: number): Promise<StampResult>;
   /** Joins a record that another replica sent. Resolves once the join is durable; may be repeated at will. */
-  merge(partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
+  merge(partition: number, key: Uint8Array, record: Uint8Array): Promise<MergeOutcome>;
+  /** Leaves out of a key's record what the partition's horizon collects: all of it, or a deletion beside a value. */
+  collect(partition: number, key: Uint8Array): Promise<void>;
   /**
-   * Removes a record of a partition that is this node's no more. Resolves once that is durable; does nothing where there
-   * is none.
+   * Removes a record of a partition that is this node's no more, or that a peer knows to be deleted. Resolves once that is
+   * durable; does nothing where there is none.
    *
-   * @param mayGo Asked in the turn in which the removal is queued: the partition may have been regained meanwhile.
+   * @param mayGo Asked in the turn in which the removal is queued, with what is there then (undefined: it is damaged): the
+   *   partition may have been regained meanwhile, or the key written.
    */
-  drop(partition: number, key: Uint8Array, mayGo: () => boolean): Promise<void>;
+  drop(partition: number, key: Uint8Array, mayGo: (held: Uint8Array | undefined) => boolean): Promise<void>;
   /** A page of the partition's durable records. Damaged ones are left out: they are no answer. */
   scan(request: ScanRequest): Promise<ScannedReply>;
   /** Whether a write of a key is on its way to the disk; the key as a map key. */
@@ -65,6 +80,9 @@ export type ReplicaOptions = StampLimits & {
   readonly cacheBytes: number;
 };
 
+/** Stands for a record that failed its checksum. */
+const DAMAGED = Symbol("damaged");
+
 /** A page ends when its records have come to this, well under what one frame may hold. */
 const SCAN_BYTES_MAX = 512 * 1024;
 
@@ -79,12 +97,14 @@ export function createReplica(
     readonly identity: Identity;
     /** Is told of every write; without one, no fingerprints are made. */
     readonly ledger: TreeLedger | undefined;
+    /** Without one, tombstones are kept for good. */
+    readonly collection: Collection | undefined;
     readonly time: Time;
     readonly telemetry: Telemetry;
   },
   options: ReplicaOptions,
 ): Replica {
-  const { engine, commit, identity, ledger, time, telemetry } = parts;
+  const { engine, commit, identity, ledger, collection, time, telemetry } = parts;
   const store = createRecordStore<KvRecord>(
     { engine, commit },
     { cacheBytes: options.cacheBytes, decode: decodeRecord, setAside },
@@ -116,6 +136,49 @@ export function createReplica(
     if (ledger === undefined) return undefined;
     const was = held === undefined ? undefined : fingerprintOf(stored.key, held.bytes, store.decoded(held));
     return ledger.change(stored.name, stored.at, was, fingerprintOf(stored.key, next.bytes, next.record));
+  }
+
+  /** Sees to it that `current` knows a key; what it returns is to be handed on to that. */
+  async function loaded(name: string, at: Uint8Array): Promise<Held<KvRecord> | typeof DAMAGED | undefined> {
+    try {
+      return await store.load(name, at);
+    } catch (error) {
+      // It was set aside: what a peer sends is the cure.
+      if (!(error instanceof RecordCorruptError)) throw error;
+      return DAMAGED;
+    }
+  }
+
+  /** What a write builds upon, now: nothing may be awaited from here to `put`, not even a promise that has settled. */
+  function current(
+    name: string,
+    found: Held<KvRecord> | typeof DAMAGED | undefined,
+  ): { readonly held: Held<KvRecord> | undefined; readonly isDamaged: boolean } {
+    // Whoever waited for the same read may have gone first.
+    const known = store.newest(name) ?? found;
+    return known === DAMAGED ? { held: undefined, isDamaged: true } : { held: standing(known), isDamaged: false };
+  }
+
+  /** A damaged record may have been anything, so that nothing of what comes is known to be deleted. */
+  function join(
+    partition: number,
+    mine: KvRecord | undefined,
+    theirs: KvRecord,
+    isDamaged: boolean,
+  ): KvRecord | undefined {
+    const horizon = collection?.of(partition);
+    if (horizon === undefined) return mine === undefined ? theirs : mergeRecords(mine, theirs);
+    return joinUnderHorizon(horizon, mine, theirs, !isDamaged && collection?.vouches(partition) === true);
+  }
+
+  /** Queues the removal of what is there; `held` is undefined for a damaged record. */
+  function remove(
+    { name, at, key }: { readonly name: string; readonly at: Uint8Array; readonly key: Uint8Array },
+    held: Held<KvRecord> | undefined,
+  ): Promise<void> {
+    const was =
+      ledger === undefined || held === undefined ? undefined : fingerprintOf(key, held.bytes, store.decoded(held));
+    return store.remove(name, at, undefined, ledger?.change(name, at, was, undefined));
   }
 
   return {
@@ -150,54 +213,51 @@ export function createReplica(
     },
 
     async merge(partition, key, incoming) {
-      const name = keyName(key);
-      let held = store.newest(name);
-      if (held === undefined) {
-        try {
-          const loaded = await store.load(name, dataKey(partition, key));
-          // As in `stamp`: from here to `put` nothing may be awaited.
-          held = store.newest(name) ?? loaded;
-        } catch (error) {
-          // Damaged here and set aside: what a peer sends is the cure.
-          if (!(error instanceof RecordCorruptError)) throw error;
-          held = store.newest(name);
-        }
-      }
-      held = standing(held);
-      if (held !== undefined && equalBytes(held.bytes, incoming)) return store.settled(name);
+      const stored = { name: keyName(key), at: dataKey(partition, key), key };
+      const found = store.newest(stored.name) ?? (await loaded(stored.name, stored.at));
+      const { held, isDamaged } = current(stored.name, found);
+      if (held !== undefined && equalBytes(held.bytes, incoming)) return kept(store.settled(stored.name));
       const theirs = decodeIncoming(incoming);
       const mine = held === undefined ? undefined : store.decoded(held);
-      const joined = mine === undefined ? theirs : mergeRecords(mine, theirs);
-      if (joined === mine) return store.settled(name);
+      const joined = join(partition, mine, theirs, isDamaged);
+      if (joined === undefined) {
+        telemetry.count("annulus.tombstones.covered");
+        if (held !== undefined || isDamaged) await remove(stored, held);
+        return "covered";
+      }
+      if (joined === mine) return kept(store.settled(stored.name));
       // What came is a view into a much larger chunk of the network's: copied, so as not to keep all of that.
       const bytes = joined === theirs ? Buffer.from(incoming) : encodeRecord(joined);
-      const at = dataKey(partition, key);
-      const noted = change({ name, at, key }, held, { bytes, record: joined });
-      return store.put(name, at, { bytes, decoded: undefined }, undefined, noted);
+      const noted = change(stored, held, { bytes, record: joined });
+      return kept(store.put(stored.name, stored.at, { bytes, decoded: undefined }, undefined, noted));
+    },
+
+    async collect(partition, key) {
+      const stored = { name: keyName(key), at: dataKey(partition, key), key };
+      const found = store.newest(stored.name) ?? (await loaded(stored.name, stored.at));
+      const { held } = current(stored.name, found);
+      const horizon = collection?.of(partition);
+      // What is damaged was set aside, and comes back from a peer.
+      if (held === undefined || horizon === undefined) return;
+      const record = store.decoded(held);
+      const left = settled(record, horizon);
+      if (left === record) return;
+      if (left === undefined) {
+        await remove(stored, held);
+        telemetry.count("annulus.tombstones.collected");
+        return;
+      }
+      const bytes = encodeRecord(left);
+      const noted = change(stored, held, { bytes, record: left });
+      await store.put(stored.name, stored.at, { bytes, decoded: undefined }, undefined, noted);
     },
 
     async drop(partition, key, mayGo) {
-      const name = keyName(key);
-      const at = dataKey(partition, key);
-      let held = store.newest(name);
-      let isDamaged = false;
-      if (held === undefined) {
-        try {
-          const loaded = await store.load(name, at);
-          // As in `stamp`: from here to `remove` nothing may be awaited.
-          held = store.newest(name) ?? loaded;
-        } catch (error) {
-          // Its bytes were set aside, and stay there.
-          if (!(error instanceof RecordCorruptError)) throw error;
-          held = store.newest(name);
-          isDamaged = held === undefined;
-        }
-      }
-      held = standing(held);
-      if ((held === undefined && !isDamaged) || !mayGo()) return;
-      const was =
-        ledger === undefined || held === undefined ? undefined : fingerprintOf(key, held.bytes, store.decoded(held));
-      await store.remove(name, at, undefined, ledger?.change(name, at, was, undefined));
+      const stored = { name: keyName(key), at: dataKey(partition, key), key };
+      const found = store.newest(stored.name) ?? (await loaded(stored.name, stored.at));
+      const { held, isDamaged } = current(stored.name, found);
+      if ((held === undefined && !isDamaged) || !mayGo(held?.bytes)) return;
+      await remove(stored, held);
     },
 
     scan: (request) => scanPartition(engine, request),
@@ -218,6 +278,11 @@ export function createReplica(
       }
     },
   };
+}
+
+async function kept(durable: Promise<void> | undefined): Promise<MergeOutcome> {
+  await durable;
+  return "kept";
 }
 
 /** What a write builds upon: nothing of a record that is being removed. */

@@ -22,15 +22,15 @@ import type { Admission } from "./admission.ts";
 import type { Completeness } from "./completeness.ts";
 import { guardReplica } from "./guarded-replica.ts";
 import type { Hints } from "./hints.ts";
-import type { Replica, StampResult } from "./replica.ts";
+import type { MergeOutcome, Replica, StampResult } from "./replica.ts";
 
 export type Replicas = {
   /** Name of this node. */
   readonly self: MemberId;
   /** Has `member` stamp a write; see `Replica.stamp`, and `Transport.request` for errors on the way. */
   stamp(member: MemberId, partition: number, request: StampRequest, timeoutMs: number): Promise<StampResult>;
-  /** Has `member` join a record; resolves once it is durable there. */
-  merge(member: MemberId, partition: number, request: MergeRequest, timeoutMs: number): Promise<void>;
+  /** Has `member` join a record; resolves once it is durable there, or known to be forgotten. */
+  merge(member: MemberId, partition: number, request: MergeRequest, timeoutMs: number): Promise<MergeOutcome>;
   /** Asks `member` for its durable record of a key, encoded. */
   read(member: MemberId, partition: number, request: ReadRequest, timeoutMs: number): Promise<Uint8Array | undefined>;
   /** Asks `member` for a page of its own records of a partition. */
@@ -74,14 +74,15 @@ export function createOwnReplica({
         ticket.end();
       }
     },
-    async merge(partition: number, { epoch, key, record, hint }: MergeRequest): Promise<void> {
+    async merge(partition: number, { epoch, key, record, hint }: MergeRequest): Promise<MergeOutcome> {
       const ticket =
         hint === undefined
           ? admission.write(epoch, partition)
           : admission.hint(epoch, partition, hint.target, hint.counts);
       try {
-        if (hint === undefined) await replica.merge(partition, key, record);
-        else await hints.store({ partition, target: hint.target, key }, record, hint.counts);
+        if (hint === undefined) return await replica.merge(partition, key, record);
+        await hints.store({ partition, target: hint.target, key }, record, hint.counts);
+        return "kept";
       } finally {
         ticket.end();
       }
@@ -119,7 +120,8 @@ export function createReplicas(self: MemberId, own: OwnReplica, transport: Trans
     async merge(member, partition, request, timeoutMs) {
       if (member === self) return own.merge(partition, request);
       const reply = await transport.request(member, request, timeoutMs);
-      if (reply.kind !== "merged") unexpected(member, reply);
+      if (reply.kind !== "merged") return unexpected(member, reply);
+      return reply.isCovered ? "covered" : "kept";
     },
     async read(member, partition, request, timeoutMs) {
       if (member === self) return own.read(partition, request);

@@ -39,7 +39,7 @@ async function openReplica(directory: string, name: string, ledger: TreeLedger |
     queueMsMax: 60_000,
   });
   return createReplica(
-    { ...ports, commit, identity, ledger },
+    { ...ports, commit, identity, ledger, collection: undefined },
     { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 16 << 20, mayForget: () => false },
   );
 }

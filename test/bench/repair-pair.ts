@@ -111,6 +111,7 @@ export class RepairPair {
           backgroundBytesPerSecond,
           hintWindowMs: 10_800_000,
           hintBytesMax: 64 << 20,
+          tombstoneAgeMs: 86_400_000,
           repair: { repairIntervalMs: 31_536_000_000, scrubIntervalMs: 31_536_000_000 },
         },
         { ...ports, transport },

@@ -72,7 +72,11 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
     limit: fc.integer({ min: 1, max: MESSAGE_BOUNDS.scanLimitMax }),
   }),
   plain({ kind: fc.constant("sizes" as const), partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })) }),
-  plain({ kind: fc.constant("roots" as const), epoch: count, partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })) }),
+  plain({
+    kind: fc.constantFrom("roots" as const, "horizons" as const, "clearance" as const),
+    epoch: count,
+    partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })),
+  }),
   plain({
     kind: fc.constant("branches" as const),
     epoch: count,
@@ -97,13 +101,14 @@ const root = plain({
   sum: fc.uint8Array({ minLength: SUM_BYTES, maxLength: SUM_BYTES }),
   isComplete: fc.boolean(),
 });
+const mark = plain({ digest: fc.nat({ max: 2 ** 32 - 1 }), vouches: fc.boolean() });
 const sums = fc.nat({ max: 5 }).chain((many) => fc.uint8Array({ minLength: many * 16, maxLength: many * 16 }));
 const entries = fc.array(plain({ key, record: body }), { maxLength: 30 });
 const codes: readonly ErrorCode[] = ["INVALID_REQUEST", "STALE_RING", "STORAGE_FULL", "TIMED_OUT", "OVERLOADED"];
 /** Replies of every kind, small ones. */
 export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
   plain({ kind: fc.constant("stamped" as const), record: body, context: body }),
-  fc.constant({ kind: "merged" as const }),
+  plain({ kind: fc.constant("merged" as const), isCovered: fc.boolean() }),
   plain({ kind: fc.constant("record" as const), record: orAbsent(body) }),
   plain({
     kind: fc.constant("ring" as const),
@@ -132,7 +137,19 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
     movedBytes: count,
   }),
   plain({ kind: fc.constant("scanned" as const), entries, done: fc.boolean() }),
-  plain({ kind: fc.constant("roots" as const), roots: fc.array(orAbsent(root), { maxLength: 10 }), epoch: count }),
+  fc.array(fc.tuple(orAbsent(root), mark), { maxLength: 10 }).chain((pairs) =>
+    plain({
+      kind: fc.constant("roots" as const),
+      roots: fc.constant(pairs.map(([one]) => one)),
+      epoch: count,
+      horizons: fc.constant(pairs.map(([, one]) => one)),
+    }),
+  ),
+  plain({
+    kind: fc.constant("horizons" as const),
+    horizons: fc.array(orAbsent(fc.uint8Array({ minLength: 1, maxLength: 60 })), { maxLength: 10 }),
+  }),
+  plain({ kind: fc.constant("clearance" as const), epoch: count, clear: fc.array(fc.boolean(), { maxLength: 20 }) }),
   plain({ kind: fc.constant("sizes" as const), bytes: fc.array(count) }),
   plain({ kind: fc.constant("branches" as const), sums }),
   plain({ kind: fc.constant("leaves" as const), keys: fc.array(leafKey, { maxLength: 10 }) }),

@@ -6,7 +6,7 @@ import type { Reply } from "../../node/messages.ts";
 import type { RequestHandler } from "../../node/ports.ts";
 import { merge, read, type Scene, textIn } from "./transport-world.ts";
 
-const MERGED: Reply = { kind: "merged" };
+const MERGED: Reply = { kind: "merged", isCovered: false };
 const KIB = 1_024;
 
 /** Codes of what was refused and the number of what was answered. */

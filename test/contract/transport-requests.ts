@@ -21,7 +21,7 @@ function held(): { handler: RequestHandler; readonly asked: Request[]; answer(in
   };
 }
 
-const MERGED: Reply = { kind: "merged" };
+const MERGED: Reply = { kind: "merged", isCovered: false };
 
 export function requestsContract(scene: () => Scene): void {
   describe("a request", () => {

@@ -69,7 +69,7 @@ export const merge = (key: string, record: Uint8Array): Request => ({
 
 /** Answers a read with its key, and anything else as merged. */
 export const echo: RequestHandler = async (_from, request) =>
-  request.kind === "read" ? { kind: "record", record: request.key } : { kind: "merged" };
+  request.kind === "read" ? { kind: "record", record: request.key } : { kind: "merged", isCovered: false };
 
 /** The text that `echo` sent back. */
 export function textIn(reply: Reply): string {

@@ -34,7 +34,7 @@ async function openWorld(disk: SimulatedDisk, time = createInstantTime(), seed =
   const identity = await openIdentity({ engine, random, telemetry }, { clusterId: "c", member: "n1", bootId: "b" });
   const ledger = new TreeLedger();
   const replica = createReplica(
-    { engine, commit, identity, ledger, time, telemetry },
+    { engine, commit, identity, ledger, collection: undefined, time, telemetry },
     { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
   );
   const trees = createTrees({ ledger, replica, engine, commit, budget: FREE, time, telemetry });
@@ -61,7 +61,7 @@ function stamp({ replica, time }: World, key: string): Promise<unknown> {
   return replica.stamp(PARTITION, request, time.monotonicMs() + 10_000);
 }
 
-function merge({ replica }: World, key: string, counter: number): Promise<void> {
+function merge({ replica }: World, key: string, counter: number): Promise<unknown> {
   return replica.merge(PARTITION, bytes(key), encodeRecord(write(undefined, dot(B, counter)).record));
 }
 

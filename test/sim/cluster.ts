@@ -37,6 +37,8 @@ export type ClusterOptions = {
   readonly hintBytesMax?: number;
   /** Names of the first members by their number, from 0; "n1" and so on where it is left out. */
   readonly memberName?: (index: number) => MemberId;
+  /** The least age at which a tombstone is collected, in virtual ms. */
+  readonly tombstoneAgeMs?: number;
   readonly trace?: boolean;
 };
 
@@ -224,6 +226,7 @@ export class SimulatedCluster {
       },
       hintWindowMs: options.hintWindowMs ?? 3 * 3_600_000,
       hintBytesMax: options.hintBytesMax ?? 1 << 30,
+      tombstoneAgeMs: options.tombstoneAgeMs ?? 86_400_000,
     };
   }
 

@@ -7,11 +7,12 @@
  * given up too early would be missed by no reader until a second disk fails, which is seldom; here it is missed at once.
  */
 import assert from "node:assert/strict";
-import { dataKey, hintKey } from "../../node/core/keyspace.ts";
-import { contextDescends } from "../../node/core/version/context.ts";
+import { dataKey, hintKey, horizonKey } from "../../node/core/keyspace.ts";
+import { contextDescends, EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
 import type { SimulatedCluster } from "./cluster.ts";
+import { horizonIn } from "./collected.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
 
 type Acknowledged = {
@@ -28,7 +29,13 @@ type Acknowledged = {
 type Held = readonly CausalContext[];
 
 /** Storage keys of a home's own record, and of a hint for it. */
-type Place = { readonly home: string; readonly own: Uint8Array; readonly hint: Uint8Array };
+type Place = {
+  readonly home: string;
+  readonly own: Uint8Array;
+  readonly hint: Uint8Array;
+  /** Of the partition's collection horizon, which answers for what was deleted and forgotten. */
+  readonly horizon: Uint8Array;
+};
 
 /** Of each key, the writes acknowledged last that are looked after. */
 const WRITES_MAX = 8;
@@ -93,11 +100,12 @@ export class Copies {
 
   /** Of each home of a key, what is held by it and for it. */
   #heldForHomes(key: string): readonly Held[] {
-    return this.#placesOf(key).map(({ home, own, hint }) => {
+    return this.#placesOf(key).map(({ home, own, hint, horizon }) => {
       const contexts: CausalContext[] = [];
       for (const { name, disk } of this.#cluster.nodes) {
         const record = name === home ? recordIn(disk.peek(own)) : recordInHint(disk.peek(hint));
-        if (record !== undefined) contexts.push(record.context);
+        const known = record?.context ?? EMPTY_CONTEXT;
+        contexts.push(name === home ? joinContexts(known, horizonIn(disk.peek(horizon))) : known);
       }
       return contexts;
     });
@@ -113,7 +121,8 @@ export class Copies {
     const partition = ring.partitionOf(bytes);
     const own = dataKey(partition, bytes);
     const places = (isElastic ? nodes : ring.homes(partition)).map(({ name }) => {
-      return { home: name, own, hint: hintKey({ partition, target: name, key: bytes }) };
+      const hint = hintKey({ partition, target: name, key: bytes });
+      return { home: name, own, hint, horizon: horizonKey(partition) };
     });
     this.#places.set(key, places);
     return places;

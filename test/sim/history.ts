@@ -10,6 +10,7 @@
  * something that may have replaced it is.
  */
 import assert from "node:assert/strict";
+import { EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
 import { mayBeMissed, SettledContexts, type Settlement } from "./contexts.ts";
@@ -87,6 +88,7 @@ export class History {
   readonly stamps = new Stamps();
   readonly #quorums: Quorums | undefined;
   readonly #losses: Losses;
+  readonly #collectedOf: (key: string) => CausalContext;
   readonly #contexts: SettledContexts | undefined;
   readonly #settled = new Map<Write, Settled>();
   readonly #mustShow = new Map<string, Set<Write>>();
@@ -96,8 +98,14 @@ export class History {
   /**
    * @param quorums Without them, only writes that were acknowledged are taken for settled.
    * @param losses What faults destroyed; the history looks again with each check.
+   * @param collectedOf What was known of a key before its deletion was forgotten: an answer need not tell of that.
    */
-  constructor(quorums?: Quorums, losses: Losses = new Losses()) {
+  constructor(
+    quorums?: Quorums,
+    losses: Losses = new Losses(),
+    collectedOf: (key: string) => CausalContext = () => EMPTY_CONTEXT,
+  ) {
+    this.#collectedOf = collectedOf;
     this.#quorums = quorums;
     this.#losses = losses;
     this.#contexts = quorums && new SettledContexts(losses, quorums);
@@ -245,7 +253,10 @@ export class History {
     for (const id of read.shown) this.#checkShown(id, read);
     if (!read.isFresh) return;
     const { readQuorum, context, isLast = false } = read;
-    if (readQuorum !== undefined) this.#contexts?.check(read.key, { ...read, readQuorum, context, isLast });
+    if (readQuorum !== undefined && this.#contexts !== undefined) {
+      const known = joinContexts(context ?? EMPTY_CONTEXT, this.#collectedOf(read.key));
+      this.#contexts.check(read.key, { ...read, readQuorum, context: known, isLast });
+    }
     this.#checkMissing(read);
     this.#settleWhatWasShown(read);
   }

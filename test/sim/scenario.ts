@@ -5,11 +5,12 @@ import { checkBounds, watchBounds } from "./bounds.ts";
 import { checkLastOverwriteWins } from "./calm.ts";
 import { Churn } from "./churn.ts";
 import { type ClusterOptions, SimulatedCluster } from "./cluster.ts";
+import { collectedOf } from "./collected.ts";
 import { Copies } from "./copies.ts";
 import { type FaultLimits, Faults } from "./faults.ts";
 import { History } from "./history.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
-import { becomeComplete, becomeEqual, checkRest } from "./rest.ts";
+import { becomeCollected, becomeComplete, becomeEqual, checkRest } from "./rest.ts";
 import { watchTrees } from "./tree-watch.ts";
 import { bytesOf, type Doing, Workload, type WorkloadOptions } from "./workload.ts";
 
@@ -140,6 +141,7 @@ function createCluster({ seed, size = "short", trace = false }: ScenarioOptions)
     contextEntriesMax: bounds.pick([2, 32]),
     hintWindowMs: bounds.pick([1_000, 5_000, 3 * 3_600_000]),
     hintBytesMax: bounds.pick([500, 5_000, 1 << 30, 1 << 30]),
+    tombstoneAgeMs: createSeededRandom(seed).stream("tombstones").pick([4_000, 8_000, 86_400_000]),
     trace,
   };
   // Fewer partitions, fewer trees to build at each start: keys, not partitions, are what faults are met on.
@@ -187,7 +189,7 @@ async function play(
   await cluster.startAll();
   watchBounds(cluster, keys);
   watchTrees(cluster);
-  const history = new History({ ...options, isElastic }, losses);
+  const history = new History({ ...options, isElastic }, losses, (key) => collectedOf(cluster, key));
   const workload = new Workload(cluster, { history, copies: new Copies(cluster) }, load);
   faults.begin();
   const changes = isElastic ? new Churn(cluster, faults) : undefined;
@@ -200,6 +202,7 @@ async function play(
   await cluster.startAll();
   await becomeEqual(cluster);
   await becomeComplete(cluster);
+  await becomeCollected(cluster);
   await checkRest(cluster, history, keys.length);
   await checkLastOverwriteWins(
     cluster,

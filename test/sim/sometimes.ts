@@ -41,6 +41,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "annulus.repair.records_pulled": "a record pulled by anti-entropy",
   "annulus.repair.records_pushed": "a record pushed by anti-entropy",
   "annulus.store.corrupt_records": "a damaged record found",
+  "annulus.tombstones.collected": "a tombstone collected",
+  "annulus.tombstones.horizons_raised": "a collection horizon raised",
   "annulus.transport.expired_requests": "a request that came too late",
   "annulus.transport.late_replies": "a reply that came too late",
   "annulus.trees.builds": "a Merkle tree built",

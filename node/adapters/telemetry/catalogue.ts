@@ -123,6 +123,19 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.store.takes_writes": gauge("1 while the store takes writes, 0 while it refuses them."),
   "annulus.store.write_failures": counter("Batches that LevelDB could not write."),
   "annulus.store.writes_refused": counter("Batches refused for want of disk space."),
+  "annulus.tombstones.collected": counter("Deleted keys whose record was removed."),
+  "annulus.tombstones.covered": counter("Records of deleted and collected keys that came once more and were not kept."),
+  "annulus.tombstones.dropped": counter("Records given up because a peer knows that their key was deleted."),
+  "annulus.tombstones.horizons": gauge("Partitions of which deletions may be forgotten up to a horizon."),
+  "annulus.tombstones.horizons_raised": counter(
+    "Collection horizons that this node raised, by evidence of all members.",
+  ),
+  "annulus.tombstones.partitions_vouched": gauge(
+    "Those of them in which this node can tell what was deleted from what it lost.",
+  ),
+  "annulus.tombstones.waiting_for_evidence": counter(
+    "Partitions, round after round, whose deletions are old enough and could not be collected: a member is away, hints wait, or homes differ.",
+  ),
   "annulus.transfer.bytes": counter("Bytes that were copied of partitions that a change of the ring brings.", "By"),
   "annulus.transfer.failures": counter("Pages of a partition that one of its homes did not give."),
   "annulus.transfer.partitions_missing": gauge("Partitions of a change under way of which not all is here yet."),

@@ -44,6 +44,16 @@ function coversContext(horizon: VersionVector, { vector, dots }: CausalContext):
   return true;
 }
 
+/** Whether nothing of the record stands: all that is left of it are deletions, and values whose time has come. */
+export function isDeleted(record: KvRecord, nowMs: number): boolean {
+  return record.siblings.every((sibling) => isTombstone(sibling, nowMs));
+}
+
+/** Whether the horizon covers everything that the record knows of. */
+export function isCovered(record: KvRecord, horizon: VersionVector): boolean {
+  return coversContext(horizon, record.context);
+}
+
 /**
  * Whether nothing would be missed if the record were forgotten.
  *
@@ -51,7 +61,7 @@ function coversContext(horizon: VersionVector, { vector, dots }: CausalContext):
  * @param nowMs Wall clock, ms since 1970: decides which values have expired.
  */
 export function isCollectable(record: KvRecord, horizon: VersionVector, nowMs: number): boolean {
-  return record.siblings.every((sibling) => isTombstone(sibling, nowMs)) && coversContext(horizon, record.context);
+  return isDeleted(record, nowMs) && isCovered(record, horizon);
 }
 
 /**
@@ -64,20 +74,6 @@ export function withoutCollected(record: KvRecord, horizon: VersionVector): KvRe
   if (record.siblings.length < 2) return record;
   const kept = record.siblings.filter(({ dot, value }) => value !== undefined || counterOf(horizon, dot) < dot.counter);
   return kept.length === record.siblings.length || kept.length === 0 ? record : { ...record, siblings: kept };
-}
-
-/**
- * Whether a tombstone is old enough to be collected: every deletion and expiry in it, and every write whose name it
- * remembers, happened before `beforeMs`.
- *
- * @param beforeMs Wall clock, ms since 1970. Clocks of members agree to within minutes, the floor is a day.
- */
-export function isAgedTombstone(record: KvRecord, beforeMs: number): boolean {
-  for (const { value, writtenAtMs, expiresAtMs } of record.siblings) {
-    if (writtenAtMs >= beforeMs) return false;
-    if (value !== undefined && (expiresAtMs === undefined || expiresAtMs >= beforeMs)) return false;
-  }
-  return record.events.every((event) => event.stampedAtMs < beforeMs);
 }
 
 /** The horizon raised so that it covers everything that the record knows of; `horizon` itself when it does. */

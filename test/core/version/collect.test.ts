@@ -4,8 +4,8 @@ import { describe, it } from "@jest/globals";
 import fc from "fast-check";
 import {
   horizonDescends,
-  isAgedTombstone,
   isCollectable,
+  isDeleted,
   joinHorizons,
   joinUnderHorizon,
   raiseHorizon,
@@ -42,15 +42,12 @@ describe("a tombstone and a horizon", () => {
     );
   });
 
-  it("is aged only when all of it is: its deletions, its expiries and the names it remembers", () => {
-    assert.equal(isAgedTombstone(deleted(A, 1), NOW_MS), false);
-    assert.equal(isAgedTombstone(deleted(A, 1), NOW_MS + 1), true);
-    const expiring = write(undefined, dot(A, 1), { expiresAtMs: NOW_MS + 10 }).record;
-    assert.equal(isAgedTombstone(expiring, NOW_MS + 10), false);
-    assert.equal(isAgedTombstone(expiring, NOW_MS + 11), true);
-    const { record } = write(undefined, dot(A, 1), { value: undefined, event: "once" });
-    assert.equal(isAgedTombstone(record, NOW_MS), false);
-    assert.equal(isAgedTombstone(write(undefined, dot(A, 1)).record, NOW_MS + 1), false);
+  it("is deleted when all that is left of it are deletions and values whose time has come", () => {
+    const expiring = write(deleted(A, 1), dot(A, 2), { base: SIBLING, expiresAtMs: NOW_MS + 10 }).record;
+    assert.deepEqual(
+      [NOW_MS + 9, NOW_MS + 10].map((nowMs) => isDeleted(expiring, nowMs)),
+      [false, true],
+    );
   });
 
   it("is left out beside a value when the horizon covers it, and what it replaced stays replaced", () => {
@@ -217,7 +214,7 @@ class Homes {
         .map(([key, record]) => [key, record.context, texts(record.siblings)]);
     if (!others.every((home) => isDeepEqual(contents(home), contents(first)))) return;
     for (const record of first.values()) {
-      if (isAgedTombstone(record, NOW_MS + 1)) this.#horizon = raiseHorizon(this.#horizon, record);
+      if (isDeleted(record, NOW_MS)) this.#horizon = raiseHorizon(this.#horizon, record);
     }
   }
 }

@@ -1,0 +1,133 @@
+/** Horizons are stored before they are in force, are applied to all that is here, and tell what was deleted from what was lost. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { dataKey, horizonKey, partitionRange } from "../../node/core/keyspace.ts";
+import { raiseHorizon } from "../../node/core/version/collect.ts";
+import { NO_HORIZON } from "../../node/core/version/horizon-codec.ts";
+import type { KvRecord } from "../../node/core/version/record.ts";
+import { encodeRecord } from "../../node/core/version/record-codec.ts";
+import { EMPTY_VECTOR } from "../../node/core/version/vector.ts";
+import { createCollector } from "../../node/services/collector.ts";
+import { createGroupCommit } from "../../node/services/group-commit.ts";
+import { createHorizons } from "../../node/services/horizons.ts";
+import { openIdentity } from "../../node/services/identity.ts";
+import { createReplica } from "../../node/services/replica.ts";
+import { TreeLedger } from "../../node/services/tree-ledger.ts";
+import { createTrees } from "../../node/services/trees.ts";
+import { createInstantTime } from "../contract/instant-time.ts";
+import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
+import { A, B, bytes, C, dot, NOW_MS, write } from "../core/version/examples.ts";
+import { createSimulatedDisk, type SimulatedDisk } from "../sim/disk.ts";
+import { createSeededRandom } from "../sim/random.ts";
+
+const PARTITION = 3;
+const FREE = { spend: () => Promise.resolve() };
+const KEY = bytes("deleted");
+
+const VALUE = write(undefined, dot(A, 1)).record;
+const DELETION = write(VALUE, dot(B, 2), { value: undefined }).record;
+const HORIZON = { vector: raiseHorizon(EMPTY_VECTOR, DELETION), expiredBeforeMs: NOW_MS };
+
+function newDisk(): [SimulatedDisk, ReturnType<typeof createInstantTime>] {
+  const time = createInstantTime();
+  return [createSimulatedDisk({ time, random: createSeededRandom(4).stream("disk") }), time];
+}
+
+async function open(disk: SimulatedDisk, time: ReturnType<typeof createInstantTime>, bootId = "boot 1") {
+  const telemetry = createRecordedTelemetry();
+  const engine = disk.open();
+  const commit = createGroupCommit(
+    { engine, time, telemetry },
+    { sync: false, intervalMs: 1, batchBytesMax: 4_000, queueBytesMax: 1_000_000, queueMsMax: 60_000 },
+  );
+  const random = createSeededRandom(1).stream("identity");
+  const identity = await openIdentity({ engine, random, telemetry }, { clusterId: "c", member: "n1", bootId });
+  const ledger = new TreeLedger();
+  const horizons = createHorizons({ engine, identity, telemetry });
+  const replica = createReplica(
+    { engine, commit, identity, ledger, collection: { of: horizons.of, vouches: horizons.isVouched }, time, telemetry },
+    { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
+  );
+  const trees = createTrees({ ledger, replica, engine, commit, budget: FREE, time, telemetry });
+  const collector = createCollector({ horizons, replica, engine, budget: FREE, time, telemetry });
+  await horizons.open();
+  collector.start();
+  trees.own([PARTITION]);
+  const pass = (ms: number) => new Promise<void>((resolve) => time.after(ms, resolve));
+  await pass(200);
+  const merge = (record: KvRecord, key = KEY) => replica.merge(PARTITION, key, encodeRecord(record));
+  return { disk, telemetry, identity, horizons, replica, trees, collector, pass, merge };
+}
+
+const recordsOn = (disk: SimulatedDisk) => disk.entries({ ...partitionRange(PARTITION), limit: 100 }).length;
+
+describe("a collection horizon at a home", () => {
+  it("is on the disk before it is in force, and removes what it collects, also from the tree", async () => {
+    const { disk, horizons, trees, pass, merge } = await open(...newDisk());
+    await merge(DELETION);
+    await merge(write(undefined, dot(C, 5)).record, bytes("kept"));
+    assert.equal(horizons.digest(PARTITION), NO_HORIZON);
+    const adopting = horizons.adopt(PARTITION, HORIZON);
+    assert.equal(horizons.of(PARTITION), undefined);
+    await adopting;
+    assert.notEqual(disk.peek(horizonKey(PARTITION)), undefined);
+    assert.equal(horizons.isSettled(PARTITION), false);
+    await pass(200);
+    assert(horizons.isSettled(PARTITION));
+    assert.equal(recordsOn(disk), 1);
+    assert.equal(trees.ready(PARTITION)?.keys, 1);
+    assert.equal(await trees.verify(PARTITION, FREE), 0);
+  });
+
+  it("keeps old copies out for as long as the home vouches, also over a restart", async () => {
+    const [disk, time] = newDisk();
+    const first = await open(disk, time);
+    await first.merge(DELETION);
+    await first.horizons.adopt(PARTITION, HORIZON, first.identity.incarnation());
+    await first.pass(200);
+    assert.equal(await first.merge(VALUE), "covered");
+    await first.collector.stop();
+    disk.crash("process");
+    const second = await open(disk, time);
+    assert(second.horizons.isVouched(PARTITION) && second.horizons.isSettled(PARTITION));
+    assert.deepEqual([await second.merge(VALUE), await second.merge(DELETION)], ["covered", "covered"]);
+    assert.equal(recordsOn(disk), 0);
+    assert.equal(second.telemetry.counted("annulus.tombstones.covered"), 2);
+  });
+
+  it("lets in what it covers after a loss, for the home may be the one that lost it", async () => {
+    const { disk, identity, horizons, pass, merge } = await open(...newDisk());
+    await horizons.adopt(PARTITION, HORIZON, identity.incarnation());
+    await pass(200);
+    await identity.newIncarnation("a test says so");
+    assert.equal(horizons.isVouched(PARTITION), false);
+    assert.equal(await merge(VALUE), "kept");
+    assert.equal(await merge(DELETION), "covered");
+    assert.equal(recordsOn(disk), 0);
+  });
+
+  it("lets in what it covers where the record of the key was damaged", async () => {
+    const { disk, identity, horizons, replica, pass, merge } = await open(...newDisk());
+    await merge(VALUE);
+    await horizons.adopt(PARTITION, HORIZON, identity.incarnation());
+    await pass(200);
+    disk.flipBit(dataKey(PARTITION, KEY));
+    await replica.setAsideIfDamaged(dataKey(PARTITION, KEY));
+    await horizons.vouch(PARTITION, horizons.digest(PARTITION), identity.incarnation());
+    assert.equal(await merge(VALUE), "kept");
+    assert.deepEqual(await replica.read(PARTITION, KEY), encodeRecord(VALUE));
+  });
+
+  it("does not vouch for a partition that was given up, nor for a horizon that it was found equal under before", async () => {
+    const { identity, horizons } = await open(...newDisk());
+    await horizons.adopt(PARTITION, HORIZON, identity.incarnation());
+    await horizons.disown(PARTITION);
+    assert.equal(horizons.isVouched(PARTITION), false);
+    const before = horizons.digest(PARTITION);
+    await horizons.adopt(PARTITION, { vector: [dot(C, 9)], expiredBeforeMs: NOW_MS });
+    await horizons.vouch(PARTITION, before, identity.incarnation());
+    assert.equal(horizons.isVouched(PARTITION), false);
+    await horizons.vouch(PARTITION, horizons.digest(PARTITION), identity.incarnation());
+    assert(horizons.isVouched(PARTITION));
+  });
+});
