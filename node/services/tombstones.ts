@@ -16,9 +16,9 @@ import { KvError } from "../core/errors.ts";
 import { partitionRange } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
-import { type Horizon, isCovered, isDeleted, raiseHorizon } from "../core/version/collect.ts";
+import { type Horizon, isDeleted, raiseHorizon, withinStamped } from "../core/version/collect.ts";
 import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
-import { EMPTY_VECTOR } from "../core/version/vector.ts";
+import { EMPTY_VECTOR, mergeVectors } from "../core/version/vector.ts";
 import type { ClearanceReply, ClearanceRequest } from "../messages.ts";
 import type { Engine, Telemetry, Time, Timer, Transport } from "../ports.ts";
 import type { Admission } from "./admission.ts";
@@ -83,27 +83,31 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
   let running: Promise<void> | undefined;
   let stopped = true;
 
-  /** The horizon that covers what is deleted here now; undefined when the one in force does. */
+  /** The horizon that covers what is deleted here now; undefined when the one in force does, as far as it can. */
   async function deletedHere(partition: number): Promise<Horizon | undefined> {
     const expiredBeforeMs = time.wallMs();
-    const known = horizons.of(partition);
-    // Of a horizon that nobody vouches for any more, the evidence is gathered anew.
-    let vector = known === undefined || collection.vouches(partition) ? EMPTY_VECTOR : known.vector;
+    const known = horizons.of(partition)?.vector ?? EMPTY_VECTOR;
+    let wanted = EMPTY_VECTOR;
+    let stamped = known;
     const range = partitionRange(partition);
     let { from } = range;
     for (;;) {
       const page = await parts.engine.scan({ from, until: range.until, limit: PAGE_RECORDS });
       for (const { value } of page) {
         const record = soundRecord(value);
-        if (record === undefined || !isDeleted(record, expiredBeforeMs)) continue;
-        if (known === undefined || !isCovered(record, known.vector)) vector = raiseHorizon(vector, record);
+        if (record === undefined) continue;
+        stamped = mergeVectors(stamped, record.eventsSeen);
+        if (isDeleted(record, expiredBeforeMs)) wanted = raiseHorizon(wanted, record);
       }
       await parts.budget.spend(page.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
       const last = page.at(-1);
       if (stopped || last === undefined || page.length < PAGE_RECORDS) break;
       from = successor(last.key);
     }
-    return vector === EMPTY_VECTOR ? undefined : { vector, expiredBeforeMs };
+    const vector = mergeVectors(known, withinStamped(wanted, stamped));
+    // Of a horizon that nobody vouches for any more, the evidence is gathered anew.
+    const isNews = vector !== known || (known !== EMPTY_VECTOR && !collection.vouches(partition));
+    return isNews ? { vector, expiredBeforeMs } : undefined;
   }
 
   /** The partitions whose snapshot is older than the floor; takes those that are missing. */

@@ -1,12 +1,14 @@
 /** What must become true, and within what time, once the faults of a run have ended. */
 import assert from "node:assert/strict";
-import { parsePartitionedKey, partitionRange } from "../../node/core/keyspace.ts";
-import { isDeleted } from "../../node/core/version/collect.ts";
+import { horizonKey, parsePartitionedKey, partitionRange } from "../../node/core/keyspace.ts";
+import { isCovered, isDeleted } from "../../node/core/version/collect.ts";
 import { EMPTY_CONTEXT } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
+import { mergeVectors } from "../../node/core/version/vector.ts";
 import type { ReadAnswer } from "../../node/services/coordinator.ts";
 import { checkIdle } from "./bounds.ts";
 import type { SimulatedCluster } from "./cluster.ts";
+import { horizonIn } from "./collected.ts";
 import { recordIn } from "./disk-records.ts";
 import type { History } from "./history.ts";
 import { bytesOf, idOf } from "./workload.ts";
@@ -62,19 +64,24 @@ export async function becomeCollected(cluster: SimulatedCluster): Promise<void> 
   assert(gone, `what was deleted is forgotten in the end: ${tombstonesLeft(cluster).join(", ")}`);
 }
 
-/** Records of which nothing stands, at homes. */
+/** Records of which nothing stands, and all that they know of was surely stamped, at homes. */
 function tombstonesLeft({ nodes, living, simulator }: SimulatedCluster): readonly string[] {
   const ring = living[0]?.node?.status.ring();
   assert(ring !== undefined, "there is a ring");
   return ring.preferenceLists.flatMap((homes, partition) =>
     homes.flatMap((name) => {
-      const disk = nodes.find((node) => node.name === name)?.disk;
-      const entries = disk?.entries({ ...partitionRange(partition), limit: 10_000 }) ?? [];
-      return entries
-        .filter(({ value }) => {
-          const record = recordIn(value);
-          return record !== undefined && isDeleted(record, simulator.nowMs);
-        })
+      const disk = nodes.find((node) => node.name === name)?.disk ?? assert.fail(`${name} has a disk`);
+      const records = disk.entries({ ...partitionRange(partition), limit: 10_000 }).flatMap(({ key, value }) => {
+        const record = recordIn(value);
+        return record === undefined ? [] : [{ key, record }];
+      });
+      // Of a write whose every copy was destroyed nobody can say that it was ever made, and what claims to know it stays.
+      const stamped = records.reduce(
+        (known, { record }) => mergeVectors(known, record.eventsSeen),
+        horizonIn(disk.peek(horizonKey(partition))).vector,
+      );
+      return records
+        .filter(({ record }) => isDeleted(record, simulator.nowMs) && isCovered(record, stamped))
         .map(({ key }) => `${new TextDecoder().decode(parsePartitionedKey(key).key)} at ${name}`);
     }),
   );

@@ -84,6 +84,21 @@ export function raiseHorizon(horizon: VersionVector, { context }: KvRecord): Ver
 }
 
 /**
+ * The horizon `wanted`, as far as it goes by writes that were really made.
+ *
+ * A record's context holds whatever its client claimed to have seen. A horizon that took such a claim over would have writes of
+ * all keys refused that are still to be made. What a record's `eventsSeen` covers was stamped.
+ *
+ * @param stamped Joined from the `eventsSeen` of all records of the partition.
+ */
+export function withinStamped(wanted: VersionVector, stamped: VersionVector): VersionVector {
+  return wanted.flatMap((entry) => {
+    const counter = Math.min(entry.counter, counterOf(stamped, entry));
+    return counter === 0 ? [] : [{ ...entry, counter }];
+  });
+}
+
+/**
  * What a home holds after a record came, where the partition has a horizon.
  *
  * A home that *vouches* held all that the horizon covers when it took it over, and has lost nothing since. What such a home

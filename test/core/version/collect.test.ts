@@ -10,10 +10,11 @@ import {
   joinUnderHorizon,
   raiseHorizon,
   settled,
+  withinStamped,
   withoutCollected,
 } from "../../../node/core/version/collect.ts";
 import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
-import { EMPTY_VECTOR, type VersionVector } from "../../../node/core/version/vector.ts";
+import { EMPTY_VECTOR, mergeVectors, type VersionVector } from "../../../node/core/version/vector.ts";
 import { viewRecord } from "../../../node/core/version/view.ts";
 import { A, B, C, dot, NOW_MS, SIBLING, texts, withContext, write } from "./examples.ts";
 
@@ -57,6 +58,18 @@ describe("a tombstone and a horizon", () => {
     assert.deepEqual(texts(left.siblings), ["anew"]);
     assert.deepEqual(texts(mergeRecords(left, write(undefined, dot(A, 1)).record).siblings), ["anew"]);
     assert.equal(withoutCollected(tombstone, [dot(A, 9), dot(B, 9)]), tombstone);
+  });
+});
+
+describe("a horizon that is raised", () => {
+  it("goes by writes that were made, not by what a client claims to have seen", () => {
+    const claimed = deleted(B, 2);
+    const context = { vector: [dot(A, 3), dot(C, 2 ** 50)], dots: [] };
+    const forged = write(claimed, dot(B, 4), { value: undefined, base: withContext(context) }).record;
+    const wanted = raiseHorizon(EMPTY_VECTOR, forged);
+    assert.deepEqual(withinStamped(wanted, forged.eventsSeen), [dot(B, 4)]);
+    const others = mergeVectors(forged.eventsSeen, write(undefined, dot(A, 9)).record.eventsSeen);
+    assert.deepEqual(withinStamped(wanted, others), [dot(A, 3), dot(B, 4)]);
   });
 });
 
