@@ -320,7 +320,7 @@ export class SimulatedCluster {
     const known = this.#digests.get(epoch);
     this.#digests.set(epoch, known ?? digest);
     if (known !== undefined && known !== digest)
-      this.bug ??= new Error(`${name} adopted another ring of epoch ${epoch}`);
+      this.bug ??= new assert.AssertionError({ message: `${name} adopted another ring of epoch ${epoch}` });
   }
 }
 

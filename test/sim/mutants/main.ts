@@ -25,10 +25,7 @@ const { values } = parseArgs({
 
 const ROOT = join(import.meta.dirname, "../../../..");
 const size = values.counted ? "counted" : "short";
-const range: readonly Run[] = Array.from({ length: Number(values.seeds) }, (_, i) => ({
-  seed: Number(values.from) + i,
-  size,
-}));
+const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => Number(values.from) + i);
 const startedMs = performance.now();
 const queue = [...chosen(readMutants(ROOT))];
 const count = queue.length;
@@ -53,7 +50,8 @@ function chosen(mutants: readonly Mutant[]): readonly Mutant[] {
 
 async function work(): Promise<void> {
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-    const { caughtBy } = mutant;
+    const { caughtBy, churn } = mutant;
+    const range = seeds.map((seed): Run => ({ seed, size, churn }));
     const runs = caughtBy === undefined ? range : [caughtBy, ...range];
     const beganMs = performance.now();
     const found = await hunt(ROOT, mutant, runs);

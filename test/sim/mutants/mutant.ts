@@ -6,6 +6,7 @@
  *     breaks: where the rule is written down
  *     seed: 17                                 the run that caught it last, tried first; or "17, counted" for a large one;
  *                                              or "story: test/sim/rebuild.test.ts" where no seed has met it
+ *     churn: yes                               the ring changes in its runs; left out where it does not
  *
  *     --- node/services/write.ts
  *     text that is there exactly once
@@ -28,7 +29,7 @@ export type Edit = { readonly path: string; readonly find: string; readonly put:
 export type Size = "short" | "counted";
 
 /** A run of the simulation: a seed, or the stories of a test file, told on purpose because seeds meet them too seldom. */
-export type Run = { readonly seed: number; readonly size: Size } | { readonly story: string };
+export type Run = { readonly seed: number; readonly size: Size; readonly churn: boolean } | { readonly story: string };
 
 export type Mutant = {
   readonly name: string;
@@ -38,6 +39,8 @@ export type Mutant = {
   readonly description: string;
   /** The rule that it breaks, and where that is written down. */
   readonly breaks: string;
+  /** Whether the ring changes in the runs that are to catch it. */
+  readonly churn: boolean;
   /** The run that caught it last. */
   readonly caughtBy: Run | undefined;
   readonly edits: readonly Edit[];
@@ -61,7 +64,7 @@ export function parseMutant(path: string, text: string): Mutant {
   const prose = head
     .split("\n")
     .filter((line) => {
-      const [, key, value] = /^(breaks|seed|story): +(.+)$/.exec(line) ?? [];
+      const [, key, value] = /^(breaks|seed|story|churn): +(.+)$/.exec(line) ?? [];
       if (key !== undefined && value !== undefined) fields.set(key, value);
       return key === undefined;
     })
@@ -70,6 +73,7 @@ export function parseMutant(path: string, text: string): Mutant {
   const breaks = fields.get("breaks");
   const seed = fields.get("seed");
   const story = fields.get("story");
+  const churn = parseChurn(path, fields.get("churn"));
   const edits = rest.map((block) => parseEdit(path, block));
   if (prose === "") throw new Error(`${path} does not say what it breaks.`);
   if (breaks === undefined) throw new Error(`${path} does not say which rule it breaks, and where that is written.`);
@@ -80,20 +84,27 @@ export function parseMutant(path: string, text: string): Mutant {
     text,
     description: prose,
     breaks,
-    caughtBy: story !== undefined ? { story } : seed !== undefined ? parseRun(path, seed) : undefined,
+    churn,
+    caughtBy: story !== undefined ? { story } : seed !== undefined ? parseRun(path, seed, churn) : undefined,
     edits,
   };
 }
 
 /** For people. */
 export function describeRun(run: Run): string {
-  return "story" in run ? run.story : `seed ${run.seed}${run.size === "short" ? "" : ` (${run.size})`}`;
+  if ("story" in run) return run.story;
+  return `${run.churn ? "churn seed" : "seed"} ${run.seed}${run.size === "short" ? "" : ` (${run.size})`}`;
 }
 
-function parseRun(path: string, text: string): Run {
+function parseChurn(path: string, text: string | undefined): boolean {
+  if (text !== undefined && text !== "yes") throw new Error(`${path} says neither yes nor nothing to churn: ${text}`);
+  return text === "yes";
+}
+
+function parseRun(path: string, text: string, churn: boolean): Run {
   const [, seed, size = "short"] = /^(\d+)(?:, (short|counted))?$/.exec(text) ?? [];
   if (seed === undefined) throw new Error(`${path} remembers no seed: ${text}`);
-  return { seed: Number(seed), size: size as Size };
+  return { seed: Number(seed), size: size as Size, churn };
 }
 
 function parseEdit(path: string, block: string): Edit {

@@ -46,20 +46,27 @@ describe("a mutant's file", () => {
     assert.deepEqual(mutant.edits, [{ path: "sum.ts", find: "a + b", put: "a - b" }]);
     assert.deepEqual(
       [mutant.name, mutant.description, mutant.breaks, mutant.caughtBy],
-      ["forgetful", "Forgets to add.", "arithmetic", { seed: 3, size: "short" }],
+      ["forgetful", "Forgets to add.", "arithmetic", { seed: 3, size: "short", churn: false }],
     );
     assert.deepEqual([...applyMutant(mutant, () => "return a + b;")], [["sum.ts", "return a - b;"]]);
   });
 
   it("remembers another run", () => {
-    const small = { seed: 17, size: "short" } as const;
-    const large = { seed: 18, size: "counted" } as const;
+    const small = { seed: 17, size: "short", churn: false } as const;
+    const large = { seed: 18, size: "counted", churn: false } as const;
     const unknown = parseMutant("a.mutant", EXAMPLE.replace("seed: 3\n", ""));
     const story = { story: "test/sim/rebuild.test.ts" };
     for (const run of [small, large, story]) {
       for (const before of [mutant, unknown])
         assert.deepEqual(parseMutant("a.mutant", withRun(before, run)).caughtBy, run);
     }
+  });
+
+  it("says whether the ring changes in its runs", () => {
+    const churning = parseMutant("a.mutant", EXAMPLE.replace("seed: 3", "seed: 3, counted\nchurn: yes"));
+    assert.deepEqual(churning.caughtBy, { seed: 3, size: "counted", churn: true });
+    const next = parseMutant("a.mutant", withRun(churning, { seed: 4, size: "short", churn: true }));
+    assert.deepEqual([next.churn, next.caughtBy], [true, { seed: 4, size: "short", churn: true }]);
   });
 
   it.each(["return a;", "return a + b, a + b;"])("is refused when its text is not there once: %s", (source) => {
@@ -70,6 +77,7 @@ describe("a mutant's file", () => {
     ["no rule", EXAMPLE.replace("breaks: arithmetic\n", ""), /which rule/],
     ["no word on what it breaks", EXAMPLE.replace("Forgets to add.", ""), /what it breaks/],
     ["a seed that is none", EXAMPLE.replace("seed: 3", "seed: three"), /no seed/],
+    ["a word on churn that is none", EXAMPLE.replace("seed: 3", "churn: often"), /churn/],
     ["no change", EXAMPLE.slice(0, EXAMPLE.indexOf("---")), /changes nothing/],
     ["the same text twice", EXAMPLE.replace("a - b", "a + b"), /none/],
   ])("is refused with %s", (_why, text, expected) => {
