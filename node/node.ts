@@ -18,6 +18,8 @@ import type { Changes } from "./services/changes.ts";
 import { createCollector } from "./services/collector.ts";
 import { createCompleteness } from "./services/completeness.ts";
 import { type Coordinator, createCoordinator } from "./services/coordinator.ts";
+import { createDoubtCure } from "./services/doubt-cure.ts";
+import { createDoubts } from "./services/doubts.ts";
 import { createElasticity, type Elasticity } from "./services/elasticity.ts";
 import { createExporter, type Exporter } from "./services/export.ts";
 import { createGossiper } from "./services/gossiper.ts";
@@ -92,8 +94,8 @@ const BACKGROUND_FLOOR = 1 / 64;
 
 /** Hints that were used last: a key that is written again and again while its home is away. */
 const HINT_CACHE_BYTES = 2 << 20;
-/** How long a home may take to acknowledge one hint. No client waits for it. */
-const HINT_TIMEOUT_MS = 5_000;
+/** How long a home may take to acknowledge one hint, or to show one record. No client waits for it. */
+const HOME_TIMEOUT_MS = 5_000;
 
 /**
  * After an unclean stop the trees are built by reading everything: not while the node, and perhaps all the others of its
@@ -136,13 +138,16 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   };
   const disk = { engine, commit, identity, time, telemetry };
   const ledger = new TreeLedger();
+  const doubts = createDoubts(disk);
   const horizons = createHorizons(disk);
   const collection: Collection = {
     of: horizons.of,
-    // What a home lacks that does not hold everything yet says nothing.
-    vouches: (partition) => horizons.isVouched(partition) && completeness.isComplete(partition),
+    // What a home lacks that does not hold everything yet says nothing; nor does one that lost a record.
+    vouches: (partition) =>
+      horizons.isVouched(partition) && completeness.isComplete(partition) && doubts.isSure(partition),
   };
-  const replica = createReplica({ ...disk, ledger, collection }, { ...limits, cacheBytes: settings.recordCacheBytes });
+  const stored = { ...disk, doubts, ledger, collection };
+  const replica = createReplica(stored, { ...limits, cacheBytes: settings.recordCacheBytes });
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
   const hints = createHints(
     { ...disk, targets: () => rings.required().document.members },
@@ -154,7 +159,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   // First of all: what comes after it relies on which writes may still be under way.
   rings.onAdopted(admission.adopt);
   rings.onAdopted(completeness.adopt);
-  const own = createOwnReplica({ replica, hints, completeness, admission });
+  const own = createOwnReplica({ replica, hints, completeness, doubts, admission });
   const actors = createKnownActors({ engine, telemetry });
   const { gossipIntervalMs, phiThreshold } = settings;
   const gossiper = createGossiper(
@@ -189,6 +194,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       horizons,
       collection,
       identity,
+      doubts,
       adoptedEpoch: admission.adoptedEpoch,
       isCopying: (partition) => elasticity.transfer.isCopying(partition),
       kept: () => elasticity.kept(),
@@ -253,9 +259,13 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     pace,
     served: budget.served,
   };
+  const cure = createDoubtCure(
+    { doubts, replicas, ring: rings.current, isUp, commit, time, telemetry },
+    { timeoutMs: HOME_TIMEOUT_MS },
+  );
   const delivery = createHintDelivery(
     { hints, replicas, ring: () => rings.current(), isUp, budget, time, telemetry },
-    { windowMs: settings.hintWindowMs, timeoutMs: HINT_TIMEOUT_MS },
+    { windowMs: settings.hintWindowMs, timeoutMs: HOME_TIMEOUT_MS },
   );
   const status = createStatus(
     { rings, completeness, membership: gossiper, transport, identity, hints: hints.ledger, repair, time },
@@ -275,6 +285,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     },
     async start() {
       await repair.trees.load(identity.wasStoppedCleanly);
+      await doubts.open();
       await hints.open();
       await actors.open();
       await horizons.open();
@@ -310,6 +321,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       delivery.start();
       collector.start();
       tombstones.start();
+      cure.start();
       elasticity.start();
     },
     async stop() {
@@ -320,6 +332,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       await tombstones.stop();
       await collector.stop();
       await elasticity.stop();
+      cure.close();
       await delivery.stop();
       await gossiper.leave();
       await transport.stop();

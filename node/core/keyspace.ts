@@ -17,6 +17,8 @@
  * | hint       | 0x06 | as a hint                                    | what was stored where a hint failed   |
  * | quarantine |      |                                              | its checksum, byte for byte           |
  * | horizon    | 0x07 | partition (uint16)                           | which of its tombstones may go        |
+ * | doubt      | 0x08 | partition (uint16), place (uint32), the key  | a mark: its record was damaged, and   |
+ * |            |      |                                              | other homes are still to be heard     |
  *
  * Numbers are big-endian. A key's place within its partition is a hash of it (`placeOf`), so that the order on disk
  * is the order of the places, and any leaf of a Merkle tree, however fine, is one range too. Which partition a key
@@ -33,6 +35,9 @@ const CHECKPOINT_SPACE = 0x04;
 const HINT_SPACE = 0x05;
 const HINT_QUARANTINE_SPACE = 0x06;
 const HORIZON_SPACE = 0x07;
+const DOUBT_SPACE = 0x08;
+
+const PARTITIONED_SPACES = [DATA_SPACE, QUARANTINE_SPACE, DOUBT_SPACE];
 
 /** The space byte and the partition. */
 const PARTITION_BYTES = 3;
@@ -149,6 +154,16 @@ export function quarantineRange(): StorageRange {
   return { from: Uint8Array.of(QUARANTINE_SPACE), until: Uint8Array.of(QUARANTINE_SPACE + 1) };
 }
 
+/** Where it is marked that a key's own copy may not be believed; parameters as `dataKey`. */
+export function doubtKey(partition: number, key: Uint8Array): Uint8Array {
+  return partitionedKey(DOUBT_SPACE, partition, key);
+}
+
+/** All such marks, over all partitions. */
+export function doubtsRange(): StorageRange {
+  return { from: Uint8Array.of(DOUBT_SPACE), until: Uint8Array.of(DOUBT_SPACE + 1) };
+}
+
 /** What a storage key in the hint space names. */
 export type HintPlace = { readonly partition: number; readonly target: string; readonly key: Uint8Array };
 
@@ -215,13 +230,16 @@ export function wholeRange(): StorageRange {
 }
 
 /**
- * Reads back what `dataKey` or `quarantineKey` made.
+ * Reads back what `dataKey`, `quarantineKey` or `doubtKey` made.
  *
  * @throws {AssertionError} The argument is no storage key of a partition: the caller scanned outside its range.
  */
 export function parsePartitionedKey(storageKey: Uint8Array): PartitionedKey {
   const [space, high, low] = storageKey;
-  assert(space === DATA_SPACE || space === QUARANTINE_SPACE, "a storage key of a partition begins with its space");
+  assert(
+    space !== undefined && PARTITIONED_SPACES.includes(space),
+    "a storage key of a partition begins with its space",
+  );
   assert(storageKey.length >= PREFIX_BYTES, "a storage key of a partition holds the partition and a place");
   assert(high !== undefined && low !== undefined, "a storage key of a partition holds the partition");
   return { partition: (high << 8) | low, key: storageKey.subarray(PREFIX_BYTES) };

@@ -6,6 +6,7 @@ import { KvError } from "../core/errors.ts";
 import { childrenOf } from "../core/merkle/difference.ts";
 import type { BranchesRequest, LeavesRequest, RepairReply, RepairRequest } from "../messages.ts";
 import type { Completeness } from "./completeness.ts";
+import type { Doubts } from "./doubts.ts";
 import type { Horizons } from "./horizons.ts";
 import type { Collection } from "./replica.ts";
 import type { Trees } from "./trees.ts";
@@ -17,12 +18,14 @@ export async function answerRepair(
     horizons,
     collection,
     completeness,
+    doubts,
     adoptedEpoch,
   }: {
     readonly trees: Trees;
     readonly horizons: Horizons;
     readonly collection: Collection;
     readonly completeness: Completeness;
+    readonly doubts: Pick<Doubts, "isSure">;
     readonly adoptedEpoch: () => number;
   },
   request: RepairRequest,
@@ -35,7 +38,11 @@ export async function answerRepair(
         const tree = horizons.isSettled(partition) ? trees.ready(partition) : undefined;
         return tree === undefined
           ? undefined
-          : { bits: tree.bits, sum: tree.root(), isComplete: completeness.isComplete(partition) };
+          : {
+              bits: tree.bits,
+              sum: tree.root(),
+              isComplete: completeness.isComplete(partition) && doubts.isSure(partition),
+            };
       });
       const marks = request.partitions.map((partition) => ({
         digest: horizons.digest(partition),

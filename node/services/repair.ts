@@ -13,6 +13,7 @@ import { createAntiEntropy, type RepairProgress } from "./anti-entropy.ts";
 import type { Budget } from "./budget.ts";
 import { type Comparer, createComparer } from "./compare.ts";
 import type { Completeness } from "./completeness.ts";
+import type { Doubts } from "./doubts.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { createHorizonExchange } from "./horizon-exchange.ts";
 import type { Horizons } from "./horizons.ts";
@@ -57,6 +58,7 @@ export function createRepair(
     readonly horizons: Horizons;
     readonly collection: Collection;
     readonly identity: Pick<Identity, "incarnation">;
+    readonly doubts: Doubts;
     readonly adoptedEpoch: () => number;
     readonly isCopying: (partition: number) => boolean;
     readonly kept: () => readonly number[];

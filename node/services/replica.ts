@@ -16,6 +16,7 @@ import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
 import type { Engine, Telemetry, Time } from "../ports.ts";
+import type { Doubts } from "./doubts.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
 import { createRecordStore, type Held, isRemoved, keyName } from "./record-store.ts";
@@ -95,6 +96,7 @@ export function createReplica(
     readonly engine: Engine;
     readonly commit: GroupCommit;
     readonly identity: Identity;
+    readonly doubts: Pick<Doubts, "raise">;
     /** Is told of every write; without one, no fingerprints are made. */
     readonly ledger: TreeLedger | undefined;
     /** Without one, tombstones are kept for good. */
@@ -104,7 +106,7 @@ export function createReplica(
   },
   options: ReplicaOptions,
 ): Replica {
-  const { engine, commit, identity, ledger, collection, time, telemetry } = parts;
+  const { engine, commit, identity, doubts, ledger, collection, time, telemetry } = parts;
   const store = createRecordStore<KvRecord>(
     { engine, commit },
     { cacheBytes: options.cacheBytes, decode: decodeRecord, setAside },
@@ -113,7 +115,8 @@ export function createReplica(
   /**
    * Keeps a damaged record for a person to look at, and starts a new incarnation: dots of this one may have been in
    * it, so its counters no longer say what this disk has seen (design §4). Once for each damage: the same bytes that
-   * are met again tell nothing new, but a record that was repaired and is damaged anew does.
+   * are met again tell nothing new, but a record that was repaired and is damaged anew does. What a peer sends makes it
+   * readable again, but the key stays in doubt until enough homes were heard.
    */
   async function setAside(dataAt: Uint8Array, bytes: Uint8Array, cause: unknown): Promise<void> {
     const { partition, key } = parsePartitionedKey(dataAt);
@@ -122,9 +125,10 @@ export function createReplica(
     if (known !== undefined && equalBytes(known, bytes)) return;
     ledger?.doubt(dataAt);
     telemetry.count("annulus.store.corrupt_records");
+    const mark = doubts.raise(partition, key);
     telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
     await identity.newIncarnation("a record was damaged and set aside");
-    await engine.batch([{ kind: "put", key: at, value: bytes }], { sync: true });
+    await engine.batch([{ kind: "put", key: at, value: bytes }, mark], { sync: true });
   }
 
   /** What a write changes, for the partition's tree. */

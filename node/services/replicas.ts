@@ -20,6 +20,7 @@ import type {
 import type { Time, Transport } from "../ports.ts";
 import type { Admission } from "./admission.ts";
 import type { Completeness } from "./completeness.ts";
+import type { Doubts } from "./doubts.ts";
 import { guardReplica } from "./guarded-replica.ts";
 import type { Hints } from "./hints.ts";
 import type { MergeOutcome, Replica, StampResult } from "./replica.ts";
@@ -53,14 +54,16 @@ export function createOwnReplica({
   replica,
   hints,
   completeness,
+  doubts,
   admission,
 }: {
   readonly replica: Replica;
   readonly hints: Hints;
   readonly completeness: Completeness;
+  readonly doubts: Doubts;
   readonly admission: Admission;
 }) {
-  const guarded = guardReplica(replica, completeness);
+  const guarded = guardReplica(replica, { completeness, doubts });
   return {
     async stamp(partition: number, request: StampRequest, deadlineMs: number): Promise<StampResult> {
       const { epoch, hintFor } = request;

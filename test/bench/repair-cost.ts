@@ -9,6 +9,7 @@ import { createLevelEngine } from "../../node/adapters/level/engine.ts";
 import { systemRandom, systemTime } from "../../node/adapters/system.ts";
 import { MerkleTree } from "../../node/core/merkle/tree.ts";
 import { partitionOf } from "../../node/core/ring/hash.ts";
+import { createDoubts } from "../../node/services/doubts.ts";
 import { createGroupCommit } from "../../node/services/group-commit.ts";
 import { openIdentity } from "../../node/services/identity.ts";
 import { createReplica, type Replica } from "../../node/services/replica.ts";
@@ -39,7 +40,7 @@ async function openReplica(directory: string, name: string, ledger: TreeLedger |
     queueMsMax: 60_000,
   });
   return createReplica(
-    { ...ports, commit, identity, ledger, collection: undefined },
+    { ...ports, commit, identity, doubts: createDoubts(ports), ledger, collection: undefined },
     { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 16 << 20, mayForget: () => false },
   );
 }

@@ -8,6 +8,7 @@ import type { KvRecord } from "../../node/core/version/record.ts";
 import { encodeRecord } from "../../node/core/version/record-codec.ts";
 import { EMPTY_VECTOR } from "../../node/core/version/vector.ts";
 import { createCollector } from "../../node/services/collector.ts";
+import { createDoubts } from "../../node/services/doubts.ts";
 import { createGroupCommit } from "../../node/services/group-commit.ts";
 import { createHorizons } from "../../node/services/horizons.ts";
 import { openIdentity } from "../../node/services/identity.ts";
@@ -45,7 +46,16 @@ async function open(disk: SimulatedDisk, time: ReturnType<typeof createInstantTi
   const ledger = new TreeLedger();
   const horizons = createHorizons({ engine, identity, telemetry });
   const replica = createReplica(
-    { engine, commit, identity, ledger, collection: { of: horizons.of, vouches: horizons.isVouched }, time, telemetry },
+    {
+      engine,
+      commit,
+      identity,
+      doubts: createDoubts({ engine, telemetry }),
+      ledger,
+      collection: { of: horizons.of, vouches: horizons.isVouched },
+      time,
+      telemetry,
+    },
     { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
   );
   const trees = createTrees({ ledger, replica, engine, commit, budget: FREE, time, telemetry });

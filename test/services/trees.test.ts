@@ -8,6 +8,7 @@ import { fingerprintOf } from "../../node/core/merkle/fingerprint.ts";
 import { leafBitsFor, MerkleTree } from "../../node/core/merkle/tree.ts";
 import { placeOf } from "../../node/core/ring/hash.ts";
 import { decodeRecord, encodeRecord } from "../../node/core/version/record-codec.ts";
+import { createDoubts } from "../../node/services/doubts.ts";
 import { createGroupCommit } from "../../node/services/group-commit.ts";
 import { openIdentity } from "../../node/services/identity.ts";
 import { createReplica } from "../../node/services/replica.ts";
@@ -34,7 +35,10 @@ async function openWorld(disk: SimulatedDisk, time = createInstantTime(), seed =
   const identity = await openIdentity({ engine, random, telemetry }, { clusterId: "c", member: "n1", bootId: "b" });
   const ledger = new TreeLedger();
   const replica = createReplica(
-    { engine, commit, identity, ledger, collection: undefined, time, telemetry },
+    {
+      ...{ engine, commit, identity, ledger, collection: undefined, time, telemetry },
+      doubts: createDoubts({ engine, telemetry }),
+    },
     { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
   );
   const trees = createTrees({ ledger, replica, engine, commit, budget: FREE, time, telemetry });

@@ -95,6 +95,7 @@ export function checkIdle({ living: nodes, gauges }: SimulatedCluster): void {
       "annulus.hints.waiting",
       "annulus.members.down",
       "annulus.rebuild.partitions_missing",
+      "annulus.store.doubtful_keys",
     ])
       assert.equal(gauges.get(`${name} ${gauge}`)?.() ?? 0, 0, `${gauge} of ${name} is 0 when all is quiet`);
   }

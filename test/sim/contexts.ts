@@ -83,16 +83,14 @@ const KEPT_MAX = 24;
 
 /**
  * Whether a strict read may rightly miss what was settled: a loss of power took records that nobody knows to be gone.
- * An exchanged disk counts towards no quorum until N − W + 1 of its peers have filled it, so that it excuses only what
- * stood on fewer than W disks; unless one of those peers lost its own copy, to rot, and does not know what it lacks. Then
- * fewer holders are left than that rule counts on (seed 20210 of da04106), and only the end has to show that nothing is lost.
+ * An exchanged disk, and a key whose record rotted, count towards no quorum until N − W + 1 complete peers were heard, so
+ * that they excuse only what stood on fewer disks than were lost (seeds 20210 of da04106 and 100442 of 4258e72).
  */
 export function mayBeMissed(losses: Losses, key: string, settlement: Settlement, writeQuorum: number): boolean {
   const hits = losses.of({ key, ...settlement });
   if (hits.length === 0) return false;
   if (settlement.holders < writeQuorum || hits.some(({ kind }) => kind === "power")) return true;
-  const members = new Set(hits.map(({ member }) => member)).size;
-  return members >= settlement.holders || (members > 1 && hits.some(({ kind }) => kind === "disk"));
+  return new Set(hits.map(({ member }) => member)).size >= settlement.holders;
 }
 
 function join(a: Known, b: Known): Known {

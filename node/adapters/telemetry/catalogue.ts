@@ -116,6 +116,10 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.scrub.failures": counter("Partitions that the scrub could not read to their end."),
   "annulus.scrub.partitions": counter("Partitions that the scrub read and counted anew."),
   "annulus.store.corrupt_records": counter("Records whose checksum was wrong; set aside."),
+  "annulus.store.doubt_failures": counter("Tries to settle a doubtful key that failed; made again."),
+  "annulus.store.doubtful_keys": gauge(
+    "Keys that this node does not answer for: damaged, and other homes not heard yet.",
+  ),
   "annulus.store.free_bytes": gauge("Bytes that may still be written to the disk.", "By"),
   "annulus.store.memory_bytes": gauge("Memory of LevelDB's caches and tables.", "By"),
   "annulus.store.reopenings": counter("Times that the store was closed and opened again after a failed write."),

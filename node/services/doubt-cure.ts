@@ -1,0 +1,130 @@
+/**
+ * Settles doubts (doubts.ts): merges here what other homes hold of a key whose record was damaged.
+ *
+ * It is enough to have heard N − W + 1 homes that lack nothing themselves: every write that W homes acknowledged is among
+ * what they hold, for at most one of its W copies was the damaged one. Where homes lack something too, nothing more can
+ * be learnt than what all of them hold: two that wait for each other would wait for ever.
+ * Source: the overlap of quorums, Gifford 1979, "Weighted voting for replicated data", §2.
+ */
+import { KvError } from "../core/errors.ts";
+import type { MemberId } from "../core/ring/document.ts";
+import type { Ring } from "../core/ring/ring.ts";
+import type { Telemetry, Time, Timer } from "../ports.ts";
+import type { Doubt, Doubts } from "./doubts.ts";
+import type { GroupCommit } from "./group-commit.ts";
+import type { Replicas } from "./replicas.ts";
+
+export type DoubtCure = {
+  start(): void;
+  close(): void;
+};
+
+/** Between two rounds while there are doubts. */
+const ROUND_MS = 500;
+
+/** @param options `timeoutMs`: of each request; no client waits for it. */
+export function createDoubtCure(
+  parts: {
+    readonly doubts: Doubts;
+    readonly ring: () => Ring | undefined;
+    readonly isUp: (member: MemberId) => boolean;
+    readonly replicas: Replicas;
+    readonly commit: Pick<GroupCommit, "write">;
+    readonly time: Time;
+    readonly telemetry: Telemetry;
+  },
+  { timeoutMs }: { readonly timeoutMs: number },
+): DoubtCure {
+  const { doubts, replicas, commit, time, telemetry } = parts;
+  let timer: Timer | undefined;
+  let closed = false;
+
+  /** A home's record, and whether the home lacks nothing; undefined when nothing was learnt. */
+  async function askHome(home: MemberId, { partition, key }: Doubt, epoch: number) {
+    const request = { kind: "read", epoch, key } as const;
+    try {
+      return { record: await replicas.read(home, partition, request, timeoutMs), isSure: true };
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      if (error.code !== "NOT_READY") return undefined;
+    }
+    try {
+      const record = await replicas.read(home, partition, { ...request, forRepair: true }, timeoutMs);
+      return { record, isSure: false };
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      return undefined;
+    }
+  }
+
+  async function learn(home: MemberId, doubt: Doubt, epoch: number): Promise<void> {
+    const { partition, key } = doubt;
+    const answer = await askHome(home, doubt, epoch);
+    if (answer === undefined) return;
+    const { record, isSure } = answer;
+    if (record !== undefined)
+      await replicas.merge(replicas.self, partition, { kind: "merge", epoch, key, record }, timeoutMs);
+    doubt.heard.add(home);
+    if (isSure) doubt.sure.add(home);
+  }
+
+  async function cure(doubt: Doubt, ring: Ring): Promise<void> {
+    const others = othersOf(ring, doubt.partition, replicas.self);
+    for (const home of others ?? []) {
+      if (closed) return;
+      if (!doubt.sure.has(home) && parts.isUp(home)) await learn(home, doubt, ring.document.epoch);
+    }
+    if (others !== undefined && !isSettled(ring, others, doubt)) return;
+    await doubts.settle(doubt, (mark) => commit.write(mark));
+    telemetry.log("info", "record.doubt_settled", { partition: doubt.partition });
+  }
+
+  async function round(): Promise<void> {
+    const ring = parts.ring();
+    if (ring === undefined) return;
+    for (const doubt of doubts.all()) {
+      if (closed) return;
+      try {
+        await cure(doubt, ring);
+      } catch (error) {
+        // It comes round again.
+        if (!(error instanceof KvError)) throw error;
+        telemetry.count("annulus.store.doubt_failures");
+      }
+    }
+  }
+
+  function wait(): void {
+    if (closed || timer !== undefined || doubts.all().length === 0) return;
+    timer = time.after(ROUND_MS, () => {
+      void round().then(() => {
+        timer = undefined;
+        wait();
+      });
+    });
+  }
+
+  return {
+    start() {
+      doubts.onRaised(wait);
+      wait();
+    },
+    close() {
+      closed = true;
+      timer?.cancel();
+    },
+  };
+}
+
+/** The other homes that a read of the partition may ask; undefined when this node is none of them any more. */
+function othersOf(ring: Ring, partition: number, self: MemberId): readonly MemberId[] | undefined {
+  const homes = ring.isPresentHome(self, partition) ? ring.presentHomes(partition) : ring.homes(partition);
+  const names = homes.map(({ name }) => name);
+  return names.includes(self) ? names.filter((name) => name !== self) : undefined;
+}
+
+function isSettled({ document }: Ring, others: readonly MemberId[], doubt: Doubt): boolean {
+  const needed = Math.min(document.replicationFactor - document.writeQuorum + 1, others.length);
+  const sure = others.filter((name) => doubt.sure.has(name)).length;
+  return sure >= needed || others.every((name) => doubt.heard.has(name));
+}

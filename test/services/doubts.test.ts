@@ -1,0 +1,131 @@
+/** Keys whose own record was damaged: until when they are not answered for. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { KvError } from "../../node/core/errors.ts";
+import { doubtsRange } from "../../node/core/keyspace.ts";
+import { createDoubtCure } from "../../node/services/doubt-cure.ts";
+import { createDoubts, type Doubts } from "../../node/services/doubts.ts";
+import { createGroupCommit } from "../../node/services/group-commit.ts";
+import type { Replicas } from "../../node/services/replicas.ts";
+import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
+import { createSimulatedDisk } from "../sim/disk.ts";
+import { createSeededRandom } from "../sim/random.ts";
+import { Simulator } from "../sim/simulator.ts";
+import { bytesOf, PARTITION, recordOf, ringOf } from "./hints-world.ts";
+
+const KEY = bytesOf("k");
+const RECORD = recordOf("v");
+
+type Answer = "complete" | "lacks something" | "damaged" | "away";
+
+/** Node `a` of the homes a, b, c, whose peers answer as they are told. */
+async function createWorld(homes = "abc") {
+  const simulator = new Simulator();
+  const telemetry = createRecordedTelemetry();
+  const random = createSeededRandom(1);
+  const time = simulator.timeOf(simulator.createProcess("a"));
+  const disk = createSimulatedDisk({ time, random: random.stream("disk") });
+  const answers = new Map<string, Answer>();
+  const merged: string[] = [];
+  const engine = disk.open();
+  const options = { sync: false, intervalMs: 1, batchBytesMax: 1 << 20, queueBytesMax: 1 << 20, queueMsMax: 1_000 };
+  const commit = createGroupCommit({ engine, time, telemetry }, options);
+  const replicas = {
+    self: "a",
+    async read(home: string, _partition: number, { forRepair }: { readonly forRepair?: true }) {
+      const answer = answers.get(home);
+      if (answer === "complete" || (answer === "lacks something" && forRepair === true)) return RECORD;
+      if (answer === "lacks something") throw new KvError("NOT_READY", "is being rebuilt");
+      if (answer === "damaged") throw new KvError("STORAGE_FAILED", "is damaged");
+      throw new KvError("PEER_UNREACHABLE", "is away");
+    },
+    async merge(home: string) {
+      merged.push(home);
+    },
+  } as unknown as Replicas;
+  const ring = ringOf([...homes]);
+  function start(doubts: Doubts): void {
+    const parts = { doubts, replicas, commit, time, telemetry, ring: () => ring, isUp: () => true };
+    createDoubtCure(parts, { timeoutMs: 1_000 }).start();
+  }
+  const doubts = createDoubts({ engine, telemetry });
+  start(doubts);
+  const mark = doubts.raise(PARTITION, KEY);
+  void engine.batch([mark], { sync: true });
+  const pass = () => simulator.runUntil(simulator.nowMs + 5_000);
+  const isMarked = () => disk.entries({ ...doubtsRange(), limit: 10 }).length > 0;
+  return { doubts, answers, merged, engine, telemetry, pass, isMarked, simulator };
+}
+
+const isRefused = (doubts: Doubts): boolean => {
+  try {
+    doubts.requireSure(PARTITION, KEY);
+    return false;
+  } catch (error) {
+    assert(error instanceof KvError && error.code === "NOT_READY");
+    return true;
+  }
+};
+
+describe("a key whose record was damaged", () => {
+  it("is answered for once N − W + 1 complete homes were heard, and their records merged", async () => {
+    const { doubts, answers, merged, pass, isMarked } = await createWorld();
+    answers.set("b", "complete");
+    await pass();
+    assert(isRefused(doubts), "one of two is not enough");
+    assert(!doubts.isSure(PARTITION));
+    assert.deepEqual(new Set(merged), new Set(["a"]));
+    assert(isMarked());
+    answers.set("c", "complete");
+    await pass();
+    assert(!isRefused(doubts));
+    assert(doubts.isSure(PARTITION));
+    assert(!isMarked());
+  });
+
+  it("does not wait for ever for homes that lack something themselves: all of them is all there is", async () => {
+    const { doubts, answers, pass } = await createWorld();
+    answers.set("b", "complete");
+    answers.set("c", "damaged");
+    await pass();
+    assert(isRefused(doubts), "nobody knows what it holds");
+    answers.set("c", "lacks something");
+    await pass();
+    assert(!isRefused(doubts));
+  });
+
+  it("is in doubt over a restart, and no other key is", async () => {
+    const { engine, telemetry, pass, simulator } = await createWorld();
+    await pass();
+    const restarted = createDoubts({ engine, telemetry });
+    const opened = restarted.open();
+    await simulator.runUntil(simulator.nowMs + 1_000);
+    await opened;
+    assert(isRefused(restarted));
+    restarted.requireSure(PARTITION, bytesOf("other"));
+    restarted.requireSure(PARTITION + 1, KEY);
+    restarted.requireAllSure(PARTITION + 1);
+    assert.throws(() => restarted.requireAllSure(PARTITION), KvError);
+  });
+
+  it("is in doubt for good once it is damaged again while the first doubt is settled", async () => {
+    const { doubts, isMarked, simulator, engine } = await createWorld();
+    const [doubt] = doubts.all();
+    assert(doubt !== undefined);
+    const settled = doubts.settle(doubt, async (mark) => {
+      if (mark.kind === "delete") void engine.batch([doubts.raise(PARTITION, KEY)], { sync: true });
+      await engine.batch([mark], { sync: true });
+    });
+    await simulator.runUntil(simulator.nowMs + 100);
+    await settled;
+    assert(isRefused(doubts));
+    assert(isMarked());
+  });
+
+  it("is nobody's concern where this node is no home any more", async () => {
+    const { doubts, pass, isMarked } = await createWorld("bcd");
+    await pass();
+    assert(!isRefused(doubts));
+    assert(!isMarked());
+  });
+});
