@@ -18,8 +18,9 @@ export function it(name: string, run: () => unknown): void {
 
 it.each =
   (cases: readonly unknown[]) =>
-  (name: string, run: (one: unknown) => unknown): void => {
-    for (const one of cases) it(name, () => run(one));
+  (name: string, run: (...one: unknown[]) => unknown): void => {
+    // As Jest has it: what is a list is handed over piece by piece.
+    for (const one of cases) it(name, () => (Array.isArray(one) ? run(...one) : run(one)));
   };
 
 /** Tells all that were taken; rejects with what the first one that fails says. */
