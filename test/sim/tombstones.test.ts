@@ -48,8 +48,9 @@ async function writeAll(cluster: SimulatedCluster): Promise<void> {
   }
 }
 
-async function deleteAll(cluster: SimulatedCluster): Promise<void> {
-  for (let key = 0; key < KEYS; key++) {
+/** @param from The keys before it stay. */
+async function deleteAll(cluster: SimulatedCluster, from = 0): Promise<void> {
+  for (let key = from; key < KEYS; key++) {
     const answer = await answerOf(cluster, coordinatorOf(cluster).delete({ key: bytesOf(`key ${key}`) }, {}));
     assert(!(answer instanceof KvError), String(answer));
   }
@@ -110,7 +111,8 @@ describe("deleted keys", () => {
   it("are as forgotten on a disk that was exchanged: the horizon comes before the member is complete", async () => {
     const cluster = await startCluster();
     await writeAll(cluster);
-    await deleteAll(cluster);
+    // What stays was stamped before what goes, and so the horizons cover it.
+    await deleteAll(cluster, KEYS / 2);
     await pass(cluster, SOON_MS);
     const n1 = cluster.byName("n1");
     const horizonOf = (partition: number) => horizonIn(n1.disk.peek(horizonKey(partition)));
@@ -121,7 +123,7 @@ describe("deleted keys", () => {
     const isRebuilding = () => n1.node?.status.cluster().members.find(({ name }) => name === "n1")?.state !== "active";
     assert(await cluster.simulator.runWhile(isRebuilding, 30_000), "n1 is full again");
     assert.deepEqual([0, 1, 2, 3].map(horizonOf), before);
-    assert.deepEqual(records(cluster), [0, 0, 0]);
+    assert.deepEqual(records(cluster), [KEYS / 2, KEYS / 2, KEYS / 2]);
   });
 
   it("do not come back with a hint that its keeper delivers long after the deletion", async () => {
