@@ -66,6 +66,14 @@ export function isChanging(ring: RingView): boolean {
  */
 export function unsettled(world: World, ring: RingView, except?: string): string | undefined {
   if (isChanging(ring)) return "a ring change is running";
+  return missing(world, ring, except);
+}
+
+/**
+ * Why not every member is present and whole, or undefined. Unlike `unsettled` it lets members come and go: a change that
+ * waits for a member that is lost would wait for ever, if that member were not made anew before the change has ended.
+ */
+export function missing(world: World, ring: RingView, except?: string): string | undefined {
   const witnesses = new Map(ring.witnesses.map((answer) => [answer.name, answer]));
   for (const member of ring.present) {
     if (member.name === except) continue;
@@ -73,8 +81,7 @@ export function unsettled(world: World, ring: RingView, except?: string): string
     if (answer === undefined) return `member ${member.name} ${silenceOf(world, member.name, ring)}`;
     if (member.actor !== undefined && answer.actor !== undefined && member.actor !== answer.actor)
       return `member ${member.name} came back with another disk`;
-    const state = answer.ownState ?? member.state;
-    if (state !== "active" || member.state !== "active") return `member ${member.name} is ${state}`;
+    if (answer.ownState === "rebuilding") return `member ${member.name} is rebuilding`;
     const doubter = ring.witnesses.find(
       ({ name, health }) => name !== except && (health.get(member.name) ?? "up") !== "up",
     );
@@ -105,7 +112,8 @@ export function hintsWaiting(ring: RingView): string | undefined {
  * home to nothing, or does not list it. What the pod says itself may only speak against it.
  *
  * That a name is not listed is no absence of information here: it is what all members answered, at one epoch. The
- * node makes a member `left` only once its hints are gone and its successors complete.
+ * node makes a member `left` only once its hints are gone and its successors complete. Which disk the pod has says
+ * nothing: a new one, in place of one that was lost after its member had left, is in nobody's ring.
  */
 export function whyNotGo(world: World, ring: RingView, name: string): string | undefined {
   const member = ring.members.get(name);
@@ -115,8 +123,6 @@ export function whyNotGo(world: World, ring: RingView, name: string): string | u
   if (trouble !== undefined) return trouble;
   const own = answerOf(world, name);
   if (own === undefined) return undefined;
-  if (member?.actor !== undefined && own.actor !== undefined && own.actor !== member.actor)
-    return `the ring speaks of another disk of ${name}`;
   if (own.ringEpoch > ring.document.epoch) return `${name} knows a newer ring`;
   if (own.hints !== undefined)
     for (const [target, count] of own.hints) if (count > 0) return `${name} keeps hints for ${target}`;

@@ -60,6 +60,7 @@ export class FakeNodes implements NodeAdmin {
       disk.epoch = this.ring.epoch;
       disk.hadRing = true;
     }
+    this.#enrol(this.ring);
     this.#advance();
   }
 
@@ -86,6 +87,16 @@ export class FakeNodes implements NodeAdmin {
     }
   }
 
+  /** Members list the new disk of one that lost its own, by themselves. */
+  #enrol(ring: Ring): void {
+    for (const member of ring.members) {
+      const actor = this.processes.get(member.name)?.disk.actor;
+      if (member.state === "left" || actor === undefined || actor === member.actor) continue;
+      member.actor = actor;
+      ring.epoch += 1;
+    }
+  }
+
   /** A change moves while all that it needs are up. */
   #advance(): void {
     const { ring, running } = this;
@@ -105,10 +116,8 @@ export class FakeNodes implements NodeAdmin {
       if (member.state === "leaving") member.state = "left";
       if (member.state === "joining") member.state = "active";
       member.weight = request.weights?.[member.name] ?? member.weight;
-      if (request.replace?.includes(member.name)) {
-        member.actor = this.processes.get(member.name)?.disk.actor ?? member.actor;
-        member.state = "active";
-      }
+      // As real members do: who is replaced goes.
+      if (request.replace?.includes(member.name)) member.state = "left";
     }
     Object.assign(ring, request.quorum);
     this.running = undefined;

@@ -56,6 +56,7 @@ describe("a set of runs", () => {
     siblings: 0,
     faultCount: 10,
     changes: 0,
+    scales: 0,
     strikes: 12,
     faults: { "process crash": 2, held: 7 },
     counters: { "annulus.read.hedges": 3 },

@@ -8,7 +8,10 @@ import { join } from "node:path";
 import { runScenario, ScenarioFailure, type ScenarioResult, type Size } from "./scenario.ts";
 
 /** What a worker is sent, and what it sends back for each seed. */
-export type Order = { readonly seeds: readonly number[]; readonly size: Size; readonly churn: boolean };
+export type Order = RunKind & { readonly seeds: readonly number[] };
+
+/** What kind of runs the seeds are for; see `ScenarioOptions`. */
+export type RunKind = { readonly size: Size; readonly churn?: boolean; readonly operator?: boolean };
 export type Verdict = {
   readonly seed: number;
   /** Processor time of the seed, in ms. */
@@ -28,37 +31,36 @@ const PORTION = 5;
  * @param tell Is told of each, in the order in which they end.
  */
 export async function runCampaign(
-  plan: {
+  plan: RunKind & {
     readonly seeds: Iterator<number>;
-    readonly size: Size;
-    readonly churn?: boolean;
     readonly jobs: number;
     readonly mayGoOn: () => boolean;
   },
   tell: (verdict: Verdict) => void,
 ): Promise<void> {
-  const { seeds, size, jobs, mayGoOn, churn = false } = plan;
+  const { seeds, jobs, mayGoOn, size, churn = false, operator = false } = plan;
+  const kind = { size, churn, operator };
   const next = (): number | undefined => {
     if (!mayGoOn()) return undefined;
     const drawn = seeds.next();
     return drawn.done === true ? undefined : drawn.value;
   };
   if (jobs > 1) {
-    await Promise.all(Array.from({ length: jobs }, () => runWorker(next, { size, churn }, tell)));
+    await Promise.all(Array.from({ length: jobs }, () => runWorker(next, kind, tell)));
     return;
   }
-  for (let seed = next(); seed !== undefined; seed = next()) tell(await judge(seed, size, churn));
+  for (let seed = next(); seed !== undefined; seed = next()) tell(await judge(seed, kind));
 }
 
 /** Runs one seed in this process. */
-export async function judge(seed: number, size: Size, churn = false): Promise<Verdict> {
+export async function judge(seed: number, kind: RunKind): Promise<Verdict> {
   const before = process.cpuUsage();
   const spentMs = () => {
     const { user, system } = process.cpuUsage(before);
     return (user + system) / 1_000;
   };
   try {
-    const result = await runScenario({ seed, size, churn });
+    const result = await runScenario({ seed, ...kind });
     return { seed, cpuMs: spentMs(), result, failure: undefined };
   } catch (error) {
     if (!(error instanceof ScenarioFailure)) throw error;
@@ -66,11 +68,7 @@ export async function judge(seed: number, size: Size, churn = false): Promise<Ve
   }
 }
 
-function runWorker(
-  next: () => number | undefined,
-  what: { readonly size: Size; readonly churn: boolean },
-  tell: (verdict: Verdict) => void,
-): Promise<void> {
+function runWorker(next: () => number | undefined, what: RunKind, tell: (verdict: Verdict) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     const child = fork(join(import.meta.dirname, "worker.js"), { stdio: ["ignore", "inherit", "inherit", "ipc"] });
     let waiting = 0;

@@ -186,9 +186,13 @@ export class Churn {
     return past.filter(({ outcome }) => outcome === "done").length;
   }
 
-  /** Begins nothing new. Every change ends, who left is taken away, and nobody holds what is not its own. */
-  async settle(): Promise<void> {
+  /** Begins nothing new. */
+  heal(): void {
     this.#on = false;
+  }
+
+  /** Every change ends, who left is taken away, and nobody holds what is not its own. */
+  async settle(): Promise<void> {
     const { simulator } = this.#cluster;
     const ended = await simulator.runWhile(() => {
       this.#retire();

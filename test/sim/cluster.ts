@@ -83,6 +83,8 @@ export class SimulatedCluster {
   isElastic = false;
   /** Whether a node may be started now; whoever runs pods is asked, where there is one. */
   mayStart: (machine: SimulatedNode) => boolean = () => true;
+  /** Is told when a node adopts a ring, just before it is in force. */
+  onRingAdopted: (name: MemberId) => void = () => undefined;
   /** What a node is started with, where it is not the cluster's options that say so. */
   settingsOf: ((machine: SimulatedNode) => NodeSettings) | undefined;
   /** The ring that the cluster begins with. */
@@ -310,7 +312,9 @@ export class SimulatedCluster {
       gauge: (metric, read) => this.gauges.set(`${name} ${metric}`, read),
       log: (_level, event, fields) => {
         this.simulator.tell(`${name} ${event}${fields?.reason === undefined ? "" : `: ${fields.reason}`}`);
-        if (event === "ring.adopted") this.#noteRing(name, Number(fields?.epoch), String(fields?.digest));
+        if (event !== "ring.adopted") return;
+        this.onRingAdopted(name);
+        this.#noteRing(name, Number(fields?.epoch), String(fields?.digest));
       },
     };
   }

@@ -93,7 +93,7 @@ export class Faults {
   #later(): void {
     this.#cluster.simulator.after(this.#random.between(200, 3_000), () => {
       if (!this.#on) return;
-      if (this.#kinds.length > 0) this.#strike();
+      if (this.#kinds.length > 0 && this.#cluster.living.length > 0) this.#strike();
       this.#later();
     });
   }

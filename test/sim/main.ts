@@ -14,6 +14,8 @@ const { values } = parseArgs({
     short: { type: "boolean", default: false },
     /** The ring changes meanwhile. */
     churn: { type: "boolean", default: false },
+    /** The nodes run in a simulated Kubernetes, and operators change their ring. */
+    operator: { type: "boolean", default: false },
     trace: { type: "boolean", default: false },
     jobs: { type: "string", default: "1" },
     /** Leave out what of a failing seed's faults is not needed for it to fail. */
@@ -29,7 +31,7 @@ const { values } = parseArgs({
     least: { type: "string", default: "0" },
   },
 });
-const { churn } = values;
+const { churn, operator } = values;
 const size: Size = values.short ? "short" : "counted";
 /** No run has more. */
 const STRIKES_MAX = 1_000;
@@ -45,10 +47,10 @@ async function runMany(): Promise<void> {
   const startedMs = performance.now();
   const seconds = () => (performance.now() - startedMs) / 1_000;
   const secondsMax = values.seconds === undefined ? Number.POSITIVE_INFINITY : Number(values.seconds);
-  const summary = new Summary(churn);
+  const summary = new Summary({ churn, operator });
   const seeds = Array.from({ length: count }, (_, i) => first + i).values();
   await runCampaign(
-    { seeds, size, churn, jobs: Number(values.jobs), mayGoOn: () => seconds() < secondsMax },
+    { seeds, size, churn, operator, jobs: Number(values.jobs), mayGoOn: () => seconds() < secondsMax },
     (verdict) => {
       summary.add(verdict);
       if (verdict.failure !== undefined) say(verdict.failure);
@@ -72,7 +74,7 @@ function seedOfDay(): number {
 /** What of a seed is to be run. */
 function optionsOf(seed: number): ScenarioOptions {
   const faultMs = values["fault-ms"] === undefined ? {} : { faultMs: Number(values["fault-ms"]) };
-  if (values.strikes === undefined) return { seed, size, churn, ...faultMs };
+  if (values.strikes === undefined) return { seed, size, churn, operator, ...faultMs };
   const kept = new Set(
     values.strikes
       .split(",")
@@ -80,7 +82,7 @@ function optionsOf(seed: number): ScenarioOptions {
       .map(Number),
   );
   const without = new Set(Array.from({ length: STRIKES_MAX }, (_, i) => i).filter((strike) => !kept.has(strike)));
-  return { seed, size, churn, ...faultMs, faults: { without } };
+  return { seed, size, churn, operator, ...faultMs, faults: { without } };
 }
 
 async function runOne(seed: number): Promise<void> {
@@ -107,7 +109,7 @@ async function shrinkOne(seed: number): Promise<void> {
   const time = options.faultMs === undefined ? "" : ` --fault-ms ${options.faultMs}`;
   say(`${message.split("\n")[0]}`);
   say(
-    `after ${runs} runs: npm run sim -- --seed ${seed}${values.short ? " --short" : ""}${churn ? " --churn" : ""} --strikes ${strikes}${time} --trace`,
+    `after ${runs} runs: npm run sim -- --seed ${seed}${values.short ? " --short" : ""}${operator ? " --operator" : churn ? " --churn" : ""} --strikes ${strikes}${time} --trace`,
   );
   process.exitCode = 1;
 }

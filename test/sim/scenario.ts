@@ -9,6 +9,9 @@ import { collectedOf } from "./collected.ts";
 import { Copies } from "./copies.ts";
 import { type FaultLimits, Faults } from "./faults.ts";
 import { History } from "./history.ts";
+import { createWorld, shapeForOperators } from "./kube/create-world.ts";
+import type { KubeWorld } from "./kube/kube-world.ts";
+import { Upheaval } from "./kube/upheaval.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { becomeCollected, becomeComplete, becomeEqual, checkRest } from "./rest.ts";
 import { watchTrees } from "./tree-watch.ts";
@@ -22,6 +25,8 @@ export type ScenarioOptions = {
   readonly faultMs?: number;
   /** Whether the ring changes meanwhile: members join, leave, are replaced and weighted anew. */
   readonly churn?: boolean;
+  /** Whether the nodes run in a simulated Kubernetes, where operators change their ring. */
+  readonly operator?: boolean;
   /** What of the drawn faults is to be left out. */
   readonly faults?: FaultLimits;
   readonly trace?: boolean;
@@ -50,6 +55,8 @@ export type ScenarioResult = {
   readonly faultCount: number;
   /** Changes of the ring that were brought to their end. */
   readonly changes: number;
+  /** How often the number of members that is wanted was changed, where operators see to it. */
+  readonly scales: number;
   /** Strikes drawn, met or not: what may be left out has a number below this. */
   readonly strikes: number;
   readonly faults: Readonly<Record<string, number>>;
@@ -66,12 +73,14 @@ export class ScenarioFailure extends Error {
   readonly atMs: number;
 
   constructor(
-    { seed, size, churn }: { readonly seed: number; readonly size: Size; readonly churn: boolean },
+    run: { readonly seed: number; readonly size: Size; readonly churn: boolean; readonly operator?: boolean },
     story: { readonly trace: readonly string[]; readonly strikes: number; readonly atMs: number },
     cause: unknown,
   ) {
     const why = cause instanceof Error ? cause.message : String(cause);
-    const which = `--seed ${seed}${size === "short" ? " --short" : ""}${churn ? " --churn" : ""}`;
+    const { seed, size } = run;
+    const kind = run.operator === true ? " --operator" : run.churn ? " --churn" : "";
+    const which = `--seed ${seed}${size === "short" ? " --short" : ""}${kind}`;
     super(`seed ${seed}: ${why}\n  repeat it with: npm run sim -- ${which} --trace`, { cause });
     this.seed = seed;
     this.trace = story.trace;
@@ -87,10 +96,10 @@ const SCRUB_MS = 10_000;
 
 /** Whether a run is large enough to count: one that met little shows little. */
 export function isCounted(
-  { nodes, faultMs, operations, acknowledged, faultCount, keys, changes }: ScenarioResult,
-  churn = false,
+  { nodes, faultMs, operations, acknowledged, faultCount, keys, changes, scales }: ScenarioResult,
+  { churn = false, operator = false }: { readonly churn?: boolean; readonly operator?: boolean } = {},
 ): boolean {
-  if (churn && changes < 2) return false;
+  if ((churn && changes < 2) || (operator && scales < 2)) return false;
   const isLarge = nodes >= 5 && faultMs >= 60_000 && keys <= 50;
   return isLarge && operations >= 1_000 && acknowledged >= 0.3 * operations && faultCount >= 10;
 }
@@ -103,24 +112,25 @@ export function isCounted(
 export async function runScenario(options: ScenarioOptions): Promise<ScenarioResult> {
   const { seed } = options;
   const cluster = createCluster(options);
+  const world = options.operator === true ? createWorld(cluster) : undefined;
   const load = drawLoad(cluster.random.stream("shape of the load"), options.size ?? "short");
   const keys = Array.from({ length: load.keys }, (_, i) => bytesOf(`key ${i}`));
   const faults = new Faults(cluster, keys, options.faults);
   try {
     const faultMs = options.faultMs ?? FAULT_MS[options.size ?? "short"];
-    return await play(cluster, { load, keys, faults, faultMs, isElastic: options.churn === true });
+    return await play(cluster, { load, keys, faults, faultMs, world, isChurning: options.churn === true });
   } catch (error) {
     const { trace, nowMs: atMs } = cluster.simulator;
     const size = options.size ?? "short";
     throw new ScenarioFailure(
-      { seed, size, churn: options.churn === true },
+      { seed, size, churn: options.churn === true, operator: options.operator === true },
       { trace, atMs, strikes: faults.drawn },
       cluster.bug ?? error,
     );
   }
 }
 
-function createCluster({ seed, size = "short", trace = false }: ScenarioOptions): SimulatedCluster {
+function createCluster({ seed, size = "short", trace = false, operator }: ScenarioOptions): SimulatedCluster {
   const random = createSeededRandom(seed).stream("shape");
   // Each is wide in most runs, and in some so narrow that it is met.
   const bounds = createSeededRandom(seed).stream("bounds");
@@ -145,7 +155,8 @@ function createCluster({ seed, size = "short", trace = false }: ScenarioOptions)
     trace,
   };
   // Fewer partitions, fewer trees to build at each start: keys, not partitions, are what faults are met on.
-  return new SimulatedCluster({ ...shape, partitions: bounds.pick([4, 8, 16]) });
+  const partitions = bounds.pick([4, 8, 16]);
+  return new SimulatedCluster({ ...shape, partitions, ...(operator === true ? shapeForOperators(shape) : {}) });
 }
 
 function drawLoad(random: SeededRandom, size: Size): WorkloadOptions {
@@ -181,25 +192,29 @@ async function play(
     readonly keys: readonly Uint8Array[];
     readonly faults: Faults;
     readonly faultMs: number;
-    readonly isElastic: boolean;
+    readonly isChurning: boolean;
+    readonly world: KubeWorld | undefined;
   },
 ): Promise<ScenarioResult> {
   const { simulator, options, losses, network, counters, nodes } = cluster;
-  const { load, keys, faults, faultMs, isElastic } = how;
-  await cluster.startAll();
+  const { load, keys, faults, faultMs, isChurning, world } = how;
+  const isElastic = isChurning || world !== undefined;
+  await (world === undefined ? cluster.startAll() : world.found());
   watchBounds(cluster, keys);
   watchTrees(cluster);
   const history = new History({ ...options, isElastic }, losses, (key) => collectedOf(cluster, key));
   const workload = new Workload(cluster, { history, copies: new Copies(cluster) }, load);
   faults.begin();
-  const changes = isElastic ? new Churn(cluster, faults) : undefined;
+  const changes =
+    world !== undefined ? new Upheaval(world, faults) : isChurning ? new Churn(cluster, faults) : undefined;
   await advance(cluster, faultMs);
   faults.heal();
+  changes?.heal();
   workload.stop();
   // Long enough for what mends the last faults, and for clients to give up on the dead.
   await advance(cluster, REST_MS);
   await changes?.settle();
-  await cluster.startAll();
+  if (world === undefined) await cluster.startAll();
   await becomeEqual(cluster);
   await becomeComplete(cluster);
   await becomeCollected(cluster);
@@ -226,6 +241,7 @@ async function play(
     faultCount: faults.count,
     strikes: faults.drawn,
     changes: changes?.done ?? 0,
+    scales: world?.scales ?? 0,
     faults: {
       ...Object.fromEntries(faults.met),
       ...Object.fromEntries(changes?.met ?? []),

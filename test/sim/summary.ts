@@ -7,12 +7,15 @@ export class Summary {
   readonly failures: string[] = [];
   readonly #results: { readonly result: ScenarioResult; readonly cpuMs: number }[] = [];
   readonly #totals = new Map<string, number>();
-  readonly #churn: boolean;
+  readonly #kind: { readonly churn?: boolean; readonly operator?: boolean };
   #cpuMs = 0;
 
-  /** @param churn Whether the ring changed in these runs; then a seed has to have brought two changes to their end to count. */
-  constructor(churn = false) {
-    this.#churn = churn;
+  /**
+   * @param kind `churn`: the ring changed in these runs; a seed that counts has brought two changes to their end. `operator`:
+   *   operators changed it; a seed that counts was scaled twice.
+   */
+  constructor(kind: { readonly churn?: boolean; readonly operator?: boolean } = {}) {
+    this.#kind = kind;
   }
 
   add({ result, cpuMs, failure }: Verdict): void {
@@ -38,7 +41,7 @@ export class Summary {
 
   /** Seeds that were large enough to count, and passed. */
   get counted(): number {
-    return this.#results.filter(({ result }) => isCounted(result, this.#churn)).length;
+    return this.#results.filter(({ result }) => isCounted(result, this.#kind)).length;
   }
 
   /** What should have happened somewhere, and never did. */
@@ -56,15 +59,16 @@ export class Summary {
 
   /** Sizes, costs and verdict. @param seconds Of wall clock. */
   lines(what: string, seconds: number): string {
-    const counted = this.#results.filter(({ result }) => isCounted(result, this.#churn));
+    const { churn = false, operator = false } = this.#kind;
+    const counted = this.#results.filter(({ result }) => isCounted(result, this.#kind));
     const of = counted.length > 0 ? counted : this.#results;
     const median = (value: (one: ScenarioResult) => number) => middle(of.map(({ result }) => value(result)));
     const five = this.#results.filter(({ result }) => result.nodes === 5);
     const ratios = five.map(({ result, cpuMs }) => result.virtualMs / cpuMs);
     const cpu = middle(of.map(({ cpuMs }) => cpuMs));
     return [
-      `${counted.length} of ${this.count} seeds count (>= 5 nodes, 60 s of faults, 1,000 operations, 30 % acknowledged, 10 faults, <= 50 keys${this.#churn ? ", 2 changes" : ""})`,
-      `medians of those: ${median((r) => r.nodes)} nodes, ${median((r) => r.keys)} keys, ${median((r) => r.operations)} operations, ${median((r) => r.acknowledged)} acknowledged, ${median((r) => r.faultCount)} faults,${this.#churn ? ` ${median((r) => r.changes)} changes,` : ""} ${median((r) => r.virtualMs / 1_000).toFixed(0)} s of virtual time, ${median((r) => r.events)} events`,
+      `${counted.length} of ${this.count} seeds count (>= 5 nodes, 60 s of faults, 1,000 operations, 30 % acknowledged, 10 faults, <= 50 keys${churn ? ", 2 changes" : ""}${operator ? ", scaled twice" : ""})`,
+      `medians of those: ${median((r) => r.nodes)} nodes, ${median((r) => r.keys)} keys, ${median((r) => r.operations)} operations, ${median((r) => r.acknowledged)} acknowledged, ${median((r) => r.faultCount)} faults,${churn || operator ? ` ${median((r) => r.changes)} changes,` : ""}${operator ? ` scaled ${median((r) => r.scales)} times,` : ""} ${median((r) => r.virtualMs / 1_000).toFixed(0)} s of virtual time, ${median((r) => r.events)} events`,
       `${cpu.toFixed(0)} ms of processor time a seed (median), ${(this.#cpuMs / 1_000).toFixed(0)} s in all; ${five.length} clusters of 5 nodes ran ${middle(ratios).toFixed(0)} times faster than real time (median)`,
       `${what} in ${seconds.toFixed(1)} s: ${this.#results.length} passed, ${this.failures.length} failed`,
     ].join("\n");

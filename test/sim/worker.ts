@@ -12,6 +12,6 @@ process.on("message", (order: Order) => {
   });
 });
 
-async function runAll({ seeds, size, churn }: Order): Promise<void> {
-  for (const seed of seeds) process.send?.(await judge(seed, size, churn));
+async function runAll({ seeds, ...kind }: Order): Promise<void> {
+  for (const seed of seeds) process.send?.(await judge(seed, kind));
 }

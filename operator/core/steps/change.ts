@@ -42,8 +42,11 @@ type Wanted =
 /** The next change, by the difference between the spec and the ring. */
 export function wantedChange(world: World, ring: RingView): Wanted {
   const renewed = ring.present.filter(({ name, actor }) => isRenewed(world, name, actor)).map(({ name }) => name);
-  if (renewed.length > 0)
-    return { kind: "change", request: { replace: renewed }, why: `replace the lost disk of ${renewed.join(", ")}` };
+  if (renewed.length > 0) {
+    // The members list it by themselves. To ask for it as a change would take the member out of the ring.
+    const message = `the new disk of ${renewed.join(", ")} is not listed in the ring yet`;
+    return { kind: "hold", hold: { reason: "WaitingForMembers", message } };
+  }
   const leaves = unwanted(world, ring);
   const joiners = awaited(world, ring);
   const waitFor = joiners.filter(({ answers }) => !answers);
@@ -80,7 +83,7 @@ export function wantedChange(world: World, ring: RingView): Wanted {
   return parts.length === 0 ? { kind: "nothing" } : { kind: "change", request, why: parts.join("; ") };
 }
 
-/** Whether a pod answers with another disk than the ring lists: the member must be replaced by itself. */
+/** Whether a pod answers with another disk than the ring lists. */
 function isRenewed(world: World, name: string, actor: string | undefined): boolean {
   const found = answerOf(world, name)?.actor;
   return actor !== undefined && found !== undefined && found !== actor;

@@ -4,10 +4,10 @@
  * A volume that a dead machine holds would keep its pod waiting for ever. After a set time, or when a person says so,
  * the volume and the pod are given up; the StatefulSet makes both anew, and the node rebuilds its member from the
  * peers. That is done to one member at a time, and only while every other member is present and at rest: they hold all
- * that is left.
+ * that is left. A change of the ring may run meanwhile: it would wait for the member that is lost.
  */
 import { claimName } from "../names.ts";
-import { answerOf, ringOf, unsettled } from "../ring-view.ts";
+import { answerOf, missing, ringOf, unsettled } from "../ring-view.ts";
 import type { Action, ClaimFacts, PodFacts, StepResult, World } from "../world.ts";
 
 /** Gives up what is lost, one member at a time, where that may be. */
@@ -34,25 +34,35 @@ export function sayHeldRecovery(world: World): StepResult {
 function losses(world: World): { readonly pod: PodFacts; readonly loss: Loss; readonly held: string | undefined }[] {
   return world.pods.flatMap((pod) => {
     const loss = whatIsLost(world, pod);
-    return loss === undefined ? [] : [{ pod, loss, held: whyHeld(world, pod) }];
+    return loss === undefined ? [] : [{ pod, loss, held: whyHeld(world, pod, loss) }];
   });
 }
 
-function whyHeld(world: World, pod: PodFacts): string | undefined {
+/** What a person asks for waits until the ring is at rest. What is lost cannot: a running change may wait for it. */
+function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
   const ring = ringOf(world);
   if (ring === undefined) return "it is not replaced while no node tells the ring";
   if (!ring.present.some(({ name }) => name === pod.name)) return undefined;
-  const trouble = unsettled(world, ring, pod.name);
+  const trouble = (loss.isWish ? unsettled : missing)(world, ring, pod.name);
   if (trouble !== undefined) return `it is not replaced before the others are whole: ${trouble}`;
   return ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
 }
 
-type Loss = { readonly why: string; readonly claim: ClaimFacts | undefined; readonly isForced: boolean };
+type Loss = {
+  readonly why: string;
+  readonly claim: ClaimFacts | undefined;
+  /** Nobody is there to confirm the pod's end. */
+  readonly isForced: boolean;
+  /** A person asks for it: nothing is lost yet. */
+  readonly isWish: boolean;
+};
 
 function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
   const claim = world.claims.find(({ name }) => name === claimName(pod.name));
-  if (pod.replaceAsked) return { why: "it was asked for by annotation", claim, isForced: isMachineGone(world, pod) };
-  if (claim?.isLost === true) return { why: `the volume of ${claim.name} is lost`, claim, isForced: false };
+  if (claim?.isLost === true)
+    return { why: `the volume of ${claim.name} is lost`, claim, isForced: false, isWish: false };
+  const isForced = isMachineGone(world, pod);
+  if (pod.replaceAsked) return { why: "it was asked for by annotation", claim, isForced, isWish: true };
   if (answerOf(world, pod.name) !== undefined) return undefined;
   const afterMs = world.cluster.spec.recovery.replaceAfterSeconds * 1000;
   if (afterMs === 0) return undefined;
@@ -64,7 +74,7 @@ function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
   const goneSinceMs = machine === undefined ? pod.createdAtMs : machine.unreadySinceMs;
   if (goneSinceMs === undefined || world.nowMs - goneSinceMs < afterMs) return undefined;
   const why = `machine ${name} has been gone for ${Math.floor((world.nowMs - goneSinceMs) / 1000)} s`;
-  return { why, claim: held === undefined ? undefined : claim, isForced: true };
+  return { why, claim: held === undefined ? undefined : claim, isForced: true, isWish: false };
 }
 
 function isMachineGone(world: World, pod: PodFacts): boolean {

@@ -13,10 +13,9 @@ import type { World } from "../world.ts";
 export function podsWanted(world: World): number {
   const { cluster, statefulSet } = world;
   const target = cluster.spec.replicas;
-  const present = statefulSet?.replicas;
-  if (present === undefined) return highestNeeded(world, target);
   // The first ring needs those that it was made for; what the spec wants since then comes after it.
   if (!isFounded(world)) return firstMembers(world) ?? target;
+  const present = statefulSet?.replicas ?? ordinalsThere(world);
   if (target >= present) return target;
   const ring = ringOf(world);
   if (ring === undefined) return present;
@@ -32,15 +31,9 @@ function firstMembers(world: World): number | undefined {
 }
 
 /**
- * For a StatefulSet that was taken away, or is not made yet: all pods that a member may live in. Volumes and the
- * status remember them; the spec may have been lowered meanwhile.
+ * For a StatefulSet that was taken away, or is not made yet: all that a member may live in. The status does not say who
+ * that is: its writer may have been stopped, and the spec lowered, since the last member joined.
  */
-function highestNeeded(world: World, target: number): number {
-  if (!isFounded(world)) return firstMembers(world) ?? target;
-  const members = new Set((world.cluster.status.members ?? []).map((member) => member.name));
-  let needed = target;
-  for (const { pod, ordinal } of world.claims) {
-    if (members.has(pod) || world.cluster.status.members === undefined) needed = Math.max(needed, ordinal + 1);
-  }
-  return needed;
+function ordinalsThere({ pods, claims }: World): number {
+  return Math.max(0, ...[...pods, ...claims].map(({ ordinal }) => ordinal + 1));
 }

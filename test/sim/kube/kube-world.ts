@@ -177,6 +177,26 @@ export class KubeWorld {
     this.cluster.simulator.tell(`power on ${machine.name}`);
   }
 
+  /** A machine that is off never comes back, and what its disks held is gone. */
+  lose(machine: Machine): void {
+    machine.isLost = true;
+    machine.lostMs = this.cluster.simulator.nowMs;
+    for (const pod of this.volumesOn(machine)) {
+      const node = this.cluster.nodes.find(({ name }) => name === pod);
+      if (node !== undefined) this.cluster.loseDisk(node);
+    }
+  }
+
+  /** Pods whose volumes are on a machine. */
+  volumesOn({ name }: Machine): readonly string[] {
+    const { store } = this.server;
+    return store.all("PersistentVolumeClaim").flatMap(({ metadata, spec }) => {
+      const volume = store.find("PersistentVolume", textAt(spec, "volumeName") ?? "", "");
+      const terms = at(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms", 0, "matchExpressions", 0);
+      return textAt(terms, "values", 0) === name ? [metadata.name.slice("data-".length)] : [];
+    });
+  }
+
   /** The nodes of pods that are bound to a machine. */
   nodesOn({ name }: Machine): readonly SimulatedNode[] {
     const names = new Set(

@@ -81,7 +81,20 @@ export class Kubelets {
     if (this.#texts.at(-1)?.text !== text || this.#texts.length === 0) this.#texts.push({ sinceMs: nowMs, text });
     const pods = store.all("Pod").sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
     this.#forget(pods);
+    this.#clearDisks();
     for (const pod of pods) this.#run(pod);
+  }
+
+  /** What was on a volume goes with its claim. */
+  #clearDisks(): void {
+    const { cluster, server } = this.#parts;
+    const present = new Set(server.store.all("PersistentVolumeClaim").map(({ metadata }) => metadata.uid));
+    for (const [name, uid] of this.#claims) {
+      const node = cluster.byName(name);
+      if (present.has(uid) || node.process !== undefined) continue;
+      node.disk.wipe();
+      this.#claims.delete(name);
+    }
   }
 
   /** What belongs to no pod any more ends. */
@@ -152,10 +165,9 @@ export class Kubelets {
     if (this.#mounted(random.chance([1, 4]) ? random.below(STALE_MS) : 0) === undefined) return "ContainerCreating";
     // The process of an earlier pod of the name: it ends first.
     if (node.process !== undefined) return "ContainerCreating";
-    if (this.#claims.get(name) !== uid) {
-      if (this.#claims.has(name)) node.disk.wipe();
-      this.#claims.set(name, uid);
-    }
+    // What the volume before it held is not gone yet.
+    if (this.#claims.has(name) && this.#claims.get(name) !== uid) return "ContainerCreating";
+    this.#claims.set(name, uid);
     this.#starting = node;
     cluster.start(node);
     this.#starting = undefined;

@@ -19,6 +19,8 @@ export type Machine = {
   /** When the API server last heard of it. */
   beatMs: number;
   lostMs: number;
+  /** Since when it is said not to be ready; undefined while it is. */
+  unreadySinceMs: number | undefined;
 };
 
 export const ZONE_LABEL = "topology.kubernetes.io/zone";
@@ -43,7 +45,16 @@ export class Machines {
   add(zone: string): Machine {
     const name = `machine-${this.all.length + 1}`;
     const { nowMs } = this.#simulator;
-    const machine: Machine = { name, zone, isUp: true, isLost: false, muteUntilMs: 0, beatMs: nowMs, lostMs: 0 };
+    const machine: Machine = {
+      name,
+      zone,
+      isUp: true,
+      isLost: false,
+      muteUntilMs: 0,
+      beatMs: nowMs,
+      lostMs: 0,
+      unreadySinceMs: undefined,
+    };
     this.all.push(machine);
     this.#tell(machine, "True");
     return machine;
@@ -76,6 +87,7 @@ export class Machines {
       const status = this.isReady(machine) ? "True" : "Unknown";
       const told = (node?.status as { conditions: { status: string }[] } | undefined)?.conditions[0]?.status;
       if (told !== status) this.#tell(machine, status);
+      machine.unreadySinceMs = status === "True" ? undefined : (machine.unreadySinceMs ?? nowMs);
     }
   }
 

@@ -1,6 +1,7 @@
 /** The operator that ships, several times over: each a process that may be killed, held up and started again. */
 import { nodeAdminOver } from "../../../operator/adapters/node-admin.ts";
 import { createOperator, type Operator } from "../../../operator/operator.ts";
+import type { Time } from "../../../operator/ports.ts";
 import type { SimulatedCluster } from "../cluster.ts";
 import type { SeededRandom } from "../random.ts";
 import type { Process } from "../simulator.ts";
@@ -60,7 +61,9 @@ export class Operators {
     const process = simulator.createProcess(identity);
     const own = random.stream(identity);
     const clock = { wallSkewMs: own.between(-1_000, 1_000), driftPpm: own.between(-200, 200) };
-    const time = simulator.timeOf(process, clock);
+    const exact = simulator.timeOf(process, clock);
+    // As timers of Node.js: whole ms. One that is due in a trillionth of a ms would be due at this very instant, for ever.
+    const time: Time = { ...exact, after: (delayMs, run) => exact.after(Math.ceil(delayMs), run) };
     const telemetry = {
       count: (metric: string, amount = 1) => cluster.counters.set(metric, (cluster.counters.get(metric) ?? 0) + amount),
       observe() {},

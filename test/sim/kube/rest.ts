@@ -16,6 +16,7 @@ export function whyNotAtRest(world: KubeWorld): string | undefined {
     return `it is Progressing: ${world.condition("Progressing").reason}`;
   if (world.condition("Degraded").status !== "False") return `it is Degraded: ${world.condition("Degraded").reason}`;
   if (pods.length !== replicas) return `${pods.length} pods of ${replicas}`;
+  if (cluster.living.length !== replicas) return "a node runs on without its pod";
   const names = Array.from({ length: replicas }, (_, ordinal) => `${NAME}-${ordinal}`);
   const weights = (at(object, "spec", "weights", "byNode") ?? {}) as Readonly<Record<string, number>>;
   for (const name of names) {

@@ -14,7 +14,7 @@ import type { Machines } from "./machines.ts";
 /** Age of what it works from, in ms. */
 const STALE_MS = [5, 1_500] as const;
 /** Pods of a machine that has not been ready for so long are told to go; that is heard of once it is back. */
-const EVICTED_MS = 15_000;
+const EVICTED_MS = 12_000;
 
 type Parts = {
   readonly simulator: Simulator;
@@ -88,7 +88,8 @@ export class StatefulSets {
       const machine = machines.find(textAt(pod, "spec", "nodeName"));
       if (machine === undefined) continue;
       if (server.store.find("Node", machine.name, "") === undefined) server.store.drop(pod);
-      else if (simulator.nowMs - machine.beatMs > EVICTED_MS) server.store.markDeleted(pod);
+      else if (simulator.nowMs - (machine.unreadySinceMs ?? simulator.nowMs) > EVICTED_MS)
+        server.store.markDeleted(pod);
     }
   }
 

@@ -1,0 +1,173 @@
+/**
+ * Watches over what an operator must never do, whatever it saw: two ring changes at once; a StatefulSet without room for a
+ * member; a volume of a member given up that is not lost, or while others are not whole; a pod restarted while others are
+ * away. It judges by the rings that nodes adopted and by what really runs, not by what anybody is told.
+ */
+import assert from "node:assert/strict";
+import type { RingView } from "../../../node/core/ring/document.ts";
+import { ordinalOf } from "../../../operator/core/names.ts";
+import { at, type KubeObject, numberAt, textAt } from "../../../operator/core/objects.ts";
+import type { SimulatedNode } from "../cluster.ts";
+import { type KubeWorld, NAME } from "./kube-world.ts";
+
+/** What an operator saw is at most so old when it acts by it. */
+const SEEN_MS = 15_000;
+/** What is true is noticed within so long, by those who look once a second. */
+const SLACK_MS = 2_000;
+const LOOK_MS = 500;
+
+export class Watchman {
+  readonly #world: KubeWorld;
+  #newest: RingView | undefined;
+  /** Change under way in the ring of each epoch that was seen; undefined: none. */
+  readonly #changes = new Map<number, string | undefined>();
+  /** When the change under way was first seen. */
+  #changingSinceMs = Number.POSITIVE_INFINITY;
+  /** When each member was last seen to run, and since when it has. */
+  readonly #upMs = new Map<string, number>();
+  readonly #upSinceMs = new Map<string, number>();
+
+  constructor(world: KubeWorld) {
+    this.#world = world;
+    const { cluster, server } = world;
+    cluster.onRingAdopted = (name) => {
+      // Once it is in force.
+      cluster.simulator.after(0, () => this.#guard(() => this.#readRing(cluster.byName(name))));
+    };
+    server.store.onRemove = (object) => this.#guard(() => this.#judgeRemoval(object));
+    server.store.watch({ kind: "StatefulSet", apiVersion: "apps/v1", plural: "", isNamespaced: true }, {}, (set) =>
+      this.#guard(() => this.#judgeSet(set)),
+    );
+    this.#look();
+  }
+
+  /** The members of the newest ring that any node adopted, without those that left. */
+  get members(): readonly string[] {
+    return (this.#newest?.members ?? []).flatMap(({ name, state }) => (state === "left" ? [] : [name]));
+  }
+
+  /** Whether every member runs, on the disk that the ring lists: only then may another disk be lost. */
+  isWhole(): boolean {
+    return this.members.every((name) => this.#runsAsListed(name)) && this.members.length > 0;
+  }
+
+  #look(): void {
+    const { simulator, nodes } = this.#world.cluster;
+    simulator.after(LOOK_MS, () => {
+      for (const node of nodes) {
+        if (node.node === undefined) {
+          this.#upSinceMs.delete(node.name);
+          continue;
+        }
+        this.#upMs.set(node.name, simulator.nowMs);
+        if (!this.#upSinceMs.has(node.name)) this.#upSinceMs.set(node.name, simulator.nowMs);
+        this.#guard(() => this.#readRing(node));
+      }
+      this.#look();
+    });
+  }
+
+  /** What it finds ends the run, also where it is found in the middle of an operator's call. */
+  #guard(judge: () => void): void {
+    try {
+      judge();
+    } catch (error) {
+      this.#world.cluster.bug ??= error;
+    }
+  }
+
+  #readRing({ node }: SimulatedNode): void {
+    if (node === undefined || node.bounds().replicationFactor === 0) return;
+    const ring = node.status.ring();
+    if (this.#newest !== undefined && ring.epoch <= this.#newest.epoch) return;
+    const { epoch, transition } = ring;
+    const before = this.#changes.get(epoch - 1);
+    const id = transition?.id;
+    assert(
+      before === undefined || id === undefined || before === id,
+      `one change at a time: ${id} begins with epoch ${epoch} while ${before} runs`,
+    );
+    this.#changes.set(epoch, id);
+    const isSame = id !== undefined && this.#newest?.transition?.id === id;
+    if (id === undefined) this.#changingSinceMs = Number.POSITIVE_INFINITY;
+    else if (!isSame) this.#changingSinceMs = this.#world.cluster.simulator.nowMs;
+    this.#newest = ring;
+  }
+
+  /** A StatefulSet has room for every member: it takes away the highest ordinals. */
+  #judgeSet(set: KubeObject): void {
+    const present = this.#world.server.store.find("StatefulSet", set.metadata.name);
+    if (present?.metadata.uid !== set.metadata.uid) return;
+    const replicas = numberAt(set, "spec", "replicas") ?? 0;
+    for (const { name, state } of this.#newest?.members ?? []) {
+      const ordinal = ordinalOf(NAME, name);
+      if (ordinal === undefined || ordinal < replicas) continue;
+      assert.equal(state, "left", `${name} is ${state}, and no pod of ${replicas} is left for it`);
+      assert.equal(this.#owned(name), 0, `${name} is home to no partition when its pod goes`);
+    }
+  }
+
+  #owned(name: string): number {
+    const { preferenceLists = [], transition } = this.#newest ?? {};
+    return [...preferenceLists, ...(transition?.preferenceLists ?? [])].filter((homes) => homes.includes(name)).length;
+  }
+
+  #judgeRemoval(object: KubeObject): void {
+    const { name } = object.metadata;
+    this.#world.cluster.simulator.tell(`removed: ${object.kind} ${name}`);
+    if (object.kind === "PersistentVolumeClaim") this.#judgeClaim(object);
+    if (object.kind === "Pod") this.#judgePod(name);
+  }
+
+  #judgeClaim(claim: KubeObject): void {
+    const { cluster, kubelets } = this.#world;
+    const { name, uid } = claim.metadata;
+    const pod = name.slice("data-".length);
+    const isMember = this.members.includes(pod);
+    // A disk that never ran holds nothing.
+    if (!isMember || kubelets.claimOf(pod) !== uid) return;
+    assert(this.#isLost(pod, claim), `the volume of member ${pod} is given up, though it is not lost`);
+    this.#othersPresent(pod, `the volume of ${pod} is given up`);
+    const node = cluster.byName(pod);
+    const atMs = cluster.simulator.nowMs;
+    node.diskLostMs = atMs;
+    cluster.losses.note({ kind: "disk", member: pod, key: undefined, fromMs: Number.NEGATIVE_INFINITY, atMs });
+  }
+
+  /** Lost: its machine has been away for as long as the spec says, its volume is gone, or a person says so. */
+  #isLost(name: string, claim: KubeObject): boolean {
+    const { machines, server, kubelets, cluster, options } = this.#world;
+    if (kubelets.lostClaims.has(claim.metadata.uid ?? "")) return true;
+    const pod = server.store.find("Pod", name);
+    if (pod?.metadata.annotations?.["annulus.dev/replace"] === "true") return true;
+    const volume = server.store.find("PersistentVolume", textAt(claim, "spec", "volumeName") ?? "", "");
+    const terms = at(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms", 0, "matchExpressions", 0);
+    const machine = machines.find(textAt(terms, "values", 0));
+    if (machine === undefined || machine.isLost) return true;
+    return cluster.simulator.nowMs - machine.beatMs >= options.replaceAfterSeconds * 1_000 - SLACK_MS;
+  }
+
+  /** One that was seen not to start may have started since: it is taken for what it was a moment ago. */
+  #judgePod(name: string): void {
+    const { nowMs } = this.#world.cluster.simulator;
+    const sinceMs = this.#upSinceMs.get(name);
+    if (!this.members.includes(name) || sinceMs === undefined || nowMs - sinceMs < SEEN_MS) return;
+    this.#othersPresent(name, `${name} is restarted`);
+    assert(nowMs - this.#changingSinceMs <= SEEN_MS, `${name} is restarted while the ring has been changing`);
+  }
+
+  /** All others were up a moment ago. */
+  #othersPresent(name: string, what: string): void {
+    const { nowMs } = this.#world.cluster.simulator;
+    const away = this.members.filter(
+      (other) => other !== name && nowMs - (this.#upMs.get(other) ?? Number.NEGATIVE_INFINITY) > SEEN_MS,
+    );
+    assert.deepEqual(away, [], `${what} while others have been away`);
+  }
+
+  #runsAsListed(name: string): boolean {
+    const node = this.#world.cluster.nodes.find((one) => one.name === name)?.node;
+    const listed = this.#newest?.members.find((member) => member.name === name)?.actor;
+    return node !== undefined && (listed === undefined || listed === node.progress().actor);
+  }
+}
