@@ -3,22 +3,14 @@
  * names: no Kubernetes can do this to itself.
  */
 import assert from "node:assert/strict";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { listAt, textAt } from "../../operator/core/objects.ts";
-import { get, kubectl, run, until } from "./kubectl.ts";
+import { get, kubectl, until } from "./kubectl.ts";
 import { underLoad } from "./load.ts";
+import { tool } from "./rig.ts";
 import { condition, createStore, timed } from "./store.ts";
 
 const store = createStore("annulus-faults");
-const rig = process.env.KUBE_RIG ?? join(import.meta.dirname, "..", "..", "..", "shared", "kube");
-
-async function tool(...args: [string, ...string[]]): Promise<void> {
-  const [program, ...rest] = args;
-  const ran = await run(join(rig, program), rest);
-  assert.equal(ran.code, 0, `${args.join(" ")}: ${ran.err}`);
-}
-
 /** A member that is neither in the client's zone nor on its machine: its machine and zone. */
 async function victim(): Promise<{ pod: string; machine: string; zone: string; uid: string }> {
   const zoneOf = async (machine: string) =>

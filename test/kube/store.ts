@@ -10,7 +10,7 @@ import { apply, get, helm, kubectl, list, makeNamespace, run, until } from "./ku
 const ROOT = join(import.meta.dirname, "..", "..");
 export const SYSTEM = "annulus-system";
 export const NAME = "sessions";
-const TAG = process.env.ANNULUS_TEST_TAG ?? "test";
+export const TAG = process.env.ANNULUS_TEST_TAG ?? "test";
 
 /** Prints how long something took. */
 export function figure(what: string, seconds: number): void {
