@@ -5,6 +5,7 @@ import { textAt } from "../../../operator/core/objects.ts";
 import { SimulatedCluster } from "../cluster.ts";
 import { type KubeOptions, KubeWorld } from "./kube-world.ts";
 import { isAtRest } from "./rest.ts";
+import { Watchman } from "./watchman.ts";
 
 const KUBE: KubeOptions = {
   machinesPerZone: 2,
@@ -29,7 +30,9 @@ async function founded(options: Partial<KubeOptions> = {}): Promise<KubeWorld> {
     memberName: (index) => `sessions-${index}`,
   });
   const world = new KubeWorld(cluster, { ...KUBE, ...options });
+  const watchman = new Watchman(world);
   await world.found();
+  assert.deepEqual(watchman.members.length, 3);
   return world;
 }
 
@@ -63,6 +66,15 @@ describe("a cluster in a simulated Kubernetes", () => {
     assert.equal(world.pods.length, 3);
     await world.cluster.simulator.runUntil(world.cluster.simulator.nowMs + 40_000);
     assert.equal(world.server.store.all("PersistentVolumeClaim").length, 3);
+  });
+
+  it("takes who joined again for a member, though it had left before", async () => {
+    const world = await founded({ whenScaled: "Retain" });
+    for (const replicas of [4, 3, 4, 3]) {
+      world.scale(replicas);
+      await atRest(world);
+      assert.equal(world.pods.length, replicas);
+    }
   });
 
   it("refuses sizes below N, 1 and 0 among them", async () => {
@@ -111,6 +123,37 @@ describe("a cluster in a simulated Kubernetes", () => {
     await simulator.runUntil(simulator.nowMs + 20_000);
     await atRest(world);
     assert.notEqual(machineOf(world, "sessions-1"), machine);
+  });
+
+  it("gives up nothing while two members are away", async () => {
+    const world = await founded();
+    await atRest(world);
+    const claims = () => world.server.store.all("PersistentVolumeClaim").map(({ metadata }) => metadata.uid);
+    const before = claims();
+    const machines = ["sessions-0", "sessions-1"].map((pod) => machineOf(world, pod));
+    for (const machine of machines) if (machine !== undefined) world.powerOff(machine);
+    const { simulator } = world.cluster;
+    await simulator.runUntil(simulator.nowMs + 30_000);
+    assert.deepEqual(claims(), before);
+    for (const machine of machines) if (machine !== undefined) world.powerOn(machine);
+    await atRest(world);
+    assert.deepEqual(claims(), before);
+  });
+
+  it("makes a member anew that is lost while the ring changes, for the change may wait for it", async () => {
+    const world = await founded();
+    world.scale(5);
+    await atRest(world);
+    world.scale(3);
+    const { simulator, nodes } = world.cluster;
+    const isChanging = () => nodes.some(({ node }) => node?.status.ring().transition !== undefined);
+    assert(await simulator.runWhile(() => !isChanging(), 30_000), "a change begins");
+    const machine = machineOf(world, "sessions-1");
+    assert(machine !== undefined);
+    world.powerOff(machine);
+    world.lose(machine);
+    await atRest(world);
+    assert.equal(world.pods.length, 3);
   });
 
   it("comes up again after all machines lost power at once", async () => {

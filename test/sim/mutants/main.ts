@@ -50,8 +50,8 @@ function chosen(mutants: readonly Mutant[]): readonly Mutant[] {
 
 async function work(): Promise<void> {
   for (let mutant = queue.shift(); mutant !== undefined; mutant = queue.shift()) {
-    const { caughtBy, churn } = mutant;
-    const range = seeds.map((seed): Run => ({ seed, size, churn }));
+    const { caughtBy, churn, operator } = mutant;
+    const range = seeds.map((seed): Run => ({ seed, size, churn, ...(operator ? { operator: true } : {}) }));
     const runs = caughtBy === undefined ? range : [caughtBy, ...range];
     const beganMs = performance.now();
     const found = await hunt(ROOT, mutant, runs);

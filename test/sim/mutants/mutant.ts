@@ -7,6 +7,7 @@
  *     seed: 17                                 the run that caught it last, tried first; or "17, counted" for a large one;
  *                                              or "story: test/sim/rebuild.test.ts" where no seed has met it
  *     churn: yes                               the ring changes in its runs; left out where it does not
+ *     operator: yes                            its runs have operators in a simulated Kubernetes; left out where they have none
  *
  *     --- node/services/write.ts
  *     text that is there exactly once
@@ -29,7 +30,9 @@ export type Edit = { readonly path: string; readonly find: string; readonly put:
 export type Size = "short" | "counted";
 
 /** A run of the simulation: a seed, or the stories of a test file, told on purpose because seeds meet them too seldom. */
-export type Run = { readonly seed: number; readonly size: Size; readonly churn: boolean } | { readonly story: string };
+export type Run =
+  | { readonly seed: number; readonly size: Size; readonly churn: boolean; readonly operator?: true }
+  | { readonly story: string };
 
 export type Mutant = {
   readonly name: string;
@@ -41,6 +44,8 @@ export type Mutant = {
   readonly breaks: string;
   /** Whether the ring changes in the runs that are to catch it. */
   readonly churn: boolean;
+  /** Whether operators look after the nodes in those runs. */
+  readonly operator: boolean;
   /** The run that caught it last. */
   readonly caughtBy: Run | undefined;
   readonly edits: readonly Edit[];
@@ -64,7 +69,7 @@ export function parseMutant(path: string, text: string): Mutant {
   const prose = head
     .split("\n")
     .filter((line) => {
-      const [, key, value] = /^(breaks|seed|story|churn): +(.+)$/.exec(line) ?? [];
+      const [, key, value] = /^(breaks|seed|story|churn|operator): +(.+)$/.exec(line) ?? [];
       if (key !== undefined && value !== undefined) fields.set(key, value);
       return key === undefined;
     })
@@ -73,7 +78,8 @@ export function parseMutant(path: string, text: string): Mutant {
   const breaks = fields.get("breaks");
   const seed = fields.get("seed");
   const story = fields.get("story");
-  const churn = parseChurn(path, fields.get("churn"));
+  const churn = isYes(path, "churn", fields.get("churn"));
+  const operator = isYes(path, "operator", fields.get("operator"));
   const edits = rest.map((block) => parseEdit(path, block));
   if (prose === "") throw new Error(`${path} does not say what it breaks.`);
   if (breaks === undefined) throw new Error(`${path} does not say which rule it breaks, and where that is written.`);
@@ -85,7 +91,9 @@ export function parseMutant(path: string, text: string): Mutant {
     description: prose,
     breaks,
     churn,
-    caughtBy: story !== undefined ? { story } : seed !== undefined ? parseRun(path, seed, churn) : undefined,
+    operator,
+    caughtBy:
+      story !== undefined ? { story } : seed !== undefined ? parseRun(path, seed, { churn, operator }) : undefined,
     edits,
   };
 }
@@ -93,18 +101,20 @@ export function parseMutant(path: string, text: string): Mutant {
 /** For people. */
 export function describeRun(run: Run): string {
   if ("story" in run) return run.story;
-  return `${run.churn ? "churn seed" : "seed"} ${run.seed}${run.size === "short" ? "" : ` (${run.size})`}`;
+  const kind = run.operator ? "operator seed" : run.churn ? "churn seed" : "seed";
+  return `${kind} ${run.seed}${run.size === "short" ? "" : ` (${run.size})`}`;
 }
 
-function parseChurn(path: string, text: string | undefined): boolean {
-  if (text !== undefined && text !== "yes") throw new Error(`${path} says neither yes nor nothing to churn: ${text}`);
+function isYes(path: string, field: string, text: string | undefined): boolean {
+  if (text !== undefined && text !== "yes")
+    throw new Error(`${path} says neither yes nor nothing to ${field}: ${text}`);
   return text === "yes";
 }
 
-function parseRun(path: string, text: string, churn: boolean): Run {
+function parseRun(path: string, text: string, kind: { churn: boolean; operator: boolean }): Run {
   const [, seed, size = "short"] = /^(\d+)(?:, (short|counted))?$/.exec(text) ?? [];
   if (seed === undefined) throw new Error(`${path} remembers no seed: ${text}`);
-  return { seed: Number(seed), size: size as Size, churn };
+  return { seed: Number(seed), size: size as Size, churn: kind.churn, ...(kind.operator ? { operator: true } : {}) };
 }
 
 function parseEdit(path: string, block: string): Edit {

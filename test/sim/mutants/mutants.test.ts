@@ -28,7 +28,7 @@ describe("the mutants", () => {
     for (const { path, edits, caughtBy } of MUTANTS) {
       assert(caughtBy !== undefined, `${path} was caught: run npm run sim:mutants -- --record`);
       for (const edit of edits)
-        assert.match(edit.path, /^node\/(core|services|adapters\/tcp)\/|^node\/node\.ts$/, path);
+        assert.match(edit.path, /^(node|operator)\/(core|services|adapters\/tcp)\/|^node\/node\.ts$/, path);
     }
   });
 
