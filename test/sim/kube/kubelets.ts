@@ -48,6 +48,8 @@ export class Kubelets {
   readonly #containers = new Map<string, Container>();
   /** Claims whose volumes are gone: nothing can be started on them. */
   readonly lostClaims = new Set<string>();
+  /** Is told of each disk that goes with its claim. */
+  onWipe: (node: SimulatedNode, claim: string) => void = () => undefined;
   /** By pod name: the claim whose volume its disk is. */
   readonly #claims = new Map<string, string>();
   /** What the ConfigMap said, and since when. */
@@ -93,6 +95,7 @@ export class Kubelets {
       const node = cluster.byName(name);
       if (present.has(uid) || node.process !== undefined) continue;
       node.disk.wipe();
+      this.onWipe(node, uid);
       this.#claims.delete(name);
     }
   }

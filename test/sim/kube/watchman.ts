@@ -23,13 +23,16 @@ export class Watchman {
   readonly #changes = new Map<number, string | undefined>();
   /** When the change under way was first seen. */
   #changingSinceMs = Number.POSITIVE_INFINITY;
+  /** Claims of members that were given up. */
+  readonly #givenUp = new Set<string>();
   /** When each member was last seen to run, and since when it has. */
   readonly #upMs = new Map<string, number>();
   readonly #upSinceMs = new Map<string, number>();
 
   constructor(world: KubeWorld) {
     this.#world = world;
-    const { cluster, server } = world;
+    const { cluster, server, kubelets } = world;
+    kubelets.onWipe = (node, claim) => this.#noteLoss(node, claim);
     cluster.onRingAdopted = (name) => {
       // Once it is in force.
       cluster.simulator.after(0, () => this.#guard(() => this.#readRing(cluster.byName(name))));
@@ -120,7 +123,7 @@ export class Watchman {
   }
 
   #judgeClaim(claim: KubeObject): void {
-    const { cluster, kubelets } = this.#world;
+    const { kubelets } = this.#world;
     const { name, uid } = claim.metadata;
     const pod = name.slice("data-".length);
     const isMember = this.members.includes(pod);
@@ -128,10 +131,17 @@ export class Watchman {
     if (!isMember || kubelets.claimOf(pod) !== uid) return;
     assert(this.#isLost(pod, claim), `the volume of member ${pod} is given up, though it is not lost`);
     this.#othersPresent(pod, `the volume of ${pod} is given up`);
-    const node = cluster.byName(pod);
-    const atMs = cluster.simulator.nowMs;
+    // Not lost yet: a node that is still stopping goes on acknowledging.
+    this.#givenUp.add(uid ?? "");
+  }
+
+  /** What a member still had on a volume that was given up is lost. */
+  #noteLoss(node: SimulatedNode, claim: string): void {
+    const { losses, simulator } = this.#world.cluster;
+    if (!this.#givenUp.has(claim)) return;
+    const atMs = simulator.nowMs;
     node.diskLostMs = atMs;
-    cluster.losses.note({ kind: "disk", member: pod, key: undefined, fromMs: Number.NEGATIVE_INFINITY, atMs });
+    losses.note({ kind: "disk", member: node.name, key: undefined, fromMs: Number.NEGATIVE_INFINITY, atMs });
   }
 
   /** Lost: its machine has been away for as long as the spec says, its volume is gone, or a person says so. */
