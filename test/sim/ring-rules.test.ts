@@ -160,6 +160,8 @@ describe("a change of the ring", () => {
           .members.every(({ health }) => health === "up"),
       ),
     );
+    // Links come back a little later than word of each other.
+    await pass(cluster, 5_000);
     // Of those that hold the partitions it can reach the one that missed the writes.
     part(cluster, [joining.name], ["n2", "n3"]);
     const join = [{ name: joining.name, address: addressOf(joining.name), zone: "z0", weight: 100 }];
