@@ -53,6 +53,8 @@ export function createHistoryLoad(store: Store): HistoryLoad {
         thinkMsMax: 60,
         mix: ["read", "read", "context", "context", "overwrite", "sibling", "remove"],
         isFresh: true,
+        // Where a connection ends under a request, only a named write may be tried again.
+        allNamed: true,
       });
       const { counters } = clients;
       try {
