@@ -5,13 +5,13 @@
  * Until a partition has been gone through its tree says that it is not ready, so that one home that is half through
  * neither differs from the others nor is given back what it has just collected.
  */
-import { successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { parsePartitionedKey, partitionRange } from "../core/keyspace.ts";
 import type { Engine, Telemetry, Time, Timer } from "../ports.ts";
 import type { Budget } from "./budget.ts";
 import type { Horizons } from "./horizons.ts";
 import type { Replica } from "./replica.ts";
+import { pagesOf } from "./stored-pages.ts";
 
 export type Collector = {
   /** Begins with what is unsettled, and goes on with what comes to be. */
@@ -39,15 +39,10 @@ export function createCollector(parts: {
 
   async function apply(partition: number): Promise<void> {
     const digest = horizons.digest(partition);
-    const range = partitionRange(partition);
-    let { from } = range;
-    for (;;) {
-      const page = await engine.scan({ from, until: range.until, limit: PAGE_RECORDS });
+    for await (const page of pagesOf(engine, partitionRange(partition), PAGE_RECORDS)) {
       await Promise.all(page.map(({ key }) => replica.collect(partition, parsePartitionedKey(key).key)));
       await budget.spend(page.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
-      const last = page.at(-1);
-      if (stopped || last === undefined || page.length < PAGE_RECORDS) break;
-      from = successor(last.key);
+      if (stopped) break;
     }
     // Where the horizon was raised meanwhile, this changes nothing, and the partition is gone through again.
     if (!stopped) await horizons.settle(partition, digest);

@@ -7,12 +7,12 @@
  * until it is settled (doubt-cure.ts) this node neither stamps the key nor counts towards R for it, nor is it complete
  * for the partition in the eyes of a home that is being rebuilt. What it is sent it stores, and that counts towards W.
  */
-import { successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { doubtKey, doubtsRange, parsePartitionedKey } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Engine, EngineWrite, Telemetry } from "../ports.ts";
 import { keyName } from "./record-store.ts";
+import { pagesOf } from "./stored-pages.ts";
 
 /** A key in doubt, and what has been learnt of it from others since. */
 export type Doubt = {
@@ -68,15 +68,11 @@ export function createDoubts({
 
   return {
     async open() {
-      const { from, until } = doubtsRange();
-      for (let next: Uint8Array | undefined = from; next !== undefined; ) {
-        const page = await engine.scan({ from: next, until, limit: PAGE_ENTRIES });
+      for await (const page of pagesOf(engine, doubtsRange(), PAGE_ENTRIES)) {
         for (const entry of page) {
           const { partition, key } = parsePartitionedKey(entry.key);
           add(partition, key);
         }
-        const last = page.at(-1);
-        next = last === undefined || page.length < PAGE_ENTRIES ? undefined : successor(last.key);
       }
     },
     raise(partition, key) {

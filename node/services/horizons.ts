@@ -22,6 +22,7 @@ import {
 } from "../core/version/horizon-codec.ts";
 import type { Engine, Telemetry } from "../ports.ts";
 import type { Identity } from "./identity.ts";
+import { pagesOf } from "./stored-pages.ts";
 
 export type Horizons = {
   /** Reads what is on the disk. To be called before anything is merged. */
@@ -107,18 +108,12 @@ export function createHorizons(parts: {
   }
 
   async function readAll(): Promise<void> {
-    const range = horizonRange();
-    let { from } = range;
-    for (;;) {
-      const entries = await engine.scan({ from, until: range.until, limit: PAGE });
+    for await (const entries of pagesOf(engine, horizonRange(), PAGE)) {
       for (const { key, value } of entries) {
         const state = decodeState(value);
         if (state !== undefined) states.set(parseHorizonKey(key), fresh(state));
         else telemetry.log("error", "horizon.damaged", { partition: parseHorizonKey(key) });
       }
-      const last = entries.at(-1);
-      if (last === undefined || entries.length < PAGE) return;
-      from = Uint8Array.of(...last.key, 0);
     }
   }
 

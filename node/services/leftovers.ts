@@ -13,7 +13,7 @@ import { KvError } from "../core/errors.ts";
 import { parsePartitionedKey, partitionRange } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
-import type { Engine, Telemetry, Time, Timer } from "../ports.ts";
+import type { Engine, Telemetry, Time } from "../ports.ts";
 import type { Admission } from "./admission.ts";
 import type { Budget } from "./budget.ts";
 import type { Comparer } from "./compare.ts";
@@ -22,6 +22,7 @@ import type { Horizons } from "./horizons.ts";
 import type { Identity } from "./identity.ts";
 import type { Replica } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
+import { createRounds } from "./rounds.ts";
 
 export type Leftovers = {
   /** The partitions that are here and not this node's, as far as they are known. */
@@ -65,9 +66,6 @@ export function createLeftovers(parts: {
   const open = new Map<number, Set<MemberId>>();
   /** The epoch by which the disk was last searched. */
   let searchedEpoch = 0;
-  let timer: Timer | undefined;
-  let running: Promise<void> | undefined;
-  let stopped = true;
   telemetry.gauge("annulus.leftovers.partitions", () => open.size);
 
   /** Whether the members went on without this directory. */
@@ -84,7 +82,7 @@ export function createLeftovers(parts: {
     if (searched === undefined || searchedEpoch === searched.epoch) return;
     // What was let in by an earlier ring may be on its way yet.
     await admission.settled();
-    for (let partition = 0; partition < searched.partitions && !stopped; partition++) {
+    for (let partition = 0; partition < searched.partitions && !rounds.isStopped(); partition++) {
       if (isOwn(partition)) open.delete(partition);
       else if (!open.has(partition)) {
         const [first] = await engine.scan({ ...partitionRange(partition), limit: 1 });
@@ -106,7 +104,7 @@ export function createLeftovers(parts: {
     const members = (ring as Ring).writers(partition).map(({ name }) => name);
     for (const peer of members) {
       if (shown.has(peer)) continue;
-      if (stopped || !parts.isUp(peer)) return false;
+      if (rounds.isStopped() || !parts.isUp(peer)) return false;
       const { roots } = await replicas.compare(peer, { kind: "roots", epoch, partitions: [partition] }, TIMEOUT_MS);
       const root = roots[0];
       if (root === undefined) return false;
@@ -123,7 +121,9 @@ export function createLeftovers(parts: {
     await horizons.disown(partition);
     const range = partitionRange(partition);
     const mayGo = () =>
-      !stopped && !isOwn(partition) && (ring as Ring).writers(partition).every(({ name }) => shown.has(name));
+      !rounds.isStopped() &&
+      !isOwn(partition) &&
+      (ring as Ring).writers(partition).every(({ name }) => shown.has(name));
     while (mayGo()) {
       const page = await engine.scan({ ...range, limit: PAGE_RECORDS });
       if (page.length === 0) {
@@ -140,7 +140,7 @@ export function createLeftovers(parts: {
     if (ring === undefined || ring.member(self) === undefined || isDestroyed()) return;
     await search();
     for (const [partition, shown] of [...open]) {
-      if (stopped) return;
+      if (rounds.isStopped()) return;
       if (isOwn(partition)) {
         open.delete(partition);
         continue;
@@ -156,18 +156,14 @@ export function createLeftovers(parts: {
     }
   }
 
-  function later(): void {
-    if (stopped) return;
-    timer = time.after(ROUND_MS, () => {
-      running = round()
-        .catch((error: unknown) => {
-          // A failing disk is tried again; a broken invariant stops the node through the unhandled rejection.
-          if (!(error instanceof KvError)) throw error;
-          telemetry.log("warn", "leftovers.round_failed", { reason: error.message });
-        })
-        .then(later);
-    });
-  }
+  const rounds = createRounds(
+    {
+      time,
+      failed: ({ message }) => telemetry.log("warn", "leftovers.round_failed", { reason: message }),
+    },
+    round,
+    ROUND_MS,
+  );
 
   return {
     partitions: () => [...open.keys()],
@@ -181,14 +177,7 @@ export function createLeftovers(parts: {
     adopt(adopted) {
       ring = adopted;
     },
-    start() {
-      stopped = false;
-      later();
-    },
-    async stop() {
-      stopped = true;
-      timer?.cancel();
-      await running;
-    },
+    start: rounds.start,
+    stop: rounds.stop,
   };
 }

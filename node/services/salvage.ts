@@ -5,12 +5,12 @@
  * Hints are read as well: what a lost member kept for others may be nowhere else. A key may come more than once, first of
  * the records, then of hints. What is damaged is left out and counted.
  */
-import { successor } from "../core/bytes.ts";
 import { decodeHint } from "../core/hint.ts";
 import { hintsRange, parseHintKey, parsePartitionedKey, partitionRange, type StorageRange } from "../core/keyspace.ts";
 import type { KvRecord } from "../core/version/record.ts";
 import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import type { Engine, Entry } from "../ports.ts";
+import { pagesOf } from "./stored-pages.ts";
 
 export type SalvagedRecord = {
   readonly key: Uint8Array;
@@ -46,14 +46,7 @@ export async function* salvage(engine: Engine, counts: SalvageCounts): AsyncGene
 }
 
 async function* entriesOf(engine: Engine, range: StorageRange): AsyncGenerator<Entry> {
-  let { from } = range;
-  for (;;) {
-    const page = await engine.scan({ from, until: range.until, limit: PAGE_ENTRIES });
-    yield* page;
-    const last = page.at(-1);
-    if (last === undefined || page.length < PAGE_ENTRIES) return;
-    from = successor(last.key);
-  }
+  for await (const page of pagesOf(engine, range, PAGE_ENTRIES)) yield* page;
 }
 
 function soundOnly(decode: () => KvRecord, counts: SalvageCounts): KvRecord | undefined {

@@ -11,8 +11,7 @@
  * horizon covers, and an older copy that turns up later (a frame that a cut held back, a hint of a process that
  * slept) says nothing new. What does not answer, or answers by another ring, blocks it.
  */
-import { equalBytes, successor } from "../core/bytes.ts";
-import { KvError } from "../core/errors.ts";
+import { equalBytes } from "../core/bytes.ts";
 import { partitionRange } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
@@ -20,7 +19,7 @@ import { type Horizon, isDeleted, raiseHorizon, withinStamped } from "../core/ve
 import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import { EMPTY_VECTOR, mergeVectors } from "../core/version/vector.ts";
 import type { ClearanceReply, ClearanceRequest } from "../messages.ts";
-import type { Engine, Telemetry, Time, Timer, Transport } from "../ports.ts";
+import type { Engine, Telemetry, Time, Transport } from "../ports.ts";
 import type { Admission } from "./admission.ts";
 import type { Budget } from "./budget.ts";
 import type { Comparer } from "./compare.ts";
@@ -31,6 +30,8 @@ import type { Identity } from "./identity.ts";
 import type { Leftovers } from "./leftovers.ts";
 import type { Collection } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
+import { createRounds } from "./rounds.ts";
+import { pagesOf } from "./stored-pages.ts";
 import type { Trees } from "./trees.ts";
 
 export type Tombstones = {
@@ -78,10 +79,6 @@ const PASSES = 2;
 export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly floorMs: number }): Tombstones {
   const { self, admission, completeness, leftovers, hints, identity, horizons, collection, time, telemetry } = parts;
   const snapshots = new Map<number, Snapshot>();
-  const roundMs = Math.min(ROUND_MS.max, Math.max(ROUND_MS.min, floorMs * ROUND_SHARE));
-  let timer: Timer | undefined;
-  let running: Promise<void> | undefined;
-  let stopped = true;
 
   /** The horizon that covers what is deleted here now; undefined when the one in force does, as far as it can. */
   async function deletedHere(partition: number): Promise<Horizon | undefined> {
@@ -89,10 +86,7 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
     const known = horizons.of(partition)?.vector ?? EMPTY_VECTOR;
     let wanted = EMPTY_VECTOR;
     let stamped = known;
-    const range = partitionRange(partition);
-    let { from } = range;
-    for (;;) {
-      const page = await parts.engine.scan({ from, until: range.until, limit: PAGE_RECORDS });
+    for await (const page of pagesOf(parts.engine, partitionRange(partition), PAGE_RECORDS)) {
       for (const { value } of page) {
         const record = soundRecord(value);
         if (record === undefined) continue;
@@ -100,9 +94,7 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
         if (isDeleted(record, expiredBeforeMs)) wanted = raiseHorizon(wanted, record);
       }
       await parts.budget.spend(page.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
-      const last = page.at(-1);
-      if (stopped || last === undefined || page.length < PAGE_RECORDS) break;
-      from = successor(last.key);
+      if (rounds.isStopped()) break;
     }
     const vector = mergeVectors(known, withinStamped(wanted, stamped));
     // Of a horizon that nobody vouches for any more, the evidence is gathered anew.
@@ -121,7 +113,7 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
       if (isAged && snapshot.horizon !== undefined) found.push(partition);
       else if (snapshot === undefined || isAged) {
         const horizon = await deletedHere(partition);
-        if (stopped) return [];
+        if (rounds.isStopped()) return [];
         snapshots.set(partition, { takenMs: time.monotonicMs(), horizon });
       }
     }
@@ -191,7 +183,7 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
     const incarnation = identity.incarnation();
     const proven = await compared(ring, await cleared(ring, partitions));
     for (const partition of proven) {
-      const isStillSo = parts.ring() === ring && admission.adoptedEpoch() === ring.epoch && !stopped;
+      const isStillSo = parts.ring() === ring && admission.adoptedEpoch() === ring.epoch && !rounds.isStopped();
       const horizon = snapshots.get(partition)?.horizon;
       if (!isStillSo || horizon === undefined || !completeness.isComplete(partition)) continue;
       if (identity.incarnation() !== incarnation) return;
@@ -211,25 +203,22 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
     if (ring === undefined) return;
     const partitions = await due(ring);
     if (partitions.length === 0) return;
-    for (let at = 0; at < partitions.length && !stopped; at += PARTITIONS_AT_ONCE) {
+    for (let at = 0; at < partitions.length && !rounds.isStopped(); at += PARTITIONS_AT_ONCE) {
       if (isQuiet(ring)) await raise(ring, partitions.slice(at, at + PARTITIONS_AT_ONCE));
     }
     const waiting = partitions.filter((partition) => snapshots.has(partition)).length;
     if (waiting > 0) telemetry.count("annulus.tombstones.waiting_for_evidence", waiting);
   }
 
-  function later(): void {
-    if (stopped) return;
-    timer = time.after(roundMs, () => {
-      running = round()
-        .catch((error: unknown) => {
-          // A member that does not answer, or a failing disk; a broken invariant stops the node.
-          if (!(error instanceof KvError)) throw error;
-          telemetry.log("debug", "tombstones.round_failed", { reason: error.message });
-        })
-        .then(later);
-    });
-  }
+  const rounds = createRounds(
+    {
+      time,
+      // A member that does not answer, or a failing disk.
+      failed: ({ message }) => telemetry.log("debug", "tombstones.round_failed", { reason: message }),
+    },
+    round,
+    Math.min(ROUND_MS.max, Math.max(ROUND_MS.min, floorMs * ROUND_SHARE)),
+  );
 
   function clearance({ epoch, partitions }: ClearanceRequest): ClearanceReply {
     const ring = parts.ring();
@@ -248,15 +237,8 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
 
   return {
     clearance,
-    start() {
-      stopped = false;
-      later();
-    },
-    async stop() {
-      stopped = true;
-      timer?.cancel();
-      await running;
-    },
+    start: rounds.start,
+    stop: rounds.stop,
   };
 }
 
