@@ -1,8 +1,9 @@
 /** `annulus changes`: the change under way, one that was, or its end. */
 import { Command } from "commander";
+import { type Answer, NoAnswerError } from "../client/http.ts";
 import type { Nodes } from "../client/nodes.ts";
 import { ChangeAnswer, ClusterAnswer, parseAnswer } from "./admin-views.ts";
-import { changeText } from "./change/figures.ts";
+import { type Change, changeText } from "./change/figures.ts";
 import { follow } from "./change/follow.ts";
 import { sendOnce } from "./change/send.ts";
 import { adminNodes, answerError, type ConnectionOptions, withConnection } from "./connection.ts";
@@ -37,12 +38,19 @@ async function show(nodes: Nodes, named: string | undefined, options: Options): 
     process.stdout.write(options.json === true ? "null\n" : "no change is under way\n");
     return;
   }
-  if (options.wait === true) await follow(nodes, id);
-  const answer = await nodes.attempt({ method: "GET", path: pathOf(id) });
-  if (answer.status === 404) throw new CommandError(answerError(answer).message, EXIT.notFound);
-  if (answer.status !== 200) throw answerError(answer);
-  const change = parseAnswer(nodes, answer, ChangeAnswer);
+  const change = options.wait === true ? await follow(nodes, id) : await known(nodes, id);
   process.stdout.write(options.json === true ? `${JSON.stringify(change)}\n` : changeText(change));
+}
+
+/** Asks on where a node does not know the change: one that is not a member, or heard of nothing yet, knows none. */
+async function known(nodes: Nodes, id: string): Promise<Change> {
+  let last: Answer | NoAnswerError | undefined;
+  for (const answer of await nodes.each({ method: "GET", path: pathOf(id) })) {
+    if (!(answer instanceof NoAnswerError) && answer.status === 200) return parseAnswer(nodes, answer, ChangeAnswer);
+    if (last === undefined || last instanceof NoAnswerError) last = answer;
+  }
+  if (last === undefined || last instanceof NoAnswerError) throw last;
+  throw notFound(last);
 }
 
 async function currentId(nodes: Nodes): Promise<string | undefined> {
@@ -52,10 +60,16 @@ async function currentId(nodes: Nodes): Promise<string | undefined> {
 }
 
 async function cancel(nodes: Nodes, id: string): Promise<void> {
-  const answer = await sendOnce(nodes, { method: "DELETE", path: pathOf(id) });
-  if (answer.status === 404) throw new CommandError(answerError(answer).message, EXIT.notFound);
-  if (answer.status !== 204) throw answerError(answer);
+  const call = { method: "DELETE", path: pathOf(id) } as const;
+  const answer = await sendOnce(nodes, call, { isPassedOver: ({ status }) => status === 404 });
+  if (answer.status !== 204) throw notFound(answer);
   process.stdout.write(`change ${id} is cancelled\n`);
+}
+
+/** The error of an answer, with an exit code of its own for what is not there. */
+function notFound(answer: Answer): CommandError {
+  const error = answerError(answer);
+  return answer.status === 404 ? new CommandError(error.message, EXIT.notFound) : error;
 }
 
 function pathOf(id: string): string {

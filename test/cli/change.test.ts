@@ -162,6 +162,35 @@ describe("a command that changes the ring", () => {
     assert.deepEqual(model.asked, []);
   });
 
+  it.each([
+    [["changes", ID], /done/],
+    [["changes", ID, "--wait"], /done/],
+    [["changes", "--cancel", ID], /is cancelled/],
+  ] as const)("asks on where a node that is no member does not know the change: %j", async (args, text) => {
+    const stranger = createAdminModel();
+    const unknown = async () => {
+      throw new KvError("NOT_FOUND", `Cannot find the change ${ID}.`);
+    };
+    Object.assign(stranger.changes, { progress: unknown, cancel: unknown });
+    const beside = createAdminServer(
+      { admin: stranger, telemetry: createTestTelemetry(), onBug: () => {} },
+      WORLD_OPTIONS,
+    );
+    progress({ state: "done" });
+    model.change = MODEL_CHANGE;
+    try {
+      const url = `http://127.0.0.1:${await beside.start()}`;
+      const knowing = env.ANNULUS_ADMIN_URL;
+      for (const urls of [`${url},${knowing}`, `${knowing},${url}`]) {
+        env = { ANNULUS_ADMIN_URL: urls };
+        // Which of them is asked first is drawn.
+        for (let time = 0; time < 4; time++) assert.match(await runHere(args), text);
+      }
+    } finally {
+      await beside.stop(0);
+    }
+  });
+
   it("says why the cluster refuses, and by its exit code whether the same may succeed later", async () => {
     model.refusal = new KvError("CHANGE_REFUSED", `Cannot change the ring: the change ${ID} is under way.`);
     const refused = await run([...JOIN, "--yes"]);

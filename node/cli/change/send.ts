@@ -11,14 +11,22 @@ import { CommandError, EXIT } from "../exit.ts";
 /**
  * Sends a request to the first node that can be reached.
  *
+ * @param options.isPassedOver Tells of an answer that nothing was done and another node may: the next is asked, too.
  * @throws {NoAnswerError} None can be reached.
  * @throws {CommandError} A node was reached and did not answer: it may have done it.
  */
-export async function sendOnce(nodes: Nodes, call: Call): Promise<Answer> {
+export async function sendOnce(
+  nodes: Nodes,
+  call: Call,
+  options: { readonly isPassedOver?: (answer: Answer) => boolean } = {},
+): Promise<Answer> {
   let unreached: NoAnswerError | undefined;
+  let passedOver: Answer | undefined;
   for (const endpoint of nodes.endpoints) {
     try {
-      return await endpoint.exchange(call);
+      const answer = await endpoint.exchange(call);
+      if (options.isPassedOver?.(answer) !== true) return answer;
+      passedOver = answer;
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       if (!error.isUnsent) {
@@ -28,5 +36,6 @@ export async function sendOnce(nodes: Nodes, call: Call): Promise<Answer> {
       unreached = error;
     }
   }
+  if (passedOver !== undefined) return passedOver;
   throw unreached ?? new CommandError("there is no node to ask", EXIT.usage);
 }
