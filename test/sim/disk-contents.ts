@@ -9,6 +9,7 @@
  *   batch ──> newest log ──(full)──> older log ──(table written, or the log after it full)──> durable
  *                 └───────(synced batch)───────────────────────────────────────────────────────^
  */
+import assert from "node:assert/strict";
 import type { EngineWrite, Entry, ScanRange } from "../../node/ports.ts";
 import type { SeededRandom } from "./random.ts";
 
@@ -29,6 +30,8 @@ export type DiskContents = {
   /** What is stored, itself and not a copy: for checkers, who only look. */
   peek(key: Uint8Array): Uint8Array | undefined;
   scan(range: ScanRange): readonly Entry[];
+  /** As `scan`, but the values themselves and no copies: for checkers, who only look, and may know a value again. */
+  peekAll(range: ScanRange): readonly Entry[];
   /** Keys and values that are stored now. */
   usedBytes(): number;
   /**
@@ -101,7 +104,7 @@ export function createDiskContents(): DiskContents {
     for (const [name, entry] of durable) if (entry.value === undefined) durable.delete(name);
   }
 
-  function scan({ from, until, limit }: ScanRange): readonly Entry[] {
+  function select({ from, until, limit }: ScanRange, show: (value: Uint8Array) => Uint8Array): readonly Entry[] {
     // One character a byte, so that the order of the names is the order of the keys' bytes.
     sorted ??= [...visible.keys()].sort();
     const end = nameOf(until);
@@ -109,7 +112,8 @@ export function createDiskContents(): DiskContents {
     for (let index = firstAtOrAfter(sorted, nameOf(from)); index < sorted.length && entries.length < limit; index++) {
       const name = sorted[index] ?? "";
       if (name >= end) break;
-      entries.push({ key: new Uint8Array(Buffer.from(name, "latin1")), value: copyOf(visible.get(name)) });
+      const value = visible.get(name) ?? assert.fail("a name in order is visible");
+      entries.push({ key: new Uint8Array(Buffer.from(name, "latin1")), value: show(value) });
     }
     return entries;
   }
@@ -120,7 +124,8 @@ export function createDiskContents(): DiskContents {
       return value === undefined ? undefined : copyOf(value);
     },
     peek: (key) => visible.get(nameOf(key)),
-    scan,
+    scan: (range) => select(range, copyOf),
+    peekAll: (range) => select(range, (value) => value),
     usedBytes: () => usedBytes,
     apply(writes, { logBytesMax, atMs }) {
       const full = newestLogBytes >= logBytesMax;

@@ -39,7 +39,7 @@ export type SimulatedDisk = {
   flipBit(key: Uint8Array): boolean;
   /** An empty disk in the old one's place. No handle may be open. */
   wipe(): void;
-  /** What a reader would see now, for checkers. */
+  /** What a reader would see now, for checkers, who only look: values are those stored, and no copies. */
   entries(range: ScanRange): readonly Entry[];
   /** The value stored at a key, itself and not a copy, for checkers. */
   peek(key: Uint8Array): Uint8Array | undefined;
@@ -119,7 +119,7 @@ export function createSimulatedDisk(ports: {
       shared.torn = undefined;
       counters.wipes++;
     },
-    entries: (range) => shared.contents.scan(range),
+    entries: (range) => shared.contents.peekAll(range),
     peek: (key) => shared.contents.peek(key),
     usedBytes: () => shared.contents.usedBytes(),
   };

@@ -9,8 +9,8 @@ import assert from "node:assert/strict";
 import { parsePartitionedKey, partitionRange, placeOfStored } from "../../node/core/keyspace.ts";
 import { fingerprintOf } from "../../node/core/merkle/fingerprint.ts";
 import { LEAF_BITS_MIN, MerkleTree } from "../../node/core/merkle/tree.ts";
-import { decodeRecord, RecordCorruptError } from "../../node/core/version/record-codec.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
+import { recordIn } from "./disk-records.ts";
 
 const INTERVAL_MS = 250;
 
@@ -44,12 +44,9 @@ function checkTreesOf({ ring, simulator }: SimulatedCluster, machine: SimulatedN
 function treeOf({ disk }: SimulatedNode, partition: number): MerkleTree | undefined {
   const tree = new MerkleTree(LEAF_BITS_MIN);
   for (const { key: at, value } of disk.entries({ ...partitionRange(partition), limit: 10_000 })) {
-    try {
-      tree.add(placeOfStored(at), fingerprintOf(parsePartitionedKey(at).key, value, decodeRecord(value)));
-    } catch (error) {
-      if (!(error instanceof RecordCorruptError)) throw error;
-      return undefined;
-    }
+    const record = recordIn(value);
+    if (record === undefined) return undefined;
+    tree.add(placeOfStored(at), fingerprintOf(parsePartitionedKey(at).key, value, record));
   }
   return tree;
 }

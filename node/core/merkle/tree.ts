@@ -128,7 +128,9 @@ export class MerkleTree {
     assert(bits <= this.bits, "a tree folds into a coarser one");
     const coarse = new MerkleTree(bits);
     const shift = this.bits - bits;
-    for (let leaf = 0; leaf < this.#counts.length; leaf++) coarse.#take(leaf >>> shift, this, leaf);
+    const counts = this.#counts;
+    // Most leaves of a fine tree are empty, and an empty leaf's sum is zero.
+    for (let leaf = 0; leaf < counts.length; leaf++) if (counts[leaf] !== 0) coarse.#take(leaf >>> shift, this, leaf);
     return coarse;
   }
 
