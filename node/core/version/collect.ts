@@ -11,8 +11,8 @@
  * a value a covered tombstone is left out of view and of the next record, or a key that was written anew at a home that
  * had already forgotten its tombstone would show a deletion beside the value.
  */
-import { findByDot } from "./closure.ts";
-import { type CausalContext, type KvRecord, mergeRecords } from "./record.ts";
+import { findByDot, standingSiblings } from "./closure.ts";
+import { type CausalContext, type KvRecord, mergeRecords, type Sibling } from "./record.ts";
 import { counterOf, mergeVectors, raiseEntry, type VersionVector, vectorDescends } from "./vector.ts";
 import { isTombstone } from "./view.ts";
 
@@ -44,9 +44,12 @@ function coversContext(horizon: VersionVector, { vector, dots }: CausalContext):
   return true;
 }
 
-/** Whether nothing of the record stands: all that is left of it are deletions, and values whose time has come. */
+/**
+ * Whether no value of the record stands: all that does are deletions, and values whose time has come. A value that fell with
+ * its event (closure.ts) may be held beside them.
+ */
 export function isDeleted(record: KvRecord, nowMs: number): boolean {
-  return record.siblings.every((sibling) => isTombstone(sibling, nowMs));
+  return standingSiblings(record).every((sibling) => isTombstone(sibling, nowMs));
 }
 
 /** Whether the horizon covers everything that the record knows of. */
@@ -66,14 +69,17 @@ export function isCollectable(record: KvRecord, horizon: VersionVector, nowMs: n
 
 /**
  * The record without the tombstones that the horizon covers, as long as something else stands; the context stays, so
- * that what they replaced stays replaced.
+ * that what they replaced stays replaced. A value that fell with its event is no reason to leave them out: alone, it
+ * would stand again.
  *
  * @returns `record` itself when nothing is left out.
  */
 export function withoutCollected(record: KvRecord, horizon: VersionVector): KvRecord {
   if (record.siblings.length < 2) return record;
-  const kept = record.siblings.filter(({ dot, value }) => value !== undefined || counterOf(horizon, dot) < dot.counter);
-  return kept.length === record.siblings.length || kept.length === 0 ? record : { ...record, siblings: kept };
+  const isKept = ({ dot, value }: Sibling) => value !== undefined || counterOf(horizon, dot) < dot.counter;
+  const kept = record.siblings.filter(isKept);
+  if (kept.length === record.siblings.length || !standingSiblings(record).some(isKept)) return record;
+  return { ...record, siblings: kept };
 }
 
 /** The horizon raised so that it covers everything that the record knows of; `horizon` itself when it does. */
@@ -126,11 +132,19 @@ export function settled(record: KvRecord, horizon: Horizon): KvRecord | undefine
   return kept;
 }
 
-/** Without the siblings that the horizon covers and `held` lacks; `record` itself when there are none. */
+/**
+ * Without the siblings that the horizon covers and `held` lacks; `record` itself when there are none. What fell with its
+ * event would stand again alone: it comes with the tombstones that replaced it, or not at all.
+ */
 function withoutForgotten(record: KvRecord, held: KvRecord | undefined, horizon: VersionVector): KvRecord {
-  const kept = record.siblings.filter(
-    ({ dot }) =>
-      counterOf(horizon, dot) < dot.counter || (held !== undefined && findByDot(held.siblings, dot) !== undefined),
-  );
-  return kept.length === record.siblings.length ? record : { ...record, siblings: kept };
+  const isKept = ({ dot }: Sibling) =>
+    counterOf(horizon, dot) < dot.counter || (held !== undefined && findByDot(held.siblings, dot) !== undefined);
+  const kept = record.siblings.filter(isKept);
+  if (kept.length === record.siblings.length) return record;
+  if (kept.length === 0) return { ...record, siblings: kept };
+  const standing = standingSiblings(record);
+  if (standing.some(isKept)) return { ...record, siblings: kept };
+  const tombstones = standing.filter(({ value }) => value === undefined);
+  if (tombstones.length === 0) return { ...record, siblings: [] };
+  return { ...record, siblings: record.siblings.filter((one) => kept.includes(one) || tombstones.includes(one)) };
 }

@@ -61,6 +61,40 @@ describe("a tombstone and a horizon", () => {
   });
 });
 
+describe("a value that fell with its event, beside the deletion that replaced it (seed 400422 of 69676e3)", () => {
+  // One write, stamped by A and once more by B; whoever deleted it had seen only what B stamped.
+  const ofB = write(undefined, dot(B, 1), { event: "one write", value: "fallen" }).record;
+  const both = mergeRecords(ofB, write(undefined, dot(A, 1), { event: "one write", value: "fallen" }).record);
+  const record = deleted(A, 2, both);
+  const seen = write(both, dot(C, 1), { value: undefined, base: withContext(ofB.context) }).record;
+
+  it("is nothing that stands, so that the record is collected as a whole", () => {
+    assert.deepEqual(texts(seen.siblings).toSorted(), ["deleted", "fallen"]);
+    assert.deepEqual(texts(viewRecord(seen, NOW_MS).siblings), ["deleted"]);
+    assert.equal(isDeleted(seen, NOW_MS), true);
+    assert.equal(isCollectable(seen, [dot(A, 1), dot(B, 1), dot(C, 1)], NOW_MS), true);
+    assert.equal(isCollectable(record, raiseHorizon(EMPTY_VECTOR, record), NOW_MS), true);
+  });
+
+  it("does not have the deletion left out, or it would stand again", () => {
+    assert.equal(withoutCollected(seen, [dot(B, 1), dot(C, 1)]), seen);
+    const anew = mergeRecords(seen, write(undefined, dot(C, 7), { value: "anew" }).record);
+    const left = withoutCollected(anew, [dot(A, 1), dot(B, 1), dot(C, 1)]);
+    assert.deepEqual(texts(viewRecord(left, NOW_MS).siblings), ["anew"]);
+  });
+
+  it("comes back nowhere, whether the home vouches or not, and whatever the horizon covers of it", () => {
+    const vectors = [[dot(C, 1)], [dot(B, 1), dot(C, 1)], [dot(A, 1), dot(B, 1), dot(C, 1)]];
+    for (const vector of vectors) {
+      for (const vouches of [true, false]) {
+        const joined = joinUnderHorizon({ vector, expiredBeforeMs: NOW_MS }, undefined, seen, vouches);
+        const shown = texts(viewRecord(joined, NOW_MS).siblings);
+        assert.equal(shown.includes("fallen"), false, `${JSON.stringify(vector)} ${vouches}: [${shown}]`);
+      }
+    }
+  });
+});
+
 describe("a horizon that is raised", () => {
   it("goes by writes that were made, not by what a client claims to have seen", () => {
     const claimed = deleted(B, 2);
@@ -120,6 +154,10 @@ const KEYS = 2;
 const ACTORS = [A, B, C];
 type Step =
   | { readonly kind: "write" | "delete" | "context"; readonly at: number; readonly key: number }
+  /** Deletes what another home shows, which may know only one stamping of it. */
+  | { readonly kind: "delete seen"; readonly at: number; readonly seenAt: number; readonly key: number }
+  /** One of the last writes arrives once more, at another home. */
+  | { readonly kind: "again"; readonly at: number; readonly back: number }
   | { readonly kind: "send"; readonly from: number; readonly to: number; readonly key: number }
   | { readonly kind: "replay"; readonly which: number; readonly to: number }
   | { readonly kind: "compare" }
@@ -136,13 +174,21 @@ class Homes {
   #counter = 0;
   /** What was sent when it was stamped, and may come again at any time, in both worlds. */
   readonly #sent: { readonly key: number; readonly kept: KvRecord; readonly collecting: KvRecord }[] = [];
+  /** Writes that may be tried again: none that the horizon may have been raised over. */
+  #named: { readonly key: number; readonly event: string }[] = [];
 
   take(step: Step): void {
     switch (step.kind) {
       case "write":
       case "delete":
       case "context":
+      case "delete seen":
         return this.#write(step);
+      case "again": {
+        const again = this.#named.at(-1 - step.back);
+        if (again !== undefined) this.#write({ kind: "write", at: step.at, key: again.key }, again.event);
+        return;
+      }
       case "send":
         this.#merge(this.#kept, step);
         return this.#merge(this.#collecting, step);
@@ -181,15 +227,22 @@ class Homes {
     });
   }
 
-  #write({ kind, at, key }: Extract<Step, { at: number; key: number }>): void {
+  #write(step: Extract<Step, { at: number; key: number }>, again?: string): void {
+    const { kind, at, key } = step;
     this.#counter += 1;
     const stamped = dot(ACTORS[at] as string, this.#counter);
+    const event = again ?? `event ${this.#counter}`;
+    if (again === undefined && kind === "write") this.#named.push({ key, event });
+    // A client may have seen it before the home forgot it.
+    const seen = kind === "delete seen" ? this.#kept[step.seenAt]?.get(key) : undefined;
     for (const homes of [this.#kept, this.#collecting]) {
       const home = homes[at] as Map<number, KvRecord>;
       const record = this.#next(homes, home.get(key));
-      const base = kind === "context" && record !== undefined ? { base: withContext(record.context) } : {};
-      const options = kind === "delete" ? { value: undefined, ...base } : base;
-      home.set(key, write(record, stamped, options).record);
+      const known = kind === "context" ? record : seen;
+      const base =
+        known === undefined ? (kind === "write" ? { base: SIBLING } : {}) : { base: withContext(known.context) };
+      const content = kind.startsWith("delete") ? { value: undefined } : { value: event };
+      home.set(key, write(record, stamped, { ...content, ...base, event }).record);
     }
     const [kept, collecting] = [this.#kept, this.#collecting].map((homes) => homes[at]?.get(key));
     this.#sent.push({ key, kept: kept as KvRecord, collecting: collecting as KvRecord });
@@ -229,6 +282,7 @@ class Homes {
     for (const record of first.values()) {
       if (isDeleted(record, NOW_MS)) this.#horizon = raiseHorizon(this.#horizon, record);
     }
+    this.#named = [];
   }
 }
 
@@ -243,6 +297,11 @@ const aStep: fc.Arbitrary<Step> = fc.oneof(
     weight: 3,
     arbitrary: fc.record({ kind: fc.constantFrom("write", "delete", "delete", "context"), at: place, key: whichKey }),
   },
+  {
+    weight: 2,
+    arbitrary: fc.record({ kind: fc.constant("delete seen" as const), at: place, seenAt: place, key: whichKey }),
+  },
+  { weight: 2, arbitrary: fc.record({ kind: fc.constant("again" as const), at: place, back: fc.nat({ max: 2 }) }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant("send" as const), from: place, to: place, key: whichKey }) },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant("replay" as const), which: fc.nat({ max: 60 }), to: place }) },
   { weight: 2, arbitrary: fc.constant({ kind: "compare" as const }) },
