@@ -52,6 +52,8 @@ type Answer = { readonly member: RingMember; readonly record: Uint8Array | undef
 
 /** Each time one more member is asked for lateness, the next is asked after this many times as long. */
 const HEDGE_GROWTH = 2;
+/** A home that is up and has not replied for so long may be away, and whoever stands in for it is asked. */
+const SILENT_MS = 200;
 
 /**
  * Runs one read to its answer.
@@ -121,7 +123,9 @@ class Read {
 
   #hedgeAfter(delayMs: number): void {
     if (!this.#isAnybodyLeft()) return;
-    this.#hedge = this.#parts.time.after(delayMs, () => this.#askAnother(delayMs));
+    const { time } = this.#parts;
+    const heldMs = this.#awaitsHomes() ? this.#startedMs + SILENT_MS - time.monotonicMs() : 0;
+    this.#hedge = time.after(Math.max(delayMs, heldMs), () => this.#askAnother(delayMs));
   }
 
   #askAnother(delayMs: number): void {
@@ -130,6 +134,13 @@ class Read {
     this.#askedMs = this.#parts.time.monotonicMs();
     this.#askNext();
     this.#hedgeAfter(delayMs * HEDGE_GROWTH);
+  }
+
+  /** Whether all homes were asked and are up: one that is merely slow is no reason to count who keeps nothing for it. */
+  #awaitsHomes(): boolean {
+    const homes = this.#ring.homes(this.#partition);
+    const next = this.#order[this.#nextToAsk];
+    return (next === undefined || !homes.includes(next)) && homes.every(({ name }) => this.#parts.isUp(name));
   }
 
   #isAnybodyLeft(): boolean {
@@ -186,7 +197,7 @@ class Read {
     this.#answers.push({ member, record });
     this.#tally.acked(member.zone);
     if (record !== undefined && this.#doubtful !== undefined) {
-      for (const { zone } of this.#doubtful) this.#tally.countAfterAll(zone);
+      for (const { zone } of this.#doubtful) this.#tally.hintAfterAll(zone);
       this.#doubtful = undefined;
     }
     this.#decide();
@@ -199,7 +210,7 @@ class Read {
       return this.#decide();
     }
     if (this.#answers.some((answer) => answer.record !== undefined)) {
-      this.#tally.acked(member.zone);
+      this.#tally.hint(member.zone);
       return this.#decide();
     }
     this.#doubtful ??= [];

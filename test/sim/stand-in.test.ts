@@ -97,3 +97,31 @@ describe("a stand-in that stamps", () => {
     }
   });
 });
+
+describe("a read that asks all homes", () => {
+  it("waits for one that is up and slower than usual, and counts nobody in its place (seed 401063 of 40b676a)", async () => {
+    const world = await startCluster();
+    const { cluster, homes, standIn } = world;
+    await put(world, homes[0] as string, "value", "overwrite");
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 2_000);
+    // Each of them is slow once: whoever the coordinator asks last is among them.
+    for (const slow of homes) {
+      for (let time = 0; time < 20; time++) await answered(world, through(world, standIn).get(KEY, { readQuorum: 3 }));
+      const process = cluster.byName(slow).process ?? assert.fail(`${slow} runs`);
+      process.pausedUntilMs = cluster.simulator.nowMs + 150;
+      const { receipt } = await answered(world, through(world, standIn).get(KEY, { readQuorum: 3 }));
+      assert.deepEqual([receipt.acks, receipt.hinted], [3, 0], `${slow} is waited for`);
+    }
+  });
+
+  it("asks who stands in where one that is up stays silent", async () => {
+    const world = await startCluster();
+    const { cluster, homes, standIn } = world;
+    await put(world, homes[0] as string, "value", "overwrite");
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 2_000);
+    const process = cluster.byName(homes[1] as string).process ?? assert.fail("it runs");
+    process.pausedUntilMs = cluster.simulator.nowMs + 2_000;
+    const { receipt } = await answered(world, through(world, standIn).get(KEY, { readQuorum: 3 }));
+    assert.deepEqual([receipt.acks, receipt.hinted], [3, 1]);
+  });
+});

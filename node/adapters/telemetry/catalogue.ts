@@ -93,7 +93,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.read.hedges": counter("Reads that asked one more replica because an answer was late."),
   "annulus.read.repairs": counter("Replicas found behind by a read and sent what they missed."),
   "annulus.read.repairs_failed": counter("Such repairs that the replica did not take."),
-  "annulus.read.hinted": counter("Reads whose answer stood on a stand-in's hint."),
+  "annulus.read.hinted": counter("Reads whose answer counted a stand-in in a home's place."),
   "annulus.read.replicas_missed": counter("Replicas that a read asked and that did not answer."),
   "annulus.read.ring_changed": counter("Reads that met a later ring and began again by it."),
   "annulus.read.slow_replicas": gauge("Members that answer reads so late that they are asked last."),

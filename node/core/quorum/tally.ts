@@ -39,7 +39,7 @@ export class Tally {
     return this.#acks;
   }
 
-  /** Those among `acks` that stand in for a home replica and hold the write as a hint. */
+  /** Those among `acks` that stand in for a home replica: they hold the write as a hint, or were read in its place. */
   get hinted(): number {
     return this.#hinted;
   }
@@ -78,7 +78,7 @@ export class Tally {
     if (!this.#zones.includes(zone)) this.#zones.push(zone);
   }
 
-  /** A stand-in in `zone` keeps the write as a hint (or has one that it answered a read with). */
+  /** A stand-in in `zone` keeps the write as a hint, or replied to a read in a home's place. */
   hint(zone: string): void {
     this.acked(zone);
     this.#hinted += 1;
@@ -89,9 +89,10 @@ export class Tally {
     this.#settle();
   }
 
-  /** A reply that settled as one that does not count turns out to count after all. */
-  countAfterAll(zone: string): void {
+  /** A stand-in's reply that settled as one that does not count turns out to count after all. */
+  hintAfterAll(zone: string): void {
     this.#acks += 1;
+    this.#hinted += 1;
     if (!this.#zones.includes(zone)) this.#zones.push(zone);
   }
 

@@ -70,9 +70,9 @@ describe("a tally", () => {
       2,
     );
     assert.equal(tally.verdict(), "lost");
-    tally.countAfterAll("b");
+    tally.hintAfterAll("b");
     assert.equal(tally.verdict(), "won");
-    assert.deepEqual([tally.acks, tally.asked, tally.zones], [2, 2, 2]);
+    assert.deepEqual([tally.acks, tally.asked, tally.zones, tally.hinted], [2, 2, 2, 1]);
   });
 
   it("stops the node when a reply comes that nobody was asked for", () => {
