@@ -13,6 +13,7 @@ import { hostname } from "node:os";
 import { parseEnv } from "node:util";
 import { z } from "zod";
 import { matching, oneOf, structured, whole, wholeWithoutPreset } from "./config-kinds.ts";
+import { TLS_SETTINGS, tlsContradictions, toTlsConfig } from "./config-tls.ts";
 import {
   MEMBER_NAME,
   nearestName,
@@ -240,10 +241,8 @@ export const Settings = z.strictObject({
       growth: "a stop that hangs is given up later",
     },
   ),
+  ...TLS_SETTINGS,
 });
-
-type SettingName = keyof typeof Settings.shape;
-const SETTING_NAMES = Object.keys(Settings.shape) as readonly SettingName[];
 
 /** Variables of the same prefix that belong to the command line, or name the file: no setting of a node. */
 const OTHER_NAMES: readonly string[] = ["ANNULUS_CONFIG", "ANNULUS_URL", "ANNULUS_ADMIN_URL"];
@@ -294,7 +293,7 @@ export function loadConfig(
     throw new ConfigError(problems);
   }
   const config = toConfig(parsed.data);
-  problems.push(...contradictions(config));
+  problems.push(...contradictions(config), ...tlsContradictions(parsed.data));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(config);
 }
@@ -322,7 +321,7 @@ function readSettingsFile(
 }
 
 function suggestion(name: string): string {
-  const near = nearestName(name, [...SETTING_NAMES, ...OTHER_NAMES]);
+  const near = nearestName(name, [...Object.keys(Settings.shape), ...OTHER_NAMES]);
   return near === undefined ? "; `annulus node --settings` lists all" : `; did you mean ${near}?`;
 }
 
@@ -370,6 +369,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     diskReserveBytes: settings.ANNULUS_DISK_RESERVE_BYTES,
     logLevel: settings.ANNULUS_LOG_LEVEL,
     shutdownTimeoutMs: settings.ANNULUS_SHUTDOWN_TIMEOUT_MS,
+    tls: toTlsConfig(settings),
   };
 }
 

@@ -1,7 +1,7 @@
 /**
  * One node in production: settings to adapters to node, signals to a clean stop, bugs to an end at once.
  *
- *   start:  settings, telemetry, store, identity, transport, node, admin port, peers and ring, data port
+ *   start:  settings, telemetry, TLS files, store, identity, transport, node, admin port, peers and ring, data port
  *   stop:   data port, node (peers, last flush, mark of the clean stop), store, admin port
  *
  * Exit codes: 0 stopped as told, 1 cannot start or did not stop in time, 70 a bug, 78 wrong settings. No logic of
@@ -23,6 +23,7 @@ import { KvError } from "./core/errors.ts";
 import { createNode, type StorageNode } from "./node.ts";
 import { nodeSettings } from "./node-settings.ts";
 import { openIdentity } from "./services/identity.ts";
+import { openTlsPorts, type TlsPorts } from "./tls-ports.ts";
 
 const EXIT_STOPPED = 0;
 const EXIT_FAILED = 1;
@@ -42,6 +43,7 @@ const ANSWERING_SHARE = 0.5;
 type Running = {
   readonly config: NodeConfig;
   readonly telemetry: ProcessTelemetry;
+  readonly tls: TlsPorts;
   readonly engine: LevelEngine;
   readonly node: StorageNode;
   readonly adminServer: HttpServer;
@@ -112,6 +114,7 @@ async function start(
   crash: (error: unknown) => never,
 ): Promise<Running> {
   const ports = { time: systemTime, random: systemRandom(), telemetry: telemetry.telemetry };
+  const tls = await openTlsPorts(ports, config);
   const engine = await createLevelEngine(ports, {
     directory: join(config.dataDirectory, "store"),
     cacheBytes: config.cacheBytes,
@@ -120,12 +123,13 @@ async function start(
   });
   const opener = { clusterId: config.clusterId, member: config.nodeName, bootId: bootId() };
   const identity = await openIdentity({ ...ports, engine }, opener);
-  const transport = createTcpTransport(ports, {
+  const own = {
     clusterId: config.clusterId,
     member: config.nodeName,
     identity: () => ({ actor: identity.actor, incarnation: identity.incarnation() }),
     listen: { host: config.host, port: config.peerPort },
-  });
+  };
+  const transport = createTcpTransport(ports, own, tls.peer);
   const node = createNode(nodeSettings(config), { ...ports, engine, transport }, identity);
   const servers = createServers(config, { telemetry, node, crash });
   const adminPort = await servers.adminServer.start();
@@ -134,7 +138,7 @@ async function start(
   const { host, peerPort, advertisedAddress } = config;
   const { pid } = process;
   ports.telemetry.log("info", "node.started", { pid, host, dataPort, adminPort, peerPort, advertisedAddress });
-  return { config, telemetry, engine, node, ...servers };
+  return { config, telemetry, tls, engine, node, ...servers };
 }
 
 function createServers(
@@ -208,10 +212,11 @@ function stopWhenTold(running: Running): (why: string) => void {
   return stop;
 }
 
-async function stopParts({ config, telemetry, engine, node, adminServer, dataServer }: Running): Promise<void> {
+async function stopParts({ config, telemetry, tls, engine, node, adminServer, dataServer }: Running): Promise<void> {
   await dataServer.stop(config.shutdownTimeoutMs * ANSWERING_SHARE);
   await node.stop();
   await engine.close();
   await adminServer.stop(0);
+  tls.stop();
   telemetry.close();
 }

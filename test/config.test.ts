@@ -69,6 +69,26 @@ describe("the settings of a node", () => {
     ]);
   });
 
+  it("name the TLS files of the peer port, and are refused while one is missing", () => {
+    const files = {
+      ANNULUS_PEER_TLS: "require",
+      ANNULUS_PEER_TLS_CERTIFICATE_FILE: "/tls/crt",
+      ANNULUS_PEER_TLS_KEY_FILE: "/tls/key",
+    };
+    assert.deepEqual(problemsOf({ ...REQUIRED, ...files }), [
+      "ANNULUS_PEER_TLS_CA_FILE: expected a file's path, since ANNULUS_PEER_TLS is require; found none",
+    ]);
+    assert.deepEqual(load({ ...files, ANNULUS_PEER_TLS_CA_FILE: "/tls/ca" }).tls, {
+      peer: {
+        mode: "require",
+        files: { certificate: "/tls/crt", key: "/tls/key", authorities: "/tls/ca" },
+        domain: undefined,
+      },
+      reloadIntervalMs: 10_000,
+    });
+    assert.equal(load({}).tls.peer, undefined);
+  });
+
   it("leave the command line's and the operator's variables alone", () => {
     load({ ANNULUS_URL: "http://a", ANNULUS_ADMIN_URL: "http://b", ANNULUS_OPERATOR_LEASE: "x" });
   });
@@ -99,6 +119,9 @@ describe("a node's start is refused", () => {
     ["ANNULUS_MEMBERS", "n1=a:1,n2=a:1", /ANNULUS_MEMBERS: expected another address for each member/],
     ["ANNULUS_MEMBERS", "n1=a:1@z*10001", /ANNULUS_MEMBERS: .*"n1=a:1@z\*10001"/],
     ["ANNULUS_MEMBERS", "n1", /ANNULUS_MEMBERS: .*name=host:peerPort@zone\*weight, found "n1"/],
+    ["ANNULUS_PEER_TLS", "on", /ANNULUS_PEER_TLS: expected `off` or `allow` or `require`, found "on"/],
+    ["ANNULUS_PEER_TLS_KEY_FILE", "/k", /ANNULUS_PEER_TLS: expected `allow` or `require`, since .*_KEY_FILE is set/],
+    ["ANNULUS_PEER_TLS_DOMAIN", "a b", /ANNULUS_PEER_TLS_DOMAIN: expected a domain/],
     ["ANNULUS_MEMBERS", "n1=a:1,n2=b:1", /ANNULUS_N: expected at most the 2 members of ANNULUS_MEMBERS, found 3/],
   ])("when %s is %j", (name, value, expected) => {
     const problems = problemsOf({ ...REQUIRED, [name]: value });

@@ -36,7 +36,7 @@ const LAYERS: readonly Layer[] = [
   {
     files: /^node\/adapters\/tcp\//,
     mayImport: [
-      /^node\/(adapters\/tcp|core)\//,
+      /^node\/(adapters\/(tcp|tls)|core)\//,
       /^node\/(ports|messages(-\w+)*)\.ts$/,
       /^node:/,
       /^msgpackr(\/pack|\/unpack)?$/,
@@ -56,9 +56,13 @@ const LAYERS: readonly Layer[] = [
       /^@opentelemetry\//,
     ],
   },
+  {
+    files: /^node\/adapters\/tls\//,
+    mayImport: [/^node\/(adapters\/tls|core)\//, /^node\/ports\.ts$/, /^node:/],
+  },
   { files: /^node\/adapters\/system\.ts$/, mayImport: [/^node\/ports\.ts$/, /^node:/] },
   { files: /^node\/config(-\w+)?\.ts$/, mayImport: [/^node\/core\//, /^node\/config/, /^node:(util|os)$/, /^zod$/] },
-  { files: /^node\/(main|node-settings|salvage-directory)\.ts$/, mayImport: [/^node\//, /^node:/] },
+  { files: /^node\/(main|node-settings|salvage-directory|tls-ports)\.ts$/, mayImport: [/^node\//, /^node:/] },
   { files: /^node\/client\//, mayImport: [/^node\/(client|core)\//, /^node:/] },
   {
     files: /^node\/cli\//,

@@ -28,6 +28,8 @@ export type ClusterOptions = {
   readonly directory?: string;
   /** `ANNULUS_…` settings for every node, over those that the cluster needs. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** More of them for the node of this name, asked at each of its starts. */
+  readonly settingsOf?: (name: string) => Readonly<Record<string, string>>;
 };
 
 export type ClusterNode = {
@@ -186,6 +188,7 @@ export class LocalCluster {
       ANNULUS_ADVERTISE: `${node.host}:${node.peerPort}`,
       ...known,
       ...this.#options.settings,
+      ...this.#options.settingsOf?.(node.name),
     };
   }
 }

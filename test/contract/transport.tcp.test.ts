@@ -5,4 +5,4 @@ import { transportContract } from "./transport.ts";
 // Conditions are waited for, not times: a machine that has other things to do may take long.
 jest.setTimeout(60_000);
 
-transportContract("loopback sockets", createTcpWorld);
+transportContract("loopback sockets", () => createTcpWorld());

@@ -223,6 +223,8 @@ export class SimulatedWire implements Wire {
     return this.#other?.unreadBytes() ?? 0;
   }
 
+  objection(): undefined {}
+
   unreadBytes(): number {
     return this.#unread.reduce((sum, frame) => sum + frame.length, 0);
   }

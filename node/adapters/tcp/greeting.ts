@@ -21,12 +21,20 @@ import {
   judgeHello,
   type Refusal,
   type Role,
+  refusedCertificate,
 } from "./handshake.ts";
 import type { TransportLimits } from "./limits.ts";
-import type { Network, Wire, WireEvents } from "./wire.ts";
+import { InsecureWireError, type Network, type Wire, type WireEvents } from "./wire.ts";
 
 export type GreetingResult =
-  | { readonly kind: "linked"; readonly hello: Hello; readonly wire: Wire; readonly reader: FrameReader }
+  | {
+      readonly kind: "linked";
+      readonly hello: Hello;
+      readonly wire: Wire;
+      readonly reader: FrameReader;
+      /** What would speak against the peer if certificates were required. */
+      readonly objection: string | undefined;
+    }
   /** `name` is who the other side says it is, where it said so in a way that can be read. */
   | { readonly kind: "refused"; readonly refusal: Refusal; readonly name: string | undefined }
   | { readonly kind: "failed"; readonly error: Error };
@@ -62,22 +70,30 @@ export function greetByDialling(
 ): Greeting {
   let greeted = false;
   const wire = network.dial(target.address);
-  const talk = new Talk(context, wire, report, {
-    connected() {
-      greeted = true;
-      talk.say(FRAME_TYPE.hello, encodeHello(context.introduce(target.role, target.meant)));
+  const talk = new Talk(
+    context,
+    wire,
+    report,
+    {
+      connected() {
+        const objection = wire.objection(target.meant);
+        if (objection?.isBinding === true) return talk.refused(refusedCertificate(objection.detail), target.meant);
+        greeted = true;
+        talk.say(FRAME_TYPE.hello, encodeHello(context.introduce(target.role, target.meant)));
+      },
+      frame(frame) {
+        if (frame.type === FRAME_TYPE.refusal) return talk.refused(decodeRefusal(frame.message), target.meant);
+        if (frame.type !== FRAME_TYPE.welcome)
+          return talk.fail(`expected a welcome, found a frame of type ${frame.type}`);
+        const hello = decodeHello(frame.message);
+        if (isRefusal(hello)) return talk.refused(hello, target.meant);
+        const objection = certificateRefusal(wire, hello.name) ?? judgeHello(hello, context.self, target.meant);
+        if (objection !== undefined) return talk.refused(objection, hello.name);
+        talk.linked(hello);
+      },
     },
-    frame(frame) {
-      if (frame.type === FRAME_TYPE.refusal) return talk.refused(decodeRefusal(frame.message), target.meant);
-      if (frame.type !== FRAME_TYPE.welcome)
-        return talk.fail(`expected a welcome, found a frame of type ${frame.type}`);
-      const hello = decodeHello(frame.message);
-      if (isRefusal(hello)) return talk.refused(hello, target.meant);
-      const objection = judgeHello(hello, context.self, target.meant);
-      if (objection !== undefined) return talk.refused(objection, hello.name);
-      talk.linked(hello);
-    },
-  });
+    target.meant,
+  );
   return { greeted: () => greeted, abandon: () => talk.abandon(), fail: (why) => talk.fail(why) };
 }
 
@@ -98,7 +114,9 @@ export function greetByAccepting(
       if (frame.type !== FRAME_TYPE.hello) return talk.fail(`expected a hello, found a frame of type ${frame.type}`);
       const hello = decodeHello(frame.message);
       const name = isRefusal(hello) ? undefined : hello.name;
-      const objection = isRefusal(hello) ? hello : (judgeHello(hello, context.self, undefined) ?? admit(hello));
+      const objection = isRefusal(hello)
+        ? hello
+        : (certificateRefusal(wire, hello.name) ?? judgeHello(hello, context.self, undefined) ?? admit(hello));
       if (objection !== undefined) {
         talk.say(FRAME_TYPE.refusal, encodeRefusal(objection));
         return talk.refused(objection, name);
@@ -111,6 +129,11 @@ export function greetByAccepting(
   return { greeted: () => false, abandon: () => talk.abandon(), fail: (why) => talk.fail(why) };
 }
 
+function certificateRefusal(wire: Wire, name: MemberId): Refusal | undefined {
+  const objection = wire.objection(name);
+  return objection?.isBinding === true ? refusedCertificate(objection.detail) : undefined;
+}
+
 type Part = { connected(): void; frame(frame: Frame): void };
 
 /** The wire, its first frame, its deadline, and the one result. */
@@ -118,12 +141,20 @@ class Talk implements WireEvents {
   readonly #wire: Wire;
   readonly #report: (result: GreetingResult) => void;
   readonly #part: Part;
+  readonly #meant: MemberId | undefined;
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   readonly #deadline: Timer;
   #over = false;
 
-  constructor({ time, limits }: GreetingContext, wire: Wire, report: (result: GreetingResult) => void, part: Part) {
+  constructor(
+    { time, limits }: GreetingContext,
+    wire: Wire,
+    report: (result: GreetingResult) => void,
+    part: Part,
+    meant?: MemberId,
+  ) {
+    this.#meant = meant;
     this.#wire = wire;
     this.#report = report;
     this.#part = part;
@@ -154,6 +185,9 @@ class Talk implements WireEvents {
   drained(): void {}
 
   closed(error: Error | undefined): void {
+    if (error instanceof InsecureWireError) {
+      return this.#end({ kind: "refused", refusal: refusedCertificate(error.message), name: this.#meant });
+    }
     this.#end({ kind: "failed", error: unreachable(this.#wire, error?.message ?? "it closed the connection", error) });
   }
 
@@ -163,7 +197,8 @@ class Talk implements WireEvents {
   }
 
   linked(hello: Hello): void {
-    this.#end({ kind: "linked", hello, wire: this.#wire, reader: this.#reader });
+    const objection = this.#wire.objection(hello.name)?.detail;
+    this.#end({ kind: "linked", hello, wire: this.#wire, reader: this.#reader, objection });
   }
 
   refused(refusal: Refusal, name: string | undefined): void {

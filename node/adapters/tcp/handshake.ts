@@ -36,6 +36,7 @@ export type Hello = {
 export type RefusalReason =
   | "malformed"
   | "version"
+  | "certificate"
   | "cluster"
   | "own-name"
   | "wrong-name"
@@ -48,6 +49,7 @@ export type Refusal = { readonly reason: RefusalReason; readonly detail: string 
 const REASONS: Readonly<Record<RefusalReason, true>> = {
   malformed: true,
   version: true,
+  certificate: true,
   cluster: true,
   "own-name": true,
   "wrong-name": true,
@@ -140,6 +142,11 @@ export function settleHello(hello: Hello, self: MemberId, rivals: Rivals): "acce
 /** The error that a request meets when the handshake with its peer failed. */
 export function refusedError(remote: string, { reason, detail }: Refusal): KvError {
   return new KvError("PEER_UNREACHABLE", `Cannot link with ${remote}: refused (${reason}): ${detail}`);
+}
+
+/** A refusal of a connection whose other end may not be whom it says it is. */
+export function refusedCertificate(detail: string): Refusal {
+  return refusal("certificate", detail);
 }
 
 function refusal(reason: RefusalReason, detail: string): Refusal {

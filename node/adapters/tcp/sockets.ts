@@ -1,12 +1,12 @@
 /** The network of production: wires over `node:net`. */
 import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
-import { createServer, isIPv6, type Server, Socket } from "node:net";
+import { createServer, isIPv6, type LookupFunction, type Server, Socket } from "node:net";
 import type { ListenAddress, Listener, Network, Wire, WireEvents } from "./wire.ts";
 
 /** After this long without traffic the operating system probes the connection, in ms. */
-const KEEP_ALIVE_MS = 15_000;
+export const KEEP_ALIVE_MS = 15_000;
 /** What is left to send when a connection ends is given up after this long without progress, in ms. */
-const END_TIMEOUT_MS = 5_000;
+export const END_TIMEOUT_MS = 5_000;
 /** Connections that the operating system holds for this process before it has accepted them. */
 const BACKLOG = 511;
 
@@ -25,9 +25,14 @@ export function socketNetwork(): Network {
   };
 }
 
-function listen({ host, port }: ListenAddress, accepted: (wire: Wire) => void): Promise<Listener> {
+function listen(address: ListenAddress, accepted: (wire: Wire) => void): Promise<Listener> {
+  return listenForSockets(address, (socket) => accepted(new AcceptedWire(socket)));
+}
+
+/** Listens for connections of any kind. Rejects when the address cannot be listened on. */
+export function listenForSockets({ host, port }: ListenAddress, accepted: (socket: Socket) => void): Promise<Listener> {
   const server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS });
-  server.on("connection", (socket) => accepted(new AcceptedWire(socket)));
+  server.on("connection", accepted);
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     server.listen({ host, port, backlog: BACKLOG }, () => {
@@ -82,6 +87,8 @@ class SocketWire implements Wire {
     this.socket.resume();
   }
 
+  objection(): undefined {}
+
   end(): void {
     this.socket.destroySoon();
     // A peer that takes nothing may not keep the rest of it, and this process, for ever.
@@ -101,7 +108,8 @@ class AcceptedWire extends SocketWire {
   }
 }
 
-class DialledWire extends SocketWire {
+/** A plain connection to an address. */
+export class DialledWire extends SocketWire {
   constructor(address: string, lastAddresses: Map<string, string>) {
     const slab = new Slab();
     // These are options of a socket: `connect` takes no notice of them.
@@ -123,13 +131,8 @@ class DialledWire extends SocketWire {
       socket.destroy(new Error(`expected an address host:port, found ${JSON.stringify(address)}`));
       return;
     }
-    socket.once("connect", () => {
-      if (socket.remoteAddress !== undefined) lastAddresses.set(target.host, socket.remoteAddress);
-    });
-    socket.connect({
-      ...target,
-      lookup: (host, options, done) => lookUp(host, options, lastAddresses.get(host), done),
-    });
+    rememberAddress(socket, target.host, lastAddresses);
+    socket.connect({ ...target, lookup: lookUpWith(lastAddresses) });
   }
 }
 
@@ -155,6 +158,18 @@ class Slab {
 
 const EMPTY = new Uint8Array(0);
 
+/** Keeps the address under which a name was reached. */
+export function rememberAddress(socket: Socket, host: string, lastAddresses: Map<string, string>): void {
+  socket.once("connect", () => {
+    if (socket.remoteAddress !== undefined) lastAddresses.set(host, socket.remoteAddress);
+  });
+}
+
+/** Resolves names as the system does, and those that do not resolve to where they were last reached. */
+export function lookUpWith(lastAddresses: ReadonlyMap<string, string>): LookupFunction {
+  return (host, options, done) => lookUp(host, options, lastAddresses.get(host), done);
+}
+
 type LookedUp = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;
 
 function lookUp(host: string, options: LookupOptions, last: string | undefined, done: LookedUp): void {
@@ -166,14 +181,16 @@ function lookUp(host: string, options: LookupOptions, last: string | undefined, 
   });
 }
 
-const DEAF: WireEvents = { connected() {}, data() {}, drained() {}, closed() {} };
+/** Whom a wire tells that nobody listens to. */
+export const DEAF: WireEvents = { connected() {}, data() {}, drained() {}, closed() {} };
 
 function portOf(server: Server, asked: number): number {
   const address = server.address();
   return typeof address === "object" && address !== null ? address.port : asked;
 }
 
-function remoteOf(socket: Socket): string {
+/** Where the other end of an accepted socket is. */
+export function remoteOf(socket: Socket): string {
   return `${socket.remoteAddress ?? "an unknown address"}:${socket.remotePort ?? 0}`;
 }
 

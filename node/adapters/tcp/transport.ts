@@ -29,6 +29,7 @@ import {
 import { type Hello, type Refusal, type RefusalReason, refusedError, settleHello } from "./handshake.ts";
 import { TRANSPORT_LIMITS, type TransportLimits } from "./limits.ts";
 import { Link, type LinkContext } from "./link.ts";
+import { type PeerTls, secureNetwork } from "./secure-network.ts";
 import { socketNetwork } from "./sockets.ts";
 import type { ListenAddress, Listener, Network } from "./wire.ts";
 
@@ -56,9 +57,17 @@ const INSPECT_MS = 1_000;
 /** Strangers that a log line was written for; past it the memory of them starts anew. */
 const STRANGERS_REMEMBERED = 1_024;
 
-/** The transport of production. Does nothing until it is started. */
-export function createTcpTransport(ports: TransportPorts, config: TransportConfig): AddressedTransport {
-  return createTransport(ports, socketNetwork(), config);
+/**
+ * The transport of production. Does nothing until it is started.
+ *
+ * @param tls Certificates for the connections between members; without them everything is plain and nobody is checked.
+ */
+export function createTcpTransport(
+  ports: TransportPorts,
+  config: TransportConfig,
+  tls: PeerTls | undefined,
+): AddressedTransport {
+  return createTransport(ports, tls === undefined ? socketNetwork() : secureNetwork(tls), config);
 }
 
 /** The transport over any network. */
@@ -73,7 +82,7 @@ class LinkedTransport implements AddressedTransport {
   readonly #limits: TransportLimits;
   readonly #greetings: GreetingContext;
   readonly #links: LinkContext;
-  readonly #linked = new Map<MemberId, { readonly link: Link; readonly hello: Hello }>();
+  readonly #linked = new Map<MemberId, { readonly link: Link; readonly hello: Hello; readonly isTrusted: boolean }>();
   readonly #visitors = new Set<Link>();
   readonly #strangers = new Set<Greeting>();
   readonly #dialers = new Map<MemberId, Dialer>();
@@ -129,6 +138,7 @@ class LinkedTransport implements AddressedTransport {
     telemetry.gauge("annulus.transport.links", () => this.#linked.size);
     telemetry.gauge("annulus.transport.in_flight_requests", () => this.#sum((link) => link.inFlight));
     telemetry.gauge("annulus.transport.outgoing_bytes", () => this.#sum((link) => link.outgoingBytes));
+    telemetry.gauge("annulus.transport.untrusted_links", () => this.#untrusted());
     this.#inspectLater();
     this.setPeers(this.#peers);
   }
@@ -272,7 +282,7 @@ class LinkedTransport implements AddressedTransport {
     this.#dialers.get(peer.name)?.rest();
     const link = new Link(this.#links, peer, greeted, (ended, why) => this.#leave(ended, why));
     const older = this.#linked.get(peer.name);
-    this.#linked.set(peer.name, { link, hello });
+    this.#linked.set(peer.name, { link, hello, isTrusted: greeted.objection === undefined });
     this.#identities.set(peer.name, peer);
     older?.link.close("a newer connection of the same peer replaced it");
     this.#ports.telemetry.count("annulus.transport.opened_links");
@@ -280,6 +290,7 @@ class LinkedTransport implements AddressedTransport {
       peer: peer.name,
       actor: peer.actor,
       remote: greeted.wire.remote,
+      ...(greeted.objection === undefined ? {} : { untrusted: greeted.objection }),
     });
     link.begin();
   }
@@ -345,6 +356,12 @@ class LinkedTransport implements AddressedTransport {
     telemetry.log("warn", "stranger.refused", { direction, other, name: result.name, reason, detail });
   }
 
+  #untrusted(): number {
+    let count = 0;
+    for (const { isTrusted } of this.#linked.values()) if (!isTrusted) count++;
+    return count;
+  }
+
   #sum(figure: (link: Link) => number): number {
     let sum = 0;
     for (const { link } of this.#linked.values()) sum += figure(link);
@@ -356,6 +373,7 @@ class LinkedTransport implements AddressedTransport {
 const PASSING: Readonly<Record<RefusalReason, boolean>> = {
   malformed: false,
   version: false,
+  certificate: false,
   cluster: false,
   "own-name": false,
   "wrong-name": false,

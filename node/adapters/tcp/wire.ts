@@ -16,6 +16,14 @@ export type WireEvents = {
   closed(error: Error | undefined): void;
 };
 
+/** Why the other end of a wire may not be whom it says it is. */
+export type Objection = {
+  /** What was expected and what was found. */
+  readonly detail: string;
+  /** Whether it is refused for it; otherwise it is only told of. */
+  readonly isBinding: boolean;
+};
+
 export type Wire = {
   /** Who hears of it from now on; a later call replaces the earlier. */
   attach(events: WireEvents): void;
@@ -33,9 +41,17 @@ export type Wire = {
   end(): void;
   /** Closes now. */
   destroy(): void;
+  /**
+   * What speaks against the other end being the member of this name, by the certificate that it showed; undefined when
+   * nothing does, or where no certificates are asked for. Without a name: whether it is of this cluster at all.
+   */
+  objection(name: string | undefined): Objection | undefined;
   /** Where the peer is, for logs. */
   readonly remote: string;
 };
+
+/** Why a wire was closed whose two ends could not agree on how to secure it: told as a refusal, not as a mishap. */
+export class InsecureWireError extends Error {}
 
 export type ListenAddress = { readonly host: string; readonly port: number };
 

@@ -140,6 +140,9 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.tombstones.waiting_for_evidence": counter(
     "Partitions, round after round, whose deletions are old enough and could not be collected: a member is away, hints wait, or homes differ.",
   ),
+  "annulus.tls.expires_s.*": gauge("Time until the certificate of a port ends: peer, data or admin.", "s"),
+  "annulus.tls.reload_failures": counter("Looks at changed TLS files that could not be used; the old ones stay."),
+  "annulus.tls.reloads": counter("Changed TLS files that were taken over."),
   "annulus.transfer.bytes": counter("Bytes that were copied of partitions that a change of the ring brings.", "By"),
   "annulus.transfer.failures": counter("Pages of a partition that one of its homes did not give."),
   "annulus.transfer.partitions_missing": gauge("Partitions of a change under way of which not all is here yet."),
@@ -155,8 +158,11 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.transport.opened_links": counter("Links to peers that were opened."),
   "annulus.transport.outgoing_bytes": gauge("Bytes that wait to be sent to peers.", "By"),
   "annulus.transport.overloaded": counter("Requests not sent because too much waited for the peer."),
-  "annulus.transport.refused_strangers": counter("Handshakes refused: another cluster, protocol or member."),
+  "annulus.transport.refused_strangers": counter(
+    "Handshakes refused, by this side or the other: another cluster, protocol, member or certificate.",
+  ),
   "annulus.transport.timed_out_requests": counter("Requests to peers that were not answered in time."),
+  "annulus.transport.untrusted_links": gauge("Links to peers that `ANNULUS_PEER_TLS=require` would refuse."),
   "annulus.trees.builds": counter("Merkle trees of partitions that were built by scan."),
   "annulus.trees.built": gauge("Partitions of this node whose Merkle tree is built."),
   "annulus.trees.leaves_corrected": counter("Leaves whose sum was wrong when it was counted anew."),

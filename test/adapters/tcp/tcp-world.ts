@@ -8,7 +8,7 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { systemRandom, systemTime } from "../../../node/adapters/system.ts";
 import { socketNetwork } from "../../../node/adapters/tcp/sockets.ts";
-import type { Listener, Network, Wire, WireEvents } from "../../../node/adapters/tcp/wire.ts";
+import type { Listener, Network, Objection, Wire, WireEvents } from "../../../node/adapters/tcp/wire.ts";
 import type { Time, Timer } from "../../../node/ports.ts";
 import type { Host, TransportWorld } from "../../contract/transport-world.ts";
 
@@ -21,11 +21,12 @@ export type TcpHost = Host & {
 
 export type TcpWorld = TransportWorld & { boot(name: string): TcpHost };
 
-export function createTcpWorld(): TcpWorld {
+/** @param createNetwork Makes the network of the machine of this name. */
+export function createTcpWorld(createNetwork: (name: string) => Network = socketNetwork): TcpWorld {
   const hosts: MortalHost[] = [];
   return {
-    boot() {
-      const host = new MortalHost();
+    boot(name) {
+      const host = new MortalHost(createNetwork(name));
       hosts.push(host);
       return host;
     },
@@ -54,8 +55,7 @@ class MortalHost implements TcpHost {
   readonly #listeners: Listener[] = [];
   #isAlive = true;
 
-  constructor() {
-    const sockets = socketNetwork();
+  constructor(sockets: Network) {
     this.time = { ...systemTime, after: (delayMs, run) => this.#after(delayMs, run) };
     this.network = {
       listen: async (address, accepted) => {
@@ -139,6 +139,10 @@ class MortalWire implements Wire {
 
   queuedBytes(): number {
     return this.#inner.queuedBytes();
+  }
+
+  objection(name: string | undefined): Objection | undefined {
+    return this.#inner.objection(name);
   }
 
   pause(): void {
