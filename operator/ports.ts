@@ -62,11 +62,18 @@ export type Kube = {
   create(resource: Resource, object: KubeObject): Promise<KubeObject>;
   /** Replaces an object; "conflict" unless its resourceVersion is the present one. */
   replace(resource: Resource, object: KubeObject): Promise<KubeObject>;
-  /** Deletes just the object with this uid; done when it is gone or marked. No error when it was gone before. */
+  /**
+   * Deletes just the object with this uid, and of this resourceVersion where one is named ("conflict" else); done when it
+   * is gone or marked. No error when it was gone before.
+   */
   remove(
     resource: Resource,
     place: Place,
-    options: { readonly uid: string; readonly graceSeconds?: number | undefined },
+    options: {
+      readonly uid: string;
+      readonly resourceVersion?: string | undefined;
+      readonly graceSeconds?: number | undefined;
+    },
   ): Promise<void>;
   /**
    * Tells of every object of a kind at first, and then of each that came, changed or went; for ever, over broken

@@ -63,11 +63,11 @@ export function createKube(
       const path = pathOf(resource, object.metadata.namespace, object.metadata.name);
       return (await call({ method: "PUT", path, query: { fieldManager: MANAGER }, body: object })) as KubeObject;
     },
-    async remove(resource, place: Place, { uid, graceSeconds }) {
+    async remove(resource, place: Place, { uid, resourceVersion, graceSeconds }) {
       const body = {
         apiVersion: "v1",
         kind: "DeleteOptions",
-        preconditions: { uid },
+        preconditions: { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) },
         propagationPolicy: "Background",
         ...(graceSeconds === undefined ? {} : { gracePeriodSeconds: graceSeconds }),
       };

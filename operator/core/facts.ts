@@ -21,7 +21,7 @@ export function readStatefulSet(object: KubeObject): StatefulSetFacts {
 
 /** Reads a pod, or undefined for one whose name is not of the cluster's form, or that has ended and will be replaced. */
 export function readPod(object: KubeObject, clusterName: string): PodFacts | undefined {
-  const { name, uid, labels, annotations, deletionTimestamp, creationTimestamp } = object.metadata;
+  const { name, uid, resourceVersion, labels, annotations, deletionTimestamp, creationTimestamp } = object.metadata;
   const ordinal = ordinalOf(clusterName, name);
   if (ordinal === undefined) return undefined;
   const conditions = listAt(object, "status", "conditions");
@@ -29,6 +29,7 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
   return {
     name,
     uid: uid ?? "",
+    resourceVersion: resourceVersion ?? "",
     ordinal,
     ip: textAt(object, "status", "podIP"),
     machine: textAt(object, "spec", "nodeName"),

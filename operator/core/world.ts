@@ -28,6 +28,8 @@ export type StatefulSetFacts = {
 export type PodFacts = {
   readonly name: string;
   readonly uid: string;
+  /** Changes with every change of the pod. */
+  readonly resourceVersion: string;
   readonly ordinal: number;
   readonly ip: string | undefined;
   /** The machine it is bound to; undefined until it has been scheduled. */
@@ -153,6 +155,14 @@ export type ChangeRequest = {
   readonly quorum?: { readonly r: number; readonly w: number; readonly mode: string };
 };
 
+/** What the removal of something that is lost rests on. */
+export type Proof = {
+  /** The machine that is gone, or not ready; undefined where the loss is another. */
+  readonly machine: string | undefined;
+  /** The pod whose member is given up, as it was seen. */
+  readonly pod: { readonly name: string; readonly uid: string; readonly resourceVersion: string };
+};
+
 /** Something to do. Each is safe to do twice, and safe to be killed after. */
 export type Action =
   | { readonly kind: "apply"; readonly object: KubeObject }
@@ -165,6 +175,8 @@ export type Action =
       readonly uid: string;
       /** 0 for a pod on a machine that is lost: nobody is there to confirm its end. */
       readonly graceSeconds?: number;
+      /** What must still be so right before: a machine or a pod that comes back meanwhile is lost no more. */
+      readonly proof?: Proof;
       readonly why: string;
     }
   | { readonly kind: "askChange"; readonly through: string; readonly request: ChangeRequest; readonly why: string }

@@ -12,6 +12,7 @@ import { plan } from "../core/plan.ts";
 import type { Action, World } from "../core/world.ts";
 import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Telemetry, type Time } from "../ports.ts";
 import type { Events } from "./events.ts";
+import { lookOnceMore } from "./last-look.ts";
 import type { Observer } from "./observe.ts";
 
 export type Reconciler = {
@@ -53,12 +54,14 @@ export function createReconciler(parts: {
       case "apply":
         return kube.apply(kindOf(action.object.kind), action.object);
       case "remove": {
-        const { name, uid, graceSeconds, why } = action;
-        telemetry.log("info", "operator.removes", { kind: action.objectKind, name, why });
-        await kube.remove(kindOf(action.objectKind), { namespace, name }, { uid, graceSeconds });
+        const { objectKind, name, uid, graceSeconds, proof, why } = action;
+        if (proof !== undefined) await lookOnceMore({ kube, time }, namespace, proof);
+        telemetry.log("info", "operator.removes", { kind: objectKind, name, why });
+        const resourceVersion = objectKind === "Pod" ? proof?.pod.resourceVersion : undefined;
+        await kube.remove(kindOf(objectKind), { namespace, name }, { uid, resourceVersion, graceSeconds });
         return events.tell(world.cluster, {
           type: "Normal",
-          reason: `Removed${action.objectKind}`,
+          reason: `Removed${objectKind}`,
           message: `${name}: ${why}`,
         });
       }

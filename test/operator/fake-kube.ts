@@ -154,11 +154,14 @@ export class FakeKube implements Kube {
     return copy(this.set(object));
   }
 
-  async remove(resource: Resource, place: Place, options: { uid: string; graceSeconds?: number | undefined }) {
+  async remove(resource: Resource, place: Place, options: Parameters<Kube["remove"]>[2]) {
     this.#call();
     const found = this.objects.get(FakeKube.key(resource.kind, place));
     if (found === undefined) return;
-    if (found.metadata.uid !== options.uid) throw new KubeError("conflict", "it has another uid");
+    const { uid, resourceVersion } = found.metadata;
+    if (uid !== options.uid) throw new KubeError("conflict", "it has another uid");
+    if (resourceVersion !== (options.resourceVersion ?? resourceVersion))
+      throw new KubeError("conflict", "it has changed");
     this.onRemove(found);
     this.markDeleted(found, options.graceSeconds === 0);
   }

@@ -269,6 +269,39 @@ describe("a machine that is lost", () => {
     assert.deepEqual(cluster.story, []);
   });
 
+  it("that comes back while its silent node is waited for is left alone", async () => {
+    const cluster = await settled({ recovery: { replaceAfterSeconds: 120 } });
+    const machine = textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "";
+    cluster.setMachineDown(machine, true);
+    for (let second = 0; second < 121; second += 1) cluster.tick();
+    const asked = cluster.nodes.ask.bind(cluster.nodes);
+    cluster.nodes.ask = async (target) => {
+      if (target.pod === "sessions-1") cluster.setMachineDown(machine, false);
+      return asked(target);
+    };
+    await assert.rejects(cluster.reconcile(), { failure: "conflict" });
+    assert.match(cluster.condition("Progressing").message, /is back/);
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.deepEqual(cluster.story, []);
+  });
+
+  it("that comes back when its volume has been given up, but not its pod, is replaced all the same", async () => {
+    const cluster = await settled({ recovery: { replaceAfterSeconds: 120 } });
+    const machine = textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "";
+    const before = cluster.nodes.processes.get("sessions-1")?.disk.actor;
+    cluster.setMachineDown(machine, true);
+    for (let second = 0; second < 121; second += 1) cluster.tick();
+    const remove = cluster.kube.onRemove;
+    cluster.kube.onRemove = (object) => {
+      remove(object);
+      cluster.setMachineDown(machine, false);
+    };
+    await assert.rejects(cluster.reconcile(), { failure: "conflict" });
+    assert.deepEqual(cluster.story, ["delete PersistentVolumeClaim data-sessions-1"]);
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.notEqual(cluster.nodes.processes.get("sessions-1")?.disk.actor, before);
+  });
+
   it("is replaced at once when a person says so", async () => {
     const cluster = await settled();
     const actor = cluster.nodes.processes.get("sessions-2")?.disk.actor;

@@ -91,6 +91,9 @@ export class SimulatedCluster {
   readonly ring: Ring;
   /** The digest of each ring that some node adopted, by epoch. */
   readonly #digests = new Map<number, string>();
+  /** Zones that rings listed each member in so far, those of epochs up to `#zonesEpoch`. */
+  readonly #zones = new Map<MemberId, Set<string>>();
+  #zonesEpoch = 0;
   /** The first broken invariant, which in production would have stopped its process. */
   bug: unknown;
 
@@ -167,6 +170,25 @@ export class SimulatedCluster {
     const found = this.nodes.find((node) => node.name === name);
     assert(found !== undefined, `a node named ${name}`);
     return found;
+  }
+
+  /**
+   * The zones in which rings list a member, or did. Nodes know no other: a pod that is made anew in another zone stays
+   * listed in the old one until it has left and joined again.
+   */
+  zonesOf({ name, zone }: SimulatedNode): ReadonlySet<string> {
+    if (Math.max(0, ...this.#digests.keys()) > this.#zonesEpoch) this.#readZones();
+    return this.#zones.get(name) ?? new Set([zone]);
+  }
+
+  #readZones(): void {
+    for (const { node } of this.nodes) {
+      if (node === undefined || node.bounds().replicationFactor === 0) continue;
+      const { epoch, members } = node.status.ring();
+      if (epoch <= this.#zonesEpoch) continue;
+      this.#zonesEpoch = epoch;
+      for (const { name, zone } of members) this.#zones.set(name, (this.#zones.get(name) ?? new Set()).add(zone));
+    }
   }
 
   /** Starts the process of a node; it serves some virtual ms later. */

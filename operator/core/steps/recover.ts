@@ -55,15 +55,28 @@ type Loss = {
   readonly isForced: boolean;
   /** A person asks for it: nothing is lost yet. */
   readonly isWish: boolean;
+  /** The machine with which it is lost, or that must be gone for the pod to be taken away by force. */
+  readonly machine: string | undefined;
 };
 
 function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
   const claim = world.claims.find(({ name }) => name === claimName(pod.name));
-  if (claim?.isLost === true)
-    return { why: `the volume of ${claim.name} is lost`, claim, isForced: false, isWish: false };
-  const isForced = isMachineGone(world, pod);
-  if (pod.replaceAsked) return { why: "it was asked for by annotation", claim, isForced, isWish: true };
-  if (answerOf(world, pod.name) !== undefined) return undefined;
+  const isSilent = answerOf(world, pod.name) === undefined;
+  const gone = isSilent ? lostWithMachine(world, pod, claim) : undefined;
+  if (gone !== undefined) return gone;
+  const loss = { claim, isForced: false, isWish: false, machine: undefined };
+  if (claim?.isLost === true) return { ...loss, why: `the volume of ${claim.name} is lost` };
+  if (pod.replaceAsked) {
+    const isForced = isMachineGone(world, pod);
+    const why = "it was asked for by annotation";
+    return { ...loss, why, isWish: true, isForced, machine: isForced ? pod.machine : undefined };
+  }
+  // Nothing is started on a claim that is marked: it was given up, and then its machine came back.
+  const isStranded = claim?.isDeleting === true && pod.startedAtMs === undefined && isSilent;
+  return isStranded ? { ...loss, why: `the volume of ${claim.name} is being deleted` } : undefined;
+}
+
+function lostWithMachine(world: World, pod: PodFacts, claim: ClaimFacts | undefined): Loss | undefined {
   const afterMs = world.cluster.spec.recovery.replaceAfterSeconds * 1000;
   if (afterMs === 0) return undefined;
   const held = claim?.machine;
@@ -74,7 +87,7 @@ function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
   const goneSinceMs = machine === undefined ? pod.createdAtMs : machine.unreadySinceMs;
   if (goneSinceMs === undefined || world.nowMs - goneSinceMs < afterMs) return undefined;
   const why = `machine ${name} has been gone for ${Math.floor((world.nowMs - goneSinceMs) / 1000)} s`;
-  return { why, claim: held === undefined ? undefined : claim, isForced: true, isWish: false };
+  return { why, claim: held === undefined ? undefined : claim, isForced: true, isWish: false, machine: name };
 }
 
 function isMachineGone(world: World, pod: PodFacts): boolean {
@@ -82,27 +95,15 @@ function isMachineGone(world: World, pod: PodFacts): boolean {
 }
 
 /** The volume first: once it is marked, the pod's successor waits for a new one. */
-function removals(pod: PodFacts, { claim, why, isForced }: Loss): readonly Action[] {
+function removals(pod: PodFacts, { claim, why, isForced, machine }: Loss): readonly Action[] {
+  const { name, uid, resourceVersion } = pod;
+  const proof = { machine, pod: { name, uid, resourceVersion } };
+  const remove = { kind: "remove", apiVersion: "v1", proof, why } as const;
   const actions: Action[] = [];
   if (claim !== undefined && !claim.isDeleting)
-    actions.push({
-      kind: "remove",
-      apiVersion: "v1",
-      objectKind: "PersistentVolumeClaim",
-      name: claim.name,
-      uid: claim.uid,
-      why,
-    });
+    actions.push({ ...remove, objectKind: "PersistentVolumeClaim", name: claim.name, uid: claim.uid });
   if (!pod.isDeleting || isForced)
-    actions.push({
-      kind: "remove",
-      apiVersion: "v1",
-      objectKind: "Pod",
-      name: pod.name,
-      uid: pod.uid,
-      ...(isForced ? { graceSeconds: 0 } : {}),
-      why,
-    });
+    actions.push({ ...remove, objectKind: "Pod", name, uid, ...(isForced ? { graceSeconds: 0 } : {}) });
   return actions;
 }
 

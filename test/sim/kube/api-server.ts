@@ -32,6 +32,8 @@ export const CALM_API: ApiFaults = {
   watchBreaks: [0, 1],
 };
 
+/** The longest that a request to the server, or its answer, is on its way. */
+export const REQUEST_MS_MAX = 1_500;
 /** How long a request waits for a server that is away. */
 const TIMEOUT_MS = 5_000;
 /** A watch that broke is opened again after so long. */

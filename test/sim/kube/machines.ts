@@ -18,6 +18,9 @@ export type Machine = {
   muteUntilMs: number;
   /** When the API server last heard of it. */
   beatMs: number;
+  /** When the API server heard of it again after a silence, and how long that had lasted then. */
+  backMs: number;
+  silenceMs: number;
   lostMs: number;
   /** Since when it is said not to be ready; undefined while it is. */
   unreadySinceMs: number | undefined;
@@ -52,6 +55,8 @@ export class Machines {
       isLost: false,
       muteUntilMs: 0,
       beatMs: nowMs,
+      backMs: nowMs,
+      silenceMs: 0,
       lostMs: 0,
       unreadySinceMs: undefined,
     };
@@ -78,7 +83,7 @@ export class Machines {
   look(): void {
     const { nowMs } = this.#simulator;
     for (const machine of this.all) {
-      if (this.isSeen(machine)) machine.beatMs = nowMs;
+      if (this.isSeen(machine)) hear(machine, nowMs);
       const node = this.#server.store.find("Node", machine.name, "");
       if (machine.isLost && nowMs - machine.lostMs > STRUCK_OFF_MS) {
         if (node !== undefined) this.#server.store.drop(node);
@@ -101,4 +106,13 @@ export class Machines {
       status: { conditions: [{ type: "Ready", status: ready, lastTransitionTime: formatInstant(store.nowMs) }] },
     });
   }
+}
+
+function hear(machine: Machine, nowMs: number): void {
+  const silenceMs = nowMs - machine.beatMs;
+  if (silenceMs >= SILENT_MS) {
+    machine.backMs = nowMs;
+    machine.silenceMs = silenceMs;
+  }
+  machine.beatMs = nowMs;
 }

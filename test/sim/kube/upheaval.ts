@@ -8,6 +8,7 @@ import { REPLACE_ANNOTATION } from "../../../operator/api/kvcluster.ts";
 import { textAt } from "../../../operator/core/objects.ts";
 import type { Faults } from "../faults.ts";
 import type { Ratio, SeededRandom } from "../random.ts";
+import { REQUEST_MS_MAX } from "./api-server.ts";
 import { type KubeWorld, NAME } from "./kube-world.ts";
 import type { Machine } from "./machines.ts";
 import { whyNotAtRest } from "./rest.ts";
@@ -214,7 +215,7 @@ export class Upheaval {
         break;
       default:
         server.faults = {
-          latencyMs: [1, this.#random.pick([20, 300, 1_500])],
+          latencyMs: [1, this.#random.pick([20, 300, REQUEST_MS_MAX])],
           refused: [this.#random.below(3), 20],
           answersLost: [this.#random.below(3), 20],
           watchLagMs: [1, this.#random.pick([100, 3_000])],

@@ -8,6 +8,7 @@ import type { RingView } from "../../../node/core/ring/document.ts";
 import { ordinalOf } from "../../../operator/core/names.ts";
 import { at, type KubeObject, numberAt, textAt } from "../../../operator/core/objects.ts";
 import type { SimulatedNode } from "../cluster.ts";
+import { REQUEST_MS_MAX } from "./api-server.ts";
 import { type KubeWorld, NAME } from "./kube-world.ts";
 
 /** What an operator saw is at most so old when it acts by it. */
@@ -15,6 +16,12 @@ const SEEN_MS = 15_000;
 /** What is true is noticed within so long, by those who look once a second. */
 const SLACK_MS = 2_000;
 const LOOK_MS = 500;
+/**
+ * A machine may be told to be back between an operator's last look at it and the arrival of the removal: the API knows no
+ * precondition on another object. The look is at most 2 s old when the removal is sent (operator/services/last-look.ts),
+ * which is on its way for as long as the faults of the API server let it be.
+ */
+const LAST_LOOK_MS = 2_000 + REQUEST_MS_MAX;
 
 export class Watchman {
   readonly #world: KubeWorld;
@@ -154,7 +161,10 @@ export class Watchman {
     const terms = at(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms", 0, "matchExpressions", 0);
     const machine = machines.find(textAt(terms, "values", 0));
     if (machine === undefined || machine.isLost) return true;
-    return cluster.simulator.nowMs - machine.beatMs >= options.replaceAfterSeconds * 1_000 - SLACK_MS;
+    const { nowMs } = cluster.simulator;
+    const awayMs = options.replaceAfterSeconds * 1_000 - SLACK_MS;
+    if (nowMs - machine.beatMs >= awayMs) return true;
+    return machine.silenceMs >= awayMs && nowMs - machine.backMs <= LAST_LOOK_MS;
   }
 
   /** One that was seen not to start may have started since: it is taken for what it was a moment ago. */
