@@ -10,8 +10,11 @@ import type { MemberNews } from "./core/membership/news.ts";
 import type { LeafKey } from "./core/merkle/difference.ts";
 import type { PartitionRoot } from "./core/merkle/packed.ts";
 
-/** Raised with every change of meaning on the wire; peers of another major version are refused in the handshake. */
-export const PROTOCOL_VERSION = 1;
+/**
+ * The newest form of the messages that this release speaks, and the oldest. Two members speak the newest that both know,
+ * and refuse each other in the handshake when there is none: docs/formats.md says what raises them.
+ */
+export const PROTOCOL = { newest: 1, oldest: 1 } as const;
 
 /** What a client's write replaces: what its context covers, what the stamping replica holds, or nothing. */
 export type WriteBase =

@@ -43,6 +43,8 @@ export type ClusterNode = {
   readonly peerPort: number;
   /** The process that runs or ran last. */
   server: ServerProcess | undefined;
+  /** The checkout whose build it is started from next; this one when undefined. */
+  checkout: string | undefined;
 };
 
 const READY_TIMEOUT_MS = 30_000;
@@ -131,7 +133,7 @@ export class LocalCluster {
     until: "ready" | "alive" = "ready",
   ): Promise<number> {
     const startedAt = performance.now();
-    const program = join(checkoutDirectory(), "dist/node/cli/main.js");
+    const program = join(node.checkout ?? checkoutDirectory(), "dist/node/cli/main.js");
     const server = new ServerProcess([...nodeOptions, program, "node"], this.#environment(node), node.namespace);
     node.server = server;
     while (!(await isWell(node, until === "ready" ? "/readyz" : "/healthz"))) {
@@ -202,7 +204,18 @@ function nodeAt(
   const name = `node-${index}`;
   const dataDirectory = place.dataDirectory ?? join(parts.directory, name);
   const { host, zone, namespace } = place;
-  return { name, host, zone, namespace, dataDirectory, dataPort, adminPort, peerPort, server: undefined };
+  return {
+    name,
+    host,
+    zone,
+    namespace,
+    dataDirectory,
+    dataPort,
+    adminPort,
+    peerPort,
+    server: undefined,
+    checkout: undefined,
+  };
 }
 
 /** Whether the node's admin listener says that it is well. Nobody listening yet is the usual "no". */

@@ -10,7 +10,7 @@
  */
 import { KvError } from "../../core/errors.ts";
 import type { MemberId } from "../../core/ring/document.ts";
-import { PROTOCOL_VERSION } from "../../messages.ts";
+import { PROTOCOL } from "../../messages.ts";
 
 const MAGIC = "annulus";
 
@@ -61,15 +61,22 @@ const REASONS: Readonly<Record<RefusalReason, true>> = {
 /** The flat message of a hello or welcome. */
 export function encodeHello(hello: Hello): unknown[] {
   const { clusterId, role, name, actor, incarnation, expects, instance, sequence } = hello;
-  return [MAGIC, PROTOCOL_VERSION, clusterId, role, name, actor, incarnation, expects ?? null, instance, sequence];
+  const { newest, oldest } = PROTOCOL;
+  return [MAGIC, newest, clusterId, role, name, actor, incarnation, expects ?? null, instance, sequence, oldest];
 }
 
-/** Reads a hello or welcome; what cannot be read is a refusal, with the words for the stranger. */
+/**
+ * Reads a hello or welcome; what cannot be read is a refusal, with the words for the stranger. Elements after the known ones
+ * are a newer release's, and none of this one's business.
+ */
 export function decodeHello(message: readonly unknown[]): Hello | Refusal {
-  const [magic, version, clusterId, role, name, actor, incarnation, expects, instance, sequence] = message;
+  const [magic, newest, clusterId, role, name, actor, incarnation, expects, instance, sequence, oldest] = message;
   if (magic !== MAGIC) return refusal("malformed", "expected a hello of this protocol");
-  if (version !== PROTOCOL_VERSION) {
-    return refusal("version", `expected protocol version ${PROTOCOL_VERSION}, found ${quote(version)}`);
+  if (!isCount(newest) || !isCount(oldest))
+    return refusal("malformed", "expected the protocol versions that it speaks");
+  if (newest < PROTOCOL.oldest || oldest > PROTOCOL.newest) {
+    const [found, known] = [spoken({ newest, oldest }), spoken(PROTOCOL)];
+    return refusal("version", `expected protocol version ${known}, found ${found}: upgrade by one release at a time`);
   }
   if (!isText(clusterId, 256)) return refusal("malformed", "expected a cluster id of at most 256 characters");
   if (role !== "member" && role !== "visitor") return refusal("malformed", "expected a role");
@@ -147,6 +154,10 @@ export function refusedError(remote: string, { reason, detail }: Refusal): KvErr
 /** A refusal of a connection whose other end may not be whom it says it is. */
 export function refusedCertificate(detail: string): Refusal {
   return refusal("certificate", detail);
+}
+
+function spoken({ newest, oldest }: { readonly newest: number; readonly oldest: number }): string {
+  return newest === oldest ? `${newest}` : `${oldest} to ${newest}`;
 }
 
 function refusal(reason: RefusalReason, detail: string): Refusal {
