@@ -245,7 +245,8 @@ export const Settings = z.strictObject({
 });
 
 /** Variables of the same prefix that belong to the command line, or name the file: no setting of a node. */
-const OTHER_NAMES: readonly string[] = ["ANNULUS_CONFIG", "ANNULUS_URL", "ANNULUS_ADMIN_URL"];
+const CLI_NAMES = ["URL", "ADMIN_URL", "CA_FILE", "CERTIFICATE_FILE", "KEY_FILE"].map((name) => `ANNULUS_${name}`);
+const OTHER_NAMES: readonly string[] = ["ANNULUS_CONFIG", ...CLI_NAMES];
 const PREFIX = "ANNULUS_";
 const OPERATOR_PREFIX = "ANNULUS_OPERATOR_";
 

@@ -131,7 +131,7 @@ async function start(
   };
   const transport = createTcpTransport(ports, own, tls.peer);
   const node = createNode(nodeSettings(config), { ...ports, engine, transport }, identity);
-  const servers = createServers(config, { telemetry, node, crash });
+  const servers = createServers(config, { telemetry, node, crash, tls });
   const adminPort = await servers.adminServer.start();
   await node.start();
   const dataPort = await servers.dataServer.start();
@@ -143,7 +143,7 @@ async function start(
 
 function createServers(
   config: NodeConfig,
-  parts: { telemetry: ProcessTelemetry; node: StorageNode; crash: (error: unknown) => never },
+  parts: { telemetry: ProcessTelemetry; node: StorageNode; crash: (error: unknown) => never; tls: TlsPorts },
 ): { adminServer: HttpServer; dataServer: HttpServer } {
   const { node } = parts;
   const { telemetry, metricsText } = parts.telemetry;
@@ -169,7 +169,10 @@ function createServers(
     metricsText,
   };
   return {
-    adminServer: createAdminServer({ admin, telemetry, onBug: parts.crash }, { ...listen, port: config.adminPort }),
+    adminServer: createAdminServer(
+      { admin, telemetry, onBug: parts.crash },
+      { ...listen, port: config.adminPort, tls: parts.tls.admin },
+    ),
     dataServer: createDataServer(
       {
         coordinator: node.coordinator,
@@ -182,6 +185,7 @@ function createServers(
       {
         ...listen,
         port: config.dataPort,
+        tls: parts.tls.data,
         durability: config.durability,
         pairBytesMax: config.pairBytesMax,
         inFlightMax: config.inFlightMax,

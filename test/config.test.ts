@@ -84,6 +84,8 @@ describe("the settings of a node", () => {
         files: { certificate: "/tls/crt", key: "/tls/key", authorities: "/tls/ca" },
         domain: undefined,
       },
+      data: undefined,
+      admin: undefined,
       reloadIntervalMs: 10_000,
     });
     assert.equal(load({}).tls.peer, undefined);
@@ -121,6 +123,16 @@ describe("a node's start is refused", () => {
     ["ANNULUS_MEMBERS", "n1", /ANNULUS_MEMBERS: .*name=host:peerPort@zone\*weight, found "n1"/],
     ["ANNULUS_PEER_TLS", "on", /ANNULUS_PEER_TLS: expected `off` or `allow` or `require`, found "on"/],
     ["ANNULUS_PEER_TLS_KEY_FILE", "/k", /ANNULUS_PEER_TLS: expected `allow` or `require`, since .*_KEY_FILE is set/],
+    [
+      "ANNULUS_ADMIN_TLS_KEY_FILE",
+      "/k",
+      /ANNULUS_ADMIN_TLS_CERTIFICATE_FILE: .*since ANNULUS_ADMIN_TLS_KEY_FILE is set/,
+    ],
+    [
+      "ANNULUS_DATA_TLS_CERTIFICATE_FILE",
+      "/c",
+      /ANNULUS_DATA_TLS_KEY_FILE: .*ANNULUS_DATA_TLS_CERTIFICATE_FILE is set/,
+    ],
     ["ANNULUS_PEER_TLS_DOMAIN", "a b", /ANNULUS_PEER_TLS_DOMAIN: expected a domain/],
     ["ANNULUS_MEMBERS", "n1=a:1,n2=b:1", /ANNULUS_N: expected at most the 2 members of ANNULUS_MEMBERS, found 3/],
   ])("when %s is %j", (name, value, expected) => {

@@ -25,7 +25,7 @@ const LAYERS: readonly Layer[] = [
   {
     files: /^node\/adapters\/http\//,
     mayImport: [
-      /^node\/(adapters\/http|core)\//,
+      /^node\/(adapters\/(http|tls)|core)\//,
       /^node\/(ports|messages)\.ts$/,
       /^node\/services\/coordinator\.ts$/,
       /^node:/,

@@ -3,34 +3,36 @@ import type { Command } from "commander";
 import type { Answer } from "../client/http.ts";
 import { Nodes } from "../client/nodes.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { type TlsOptions, tlsOf, withTls } from "./tls-options.ts";
 
 const URL_DEFAULT = "http://127.0.0.1:7400";
 /** Longer than the server's own limit of a request, so that its answer comes first. */
 const TIMEOUT_MS = 15_000;
 
-export type ConnectionOptions = { readonly url?: string; readonly adminUrl?: string };
+export type ConnectionOptions = TlsOptions & { readonly url?: string; readonly adminUrl?: string };
 
 /** Adds the options that name the cluster's nodes. */
 export function withConnection(command: Command): Command {
-  return command
+  return withTls(command)
     .option("-u, --url <urls>", "data API of one or several nodes, comma-separated (else ANNULUS_URL)")
     .option("--admin-url <urls>", "admin API of one or several nodes, comma-separated (else ANNULUS_ADMIN_URL)");
 }
 
 /** The nodes' data API. */
 export function dataNodes(options: ConnectionOptions, connectionsMax = 1): Nodes {
-  return connect(dataUrls(options), connectionsMax);
+  return connect(dataUrls(options), connectionsMax, options);
 }
 
 /** The nodes' admin API. */
 export function adminNodes(options: ConnectionOptions): Nodes {
   const named = options.adminUrl ?? process.env.ANNULUS_ADMIN_URL;
-  return connect(named === undefined ? dataUrls(options).map(adminUrlOf) : split(named), 1);
+  return connect(named === undefined ? dataUrls(options).map(adminUrlOf) : split(named), 1, options);
 }
 
-function connect(urls: readonly string[], connectionsMax: number): Nodes {
+function connect(urls: readonly string[], connectionsMax: number, options: TlsOptions): Nodes {
+  const tls = tlsOf(options);
   try {
-    return new Nodes({ urls, connectionsMax, timeoutMs: TIMEOUT_MS });
+    return new Nodes({ urls, connectionsMax, timeoutMs: TIMEOUT_MS, tls });
   } catch (error) {
     throw new CommandError(`Cannot use these URLs: ${(error as Error).message}`, EXIT.usage);
   }
@@ -44,7 +46,7 @@ function dataUrls(options: ConnectionOptions): readonly string[] {
 function adminUrlOf(dataUrl: string): string {
   const url = URL.parse(dataUrl);
   if (url === null) return dataUrl;
-  url.port = String(Number(url.port === "" ? 80 : url.port) + 1);
+  url.port = String(Number(url.port === "" ? (url.protocol === "https:" ? 443 : 80) : url.port) + 1);
   return url.href;
 }
 

@@ -4,6 +4,15 @@
  * Thinner than `fetch`, and several times cheaper: an import makes hundreds of thousands of these.
  */
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
+import { request as httpsRequest, Agent as SecureAgent } from "node:https";
+
+/** For `https` URLs: whom to trust, and what to show where a certificate is asked for. PEM texts. */
+export type ClientTls = {
+  /** Authorities of the nodes' certificates; those of the system when absent. */
+  readonly authorities?: string | undefined;
+  readonly certificate?: string | undefined;
+  readonly key?: string | undefined;
+};
 
 /** A request without the node it goes to. */
 export type Call = {
@@ -49,21 +58,27 @@ export class Endpoint {
   readonly #port: number;
   readonly #basePath: string;
   readonly #agent: Agent;
+  readonly #request: typeof httpRequest;
   readonly #timeoutMs: number;
 
   /**
-   * @param url `http://host:port`, with or without a path before the API's own.
-   * @param options `connectionsMax` at once; `timeoutMs` without a byte until an exchange is given up.
-   * @throws {TypeError} When `url` is no http URL.
+   * @param url `http://host:port` or `https://host:port`, with or without a path before the API's own.
+   * @param options `connectionsMax` at once; `timeoutMs` without a byte until an exchange is given up; `tls`: for
+   *   https.
+   * @throws {TypeError} When `url` is no http or https URL.
    */
-  constructor(url: string, options: { connectionsMax: number; timeoutMs: number }) {
+  constructor(url: string, options: { connectionsMax: number; timeoutMs: number; tls?: ClientTls | undefined }) {
     const parsed = new URL(url);
-    if (parsed.protocol !== "http:") throw new TypeError(`expected http://host:port, found "${url}"`);
+    const isSecure = parsed.protocol === "https:";
+    if (parsed.protocol !== "http:" && !isSecure)
+      throw new TypeError(`expected http://host:port or https://host:port, found "${url}"`);
     this.url = url.replace(/\/+$/, "");
     this.#host = parsed.hostname.replace(/^\[|\]$/g, "");
-    this.#port = Number(parsed.port === "" ? 80 : parsed.port);
+    this.#port = Number(parsed.port === "" ? (isSecure ? 443 : 80) : parsed.port);
     this.#basePath = parsed.pathname.replace(/\/+$/, "");
-    this.#agent = new Agent({ keepAlive: true, maxSockets: options.connectionsMax });
+    const pool = { keepAlive: true, maxSockets: options.connectionsMax };
+    this.#agent = isSecure ? new SecureAgent({ ...pool, ...secureOptions(options.tls) }) : new Agent(pool);
+    this.#request = isSecure ? httpsRequest : httpRequest;
     this.#timeoutMs = options.timeoutMs;
   }
 
@@ -84,7 +99,7 @@ export class Endpoint {
   open(call: Call): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
     const fail = (error: Error) => reject(new NoAnswerError(this.url, error));
-    const outgoing = httpRequest(
+    const outgoing = this.#request(
       {
         agent: this.#agent,
         host: this.#host,
@@ -108,4 +123,12 @@ export class Endpoint {
   close(): void {
     this.#agent.destroy();
   }
+}
+
+function secureOptions({ authorities, certificate, key }: ClientTls = {}): Record<string, string> {
+  return {
+    ...(authorities === undefined ? {} : { ca: authorities }),
+    ...(certificate === undefined ? {} : { cert: certificate }),
+    ...(key === undefined ? {} : { key }),
+  };
 }

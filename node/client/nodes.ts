@@ -6,7 +6,7 @@
  * carry an Idempotency-Key, so that a repetition is the same event wherever it arrives.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Answer, type Call, Endpoint, NoAnswerError } from "./http.ts";
+import { type Answer, type Call, type ClientTls, Endpoint, NoAnswerError } from "./http.ts";
 
 export type NodesOptions = {
   /** Base URLs, at least one. */
@@ -15,6 +15,8 @@ export type NodesOptions = {
   readonly connectionsMax: number;
   /** How long a node may be silent before it counts as not answering. */
   readonly timeoutMs: number;
+  /** For https URLs. */
+  readonly tls?: ClientTls | undefined;
 };
 
 /** Statuses that another node, or the same one a little later, may answer otherwise. */

@@ -8,6 +8,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { type ClientTls, Endpoint, NoAnswerError } from "../../node/client/http.ts";
 import { checkoutDirectory, freePorts, ServerProcess, sleep } from "./processes.ts";
 
 /** Where one node runs. */
@@ -28,6 +29,8 @@ export type ClusterOptions = {
   readonly directory?: string;
   /** `ANNULUS_…` settings for every node, over those that the cluster needs. */
   readonly settings?: Readonly<Record<string, string>>;
+  /** How to reach the admin ports where the settings make them speak TLS. */
+  readonly adminTls?: ClientTls;
   /** More of them for the node of this name, asked at each of its starts. */
   readonly settingsOf?: (name: string) => Readonly<Record<string, string>>;
 };
@@ -136,7 +139,7 @@ export class LocalCluster {
     const program = join(node.checkout ?? checkoutDirectory(), "dist/node/cli/main.js");
     const server = new ServerProcess([...nodeOptions, program, "node"], this.#environment(node), node.namespace);
     node.server = server;
-    while (!(await isWell(node, until === "ready" ? "/readyz" : "/healthz"))) {
+    while (!(await isWell(node, until === "ready" ? "/readyz" : "/healthz", this.#options.adminTls))) {
       const waitedMs = performance.now() - startedAt;
       if (server.hasEnded || waitedMs > READY_TIMEOUT_MS) {
         const how = server.hasEnded ? await server.ended : `not ${until} after ${Math.round(waitedMs)} ms`;
@@ -219,12 +222,19 @@ function nodeAt(
 }
 
 /** Whether the node's admin listener says that it is well. Nobody listening yet is the usual "no". */
-async function isWell({ host, adminPort }: ClusterNode, path: "/readyz" | "/healthz"): Promise<boolean> {
+async function isWell(
+  { host, adminPort }: ClusterNode,
+  path: "/readyz" | "/healthz",
+  tls: ClientTls | undefined,
+): Promise<boolean> {
+  const url = `${tls === undefined ? "http" : "https"}://${host}:${adminPort}`;
+  const endpoint = new Endpoint(url, { connectionsMax: 1, timeoutMs: 1_000, tls });
   try {
-    const response = await fetch(`http://${host}:${adminPort}${path}`, { signal: AbortSignal.timeout(1000) });
-    await response.arrayBuffer();
-    return response.status === 200;
-  } catch {
-    return false;
+    return (await endpoint.exchange({ method: "GET", path })).status === 200;
+  } catch (error) {
+    if (error instanceof NoAnswerError) return false;
+    throw error;
+  } finally {
+    endpoint.close();
   }
 }

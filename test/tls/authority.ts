@@ -30,7 +30,7 @@ export class TestAuthority {
   private constructor(certificate: x509.X509Certificate, keys: webcrypto.CryptoKeyPair) {
     this.#certificate = certificate;
     this.#keys = keys;
-    this.pem = certificate.toString("pem");
+    this.pem = `${certificate.toString("pem")}\n`;
   }
 
   static async create(name: string): Promise<TestAuthority> {

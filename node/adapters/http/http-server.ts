@@ -5,9 +5,11 @@
  * problem document where an answer can still be understood, and its connection is closed; the others go on. Stopping
  * is graceful: no new connections, idle ones closed, requests in flight answered with `Connection: close`.
  */
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerOptions, type ServerResponse } from "node:http";
+import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Telemetry } from "../../ports.ts";
+import type { Credentials } from "../tls/credentials.ts";
 import { problemHeaders, problemOf, quote, WireError } from "./problem.ts";
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -24,6 +26,8 @@ export type HttpServerOptions = {
   readonly requestTimeoutMs: number;
   /** How long an idle connection is kept. Longer than a load balancer's, or requests run into a closing connection. */
   readonly keepAliveTimeoutMs: number;
+  /** With them the port speaks TLS only, and asks for certificates where they hold authorities. */
+  readonly tls?: Credentials | undefined;
 };
 
 export type HttpServer = {
@@ -71,7 +75,8 @@ export function createHttpServer(
     handler(request, response);
   };
   // `requireHostHeader` is off since Node's own refusal has no body; `dispatch` asks for it.
-  const server = createServer(
+  const server = serverOf(
+    options,
     {
       maxHeaderSize: HEADER_BYTES_MAX,
       requireHostHeader: false,
@@ -93,6 +98,7 @@ export function createHttpServer(
     const message = `Cannot meet the expectation: expected 100-continue or none, found ${found}.`;
     answerWireError(response, new WireError("EXPECTATION_FAILED", message));
   });
+  const sockets = connectionsOf(options, server);
   server.on("drop", () => telemetry.count("annulus.http.connections_refused"));
   server.on("clientError", (error: Error, socket: Socket) => {
     telemetry.count("annulus.http.client_errors");
@@ -107,9 +113,38 @@ export function createHttpServer(
     },
     stop(graceMs) {
       stopping = true;
-      return close(server, graceMs);
+      return close(server, sockets, graceMs);
     },
   };
+}
+
+function serverOf({ tls, headersTimeoutMs }: HttpServerOptions, settings: ServerOptions, handler: HttpHandler): Server {
+  if (tls === undefined) return createServer(settings, handler);
+  const { options } = tls.current();
+  const isMutual = options.ca !== undefined;
+  const server = createSecureServer(
+    {
+      ...settings,
+      ...options,
+      requestCert: isMutual,
+      rejectUnauthorized: isMutual,
+      handshakeTimeout: headersTimeoutMs,
+    },
+    handler,
+  );
+  tls.onChange((identity) => server.setSecureContext(identity.options));
+  return server;
+}
+
+/** Open connections of a TLS server, from before their handshake; a plain server closes its own. */
+function connectionsOf({ tls }: HttpServerOptions, server: Server): ReadonlySet<Socket> {
+  const sockets = new Set<Socket>();
+  if (tls === undefined) return sockets;
+  server.on("connection", (socket: Socket) => {
+    sockets.add(socket);
+    socket.once("close", () => sockets.delete(socket));
+  });
+  return sockets;
 }
 
 function listen(server: Server, { host, port }: HttpServerOptions): Promise<number> {
@@ -122,9 +157,12 @@ function listen(server: Server, { host, port }: HttpServerOptions): Promise<numb
   });
 }
 
-function close(server: Server, graceMs: number): Promise<void> {
+function close(server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
-    const timer = setTimeout(() => server.closeAllConnections(), graceMs);
+    const timer = setTimeout(() => {
+      server.closeAllConnections();
+      for (const socket of sockets) socket.destroy(); // The server does not count those that are no requests yet.
+    }, graceMs);
     // The only error close() knows is that the server was not listening: then there is nothing to wait for either.
     server.close(() => {
       clearTimeout(timer);

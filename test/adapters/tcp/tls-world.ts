@@ -7,7 +7,7 @@ import { readIdentity, type TlsIdentity } from "../../../node/adapters/tls/ident
 import type { Issued } from "../../tls/authority.ts";
 
 /** What a member's three files hold, as PEM. */
-export type MemberFiles = Issued & { readonly authorities: string };
+export type MemberFiles = Issued & { readonly authorities: string | undefined };
 
 const FILES = { certificate: "tls.crt", key: "tls.key", authorities: "ca.crt" };
 
@@ -54,7 +54,7 @@ function identityOf({ certificate, key, authorities }: MemberFiles, nowMs: numbe
   const texts = {
     certificate: Buffer.from(certificate),
     key: Buffer.from(key),
-    authorities: Buffer.from(authorities),
+    authorities: authorities === undefined ? undefined : Buffer.from(authorities),
   };
   return readIdentity(texts, FILES, { port: "the test", name: undefined, isMutual: false }, nowMs);
 }
