@@ -185,7 +185,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     { time, telemetry },
     { bytesPerSecondMax: background, bytesPerSecondMin: background * BACKGROUND_FLOOR },
   );
-  const replicas = createReplicas(member, own, transport, time);
+  const replicas = createReplicas(member, own, { transport, time, telemetry });
   const repair = createRepair(
     {
       ring: rings.current,
@@ -238,6 +238,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   );
   const pace = new Pace();
   telemetry.gauge("annulus.read.slow_replicas", () => pace.slowCount);
+  telemetry.gauge("annulus.replica.latency", () => pace.medians());
   const { inFlightMax, timeoutMs } = settings;
   const inFlight = {
     min: Math.min(IN_FLIGHT_MIN, inFlightMax),

@@ -120,17 +120,24 @@ export type Transport = {
 
 export type LogLevel = "debug" | "info" | "warn" | "error";
 
+/** What a gauge shows: one number, or one for each value of an attribute, for instance for each member. */
+export type GaugeReading = number | ReadonlyMap<string, number>;
+
 /**
- * Metrics and logs. Names are `annulus.*`, see `docs/operations.md`. `count` and `observe` are called on the hot
+ * Metrics and logs. Names are those of `docs/operations.md`. `count` and `observe` are called on the hot
  * path: an implementation adds to a number and does the rest when it is asked for the figures.
  */
 export type Telemetry = {
-  /** Adds to a counter that only grows. */
+  /**
+   * Adds to a counter that only grows.
+   *
+   * @param name A path of words, with attributes in braces where the figure has any: `path.of.words{attribute=value}`.
+   */
   count(name: string, amount?: number): void;
   /** Records one value of a distribution, for example a duration in ms. */
   observe(name: string, value: number): void;
   /** Registers a figure that is read when metrics are collected. */
-  gauge(name: string, read: () => number): void;
+  gauge(name: string, read: () => GaugeReading): void;
   log(level: LogLevel, event: string, fields?: Readonly<Record<string, unknown>>): void;
 };
 

@@ -48,7 +48,7 @@ async function run(): Promise<void> {
   kubeConfig.loadFromDefault();
   const ports = { time: systemTime, random: systemRandom(), telemetry };
   const kube = createKube(kubeConfig, ports);
-  telemetry.gauge("annulus.operator.watch_silent_ms", () => kube.silentMs());
+  telemetry.gauge("annulus.operator.watch.silence", () => kube.silentMs());
   const durationMs = config.ANNULUS_OPERATOR_LEASE_DURATION_MS;
   const operator = createOperator(
     { ...ports, kube, admin: createNodeAdmin(systemTime) },

@@ -199,7 +199,7 @@ export function createAntiEntropy(
     completeness.review();
     running = false;
     rounds += 1;
-    telemetry.observe("annulus.repair.round_ms", time.monotonicMs() - startMs);
+    telemetry.observe("annulus.repair.round.duration", time.monotonicMs() - startMs);
     if (closed) return;
     const usualMs = options.intervalMs * (0.75 + random.uint32() / 2 ** 33);
     const delayMs = again ? 0 : completeness.missing() > 0 ? Math.min(usualMs, REBUILDING_PAUSE_MS) : usualMs;

@@ -101,9 +101,11 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
     throw OVERLOADED;
   }
 
-  function leave(limit: AdaptiveLimit, startedMs: number, end: RequestEnd): void {
+  function leave(limit: AdaptiveLimit, startedMs: number, names: DurationNames, error: unknown): void {
     const nowMs = time.monotonicMs();
+    const end = endOf(error);
     limit.leave(startedMs, nowMs, end);
+    telemetry.observe(end === "served" ? names.served : names.failed(error), nowMs - startedMs);
     if (end === "served") parts.served(nowMs - startedMs);
   }
 
@@ -130,35 +132,35 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
   async function read(key: Uint8Array, options: RequestOptions): Promise<Seen> {
     enter(reads);
     const startedMs = time.monotonicMs();
-    let end: RequestEnd = "refused";
+    let failure: unknown;
     try {
       const { record, receipt } = await byTheLatestRing(options, (ring, choices) => runRead(parts, ring, key, choices));
-      end = "served";
       const decoded = record === undefined ? undefined : decodeRecord(record);
-      return { view: viewRecord(decoded, time.wallMs()), everWritten: decoded !== undefined, receipt };
+      const view = viewRecord(decoded, time.wallMs());
+      telemetry.observe("annulus.read.siblings", view.siblings.length);
+      return { view, everWritten: decoded !== undefined, receipt };
     } catch (error) {
-      end = endOf(error);
+      failure = error;
       throw error;
     } finally {
-      leave(reads, startedMs, end);
+      leave(reads, startedMs, DURATION.get, failure);
     }
   }
 
   async function write(command: Omit<WriteCommand, "ring">, options: RequestOptions): Promise<WriteAnswer> {
     enter(writes);
     const startedMs = time.monotonicMs();
-    let end: RequestEnd = "refused";
+    let failure: unknown;
     try {
       const { context, receipt } = await byTheLatestRing(options, (ring, choices, soFar) =>
         runWrite(parts, { ...command, ring, soFar }, choices),
       );
-      end = "served";
       return { context: encodeToken(decodeContext(context), command.key), receipt };
     } catch (error) {
-      end = endOf(error);
+      failure = error;
       throw error;
     } finally {
-      leave(writes, startedMs, end);
+      leave(writes, startedMs, command.content.value === undefined ? DURATION.delete : DURATION.put, failure);
     }
   }
 
@@ -217,7 +219,21 @@ const OVERLOADED = new KvError(
   { details: { retryAfterS: 1 } },
 );
 
+/** Names of `annulus.quorum.duration` with their attributes, ready to be used. */
+type DurationNames = { readonly served: string; readonly failed: (error: unknown) => string };
+
+function durationNames(operation: string): DurationNames {
+  const name = (outcome: string) => `annulus.quorum.duration{operation=${operation},outcome=${outcome}}`;
+  return {
+    served: name("ok"),
+    failed: (error) => name(error instanceof KvError ? error.code.toLowerCase() : "bug"),
+  };
+}
+
+const DURATION = { get: durationNames("get"), put: durationNames("put"), delete: durationNames("delete") } as const;
+
 function endOf(error: unknown): RequestEnd {
+  if (error === undefined) return "served";
   return error instanceof KvError && error.code === "TIMED_OUT" ? "expired" : "refused";
 }
 

@@ -80,6 +80,7 @@ export function createGossiper(
   telemetry.gauge("annulus.members.up", () => countOf("up"));
   telemetry.gauge("annulus.members.suspect", () => countOf("suspect"));
   telemetry.gauge("annulus.members.down", () => countOf("down"));
+  telemetry.gauge("annulus.members.phi", () => new Map(others.map((name) => [name, view.phi(name)])));
 
   function countOf(health: Health): number {
     return others.reduce((count, name) => count + (view.health(name) === health ? 1 : 0), 0);

@@ -121,7 +121,7 @@ export function createGroupCommit(
   }
 
   function succeed(group: Group, startMs: number): void {
-    telemetry.observe("annulus.commit.flush_ms", time.monotonicMs() - startMs);
+    telemetry.observe("annulus.commit.flush.duration", time.monotonicMs() - startMs);
     telemetry.observe("annulus.commit.group_writes", group.writes.length);
     inFlight = undefined;
     queuedBytes -= group.bytes;

@@ -93,6 +93,10 @@ export function createHints(
   commit.onFailure(() => ledger.batchFailed());
   telemetry.gauge("annulus.hints.bytes", () => ledger.bytes());
   telemetry.gauge("annulus.hints.waiting", () => ledger.waiting().reduce((sum, { count }) => sum + count, 0));
+  telemetry.gauge(
+    "annulus.hints.waiting_by_target",
+    () => new Map(ledger.waiting().map(({ target, count }) => [target, count])),
+  );
 
   /** The last incarnation under which a hint with dots of its own was given up. */
   let spentIncarnation = 0;

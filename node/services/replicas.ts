@@ -17,7 +17,7 @@ import type {
   ScanRequest,
   StampRequest,
 } from "../messages.ts";
-import type { Time, Transport } from "../ports.ts";
+import type { Telemetry, Time, Transport } from "../ports.ts";
 import type { Admission } from "./admission.ts";
 import type { Completeness } from "./completeness.ts";
 import type { Doubts } from "./doubts.ts";
@@ -112,23 +112,41 @@ export function createOwnReplica({
 export type OwnReplica = ReturnType<typeof createOwnReplica>;
 
 /** @param self This node's name; what it keeps itself is reached without the transport. */
-export function createReplicas(self: MemberId, own: OwnReplica, transport: Transport, time: Time): Replicas {
+export function createReplicas(
+  self: MemberId,
+  own: OwnReplica,
+  { transport, time, telemetry }: { readonly transport: Transport; readonly time: Time; readonly telemetry: Telemetry },
+): Replicas {
+  /** Asks another replica for a client's sake, and keeps how long that took. */
+  async function ask(member: MemberId, request: StampRequest | MergeRequest | ReadRequest, timeoutMs: number) {
+    const startedMs = time.monotonicMs();
+    const names = LATENCY[request.kind];
+    try {
+      const reply = await transport.request(member, request, timeoutMs);
+      telemetry.observe(names.answered, time.monotonicMs() - startedMs);
+      return reply;
+    } catch (error) {
+      telemetry.observe(names.failed(error instanceof KvError ? error.code : "BUG"), time.monotonicMs() - startedMs);
+      throw error;
+    }
+  }
+
   return {
     self,
     async stamp(member, partition, request, timeoutMs) {
       if (member === self) return own.stamp(partition, request, time.monotonicMs() + timeoutMs);
-      const reply = await transport.request(member, request, timeoutMs);
+      const reply = await ask(member, request, timeoutMs);
       return reply.kind === "stamped" ? reply : unexpected(member, reply);
     },
     async merge(member, partition, request, timeoutMs) {
       if (member === self) return own.merge(partition, request);
-      const reply = await transport.request(member, request, timeoutMs);
+      const reply = await ask(member, request, timeoutMs);
       if (reply.kind !== "merged") return unexpected(member, reply);
       return reply.isCovered ? "covered" : "kept";
     },
     async read(member, partition, request, timeoutMs) {
       if (member === self) return own.read(partition, request);
-      const reply = await transport.request(member, request, timeoutMs);
+      const reply = await ask(member, request, timeoutMs);
       return reply.kind === "record" ? reply.record : unexpected(member, reply);
     },
     async scan(member, request, timeoutMs) {
@@ -147,6 +165,14 @@ export function createReplicas(self: MemberId, own: OwnReplica, transport: Trans
     },
   };
 }
+
+/** The names of the figures of each request, ready to be used. */
+function latencyNames(operation: string) {
+  const name = `db.client.operation.duration{db.operation.name=${operation}`;
+  return { answered: `${name}}`, failed: (code: string) => `${name},error.type=${code.toLowerCase()}}` };
+}
+
+const LATENCY = { stamp: latencyNames("stamp"), merge: latencyNames("merge"), read: latencyNames("read") } as const;
 
 /** A peer that answers another question than the one asked is told apart from one that is away, but treated alike. */
 function unexpected(member: MemberId, reply: Reply): never {

@@ -13,6 +13,7 @@ import { type MemberId, type RingDocument, type RingMember, serializeRing } from
 import { keyHash } from "../core/ring/hash.ts";
 import { parseRing } from "../core/ring/parse-document.ts";
 import { createRing, type Ring } from "../core/ring/ring.ts";
+import { type ZoneFigures, zoneFigures } from "../core/ring/zone-figures.ts";
 import type { Telemetry, Time, Transport } from "../ports.ts";
 import type { Identity } from "./identity.ts";
 import { createRingSearch, type FoundRing, type RingSearchOptions } from "./ring-search.ts";
@@ -71,9 +72,20 @@ export function createRingKeeper(
   let rings: readonly Ring[] = [];
   let adopting: Promise<void> = Promise.resolve();
   const asking = new Map<MemberId, Promise<void>>();
+  /** Of the ring in force: counted when it is asked for first. */
+  let zones: ZoneFigures | undefined;
+  const zonesNow = (): ZoneFigures => {
+    zones ??= ring === undefined ? { homes: new Map(), crowded: 0 } : zoneFigures(ring.document);
+    return zones;
+  };
+  telemetry.gauge("annulus.ring.epoch", () => ring?.epoch ?? 0);
+  telemetry.gauge("annulus.ring.transition", () => (ring?.document.transition === undefined ? 0 : 1));
+  telemetry.gauge("annulus.ring.homes", () => zonesNow().homes);
+  telemetry.gauge("annulus.ring.partitions_crowded", () => zonesNow().crowded);
 
   function enter(document: RingDocument, origin: string): void {
     ring = createRing(document);
+    zones = undefined;
     rings = [...rings, ring].slice(-RINGS_KEPT);
     const peers = document.members.filter(({ state }) => state !== "left");
     transport.setPeers(peers.map(({ name, address }) => ({ name, address })));

@@ -40,7 +40,7 @@ export function createController(parts: {
     const startedMs = time.monotonicMs();
     telemetry.count("annulus.operator.runs");
     const againMs = await reconciler.reconcile({ namespace, name });
-    telemetry.observe("annulus.operator.run_ms", time.monotonicMs() - startedMs);
+    telemetry.observe("annulus.operator.run.duration", time.monotonicMs() - startedMs);
     if (againMs === undefined) clusters.delete(key);
     return againMs;
   }

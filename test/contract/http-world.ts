@@ -4,7 +4,7 @@ import type { AddressInfo } from "node:net";
 import express, { type NextFunction } from "express";
 import { createDataServer, type DataServerOptions } from "../../node/adapters/http/data-server.ts";
 import { createKvHandler, isKvPath, type KvHandlerPorts } from "../../node/adapters/http/kv-handler.ts";
-import type { Telemetry, Time, Timer } from "../../node/ports.ts";
+import type { GaugeReading, Telemetry, Time, Timer } from "../../node/ports.ts";
 import { createHttpModel, type HttpModel, MODEL_BOUNDS } from "./http-model.ts";
 
 /** Durations stand still until `advance`. */
@@ -40,10 +40,10 @@ export function createTestTime(): TestTime {
 /** Counts what is counted. */
 export function createTestTelemetry(): Telemetry & {
   readonly counts: Map<string, number>;
-  gauges: Map<string, () => number>;
+  gauges: Map<string, () => GaugeReading>;
 } {
   const counts = new Map<string, number>();
-  const gauges = new Map<string, () => number>();
+  const gauges = new Map<string, () => GaugeReading>();
   return {
     counts,
     gauges,
@@ -137,7 +137,7 @@ export async function startWorld(mount: Mount, options: Partial<DataServerOption
       world.isWaking = isWaking;
     },
     bugs,
-    inFlight: () => telemetry.gauges.get("annulus.http.in_flight")?.() ?? 0,
+    inFlight: () => Number(telemetry.gauges.get("http.server.active_requests")?.() ?? 0),
     stop: (graceMs = 0) => mounted.stop(graceMs),
   };
 }

@@ -41,7 +41,7 @@ describe("group commit", () => {
     await Promise.all(meanwhile);
     assert.equal(disk.counters.batches, 2);
     assert.deepEqual(telemetry.observed("annulus.commit.group_writes"), [5, 7]);
-    assert.deepEqual(telemetry.observed("annulus.commit.flush_ms"), [10, 10]);
+    assert.deepEqual(telemetry.observed("annulus.commit.flush.duration"), [10, 10]);
     assert.equal(time.monotonicMs(), 20);
   });
 

@@ -331,7 +331,8 @@ export class SimulatedCluster {
     return {
       count: (metric, amount = 1) => this.counters.set(metric, (this.counters.get(metric) ?? 0) + amount),
       observe() {},
-      gauge: (metric, read) => this.gauges.set(`${name} ${metric}`, read),
+      // Of one for each member or level no test asks yet.
+      gauge: (metric, read) => this.gauges.set(`${name} ${metric}`, () => Number(read())),
       log: (_level, event, fields) => {
         this.simulator.tell(`${name} ${event}${fields?.reason === undefined ? "" : `: ${fields.reason}`}`);
         if (event !== "ring.adopted") return;

@@ -18,6 +18,7 @@ import type { HttpHandler } from "./http-server.ts";
 import { acceptsJson, KV_PREFIX, type KvRequest, parseKvRequest, type RingBounds } from "./parse-request.ts";
 import { BUG_PROBLEM, problemOf, WireError } from "./problem.ts";
 import { readBody } from "./read-body.ts";
+import { durationName } from "./request-figures.ts";
 import { createResponder, type NodeIdentity } from "./respond.ts";
 
 export type KvHandlerPorts = {
@@ -58,8 +59,8 @@ export function isKvPath(url: string): boolean {
 /**
  * Makes the handler. It never throws and never rejects: whatever happens, the client is answered (or has left).
  *
- * Telemetry: `annulus.http.get_duration_ms`, the same for `head`, `put` and `delete` (errors included) and for `refused`
- * (what could not be parsed), counters `annulus.http.errors.<code>`, gauge `annulus.http.in_flight`.
+ * Telemetry: `http.server.request.duration` by method and status, counters `annulus.http.errors.<code>`, gauge
+ * `http.server.active_requests`.
  */
 export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions): HttpHandler {
   const { coordinator, telemetry, time, bounds } = ports;
@@ -83,7 +84,7 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     "Cannot take the write: this node stood still, and cannot tell how old the request is. Nothing was done; repeat it.",
   );
   let inFlight = 0;
-  telemetry.gauge("annulus.http.in_flight", () => inFlight);
+  telemetry.gauge("http.server.active_requests", () => inFlight);
 
   async function execute(request: IncomingMessage, response: ServerResponse, parsed: KvRequest): Promise<void> {
     const { key, options: choices } = parsed;
@@ -146,17 +147,15 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse, startedMs: number): Promise<void> {
-    let metric = "annulus.http.refused_duration_ms";
     try {
       const parsed = parseKvRequest(request, bounds);
-      metric = METRICS[parsed.method];
       if (isWrite(parsed.method) && ports.isWaking(startedMs)) throw waking;
       await execute(request, response, parsed);
     } catch (error) {
       fail(request, response, error);
     }
     inFlight -= 1;
-    telemetry.observe(metric, time.monotonicMs() - startedMs);
+    telemetry.observe(durationName(request, response), time.monotonicMs() - startedMs);
   }
 
   return (request, response) => {
@@ -178,13 +177,6 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     });
   };
 }
-
-const METRICS: Readonly<Record<KvRequest["method"], string>> = {
-  GET: "annulus.http.get_duration_ms",
-  HEAD: "annulus.http.head_duration_ms",
-  PUT: "annulus.http.put_duration_ms",
-  DELETE: "annulus.http.delete_duration_ms",
-};
 
 function isWrite(method: KvRequest["method"]): boolean {
   return method === "PUT" || method === "DELETE";

@@ -23,7 +23,7 @@ import { statfs } from "node:fs/promises";
 import { performance } from "node:perf_hooks";
 import { KvError } from "../../core/errors.ts";
 import { isMetaKey } from "../../core/keyspace.ts";
-import type { Engine, EngineWrite, Entry, ScanRange, Telemetry } from "../../ports.ts";
+import type { Engine, EngineWrite, Entry, GaugeReading, ScanRange, Telemetry } from "../../ports.ts";
 import { reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
@@ -135,11 +135,13 @@ class LevelDbEngine implements LevelEngine {
 
   async start(): Promise<void> {
     await this.#freeSpace.ask();
-    const gauge = (name: string, read: (figures: LevelFigures) => number) =>
+    const gauge = (name: string, read: (figures: LevelFigures) => GaugeReading) =>
       this.#telemetry.gauge(`annulus.store.${name}`, () => read(this.figures()));
     gauge("free_bytes", (figures) => figures.freeBytes);
     gauge("table_bytes", (figures) => figures.tableBytes);
     gauge("memory_bytes", (figures) => figures.memoryBytes);
+    gauge("level_bytes", ({ levels }) => new Map(levels.map(({ level, bytes }) => [level, bytes])));
+    gauge("level_files", ({ levels }) => new Map(levels.map(({ level, files }) => [level, files])));
     gauge("takes_writes", (figures) => (figures.state === "open" && !figures.refusing ? 1 : 0));
   }
 

@@ -12,21 +12,28 @@ export type LevelFigures = {
   readonly tableBytes: number;
   /** Block cache and tables in memory. */
   readonly memoryBytes: number;
+  /** The levels that hold tables, from 0; bytes rounded to whole MiB. */
+  readonly levels: readonly LevelSize[];
 };
+
+export type LevelSize = { readonly level: string; readonly files: number; readonly bytes: number };
+type Sizes = Pick<LevelFigures, "tableBytes" | "memoryBytes" | "levels">;
 
 const MEBIBYTE = 1_024 * 1_024;
 
 /** Sizes of an open database; zeros where there is none. */
-export function sizesOf(level: Level | undefined): { readonly tableBytes: number; readonly memoryBytes: number } {
-  if (level?.status !== "open") return { tableBytes: 0, memoryBytes: 0 };
-  let mebibytes = 0;
+export function sizesOf(level: Level | undefined): Sizes {
+  if (level?.status !== "open") return { tableBytes: 0, memoryBytes: 0, levels: [] };
+  const levels: LevelSize[] = [];
   for (const line of level.getProperty("leveldb.stats").split("\n")) {
     // Columns: level, files, size in MiB, and times that do not matter here.
-    const [, size] = /^\s*\d+\s+\d+\s+(\d+)/.exec(line) ?? [];
-    mebibytes += Number(size ?? 0);
+    const [, number, files, size] = /^\s*(\d+)\s+(\d+)\s+(\d+)/.exec(line) ?? [];
+    if (number === undefined) continue;
+    levels.push({ level: number, files: Number(files), bytes: Number(size) * MEBIBYTE });
   }
   return {
-    tableBytes: mebibytes * MEBIBYTE,
+    tableBytes: levels.reduce((sum, { bytes }) => sum + bytes, 0),
     memoryBytes: Number(level.getProperty("leveldb.approximate-memory-usage")),
+    levels,
   };
 }

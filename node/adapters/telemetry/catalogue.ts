@@ -1,18 +1,48 @@
 /**
- * What each figure means and its unit: for the `HELP` and `UNIT` lines of the metrics page, and for the table in
- * docs/operations.md.
+ * What each figure means, its unit and its attributes: for the metrics page, for OTLP, and for the table in
+ * docs/operations.md. Names follow OpenTelemetry's semantic conventions where there is one.
  *
- * A test finds every name that the sources use and demands an entry here.
+ * A test finds every name that the sources use and demands an entry here; another adds up how many time series all of
+ * this can become in a cluster of 60.
  */
 
 type Kind = "counter" | "distribution" | "gauge";
-type About = { readonly kind: Kind; readonly description: string; readonly unit: string };
+type About = {
+  readonly kind: Kind;
+  readonly description: string;
+  /** By OpenTelemetry's code. What is in `ms` is shown in seconds. */
+  readonly unit: string;
+  /** The attributes, each with how many values it can have: a number, or as many as there are of something. */
+  readonly attributes: Readonly<Record<string, number | "members" | "zones">>;
+};
+type Attributes = About["attributes"];
 
-const counter = (description: string, unit = ""): About => ({ kind: "counter", description, unit });
-const gauge = (description: string, unit = ""): About => ({ kind: "gauge", description, unit });
-const distribution = (description: string, unit = ""): About => ({ kind: "distribution", description, unit });
+const counter = (description: string, unit = "", attributes: Attributes = {}): About => ({
+  kind: "counter",
+  description,
+  unit,
+  attributes,
+});
+const gauge = (description: string, unit = "", attributes: Attributes = {}): About => ({
+  kind: "gauge",
+  description,
+  unit,
+  attributes,
+});
+const distribution = (description: string, unit = "", attributes: Attributes = {}): About => ({
+  kind: "distribution",
+  description,
+  unit,
+  attributes,
+});
 
-/** Every figure by its name; one that ends in `*` stands for all that begin so. */
+/** Codes of `core/errors.ts` and of HTTP's own errors, and a few to spare; a test compares. */
+const ERROR_CODES_MAX = 24;
+
+/**
+ * Every figure by its name; one that ends in `*` stands for all that begin so, the last word being the value of its
+ * attribute.
+ */
 export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.agreement.ballots": counter("Ballots that this node began to have the next ring document chosen."),
   "annulus.agreement.chosen": counter("Ring documents whose choice this node brought about."),
@@ -21,10 +51,13 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.background.bytes_per_second": gauge("What background work may take at present, in bytes a second.", "By/s"),
   "annulus.background.held_back": counter("Times that background work was slowed down because clients waited longer."),
   "annulus.commit.failures": counter("Groups of writes that the store did not take."),
-  "annulus.commit.flush_ms": distribution("Time that one group of writes took to become durable.", "ms"),
+  "annulus.commit.flush.duration": distribution("Time that one group of writes took to become durable.", "ms"),
   "annulus.commit.group_writes": distribution("Writes that shared one flush."),
   "annulus.commit.queued_bytes": gauge("Bytes of writes that wait for the store.", "By"),
   "annulus.commit.refused": counter("Writes refused because too many bytes waited for the store, or for too long."),
+  "annulus.context.over_limit": counter(
+    "Writes whose version vector had more entries than it should, for none could go.",
+  ),
   "annulus.coordinator.reads_in_flight": gauge("Reads of clients that are coordinated here at present."),
   "annulus.coordinator.reads_limit": gauge(
     "How many may be; found from how long they take, and raised only where it is felt.",
@@ -32,9 +65,8 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.coordinator.refused": counter("Requests refused beyond these limits after they had been read."),
   "annulus.coordinator.writes_in_flight": gauge("Writes of clients that are coordinated here at present."),
   "annulus.coordinator.writes_limit": gauge("How many may be; see `annulus_coordinator_reads_limit`."),
-  "annulus.context.over_limit": counter(
-    "Writes whose version vector had more entries than it should, for none could go.",
-  ),
+  "annulus.gossip.failed": counter("Exchanges of gossip that were not answered."),
+  "annulus.gossip.held_up": counter("Times that this process was held up and forgave the others that time."),
   "annulus.hints.bytes": gauge("Bytes of the hints kept here for other members.", "By"),
   "annulus.hints.delivered": counter("Hints that their target acknowledged."),
   "annulus.hints.dropped": counter("Surplus hints that nobody kept: over the budget, or the disk refused."),
@@ -44,17 +76,14 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.hints.stamped": counter("Writes stamped here as a stand-in, for no home replica could be reached."),
   "annulus.hints.stored": counter("Writes kept here for a home replica that missed them."),
   "annulus.hints.waiting": gauge("Hints kept here for other members: keys, each with all that its target missed."),
-  "annulus.gossip.failed": counter("Exchanges of gossip that were not answered."),
-  "annulus.gossip.held_up": counter("Times that this process was held up and forgave the others that time."),
+  "annulus.hints.waiting_by_target": gauge("Hints kept here for each member that missed something.", "", {
+    target: "members",
+  }),
   "annulus.http.client_errors": counter("Connections on which something came that is no HTTP request."),
   "annulus.http.connections_refused": counter("Connections closed because there were too many."),
-  "annulus.http.delete_duration_ms": distribution("Time to answer a DELETE, errors included.", "ms"),
-  "annulus.http.errors.*": counter("Error answers by the error's code; `bug` is a failed assertion."),
-  "annulus.http.get_duration_ms": distribution("Time to answer a GET, errors included.", "ms"),
-  "annulus.http.head_duration_ms": distribution("Time to answer a HEAD, errors included.", "ms"),
-  "annulus.http.in_flight": gauge("Client requests in work."),
-  "annulus.http.put_duration_ms": distribution("Time to answer a PUT, errors included.", "ms"),
-  "annulus.http.refused_duration_ms": distribution("Time to refuse a request that could not be understood.", "ms"),
+  "annulus.http.errors.*": counter("Error answers by the error's code; `bug` is a failed assertion.", "", {
+    "error.code": ERROR_CODES_MAX,
+  }),
   "annulus.identity.incarnations": counter(
     "New incarnations taken while running: something stamped may have been lost, or was handed over by a stand-in.",
   ),
@@ -64,38 +93,40 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
     "Comparisons in which a member was given what it lacked of a partition to give up.",
   ),
   "annulus.leftovers.partitions": gauge("Partitions that are still here and no longer this node's."),
-  "annulus.members.became.*": counter("Members that this node found to be up, suspect or down, by what they became."),
+  "annulus.members.became.*": counter("Members that this node found to be up, suspect or down.", "", { health: 3 }),
   "annulus.members.down": gauge("Other members that this node holds for down."),
+  "annulus.members.phi": gauge("Phi of each other member: how unusual its silence is.", "", { member: "members" }),
   "annulus.members.suspect": gauge("Other members that this node suspects, or has not heard of yet."),
   "annulus.members.up": gauge("Other members that this node holds for up."),
-  "annulus.operator.actions.*": counter("What the operator did, by kind: apply, remove, askchange, cancelchange."),
+  "annulus.operator.actions.*": counter("What the operator did: apply, remove, askchange, cancelchange.", "", {
+    action: 8,
+  }),
   "annulus.operator.clusters": gauge("KVClusters that the operator knows."),
   "annulus.operator.events_lost": counter("Events for people that the API server did not take."),
   "annulus.operator.leads": gauge("1 while this operator holds the lease."),
   "annulus.operator.lists": counter("Times that a kind of object was listed whole, to begin a watch or to make sure."),
   "annulus.operator.queue_depth": gauge("KVClusters that wait for their turn."),
-  "annulus.operator.run_ms": distribution("Time that one look at a KVCluster took, with what was done about it.", "ms"),
-  "annulus.operator.runs": counter("Looks at a KVCluster."),
-  "annulus.operator.runs_failed": counter("Looks that failed and are tried again."),
-  "annulus.operator.watch_silent_ms": gauge("The longest that a watch has heard nothing of the API server.", "ms"),
-  "annulus.operator.watches_broken": counter("Lists and watches that failed and are begun again."),
-  "annulus.operator.watches_silent": counter("Watches given up because they had gone silent."),
-  "annulus.process.cpu_seconds": counter("Processor time used by the process.", "s"),
-  "annulus.process.event_loop_delay_max_ms": gauge(
-    "Most by which the event loop was late in the last 10 s or more.",
+  "annulus.operator.run.duration": distribution(
+    "Time that one look at a KVCluster took, with what was done about it.",
     "ms",
   ),
-  "annulus.process.event_loop_delay_p99_ms": gauge("The same, 99th percentile.", "ms"),
-  "annulus.process.external_bytes": gauge("Memory of buffers outside of the heap.", "By"),
-  "annulus.process.heap_used_bytes": gauge("Memory used in the JavaScript heap.", "By"),
-  "annulus.process.resident_bytes": gauge("Resident memory of the process.", "By"),
-  "annulus.process.uptime_seconds": gauge("Time since the process was started.", "s"),
+  "annulus.operator.runs": counter("Looks at a KVCluster."),
+  "annulus.operator.runs_failed": counter("Looks that failed and are tried again."),
+  "annulus.operator.watch.silence": gauge("The longest that a watch has heard nothing of the API server.", "ms"),
+  "annulus.operator.watches_broken": counter("Lists and watches that failed and are begun again."),
+  "annulus.operator.watches_silent": counter("Watches given up because they had gone silent."),
+  "annulus.quorum.duration": distribution(
+    "Time from a client's request to its quorum, or to the error that it ended with instead.",
+    "ms",
+    { operation: 3, outcome: 16 },
+  ),
   "annulus.read.hedges": counter("Reads that asked one more replica because an answer was late."),
+  "annulus.read.hinted": counter("Reads whose answer counted a stand-in in a home's place."),
   "annulus.read.repairs": counter("Replicas found behind by a read and sent what they missed."),
   "annulus.read.repairs_failed": counter("Such repairs that the replica did not take."),
-  "annulus.read.hinted": counter("Reads whose answer counted a stand-in in a home's place."),
   "annulus.read.replicas_missed": counter("Replicas that a read asked and that did not answer."),
   "annulus.read.ring_changed": counter("Reads that met a later ring and began again by it."),
+  "annulus.read.siblings": distribution("Concurrent values that a read found; 0 for a key that was never written."),
   "annulus.read.slow_replicas": gauge("Members that answer reads so late that they are asked last."),
   "annulus.read.write_backs": counter(
     "Strict reads that had their answer written to W replicas before they showed it.",
@@ -111,8 +142,17 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.repair.received_bytes": counter("Bytes that anti-entropy received, about.", "By"),
   "annulus.repair.records_pulled": counter("Records that anti-entropy read at a peer and merged here."),
   "annulus.repair.records_pushed": counter("Records that anti-entropy had a peer merge."),
-  "annulus.repair.round_ms": distribution("Time that one round of anti-entropy took.", "ms"),
+  "annulus.repair.round.duration": distribution("Time that one round of anti-entropy took.", "ms"),
   "annulus.repair.sent_bytes": counter("Bytes that anti-entropy sent, about.", "By"),
+  "annulus.replica.latency": gauge("Median of how long each member takes to answer reads, as reads follow it.", "ms", {
+    member: "members",
+  }),
+  "annulus.ring.epoch": gauge("Epoch of the ring that this node goes by; 0 while it has none."),
+  "annulus.ring.homes": gauge("Places of home replicas in each zone, over all partitions.", "", { zone: "zones" }),
+  "annulus.ring.partitions_crowded": gauge(
+    "Partitions two of whose homes are in one zone though there are zones enough for all.",
+  ),
+  "annulus.ring.transition": gauge("1 while a change of the ring is under way."),
   "annulus.scrub.failures": counter("Partitions that the scrub could not read to their end."),
   "annulus.scrub.partitions": counter("Partitions that the scrub read and counted anew."),
   "annulus.store.corrupt_records": counter("Records whose checksum was wrong; set aside."),
@@ -121,6 +161,10 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
     "Keys that this node does not answer for: damaged, and other homes not heard yet.",
   ),
   "annulus.store.free_bytes": gauge("Bytes that may still be written to the disk.", "By"),
+  "annulus.store.level_bytes": gauge("Size of the tables of each of LevelDB's levels, in whole MiB.", "By", {
+    level: 7,
+  }),
+  "annulus.store.level_files": gauge("Tables of each of LevelDB's levels.", "", { level: 7 }),
   "annulus.store.memory_bytes": gauge("Memory of LevelDB's caches and tables.", "By"),
   "annulus.store.reopenings": counter("Times that the store was closed and opened again after a failed write."),
   "annulus.store.table_bytes": gauge("Size of LevelDB's tables on the disk.", "By"),
@@ -140,7 +184,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.tombstones.waiting_for_evidence": counter(
     "Partitions, round after round, whose deletions are old enough and could not be collected: a member is away, hints wait, or homes differ.",
   ),
-  "annulus.tls.expires_s.*": gauge("Time until the certificate of a port ends: peer, data or admin.", "s"),
+  "annulus.tls.expires.*": gauge("Time until the certificate of a port ends: peer, data or admin.", "s", { port: 3 }),
   "annulus.tls.reload_failures": counter("Looks at changed TLS files that could not be used; the old ones stay."),
   "annulus.tls.reloads": counter("Changed TLS files that were taken over."),
   "annulus.transfer.bytes": counter("Bytes that were copied of partitions that a change of the ring brings.", "By"),
@@ -171,18 +215,32 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.write.replicas_missed": counter("Home replicas that did not acknowledge a write."),
   "annulus.write.ring_changed": counter("Writes that met a later ring and began again by it."),
   "annulus.write.stamp_retries": counter("Writes for which the next home replica had to be asked to stamp."),
+  "db.client.operation.duration": distribution(
+    "Time that another replica took to answer a coordinator here: the replica's latency.",
+    "ms",
+    { "db.operation.name": 3, "error.type": 16 },
+  ),
+  "http.server.active_requests": gauge("Client requests in work."),
+  "http.server.request.duration": distribution("Time to answer a request of a client, errors included.", "ms", {
+    "http.request.method": 5,
+    "http.response.status_code": 16,
+    "http.route": 1,
+    "url.scheme": 1,
+  }),
+  "nodejs.eventloop.delay.max": gauge("Most by which the event loop was late in the last 10 s or more.", "ms"),
+  "nodejs.eventloop.delay.p99": gauge("The same, 99th percentile.", "ms"),
+  "nodejs.eventloop.utilization": gauge("Share of the time since the last look in which the event loop was busy."),
+  "process.cpu.time": counter("Processor time used by the process.", "s", { "cpu.mode": 2 }),
+  "process.memory.usage": gauge("Resident memory of the process.", "By"),
+  "process.uptime": gauge("Time since the process was started.", "s"),
+  "v8js.gc.duration": distribution("Time that collecting garbage took.", "ms", { "v8js.gc.type": 4 }),
+  "v8js.memory.external": gauge("Memory of buffers outside of the heap.", "By"),
+  "v8js.memory.heap.used": gauge("Memory used in each space of the JavaScript heap.", "By", {
+    "v8js.heap.space.name": 12,
+  }),
 };
 
-/** What is known of a figure, or undefined. */
+/** What is known of a figure (its name without attributes), or undefined. */
 export function describeFigure(name: string): About | undefined {
   return CATALOGUE[name] ?? CATALOGUE[name.replace(/\.[^.]+$/, ".*")];
-}
-
-/** The table of all figures in Markdown, under the names that Prometheus shows. */
-export function figuresTable(): string {
-  const rows = Object.entries(CATALOGUE).map(([name, { kind, description, unit }]) => {
-    const shown = name.replaceAll(".", "_") + (kind === "counter" ? "_total" : "");
-    return `| \`${shown}\` | ${kind}${unit === "" ? "" : `, ${unit}`} | ${description} |`;
-  });
-  return ["| metric | kind | meaning |", "| --- | --- | --- |", ...rows, ""].join("\n");
 }

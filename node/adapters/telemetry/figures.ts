@@ -1,10 +1,14 @@
 /**
  * Counters, distributions and gauges as plain numbers in memory.
  *
- * The hot path adds to a number; nothing is labelled, allocated or sent there. Distributions are histograms with
- * fixed bounds, so their memory is bounded and two collections can be subtracted from each other.
+ * The hot path adds to a number; nothing is labelled, allocated or sent there. A figure with attributes is one name with
+ * them in braces, `annulus.quorum.duration{operation=get,outcome=ok}`: whoever counts often keeps that string ready.
+ * Distributions are histograms with fixed bounds, so their memory is bounded and two collections can be subtracted from
+ * each other.
  */
 import assert from "node:assert/strict";
+import type { GaugeReading } from "../../ports.ts";
+import { describeFigure } from "./catalogue.ts";
 
 /** Upper bounds of a duration's buckets in ms, about 2.2 apart: a quantile read from them errs by less than that. */
 const DURATION_BOUNDS_MS = [
@@ -13,8 +17,27 @@ const DURATION_BOUNDS_MS = [
 /** Upper bounds of sizes in bytes and of counts: powers of two and of four. */
 const COUNT_BOUNDS = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 4096, 16_384, 65_536, 262_144, 1_048_576] as const;
 
-/** What a figure is called: a path of lower-case words. */
-const NAME = /^annulus(\.[a-z][a-z0-9_]*)+$/;
+/** What a figure is called: a path of lower-case words, and perhaps attributes in braces. */
+const NAME = /^[a-z][a-z0-9]*(\.[a-z][a-z0-9_]*)+(\{[a-z][a-z0-9_.]*=[^=,"\\]+(,[a-z][a-z0-9_.]*=[^=,"\\]+)*\})?$/;
+
+/** How many time series one distribution is on the metrics page: its buckets, the one above all of them, sum and count. */
+export function seriesOfDistribution(unit: string): number {
+  return (unit === "ms" ? DURATION_BOUNDS_MS : COUNT_BOUNDS).length + 3;
+}
+
+/** A figure's name without its attributes. */
+export function baseName(name: string): string {
+  const brace = name.indexOf("{");
+  return brace < 0 ? name : name.slice(0, brace);
+}
+
+/** The attributes that stand in a figure's name. */
+export function attributesIn(name: string): Record<string, string> {
+  const brace = name.indexOf("{");
+  if (brace < 0) return {};
+  const pairs = name.slice(brace + 1, -1).split(",");
+  return Object.fromEntries(pairs.map((pair) => pair.split("=", 2) as [string, string]));
+}
 
 /** A distribution: how many values fell under each bound, their number and their sum. */
 export class Histogram {
@@ -43,9 +66,11 @@ type Counter = { total: number };
 export class Figures {
   readonly counters = new Map<string, Counter>();
   readonly histograms = new Map<string, Histogram>();
-  readonly gauges = new Map<string, () => number>();
+  readonly gauges = new Map<string, () => GaugeReading>();
   /** Counters that somebody else keeps, read on collection. */
   readonly totals = new Map<string, () => number>();
+  /** Which of these maps keeps a name, whatever its attributes. */
+  readonly #kinds = new Map<string, ReadonlyMap<string, unknown>>();
 
   count(name: string, amount = 1): void {
     const counter = this.counters.get(name);
@@ -60,7 +85,7 @@ export class Figures {
   }
 
   /** A gauge registered again replaces the earlier one: a service that was restarted reads its new state. */
-  gauge(name: string, read: () => number): void {
+  gauge(name: string, read: () => GaugeReading): void {
     this.#claim(name, this.gauges);
     this.gauges.set(name, read);
   }
@@ -78,15 +103,15 @@ export class Figures {
 
   #addHistogram(name: string, value: number): void {
     this.#claim(name, this.histograms);
-    const histogram = new Histogram(/[._]ms$/.test(name) ? DURATION_BOUNDS_MS : COUNT_BOUNDS);
+    const histogram = new Histogram(describeFigure(baseName(name))?.unit === "ms" ? DURATION_BOUNDS_MS : COUNT_BOUNDS);
     histogram.observe(value);
     this.histograms.set(name, histogram);
   }
 
   #claim(name: string, kind: ReadonlyMap<string, unknown>): void {
-    assert(NAME.test(name), `a figure's name is not of the form annulus.words: ${name}`);
-    for (const other of [this.counters, this.histograms, this.gauges, this.totals]) {
-      assert(other === kind || !other.has(name), `a figure is used as two kinds: ${name}`);
-    }
+    assert(NAME.test(name), `a figure's name is not of the form path.of.words{attribute=value}: ${name}`);
+    const base = baseName(name);
+    assert((this.#kinds.get(base) ?? kind) === kind, `a figure is used as two kinds: ${name}`);
+    this.#kinds.set(base, kind);
   }
 }

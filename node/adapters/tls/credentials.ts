@@ -68,7 +68,7 @@ class WatchedCredentials implements Credentials {
     this.#texts = texts;
     this.#identity = identity;
     const { time, telemetry } = ports;
-    telemetry.gauge(`annulus.tls.expires_s.${options.port}`, () =>
+    telemetry.gauge(`annulus.tls.expires.${options.port}`, () =>
       Math.round((this.#identity.expiresAtMs - time.wallMs()) / 1_000),
     );
     this.#lookLater();

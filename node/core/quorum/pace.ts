@@ -30,6 +30,11 @@ export class Pace {
     return this.#slow.size;
   }
 
+  /** The median that is followed of each member, in ms. */
+  medians(): ReadonlyMap<MemberId, number> {
+    return new Map([...this.#medians].map(([member, { estimateMs }]) => [member, estimateMs]));
+  }
+
   /** Takes the time of one answer, or of one that did not come in time. */
   add(member: MemberId, latencyMs: number): void {
     let median = this.#medians.get(member);
