@@ -333,7 +333,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       await tombstones.stop();
       await collector.stop();
       await elasticity.stop();
-      cure.close();
+      await cure.stop();
       await delivery.stop();
       await gossiper.leave();
       await transport.stop();

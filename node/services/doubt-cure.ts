@@ -9,17 +9,19 @@
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
-import type { Telemetry, Time, Timer } from "../ports.ts";
+import type { Telemetry, Time } from "../ports.ts";
 import type { Doubt, Doubts } from "./doubts.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Replicas } from "./replicas.ts";
+import { createRounds } from "./rounds.ts";
 
 export type DoubtCure = {
   start(): void;
-  close(): void;
+  /** Resolves when nothing of it is under way any more. */
+  stop(): Promise<void>;
 };
 
-/** Between two rounds while there are doubts. */
+/** Between two rounds; one without doubts has nothing to do. */
 const ROUND_MS = 500;
 
 /** @param options `timeoutMs`: of each request; no client waits for it. */
@@ -36,8 +38,7 @@ export function createDoubtCure(
   { timeoutMs }: { readonly timeoutMs: number },
 ): DoubtCure {
   const { doubts, replicas, commit, time, telemetry } = parts;
-  let timer: Timer | undefined;
-  let closed = false;
+  const failed = () => telemetry.count("annulus.store.doubt_failures");
 
   /** A home's record, and whether the home lacks nothing; undefined when nothing was learnt. */
   async function askHome(home: MemberId, { partition, key }: Doubt, epoch: number) {
@@ -71,7 +72,7 @@ export function createDoubtCure(
   async function cure(doubt: Doubt, ring: Ring): Promise<void> {
     const others = othersOf(ring, doubt.partition, replicas.self);
     for (const home of others ?? []) {
-      if (closed) return;
+      if (rounds.isStopped()) return;
       if (!doubt.sure.has(home) && parts.isUp(home)) await learn(home, doubt, ring.document.epoch);
     }
     if (others !== undefined && !isSettled(ring, others, doubt)) return;
@@ -83,37 +84,19 @@ export function createDoubtCure(
     const ring = parts.ring();
     if (ring === undefined) return;
     for (const doubt of doubts.all()) {
-      if (closed) return;
+      if (rounds.isStopped()) return;
       try {
         await cure(doubt, ring);
       } catch (error) {
         // It comes round again.
         if (!(error instanceof KvError)) throw error;
-        telemetry.count("annulus.store.doubt_failures");
+        failed();
       }
     }
   }
 
-  function wait(): void {
-    if (closed || timer !== undefined || doubts.all().length === 0) return;
-    timer = time.after(ROUND_MS, () => {
-      void round().then(() => {
-        timer = undefined;
-        wait();
-      });
-    });
-  }
-
-  return {
-    start() {
-      doubts.onRaised(wait);
-      wait();
-    },
-    close() {
-      closed = true;
-      timer?.cancel();
-    },
-  };
+  const rounds = createRounds({ time, failed }, round, ROUND_MS);
+  return { start: rounds.start, stop: rounds.stop };
 }
 
 /** The other homes that a read of the partition may ask; undefined when this node is none of them any more. */

@@ -39,8 +39,6 @@ export type Doubts = {
   requireAllSure(partition: number): void;
   /** Whether no key of the partition is in doubt. */
   isSure(partition: number): boolean;
-  /** Calls `listener` when there is something new to settle. */
-  onRaised(listener: () => void): void;
 };
 
 const PAGE_ENTRIES = 256;
@@ -55,7 +53,6 @@ export function createDoubts({
   readonly telemetry: Telemetry;
 }): Doubts {
   const doubts = new Map<string, Doubt>();
-  let raised: () => void = () => {};
   telemetry.gauge("annulus.store.doubtful_keys", () => doubts.size);
 
   function add(partition: number, key: Uint8Array): void {
@@ -77,7 +74,6 @@ export function createDoubts({
     },
     raise(partition, key) {
       add(partition, key);
-      raised();
       return { kind: "put", key: doubtKey(partition, key), value: MARK };
     },
     all: () => [...doubts.values()],
@@ -98,9 +94,6 @@ export function createDoubts({
       if (hasAny(partition)) throw inDoubt(partition);
     },
     isSure: (partition) => !hasAny(partition),
-    onRaised(listener) {
-      raised = listener;
-    },
   };
 }
 

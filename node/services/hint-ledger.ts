@@ -9,7 +9,9 @@
  * Until the count is complete the figures are too low, so "no hints" is evidence of nothing, and a budget would be passed:
  * whoever adds hints waits for the count.
  */
+
 import { compareBytes, successor } from "../core/bytes.ts";
+import { KvError } from "../core/errors.ts";
 import { hintsRange, metaKey, parseHintKey } from "../core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
@@ -168,6 +170,7 @@ export function createHintLedger(
         mustProbe = false;
         await countPage(mine);
       } catch (cause) {
+        if (!(cause instanceof KvError)) throw cause;
         telemetry.log("warn", "hints.count_failed", { cause });
         await new Promise<void>((resolve) => time.after(RETRY_MS, resolve));
       }

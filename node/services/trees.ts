@@ -9,6 +9,7 @@
  * are right from then on. So whoever lists the keys of a leaf mends its sum on the way. A scan also meets every record
  * of its places and hands damaged ones to the replica.
  */
+import { successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import {
   checkpointKey,
@@ -26,6 +27,7 @@ import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.t
 import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
 import type { Budget } from "./budget.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import { keyName } from "./record-store.ts";
 import type { Replica } from "./replica.ts";
 import type { Count, Shown, TreeLedger } from "./tree-ledger.ts";
 
@@ -319,16 +321,4 @@ function showEntry({ key: at, value }: Entry): Shown {
     if (!(error instanceof RecordCorruptError)) throw error;
     return { name: keyName(key), at, print: undefined };
   }
-}
-
-/** The first byte string after this one. */
-function successor(bytes: Uint8Array): Uint8Array {
-  const next = new Uint8Array(bytes.length + 1);
-  next.set(bytes);
-  return next;
-}
-
-/** Keys as map keys: one character a byte, as the replica names them. */
-function keyName(key: Uint8Array): string {
-  return Buffer.prototype.latin1Slice.call(key, 0, key.length);
 }
