@@ -17,6 +17,18 @@ export const WEIGHT_DEFAULT = 100;
 export const WEIGHT_MAX = 10_000;
 export const ZONE_DEFAULT = "default";
 
+/** Variables of the prefix ANNULUS_ that belong to the command line, or name the file: no setting of a node. */
+export const OTHER_NAMES: readonly string[] = [
+  "CONFIG",
+  "URL",
+  "ADMIN_URL",
+  "CA_FILE",
+  "CERTIFICATE_FILE",
+  "KEY_FILE",
+  "TOKEN",
+  "TOKEN_FILE",
+].map((name) => `ANNULUS_${name}`);
+
 /** A name or IPv4 address, or an IPv6 address in brackets; then the port. */
 const ADDRESS = /^(?<host>[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})|\[[0-9A-Fa-f:.%]+\]):(?<port>\d{1,5})$/;
 

@@ -12,11 +12,13 @@
 import { hostname } from "node:os";
 import { parseEnv } from "node:util";
 import { z } from "zod";
+import { ACCESS_SETTINGS, accessContradictions, toAccessConfig } from "./config-access.ts";
 import { matching, oneOf, structured, whole, wholeWithoutPreset } from "./config-kinds.ts";
 import { TLS_SETTINGS, tlsContradictions, toTlsConfig } from "./config-tls.ts";
 import {
   MEMBER_NAME,
   nearestName,
+  OTHER_NAMES,
   readAddress,
   readAddresses,
   readMembers,
@@ -242,11 +244,9 @@ export const Settings = z.strictObject({
     },
   ),
   ...TLS_SETTINGS,
+  ...ACCESS_SETTINGS,
 });
 
-/** Variables of the same prefix that belong to the command line, or name the file: no setting of a node. */
-const CLI_NAMES = ["URL", "ADMIN_URL", "CA_FILE", "CERTIFICATE_FILE", "KEY_FILE"].map((name) => `ANNULUS_${name}`);
-const OTHER_NAMES: readonly string[] = ["ANNULUS_CONFIG", ...CLI_NAMES];
 const PREFIX = "ANNULUS_";
 const OPERATOR_PREFIX = "ANNULUS_OPERATOR_";
 
@@ -294,7 +294,7 @@ export function loadConfig(
     throw new ConfigError(problems);
   }
   const config = toConfig(parsed.data);
-  problems.push(...contradictions(config), ...tlsContradictions(parsed.data));
+  problems.push(...contradictions(config), ...tlsContradictions(parsed.data), ...accessContradictions(parsed.data));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(config);
 }
@@ -371,6 +371,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     logLevel: settings.ANNULUS_LOG_LEVEL,
     shutdownTimeoutMs: settings.ANNULUS_SHUTDOWN_TIMEOUT_MS,
     tls: toTlsConfig(settings),
+    access: toAccessConfig(settings),
   };
 }
 

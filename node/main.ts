@@ -1,7 +1,7 @@
 /**
  * One node in production: settings to adapters to node, signals to a clean stop, bugs to an end at once.
  *
- *   start:  settings, telemetry, TLS files, store, identity, transport, node, admin port, peers and ring, data port
+ *   start:  settings, telemetry, TLS files, tokens, store, identity, transport, node, admin port, peers and ring, data port
  *   stop:   data port, node (peers, last flush, mark of the clean stop), store, admin port
  *
  * Exit codes: 0 stopped as told, 1 cannot start or did not stop in time, 70 a bug, 78 wrong settings. No logic of
@@ -12,8 +12,10 @@ import { join } from "node:path";
 import { createAdminServer } from "./adapters/http/admin.ts";
 import { createChangesView, viewTransition } from "./adapters/http/changes-view.ts";
 import { createDataServer } from "./adapters/http/data-server.ts";
+import { createGate, type Gate } from "./adapters/http/gate.ts";
 import { createHeldUpWatch } from "./adapters/http/held-up.ts";
 import type { HttpServer } from "./adapters/http/http-server.ts";
+import { type FollowedTokens, followTokens } from "./adapters/http/token-file.ts";
 import { createLevelEngine, type LevelEngine } from "./adapters/level/engine.ts";
 import { bootId, systemRandom, systemTime } from "./adapters/system.ts";
 import { createTcpTransport } from "./adapters/tcp/transport.ts";
@@ -44,6 +46,8 @@ type Running = {
   readonly config: NodeConfig;
   readonly telemetry: ProcessTelemetry;
   readonly tls: TlsPorts;
+  /** Undefined where everybody may do everything. */
+  readonly tokens: FollowedTokens | undefined;
   readonly engine: LevelEngine;
   readonly node: StorageNode;
   readonly adminServer: HttpServer;
@@ -115,6 +119,8 @@ async function start(
 ): Promise<Running> {
   const ports = { time: systemTime, random: systemRandom(), telemetry: telemetry.telemetry };
   const tls = await openTlsPorts(ports, config);
+  const { access } = config;
+  const tokens = access === undefined ? undefined : await followTokens(ports.telemetry, access.file);
   const engine = await createLevelEngine(ports, {
     directory: join(config.dataDirectory, "store"),
     cacheBytes: config.cacheBytes,
@@ -131,21 +137,33 @@ async function start(
   };
   const transport = createTcpTransport(ports, own, tls.peer);
   const node = createNode(nodeSettings(config), { ...ports, engine, transport }, identity);
-  const servers = createServers(config, { telemetry, node, crash, tls });
+  const servers = createServers(config, { telemetry, node, crash, tls, gate: gateOf(config, tokens) });
   const adminPort = await servers.adminServer.start();
   await node.start();
   const dataPort = await servers.dataServer.start();
   const { host, peerPort, advertisedAddress } = config;
   const { pid } = process;
   ports.telemetry.log("info", "node.started", { pid, host, dataPort, adminPort, peerPort, advertisedAddress });
-  return { config, telemetry, tls, engine, node, ...servers };
+  return { config, telemetry, tls, tokens, engine, node, ...servers };
+}
+
+/** Who gets in; undefined where no file of tokens is set. */
+function gateOf({ access }: NodeConfig, tokens: FollowedTokens | undefined): Gate | undefined {
+  if (access === undefined || tokens === undefined) return undefined;
+  return createGate(tokens, { name: "anonymous", prefixes: undefined, ...access.anonymous });
 }
 
 function createServers(
   config: NodeConfig,
-  parts: { telemetry: ProcessTelemetry; node: StorageNode; crash: (error: unknown) => never; tls: TlsPorts },
+  parts: {
+    telemetry: ProcessTelemetry;
+    node: StorageNode;
+    crash: (error: unknown) => never;
+    tls: TlsPorts;
+    gate: Gate | undefined;
+  },
 ): { adminServer: HttpServer; dataServer: HttpServer } {
-  const { node } = parts;
+  const { node, gate } = parts;
   const { telemetry, metricsText } = parts.telemetry;
   const listen = {
     host: config.host,
@@ -170,7 +188,7 @@ function createServers(
   };
   return {
     adminServer: createAdminServer(
-      { admin, telemetry, onBug: parts.crash },
+      { admin, telemetry, onBug: parts.crash, gate },
       { ...listen, port: config.adminPort, tls: parts.tls.admin },
     ),
     dataServer: createDataServer(
@@ -181,6 +199,7 @@ function createServers(
         bounds: node.bounds,
         isWaking: createHeldUpWatch(systemTime).isWaking,
         onBug: parts.crash,
+        gate,
       },
       {
         ...listen,
@@ -216,7 +235,9 @@ function stopWhenTold(running: Running): (why: string) => void {
   return stop;
 }
 
-async function stopParts({ config, telemetry, tls, engine, node, adminServer, dataServer }: Running): Promise<void> {
+async function stopParts(running: Running): Promise<void> {
+  const { config, telemetry, tls, tokens, engine, node, adminServer, dataServer } = running;
+  tokens?.stop();
   await dataServer.stop(config.shutdownTimeoutMs * ANSWERING_SHARE);
   await node.stop();
   await engine.close();

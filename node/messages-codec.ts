@@ -71,6 +71,8 @@ const OUTCOME = { none: 0, unknown: 1 } as const;
 const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
   INVALID_REQUEST: true,
   INVALID_CONTEXT: true,
+  UNAUTHENTICATED: true,
+  FORBIDDEN: true,
   NOT_FOUND: true,
   METHOD_NOT_ALLOWED: true,
   CONFLICT: true,

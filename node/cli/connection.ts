@@ -1,4 +1,5 @@
 /** Which nodes a command speaks to, and what their error answers mean for its exit code. */
+import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { Answer } from "../client/http.ts";
 import { Nodes } from "../client/nodes.ts";
@@ -9,13 +10,24 @@ const URL_DEFAULT = "http://127.0.0.1:7400";
 /** Longer than the server's own limit of a request, so that its answer comes first. */
 const TIMEOUT_MS = 15_000;
 
-export type ConnectionOptions = TlsOptions & { readonly url?: string; readonly adminUrl?: string };
+export type ConnectionOptions = TlsOptions & {
+  readonly url?: string;
+  readonly adminUrl?: string;
+  readonly tokenFile?: string;
+};
+
+/** What a header can carry as a bearer token (RFC 6750 §2.1). */
+const TOKEN = /^[A-Za-z0-9._~+/-]{1,512}=*$/;
 
 /** Adds the options that name the cluster's nodes. */
 export function withConnection(command: Command): Command {
   return withTls(command)
     .option("-u, --url <urls>", "data API of one or several nodes, comma-separated (else ANNULUS_URL)")
-    .option("--admin-url <urls>", "admin API of one or several nodes, comma-separated (else ANNULUS_ADMIN_URL)");
+    .option("--admin-url <urls>", "admin API of one or several nodes, comma-separated (else ANNULUS_ADMIN_URL)")
+    .option(
+      "--token-file <path>",
+      "file with the bearer token (else ANNULUS_TOKEN_FILE, else the text of ANNULUS_TOKEN)",
+    );
 }
 
 /** The nodes' data API. */
@@ -29,12 +41,30 @@ export function adminNodes(options: ConnectionOptions): Nodes {
   return connect(named === undefined ? dataUrls(options).map(adminUrlOf) : split(named), 1, options);
 }
 
-function connect(urls: readonly string[], connectionsMax: number, options: TlsOptions): Nodes {
+function connect(urls: readonly string[], connectionsMax: number, options: ConnectionOptions): Nodes {
   const tls = tlsOf(options);
+  const token = tokenOf(options);
   try {
-    return new Nodes({ urls, connectionsMax, timeoutMs: TIMEOUT_MS, tls });
+    return new Nodes({ urls, connectionsMax, timeoutMs: TIMEOUT_MS, tls, token });
   } catch (error) {
     throw new CommandError(`Cannot use these URLs: ${(error as Error).message}`, EXIT.usage);
+  }
+}
+
+/** The token to show. There is no option for its text: the arguments of a process are everybody's to read. */
+function tokenOf({ tokenFile }: ConnectionOptions): string | undefined {
+  const { ANNULUS_TOKEN_FILE, ANNULUS_TOKEN } = process.env;
+  const path = tokenFile ?? ANNULUS_TOKEN_FILE;
+  const token = path === undefined ? ANNULUS_TOKEN : readToken(path);
+  if (token === undefined || TOKEN.test(token)) return token;
+  throw new CommandError("Cannot use the token: expected letters, digits and ._~+/- only", EXIT.usage);
+}
+
+function readToken(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch (error) {
+    throw new CommandError(`cannot read the token: ${(error as Error).message}`, EXIT.usage);
   }
 }
 

@@ -13,6 +13,7 @@ import { ringCommand } from "./ring.ts";
 import { addRingDisplay } from "./ring-show.ts";
 import { salvageCommand } from "./salvage.ts";
 import { locateCommand, statusCommand } from "./status.ts";
+import { tokenCommand } from "./token.ts";
 
 /**
  * Runs one command to its end and sets the process's exit code.
@@ -42,6 +43,7 @@ export async function run(argv: readonly string[]): Promise<void> {
     weightCommand(),
     drainCommand(),
     changesCommand(),
+    tokenCommand(),
   ];
   for (const command of commands) program.addCommand(command);
   program.addHelpText("after", EXIT_CODES_HELP);

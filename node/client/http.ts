@@ -51,6 +51,14 @@ const UNSENT_CODES: ReadonlySet<string> = new Set([
   "ENETUNREACH",
 ]);
 
+/** How an endpoint is spoken to; see its constructor. */
+export type EndpointOptions = {
+  readonly connectionsMax: number;
+  readonly timeoutMs: number;
+  readonly tls?: ClientTls | undefined;
+  readonly token?: string | undefined;
+};
+
 /** One node's API at one address. */
 export class Endpoint {
   readonly url: string;
@@ -60,14 +68,15 @@ export class Endpoint {
   readonly #agent: Agent;
   readonly #request: typeof httpRequest;
   readonly #timeoutMs: number;
+  readonly #authorization: Readonly<Record<string, string>>;
 
   /**
    * @param url `http://host:port` or `https://host:port`, with or without a path before the API's own.
    * @param options `connectionsMax` at once; `timeoutMs` without a byte until an exchange is given up; `tls`: for
-   *   https.
+   *   https; `token` goes with each request and into nothing else.
    * @throws {TypeError} When `url` is no http or https URL.
    */
-  constructor(url: string, options: { connectionsMax: number; timeoutMs: number; tls?: ClientTls | undefined }) {
+  constructor(url: string, options: EndpointOptions) {
     const parsed = new URL(url);
     const isSecure = parsed.protocol === "https:";
     if (parsed.protocol !== "http:" && !isSecure)
@@ -80,6 +89,7 @@ export class Endpoint {
     this.#agent = isSecure ? new SecureAgent({ ...pool, ...secureOptions(options.tls) }) : new Agent(pool);
     this.#request = isSecure ? httpsRequest : httpRequest;
     this.#timeoutMs = options.timeoutMs;
+    this.#authorization = options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
   }
 
   /** Makes one exchange and reads the whole answer. Rejects with `NoAnswerError` and nothing else. */
@@ -106,7 +116,11 @@ export class Endpoint {
         port: this.#port,
         method: call.method,
         path: this.#basePath + call.path,
-        headers: { ...call.headers, ...(call.body === undefined ? {} : { "content-length": call.body.length }) },
+        headers: {
+          ...this.#authorization,
+          ...call.headers,
+          ...(call.body === undefined ? {} : { "content-length": call.body.length }),
+        },
         timeout: this.#timeoutMs,
       },
       resolve,

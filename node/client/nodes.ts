@@ -17,6 +17,8 @@ export type NodesOptions = {
   readonly timeoutMs: number;
   /** For https URLs. */
   readonly tls?: ClientTls | undefined;
+  /** Bearer token; undefined: none is sent. */
+  readonly token?: string | undefined;
 };
 
 /** Statuses that another node, or the same one a little later, may answer otherwise. */

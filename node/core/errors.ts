@@ -9,6 +9,8 @@
 export type ErrorCode =
   | "INVALID_REQUEST"
   | "INVALID_CONTEXT"
+  | "UNAUTHENTICATED"
+  | "FORBIDDEN"
   | "NOT_FOUND"
   | "METHOD_NOT_ALLOWED"
   | "CONFLICT"

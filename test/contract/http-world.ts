@@ -112,8 +112,12 @@ export const insideExpress: Mount = (ports, options) => {
   };
 };
 
-/** Starts one world; the options override `WORLD_OPTIONS`. */
-export async function startWorld(mount: Mount, options: Partial<DataServerOptions> = {}): Promise<HttpWorld> {
+/** Starts one world; the options override `WORLD_OPTIONS`. Without a gate everybody may do everything. */
+export async function startWorld(
+  mount: Mount,
+  options: Partial<DataServerOptions> = {},
+  { gate }: Pick<KvHandlerPorts, "gate"> = {},
+): Promise<HttpWorld> {
   const model = createHttpModel();
   const time = createTestTime();
   const telemetry = createTestTelemetry();
@@ -125,6 +129,7 @@ export async function startWorld(mount: Mount, options: Partial<DataServerOption
     bounds: () => MODEL_BOUNDS,
     isWaking: () => world.isWaking,
     onBug: (error: unknown) => bugs.push(error),
+    gate,
   };
   const world = { isWaking: false };
   const mounted = mount(ports, { ...WORLD_OPTIONS, ...options });

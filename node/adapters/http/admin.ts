@@ -7,6 +7,7 @@ import { changeRoutes } from "./changes.ts";
 import { clusterJson } from "./cluster-json.ts";
 import { streamExport } from "./export-stream.ts";
 import { type AppPorts, createGetApp, type Route, sendJson } from "./express-parts.ts";
+import type { Gate } from "./gate.ts";
 import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
 import { adminDocument } from "./openapi-admin.ts";
 import { parseKey } from "./parse-key.ts";
@@ -17,6 +18,8 @@ export type AdminServerPorts = {
   readonly admin: Admin;
   readonly telemetry: Telemetry;
   readonly onBug: (error: unknown) => void;
+  /** Undefined: everybody may do everything. */
+  readonly gate?: Gate | undefined;
 };
 
 export type AdminServerOptions = HttpServerOptions & {
@@ -50,11 +53,12 @@ export function createAdminApp(admin: Admin, ports: AppPorts): Express {
 export function adminRoutes(admin: Admin): readonly Route[] {
   const document = adminDocument();
   return [
-    { template: "/openapi.json", answer: (_request, response) => sendJson(response, document) },
+    { template: "/openapi.json", need: "open", answer: (_request, response) => sendJson(response, document) },
     // That this is answered at all is what it says: the event loop turns.
-    { template: "/healthz", answer: (_request, response) => sendJson(response, { status: "alive" }) },
+    { template: "/healthz", need: "open", answer: (_request, response) => sendJson(response, { status: "alive" }) },
     {
       template: "/readyz",
+      need: "open",
       answer: (_request, response) => {
         const readiness = admin.readiness();
         if (!readiness.ready) throw new KvError("NOT_READY", `Cannot serve now: ${readiness.reason}.`);
@@ -63,6 +67,7 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     },
     {
       template: "/metrics",
+      need: "open",
       answer: async (_request, response) => {
         const text = await admin.metricsText();
         response.setHeader("Content-Type", "text/plain; version=0.0.4; charset=utf-8");
@@ -71,6 +76,7 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     },
     {
       template: "/v1/cluster",
+      need: "monitor",
       answer: async (_request, response) => {
         sendJson(response, clusterJson(await admin.cluster()));
       },
@@ -79,20 +85,26 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     {
       template: "/v1/repair",
       method: "POST",
+      need: "admin",
       answer: (_request, response) => {
         admin.repair();
         response.statusCode = 202;
         sendJson(response, { status: "started" });
       },
     },
-    { template: "/v1/ring", answer: (_request, response) => sendJson(response, admin.ring()) },
+    { template: "/v1/ring", need: "monitor", answer: (_request, response) => sendJson(response, admin.ring()) },
     {
       template: "/v1/ring/{key}",
+      need: "monitor",
       // An expression without groups: Express would decode a parameter as text, and keys are bytes.
       path: /^\/v1\/ring\/.*$/,
       answer: (request, response) => sendJson(response, admin.locate(keyOf(request))),
     },
-    { template: "/v1/export", answer: (request, response) => answerExport(admin, request, response) },
+    {
+      template: "/v1/export",
+      need: "read-all",
+      answer: (request, response) => answerExport(admin, request, response),
+    },
   ];
 }
 

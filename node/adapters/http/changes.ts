@@ -55,17 +55,20 @@ export function changeRoutes(changes: Changes): readonly Route[] {
     {
       template: "/v1/cluster/changes",
       method: "POST",
+      need: "admin",
       answer: (request, response) => begin(changes, request, response),
     },
     {
       template,
       path,
+      need: "monitor",
       answer: async (request, response) => sendJson(response, changeJson(await changes.progress(idOf(request)))),
     },
     {
       template,
       path,
       method: "DELETE",
+      need: "admin",
       answer: async (request, response) => {
         await changes.cancel(idOf(request));
         response.statusCode = 204;

@@ -26,7 +26,7 @@ export function createDataServer(ports: Omit<KvHandlerPorts, "draining">, option
           draining,
           identity: (problem) => problemIdentity(options, problem ?? { receipt: undefined, acknowledged: 0 }),
         },
-        [{ template: "/openapi.json", answer: (_request, response) => sendJson(response, document) }],
+        [{ template: "/openapi.json", need: "open", answer: (_request, response) => sendJson(response, document) }],
       );
       return (request, response) => {
         if (isKvPath(request.url ?? "")) kv(request, response);

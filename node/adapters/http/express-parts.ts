@@ -7,8 +7,10 @@ import express, {
   type Request,
   type Response,
 } from "express";
+import type { Need } from "../../core/access.ts";
 import { KvError } from "../../core/errors.ts";
 import type { Telemetry } from "../../ports.ts";
+import type { Gate } from "./gate.ts";
 import { BUG_PROBLEM, invalid, type Problem, problemHeaders, problemOf, quote } from "./problem.ts";
 
 export type AppPorts = {
@@ -17,6 +19,8 @@ export type AppPorts = {
   readonly draining: () => boolean;
   /** Told of everything that was thrown and is no answer, after the client got its 500. */
   readonly onBug: (error: unknown) => void;
+  /** Undefined: everybody may do everything. */
+  readonly gate?: Gate | undefined;
   /** Headers of an answer, names and values in turn. */
   readonly identity: (problem: Problem | undefined) => readonly string[];
 };
@@ -27,6 +31,8 @@ export type Route = {
   readonly path?: RegExp | string;
   /** GET, and HEAD with it, unless it says otherwise. Only what reads a body looks at it. */
   readonly method?: "POST" | "DELETE";
+  /** The right that it takes; the OpenAPI document says the same. */
+  readonly need: Need;
   readonly answer: (request: Request, response: Response) => void | Promise<void>;
 };
 
@@ -52,9 +58,10 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
   });
   for (const [template, answers] of Map.groupBy(routes, (route) => route.template)) {
     const route = app.route(answers[0]?.path ?? template);
-    for (const { method, answer } of answers) {
-      if (method === "POST") route.post(answer);
-      else if (method === "DELETE") route.delete(answer);
+    for (const each of answers) {
+      const answer = guarded(each, ports.gate);
+      if (each.method === "POST") route.post(answer);
+      else if (each.method === "DELETE") route.delete(answer);
       else route.get(answer);
     }
     const methods = answers.map(({ method }) => method ?? "GET, HEAD").join(", ");
@@ -69,6 +76,15 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
   });
   app.use(errorHandler(ports));
   return app;
+}
+
+/** A route's answer to those who may have it. */
+function guarded({ need, answer }: Route, gate: Gate | undefined): Route["answer"] {
+  if (gate === undefined || need === "open") return answer;
+  return (request, response) => {
+    gate.demand(gate.admit(request), need);
+    return answer(request, response);
+  };
 }
 
 /** Answers with JSON. */

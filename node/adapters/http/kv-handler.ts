@@ -14,6 +14,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import { KvError } from "../../core/errors.ts";
 import type { Telemetry, Time } from "../../ports.ts";
 import type { Coordinator } from "../../services/coordinator.ts";
+import type { Gate } from "./gate.ts";
 import type { HttpHandler } from "./http-server.ts";
 import { acceptsJson, KV_PREFIX, type KvRequest, parseKvRequest, type RingBounds } from "./parse-request.ts";
 import { BUG_PROBLEM, problemOf, WireError } from "./problem.ts";
@@ -33,6 +34,8 @@ export type KvHandlerPorts = {
   readonly isWaking: (nowMs: number) => boolean;
   /** Told of everything that was thrown and is no answer, after the client got its 500. The node should stop. */
   readonly onBug: (error: unknown) => void;
+  /** Undefined: everybody may read and write every key. */
+  readonly gate?: Gate | undefined;
 };
 
 export type KvHandlerOptions = NodeIdentity & {
@@ -63,7 +66,7 @@ export function isKvPath(url: string): boolean {
  * `http.server.active_requests`.
  */
 export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions): HttpHandler {
-  const { coordinator, telemetry, time, bounds } = ports;
+  const { coordinator, telemetry, time, bounds, gate } = ports;
   const { pairBytesMax, inFlightMax } = options;
   const respond = createResponder(time, ports.draining, {
     member: options.member,
@@ -148,7 +151,9 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
 
   async function serve(request: IncomingMessage, response: ServerResponse, startedMs: number): Promise<void> {
     try {
+      const grant = gate?.admit(request);
       const parsed = parseKvRequest(request, bounds);
+      if (grant !== undefined) gate?.demandKey(grant, parsed.key, isWrite(parsed.method));
       if (isWrite(parsed.method) && ports.isWaking(startedMs)) throw waking;
       await execute(request, response, parsed);
     } catch (error) {

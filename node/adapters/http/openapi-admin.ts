@@ -1,17 +1,21 @@
 /** The OpenAPI 3.1 document of the admin port. A test holds it against the routes, in both directions. */
+import type { Need } from "../../core/access.ts";
 import { CHANGE_PATHS, CHANGE_SCHEMAS } from "./openapi-changes.ts";
 import {
   DATA_HEADERS,
   documentPath,
+  guardedBy,
   headersOf,
   INFO_VERSION,
   type JsonObject,
   jsonAnswer,
   KEY_PARAMETER,
   LICENSE,
+  openToAll,
   PROBLEM_SCHEMA,
   problemAnswer,
   ref,
+  SECURITY_SCHEMES,
   SIBLING_SCHEMA,
 } from "./openapi-parts.ts";
 
@@ -201,8 +205,14 @@ const SCHEMAS: JsonObject = {
   },
 };
 
-function get(operationId: string, summary: string, responses: JsonObject, parameters: JsonObject[] = []): JsonObject {
-  return { get: { operationId, summary, parameters, responses } };
+function get(
+  [operationId, need]: readonly [string, Need],
+  summary: string,
+  responses: JsonObject,
+  parameters: JsonObject[] = [],
+): JsonObject {
+  const operation = { operationId, summary, parameters, responses };
+  return { get: need === "open" ? openToAll(operation) : guardedBy(need, operation, ALWAYS) };
 }
 
 const EXPORT_QUERY: JsonObject[] = [
@@ -218,38 +228,42 @@ const EXPORT_QUERY: JsonObject[] = [
 
 const PATHS: JsonObject = {
   "/openapi.json": documentPath(ALWAYS),
-  "/healthz": get("readHealth", "Liveness: the event loop turns", {
+  "/healthz": get(["readHealth", "open"], "Liveness: the event loop turns", {
     "200": jsonAnswer("Alive.", STATUS_SCHEMA, ALWAYS),
   }),
-  "/readyz": get("readReadiness", "Readiness: this node may coordinate requests", {
+  "/readyz": get(["readReadiness", "open"], "Readiness: this node may coordinate requests", {
     "200": jsonAnswer("Ready.", STATUS_SCHEMA, ALWAYS),
     "503": problemAnswer("Not ready; the detail says why.", [...ALWAYS, "Retry-After", "KV-Outcome"]),
   }),
-  "/metrics": get("readMetrics", "Metrics in the Prometheus text format", {
+  "/metrics": get(["readMetrics", "open"], "Metrics in the Prometheus text format", {
     "200": {
       description: "Prometheus text, version 0.0.4.",
       ...headersOf(ALWAYS),
       content: { "text/plain": { schema: { type: "string" } } },
     },
   }),
-  "/v1/cluster": get("readCluster", "Members and their health as this node sees them", {
+  "/v1/cluster": get(["readCluster", "monitor"], "Members and their health as this node sees them", {
     "200": jsonAnswer("The cluster.", ref("schemas", "Cluster"), ALWAYS),
     "503": NO_RING,
   }),
   ...CHANGE_PATHS,
   "/v1/repair": {
-    post: {
-      operationId: "repairNow",
-      summary: "Begins a round of anti-entropy over all partitions of this node now",
-      responses: { "202": jsonAnswer("It begins, or follows the one that runs.", STATUS_SCHEMA, ALWAYS) },
-    },
+    post: guardedBy(
+      "admin",
+      {
+        operationId: "repairNow",
+        summary: "Begins a round of anti-entropy over all partitions of this node now",
+        responses: { "202": jsonAnswer("It begins, or follows the one that runs.", STATUS_SCHEMA, ALWAYS) },
+      },
+      ALWAYS,
+    ),
   },
-  "/v1/ring": get("readRing", "The ring document", {
+  "/v1/ring": get(["readRing", "monitor"], "The ring document", {
     "200": jsonAnswer("The newest ring that this node knows.", ref("schemas", "Ring"), ALWAYS),
     "503": NO_RING,
   }),
   "/v1/ring/{key}": get(
-    "locateKey",
+    ["locateKey", "monitor"],
     "Where a key lives",
     {
       "200": jsonAnswer("Its partition and home replicas.", ref("schemas", "KeyPlace"), ALWAYS),
@@ -259,7 +273,7 @@ const PATHS: JsonObject = {
     [ref("parameters", "Key")],
   ),
   "/v1/export": get(
-    "exportPartition",
+    ["exportPartition", "read-all"],
     "A partition's keys with values and contexts, as reads at R would show them",
     {
       "200": {
@@ -283,7 +297,8 @@ const LOCATION: JsonObject = { description: "Path of the change.", schema: { typ
 
 /** Makes the document. */
 export function adminDocument(): JsonObject {
-  const { "KV-Node": node = null, "Retry-After": retry = null, "KV-Outcome": outcome = null } = DATA_HEADERS;
+  const shared = ["KV-Node", "Retry-After", "KV-Outcome", "WWW-Authenticate"];
+  const headers = Object.fromEntries(shared.map((name) => [name, DATA_HEADERS[name] ?? null]));
   return {
     openapi: "3.1.1",
     info: {
@@ -295,7 +310,8 @@ export function adminDocument(): JsonObject {
     paths: PATHS,
     components: {
       parameters: { Key: KEY_PARAMETER },
-      headers: { "KV-Node": node, "Retry-After": retry, "KV-Outcome": outcome, Location: LOCATION },
+      headers: { ...headers, Location: LOCATION },
+      securitySchemes: SECURITY_SCHEMES,
       schemas: { ...SCHEMAS, ...CHANGE_SCHEMAS },
     },
   };

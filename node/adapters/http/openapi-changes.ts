@@ -1,5 +1,5 @@
 /** The part of the admin port's OpenAPI document that is about changes of the ring. */
-import { headersOf, type JsonObject, jsonAnswer, problemAnswer, ref } from "./openapi-parts.ts";
+import { guardedBy, headersOf, type JsonObject, jsonAnswer, problemAnswer, ref } from "./openapi-parts.ts";
 
 const ALWAYS = ["KV-Node"];
 const RETRY = [...ALWAYS, "Retry-After", "KV-Outcome"];
@@ -150,57 +150,69 @@ const NO_CHANGE = problemAnswer("No such change is known.", ALWAYS);
 /** Paths, to be merged with the others of the document. */
 export const CHANGE_PATHS: JsonObject = {
   "/v1/cluster/changes": {
-    post: {
-      operationId: "changeRing",
-      summary: "Asks for one change of the ring",
-      parameters: [
-        {
-          name: "dryRun",
-          in: "query",
-          required: false,
-          description: "Plans and checks only; nothing begins.",
-          schema: { type: "boolean", default: false },
+    post: guardedBy(
+      "admin",
+      {
+        operationId: "changeRing",
+        summary: "Asks for one change of the ring",
+        parameters: [
+          {
+            name: "dryRun",
+            in: "query",
+            required: false,
+            description: "Plans and checks only; nothing begins.",
+            schema: { type: "boolean", default: false },
+          },
+        ],
+        requestBody: { required: true, content: { "application/json": { schema: ref("schemas", "Change") } } },
+        responses: {
+          "200": jsonAnswer("What it would do: a dry run.", ref("schemas", "ChangePlan"), ALWAYS),
+          "202": jsonAnswer("It has begun, and goes on by itself.", ref("schemas", "ChangePlan"), [
+            ...ALWAYS,
+            "Location",
+          ]),
+          "400": problemAnswer("It cannot be meant so; the detail names what is wrong.", ALWAYS),
+          "409": problemAnswer(
+            "Another change runs, which is named, or it would be unsafe: the detail says why.",
+            ALWAYS,
+          ),
+          "413": problemAnswer("The body is too large.", ALWAYS),
+          "503": problemAnswer("No ring yet, or too few members can be reached to agree on it.", RETRY),
+          "504": problemAnswer("They did not agree in time; it may be chosen all the same.", [...ALWAYS, "KV-Outcome"]),
         },
-      ],
-      requestBody: { required: true, content: { "application/json": { schema: ref("schemas", "Change") } } },
-      responses: {
-        "200": jsonAnswer("What it would do: a dry run.", ref("schemas", "ChangePlan"), ALWAYS),
-        "202": jsonAnswer("It has begun, and goes on by itself.", ref("schemas", "ChangePlan"), [
-          ...ALWAYS,
-          "Location",
-        ]),
-        "400": problemAnswer("It cannot be meant so; the detail names what is wrong.", ALWAYS),
-        "409": problemAnswer(
-          "Another change runs, which is named, or it would be unsafe: the detail says why.",
-          ALWAYS,
-        ),
-        "413": problemAnswer("The body is too large.", ALWAYS),
-        "503": problemAnswer("No ring yet, or too few members can be reached to agree on it.", RETRY),
-        "504": problemAnswer("They did not agree in time; it may be chosen all the same.", [...ALWAYS, "KV-Outcome"]),
       },
-    },
+      ALWAYS,
+    ),
   },
   "/v1/cluster/changes/{id}": {
     parameters: [ID_PARAMETER],
-    get: {
-      operationId: "readChange",
-      summary: "How far a change is, or how it ended",
-      responses: {
-        "200": jsonAnswer("The change.", ref("schemas", "ChangeProgress"), ALWAYS),
-        "404": NO_CHANGE,
-        "503": problemAnswer("This node has no ring yet.", RETRY),
+    get: guardedBy(
+      "monitor",
+      {
+        operationId: "readChange",
+        summary: "How far a change is, or how it ended",
+        responses: {
+          "200": jsonAnswer("The change.", ref("schemas", "ChangeProgress"), ALWAYS),
+          "404": NO_CHANGE,
+          "503": problemAnswer("This node has no ring yet.", RETRY),
+        },
       },
-    },
-    delete: {
-      operationId: "cancelChange",
-      summary: "Takes a change back that has not switched yet",
-      responses: {
-        "204": { description: "It is cancelled.", ...headersOf(ALWAYS) },
-        "404": NO_CHANGE,
-        "409": problemAnswer("It has switched, or has ended: it cannot be taken back.", ALWAYS),
-        "503": problemAnswer("No ring yet, or too few members can be reached to agree on it.", RETRY),
-        "504": problemAnswer("They did not agree in time; it may be chosen all the same.", [...ALWAYS, "KV-Outcome"]),
+      ALWAYS,
+    ),
+    delete: guardedBy(
+      "admin",
+      {
+        operationId: "cancelChange",
+        summary: "Takes a change back that has not switched yet",
+        responses: {
+          "204": { description: "It is cancelled.", ...headersOf(ALWAYS) },
+          "404": NO_CHANGE,
+          "409": problemAnswer("It has switched, or has ended: it cannot be taken back.", ALWAYS),
+          "503": problemAnswer("No ring yet, or too few members can be reached to agree on it.", RETRY),
+          "504": problemAnswer("They did not agree in time; it may be chosen all the same.", [...ALWAYS, "KV-Outcome"]),
+        },
       },
-    },
+      ALWAYS,
+    ),
   },
 };

@@ -2,6 +2,7 @@
 import {
   DATA_HEADERS,
   documentPath,
+  guardedBy,
   headersOf,
   INFO_VERSION,
   type Json,
@@ -12,6 +13,7 @@ import {
   PROBLEM_SCHEMA,
   problemAnswer,
   ref,
+  SECURITY_SCHEMES,
   SIBLING_SCHEMA,
 } from "./openapi-parts.ts";
 import {
@@ -127,13 +129,14 @@ function queryOf(method: KvMethod): Json[] {
 }
 
 /** A HEAD has the codes and headers of a GET and no body. */
-function withoutBodies(responses: JsonObject): JsonObject {
-  return Object.fromEntries(
-    Object.entries(responses).map(([status, answer]) => {
+function withoutBodies(operation: JsonObject): JsonObject {
+  const responses = Object.fromEntries(
+    Object.entries(operation.responses as JsonObject).map(([status, answer]) => {
       const { content: _content, ...rest } = answer as JsonObject;
       return [status, rest];
     }),
   );
+  return { ...operation, responses };
 }
 
 function keyPath(pairBytesMax: number): JsonObject {
@@ -150,44 +153,62 @@ function keyPath(pairBytesMax: number): JsonObject {
   return {
     summary: "One pair. Any other method is answered with 405.",
     parameters: [ref("parameters", "Key")],
-    get: {
-      operationId: "readValue",
-      summary: "Reads the value, or the siblings",
-      parameters: [...queryOf("GET"), ACCEPT_HEADER],
-      responses: reads,
-    },
-    head: {
-      operationId: "readHead",
-      summary: "As GET, without a body",
-      parameters: [...queryOf("HEAD"), ACCEPT_HEADER],
-      responses: withoutBodies(reads),
-    },
-    put: {
-      operationId: "writeValue",
-      summary: "Writes the body as the value",
-      parameters: [...queryOf("PUT"), CONTEXT_HEADER, IDEMPOTENCY_HEADER, CONDITION_HEADER],
-      requestBody: {
-        required: false,
-        description:
-          `Opaque bytes; with the key at most ${pairBytesMax}. The Content-Type (at most ${CONTENT_TYPE_BYTES_MAX} ` +
-          `printable ASCII characters, ${CONTENT_TYPE_DEFAULT} without one) is stored and given back.`,
-        content: { "*/*": { schema: {} } },
+    get: guardedBy(
+      "read",
+      {
+        operationId: "readValue",
+        summary: "Reads the value, or the siblings",
+        parameters: [...queryOf("GET"), ACCEPT_HEADER],
+        responses: reads,
       },
-      responses: {
-        "204": WRITTEN,
-        ...COMMON_ERRORS,
-        "408": problemAnswer("The body did not arrive in time.", ALWAYS),
-        "409": SIBLING_LIMIT,
-        "412": problemAnswer("If-None-Match: * and there is a value.", [...ALWAYS, "KV-Context"]),
-        "413": problemAnswer("The pair is too large.", ALWAYS),
-        "507": DISK_FULL,
+      ALWAYS,
+    ),
+    head: withoutBodies(
+      guardedBy(
+        "read",
+        {
+          operationId: "readHead",
+          summary: "As GET, without a body",
+          parameters: [...queryOf("HEAD"), ACCEPT_HEADER],
+          responses: reads,
+        },
+        ALWAYS,
+      ),
+    ),
+    put: guardedBy("read-write", putOperation(pairBytesMax), ALWAYS),
+    delete: guardedBy(
+      "read-write",
+      {
+        operationId: "deleteValue",
+        summary: "Writes a tombstone; without KV-Context over what a read at R would see now",
+        parameters: [...queryOf("DELETE"), CONTEXT_HEADER, IDEMPOTENCY_HEADER],
+        responses: { "204": WRITTEN, ...COMMON_ERRORS, "409": SIBLING_LIMIT, "507": DISK_FULL },
       },
+      ALWAYS,
+    ),
+  };
+}
+
+function putOperation(pairBytesMax: number): JsonObject {
+  return {
+    operationId: "writeValue",
+    summary: "Writes the body as the value",
+    parameters: [...queryOf("PUT"), CONTEXT_HEADER, IDEMPOTENCY_HEADER, CONDITION_HEADER],
+    requestBody: {
+      required: false,
+      description:
+        `Opaque bytes; with the key at most ${pairBytesMax}. The Content-Type (at most ${CONTENT_TYPE_BYTES_MAX} ` +
+        `printable ASCII characters, ${CONTENT_TYPE_DEFAULT} without one) is stored and given back.`,
+      content: { "*/*": { schema: {} } },
     },
-    delete: {
-      operationId: "deleteValue",
-      summary: "Writes a tombstone; without KV-Context over what a read at R would see now",
-      parameters: [...queryOf("DELETE"), CONTEXT_HEADER, IDEMPOTENCY_HEADER],
-      responses: { "204": WRITTEN, ...COMMON_ERRORS, "409": SIBLING_LIMIT, "507": DISK_FULL },
+    responses: {
+      "204": WRITTEN,
+      ...COMMON_ERRORS,
+      "408": problemAnswer("The body did not arrive in time.", ALWAYS),
+      "409": SIBLING_LIMIT,
+      "412": problemAnswer("If-None-Match: * and there is a value.", [...ALWAYS, "KV-Context"]),
+      "413": problemAnswer("The pair is too large.", ALWAYS),
+      "507": DISK_FULL,
     },
   };
 }
@@ -209,6 +230,7 @@ export function dataDocument({ pairBytesMax }: { readonly pairBytesMax: number }
     components: {
       parameters: { Key: KEY_PARAMETER },
       headers: DATA_HEADERS,
+      securitySchemes: SECURITY_SCHEMES,
       schemas: {
         Problem: PROBLEM_SCHEMA,
         Sibling: SIBLING_SCHEMA,

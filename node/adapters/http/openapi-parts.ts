@@ -1,4 +1,5 @@
 /** Building blocks of the two OpenAPI 3.1 documents: parameters, headers, schemas and answers that recur. */
+import type { Need } from "../../core/access.ts";
 import { KEY_BYTES_MAX } from "./parse-key.ts";
 import { PROBLEMS, WIRE_PROBLEMS } from "./problem.ts";
 
@@ -34,6 +35,7 @@ export const DATA_HEADERS: JsonObject = {
     description: "unknown: a replica may hold the write, and it can surface later. none: nothing was written.",
     schema: { type: "string", enum: ["none", "unknown"] },
   },
+  "WWW-Authenticate": { description: "Asks for a bearer token (RFC 6750).", schema: { type: "string" } },
   "Retry-After": {
     description: "Whole seconds after which a repetition may succeed.",
     schema: { type: "integer", minimum: 1 },
@@ -90,6 +92,36 @@ export function problemAnswer(description: string, headers: readonly string[]): 
   };
 }
 
+/** Said of both documents. */
+export const SECURITY_SCHEMES: JsonObject = {
+  token: {
+    type: "http",
+    scheme: "bearer",
+    description:
+      "Asked for where the node has a file of tokens (ANNULUS_ACCESS_FILE), unless callers without one have the right: " +
+      "`read` and `read-write` on the key, `read-all` on every key, `monitor` and `admin` on the cluster.",
+  },
+};
+
+/** What an operation says of the right that it takes: the rule, and the two answers to who lacks it. */
+export function guardedBy(
+  need: "read" | "read-write" | Exclude<Need, "open">,
+  operation: JsonObject,
+  headers: readonly string[],
+): JsonObject {
+  const refusals = {
+    "401": problemAnswer("No token, or one that is not known.", [...headers, "WWW-Authenticate"]),
+    "403": problemAnswer("The token does not give this right.", [...headers, "WWW-Authenticate"]),
+  };
+  const responses = { ...(operation.responses as JsonObject), ...refusals };
+  return { ...operation, security: [{ token: [need] }], responses };
+}
+
+/** An operation that asks nobody who they are. */
+export function openToAll(operation: JsonObject): JsonObject {
+  return { ...operation, security: [] };
+}
+
 /** An answer with JSON of a named schema. */
 export function jsonAnswer(description: string, schema: JsonObject, headers: readonly string[]): JsonObject {
   return { description, ...headersOf(headers), content: { "application/json": { schema } } };
@@ -103,5 +135,6 @@ export function headersOf(names: readonly string[]): { readonly headers: JsonObj
 /** The description of the document itself, on both ports. */
 export function documentPath(headers: readonly string[]): JsonObject {
   const answer = jsonAnswer("OpenAPI 3.1.", { type: "object" }, headers);
-  return { get: { operationId: "readDocument", summary: "This document", responses: { "200": answer } } };
+  const operation = { operationId: "readDocument", summary: "This document", responses: { "200": answer } };
+  return { get: openToAll(operation) };
 }

@@ -13,12 +13,20 @@ type ProblemKind = {
   readonly title: string;
   /** Whole seconds for `Retry-After` when the error itself names none; undefined: the header is not sent. */
   readonly retryAfterS?: number;
+  /** For `WWW-Authenticate` (RFC 6750 §3). */
+  readonly challenge?: string;
 };
 
 /** Status and title of every answer of the services. */
 export const PROBLEMS: Readonly<Record<ErrorCode, ProblemKind>> = {
   INVALID_REQUEST: { status: 400, title: "The request is not valid" },
   INVALID_CONTEXT: { status: 400, title: "The context token is not valid" },
+  UNAUTHENTICATED: { status: 401, title: "The request needs a token", challenge: 'Bearer realm="annulus"' },
+  FORBIDDEN: {
+    status: 403,
+    title: "The token does not give this right",
+    challenge: 'Bearer realm="annulus", error="insufficient_scope"',
+  },
   NOT_FOUND: { status: 404, title: "There is nothing here" },
   METHOD_NOT_ALLOWED: { status: 405, title: "The method is not allowed here" },
   CONFLICT: { status: 409, title: "The request conflicts with what is stored" },
@@ -79,11 +87,12 @@ export function problemOf(error: KvError | WireError): Problem {
     const body = JSON.stringify({ type: `annulus:${error.code}`, title, status, detail: error.message });
     return { status, headers: [], body, receipt: undefined, acknowledged: 0 };
   }
-  const { status, title, retryAfterS } = PROBLEMS[error.code];
+  const { status, title, retryAfterS, challenge } = PROBLEMS[error.code];
   const { required, acknowledged, context, receipt } = error.details;
   const headers: string[] = [];
   const retry = error.details.retryAfterS ?? retryAfterS;
   if (retry !== undefined && (status === 429 || status === 503)) headers.push("Retry-After", String(retry));
+  if (challenge !== undefined) headers.push("WWW-Authenticate", challenge);
   if (status >= 500) headers.push("KV-Outcome", error.outcome);
   if (context !== undefined) headers.push("KV-Context", context);
   // Members that are undefined are left out by JSON.stringify.

@@ -44,6 +44,9 @@ const ERROR_CODES_MAX = 24;
  * attribute.
  */
 export const CATALOGUE: Readonly<Record<string, About>> = {
+  "annulus.access.reload_failures": counter("Looks at the file of tokens that found it missing or broken."),
+  "annulus.access.reloads": counter("Times that a changed file of tokens was taken over."),
+  "annulus.access.tokens": gauge("Tokens that this node knows."),
   "annulus.agreement.ballots": counter("Ballots that this node began to have the next ring document chosen."),
   "annulus.agreement.chosen": counter("Ring documents whose choice this node brought about."),
   "annulus.agreement.votes": counter("Promises and acceptances that this node gave, each synced to its disk."),

@@ -211,8 +211,8 @@ describe("the admin port", () => {
     assert.deepEqual(described.sort(), routes.sort());
     const queries = (paths["/v1/export"]?.get.parameters ?? []).map(({ name }) => name);
     assert.deepEqual(queries, EXPORT_PARAMETERS);
-    // Those of changes are checked in changes.test.ts.
-    const here = [...conformance.described].filter((name) => !name.includes(" /v1/cluster/changes"));
+    // Those of changes are checked in changes.test.ts, refusals for want of a token in access.test.ts.
+    const here = [...conformance.described].filter((name) => !/ \/v1\/cluster\/changes| 40[13]$/.test(name));
     assert.deepEqual(
       here.filter((name) => !conformance.seen.has(name)),
       [],

@@ -32,7 +32,9 @@ afterEach(async () => {
 });
 
 afterAll(() => {
-  const here = [...conformance.described].filter((name) => name.includes(` ${PATH}`));
+  const here = [...conformance.described].filter(
+    (name) => name.includes(` ${PATH}`) && !/ 40[13]$/.test(name), // Those are access.test.ts's.
+  );
   assert.ok(here.length > 10);
   assert.deepEqual(
     here.filter((name) => !conformance.seen.has(name)),

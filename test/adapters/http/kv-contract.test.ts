@@ -23,7 +23,10 @@ describe("the OpenAPI document of the data port", () => {
   it("describes no answer that is never given", () => {
     // Answered on a bare connection in the contract, where no client checks it.
     const byHand = ["PUT /v1/kv/{key} 408"];
-    const unseen = [...conformance.described].filter((name) => name.includes("/v1/kv/") && !conformance.seen.has(name));
+    // 401 and 403 are access.test.ts's.
+    const unseen = [...conformance.described].filter(
+      (name) => name.includes("/v1/kv/") && !/ 40[13]$/.test(name) && !conformance.seen.has(name),
+    );
     assert.deepEqual(unseen, byHand);
   });
 });

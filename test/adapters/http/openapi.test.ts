@@ -30,7 +30,7 @@ const FIELDS: Readonly<Record<string, readonly [readonly string[], readonly stri
   path: [[], ["summary", "description", "parameters", ...METHODS]],
   operation: [
     ["operationId", "responses"],
-    ["summary", "description", "parameters", "requestBody", "tags"],
+    ["summary", "description", "parameters", "requestBody", "tags", "security"],
   ],
   parameter: [
     ["name", "in", "schema"],
@@ -40,7 +40,8 @@ const FIELDS: Readonly<Record<string, readonly [readonly string[], readonly stri
   response: [["description"], ["headers", "content"]],
   header: [["schema"], ["description", "required"]],
   media: [["schema"], ["example", "examples"]],
-  components: [[], ["schemas", "parameters", "headers", "responses"]],
+  components: [[], ["schemas", "parameters", "headers", "responses", "securitySchemes"]],
+  securityScheme: [["type", "scheme", "description"], []],
 };
 const SCHEMA_FIELDS = new Set(
   (
@@ -128,6 +129,9 @@ function checkDocument(document: Node): ReadonlySet<string> {
       inTemplate,
       where,
     );
+    for (const scheme of ((operation.security ?? []) as Node[]).flatMap((requirement) => Object.keys(requirement))) {
+      follow({ $ref: `#/components/securitySchemes/${scheme}` }, where);
+    }
     if (operation.requestBody !== undefined) {
       checkContent(checkFields("requestBody", operation.requestBody, where).content, where);
     }
@@ -155,6 +159,7 @@ function checkDocument(document: Node): ReadonlySet<string> {
   const components = checkFields("components", document.components, "components");
   each(components.schemas, (schema, name) => checkSchema(schema, name));
   each(components.headers, (header, name) => checkHeader(header, name));
+  each(components.securitySchemes, (scheme, name) => checkFields("securityScheme", scheme, name));
   checkParameters(Object.values((components.parameters ?? {}) as Node), "components.parameters");
   return references;
 }
