@@ -173,8 +173,8 @@ describe("the history", () => {
   });
 
   describe("with a value that was replaced", () => {
-    const replaced = (told: Told = {}) => {
-      const history = createHistory();
+    const replaced = (told: Told = {}, losses = new Losses()) => {
+      const history = createHistory(losses);
       const first = write(history, { startedMs: 0, isNamed: true }, told);
       const second = write(history, { startedMs: 400, past: new Set([first.id]) });
       return { history, first, second };
@@ -211,6 +211,23 @@ describe("the history", () => {
     it("lets it stand beside its successor for a while where a second home may have stamped it, but not at the end", () => {
       const { history, first, second } = replaced({ restamps: 1 });
       history.checkRead(read(500, [second, first]));
+      assert.throws(() => history.checkEnd(KEY, [first.id, second.id], 900), /which had seen it/);
+    });
+
+    it("lets it stand at the end too where a disk that held one of its stamps was destroyed", () => {
+      const power = { kind: "power", member: "n1", key: KEY, fromMs: 5, atMs: 600 } as const;
+      const losses = new Losses();
+      losses.note({ ...power, fromMs: 11 });
+      const { history, first, second } = replaced({ restamps: 1 }, losses);
+      assert.throws(() => history.checkEnd(KEY, [first.id, second.id], 900), /which had seen it/);
+      losses.note(power);
+      history.checkEnd(KEY, [first.id, second.id], 900);
+    });
+
+    it("reports one of a single stamp that stands at the end, whatever was destroyed", () => {
+      const losses = new Losses();
+      losses.note({ kind: "disk", member: "n1", key: undefined, fromMs: Number.NEGATIVE_INFINITY, atMs: 600 });
+      const { history, first, second } = replaced({}, losses);
       assert.throws(() => history.checkEnd(KEY, [first.id, second.id], 900), /which had seen it/);
     });
 

@@ -243,6 +243,14 @@ export class History {
     return since > EVENTS_MAX[write.isNamed ? "client" : "forward"];
   }
 
+  /**
+   * Whether faults may have destroyed the copies of one stamp of a write. Who replaced just that one knows nothing of the
+   * other, and nobody is left to tell that both are one write.
+   */
+  #mayHaveLostAStamp({ key, startedMs, endedMs }: Write): boolean {
+    return this.#losses.of({ key, startedMs, endedMs }).length > 0;
+  }
+
   #ofKey(key: string): readonly Write[] {
     return this.#byKey.get(key) ?? [];
   }
@@ -267,7 +275,11 @@ export class History {
     assert(write.outcome !== "none", `${read.key} showed write ${id}, whose client was told that nothing stuck`);
     assert(write.startedMs <= read.endedMs, `${read.key} showed write ${id} before it began`);
     const mayStand = () =>
-      mayStandTwice(write) && (!read.isLast || write.kind === "overwrite" || this.#mayBeForgotten(write, read.endedMs));
+      mayStandTwice(write) &&
+      (!read.isLast ||
+        write.kind === "overwrite" ||
+        this.#mayBeForgotten(write, read.endedMs) ||
+        this.#mayHaveLostAStamp(write));
     const replaced = read.shown.find((other) => this.writes.get(other)?.past.has(id));
     assert(
       replaced === undefined || mayStand(),
