@@ -69,6 +69,7 @@ export async function runNode(
     level: config.logLevel,
     nodeName: config.nodeName,
     isTerminal: process.stdout.isTTY === true,
+    program: "node",
     about: { "service.name": "annulus", "service.instance.id": config.nodeName, "annulus.cluster": config.clusterId },
   });
   const crash = endOnBug(telemetry);

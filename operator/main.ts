@@ -36,6 +36,7 @@ async function run(): Promise<void> {
     level: config.ANNULUS_OPERATOR_LOG_LEVEL,
     nodeName: identity,
     isTerminal: process.stdout.isTTY === true,
+    program: "operator",
     about: { "service.name": "annulus-operator", "service.instance.id": identity },
   });
   const crash = (error: unknown) => {

@@ -12,7 +12,7 @@ export type LevelFigures = {
   readonly tableBytes: number;
   /** Block cache and tables in memory. */
   readonly memoryBytes: number;
-  /** The levels that hold tables, from 0; bytes rounded to whole MiB. */
+  /** The levels that hold tables, and level 0; bytes rounded to whole MiB. */
   readonly levels: readonly LevelSize[];
 };
 
@@ -31,6 +31,8 @@ export function sizesOf(level: Level | undefined): Sizes {
     if (number === undefined) continue;
     levels.push({ level: number, files: Number(files), bytes: Number(size) * MEBIBYTE });
   }
+  // LevelDB lists only levels that hold something.
+  if (levels[0]?.level !== "0") levels.unshift({ level: "0", files: 0, bytes: 0 });
   return {
     tableBytes: levels.reduce((sum, { bytes }) => sum + bytes, 0),
     memoryBytes: Number(level.getProperty("leveldb.approximate-memory-usage")),

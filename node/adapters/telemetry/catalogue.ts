@@ -243,6 +243,14 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   }),
 };
 
+/** The figures without attributes that a program keeps. */
+export function unlabelled(program: "node" | "operator"): readonly (readonly [name: string, about: About])[] {
+  return Object.entries(CATALOGUE).filter(
+    ([name, { attributes }]) =>
+      Object.keys(attributes).length === 0 && name.startsWith("annulus.operator.") === (program === "operator"),
+  );
+}
+
 /** What is known of a figure (its name without attributes), or undefined. */
 export function describeFigure(name: string): About | undefined {
   return CATALOGUE[name] ?? CATALOGUE[name.replace(/\.[^.]+$/, ".*")];

@@ -80,8 +80,13 @@ export class Figures {
 
   observe(name: string, value: number): void {
     const histogram = this.histograms.get(name);
-    if (histogram === undefined) this.#addHistogram(name, value);
+    if (histogram === undefined) this.#addHistogram(name).observe(value);
     else histogram.observe(value);
+  }
+
+  /** Shows a distribution before its first value. */
+  declare(name: string): void {
+    if (!this.histograms.has(name)) this.#addHistogram(name);
   }
 
   /** A gauge registered again replaces the earlier one: a service that was restarted reads its new state. */
@@ -101,11 +106,11 @@ export class Figures {
     this.counters.set(name, { total });
   }
 
-  #addHistogram(name: string, value: number): void {
+  #addHistogram(name: string): Histogram {
     this.#claim(name, this.histograms);
     const histogram = new Histogram(describeFigure(baseName(name))?.unit === "ms" ? DURATION_BOUNDS_MS : COUNT_BOUNDS);
-    histogram.observe(value);
     this.histograms.set(name, histogram);
+    return histogram;
   }
 
   #claim(name: string, kind: ReadonlyMap<string, unknown>): void {
