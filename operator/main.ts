@@ -6,6 +6,7 @@
 import { KubeConfig } from "@kubernetes/client-node";
 import { systemRandom, systemTime } from "../node/adapters/system.ts";
 import { createTelemetry } from "../node/adapters/telemetry/telemetry.ts";
+import { createCertificateMaker } from "./adapters/certificates.ts";
 import { createKube } from "./adapters/kube.ts";
 import { createNodeAdmin } from "./adapters/node-admin.ts";
 import { serveProbes } from "./adapters/probes.ts";
@@ -52,7 +53,7 @@ async function run(): Promise<void> {
   telemetry.gauge("annulus.operator.watch.silence", () => kube.silentMs());
   const durationMs = config.ANNULUS_OPERATOR_LEASE_DURATION_MS;
   const operator = createOperator(
-    { ...ports, kube, admin: createNodeAdmin(systemTime) },
+    { ...ports, kube, admin: createNodeAdmin(systemTime), certificates: createCertificateMaker() },
     {
       watchNamespace: config.ANNULUS_OPERATOR_WATCH_NAMESPACE,
       policy: {

@@ -1,6 +1,6 @@
 /** One operator, wired from its ports: used by `main.ts` and by the simulation alike. */
 import type { Policy } from "./core/world.ts";
-import type { Kube, NodeAdmin, Random, Telemetry, Time } from "./ports.ts";
+import type { CertificateMaker, Kube, NodeAdmin, Random, Telemetry, Time } from "./ports.ts";
 import { type Controller, createController } from "./services/controller.ts";
 import { createEvents } from "./services/events.ts";
 import { createLeadership, type LeadershipOptions } from "./services/leadership.ts";
@@ -10,6 +10,7 @@ import { createReconciler } from "./services/reconciler.ts";
 export type OperatorPorts = {
   readonly kube: Kube;
   readonly admin: NodeAdmin;
+  readonly certificates: CertificateMaker;
   readonly time: Time;
   readonly random: Random;
   readonly telemetry: Telemetry;

@@ -98,7 +98,26 @@ export type ChangeAnswer =
   | { readonly kind: "refused"; readonly why: string };
 
 /** A pod that is asked on its admin port. */
-export type AdminTarget = { readonly pod: string; readonly ip: string };
+export type AdminTarget = {
+  readonly pod: string;
+  readonly ip: string;
+  /** Where the port speaks TLS: the authorities' certificates (PEM), and the DNS name that the pod's must hold. */
+  readonly tls?: { readonly authorities: string; readonly name: string };
+};
+
+/** A certificate with its key, as PEM. */
+export type Issued = { readonly certificate: string; readonly key: string };
+
+/** From when until when a certificate is valid, by the wall clock in ms. */
+export type Span = { readonly fromMs: number; readonly untilMs: number };
+
+/** Makes keys and certificates. */
+export type CertificateMaker = {
+  /** A new authority, certified by itself. */
+  createAuthority(name: string, span: Span): Promise<Issued>;
+  /** A certificate for servers and clients, with a new key, of these DNS names. */
+  issue(authority: Issued, names: readonly string[], span: Span): Promise<Issued>;
+};
 
 /** The nodes' admin API. Calls reject with a `NodeSilentError` when there is no answer that can be understood. */
 export type NodeAdmin = {

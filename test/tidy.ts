@@ -92,7 +92,7 @@ const LAYERS: readonly Layer[] = [
       /^(operator|node)\/ports\.ts$/,
       /^node\/adapters\/(system|telemetry\/telemetry)\.ts$/,
       /^node:/,
-      /^(@kubernetes\/client-node|undici|zod)$/,
+      /^(@kubernetes\/client-node|@peculiar\/x509|reflect-metadata|undici|zod)$/,
     ],
   },
   {

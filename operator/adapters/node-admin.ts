@@ -4,7 +4,7 @@
  * Fields that are not known are ignored, for nodes may be newer than the operator. A field that is missing is missing:
  * it becomes undefined, never a zero.
  */
-import { fetch } from "undici";
+import { Agent, fetch } from "undici";
 import { z } from "zod";
 import { ADMIN_PORT } from "../core/names.ts";
 import type { ChangeRequest, Health, NodeAnswer, RingDocument } from "../core/world.ts";
@@ -67,11 +67,13 @@ export type AdminCall = (
 
 /** @param time Stamps what a node says of the present. */
 export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmin {
+  const agents = new Agents();
   return nodeAdminOver(async (target, { method, path, body }) => {
     const host = target.ip.includes(":") ? `[${target.ip}]` : target.ip;
     try {
-      const response = await fetch(`http://${host}:${port}${path}`, {
+      const response = await fetch(`${target.tls === undefined ? "http" : "https"}://${host}:${port}${path}`, {
         method,
+        ...(target.tls === undefined ? {} : { dispatcher: agents.of(target.tls) }),
         signal: AbortSignal.timeout(TIMEOUT_MS),
         ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
       });
@@ -80,6 +82,20 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
       throw new NodeSilentError(reasonOf(cause), { cause });
     }
   }, time);
+}
+
+/** A pool of connections for each name that is certified: a pod is reached by its address, and known by its name. */
+class Agents {
+  readonly #agents = new Map<string, { readonly authorities: string; readonly agent: Agent }>();
+
+  of({ authorities, name }: NonNullable<AdminTarget["tls"]>): Agent {
+    const known = this.#agents.get(name);
+    if (known?.authorities === authorities) return known.agent;
+    if (known !== undefined) void known.agent.close();
+    const agent = new Agent({ connect: { ca: authorities, servername: name, minVersion: "TLSv1.3" } });
+    this.#agents.set(name, { authorities, agent });
+    return agent;
+  }
 }
 
 /** The port over any way to a node: HTTP in production, virtual time in the simulation. */

@@ -122,6 +122,17 @@ const Resources = z.object({
   limits: mapOf(intOrString, 16).optional().describe("What each node may use at most."),
 });
 
+const Tls = z.object({
+  peers: z
+    .boolean()
+    .default(false)
+    .describe(
+      "Members speak TLS and hold each other to certificates. A change takes two rolls, and no peer is cut off.",
+    ),
+  admin: z.boolean().default(false).describe("The admin port speaks TLS; the operator and Kubernetes' probes follow."),
+  data: z.boolean().default(false).describe("The data port speaks TLS; clients must use https from then on."),
+});
+
 export const Spec = z
   .object({
     replicas: whole(1, REPLICAS_MAX).default(3).describe("How many members there should be; at least quorum.n."),
@@ -147,6 +158,9 @@ export const Spec = z
       })
       .prefault({})
       .describe("What is done about machines that do not come back."),
+    tls: Tls.prefault({}).describe(
+      "Which ports speak TLS, with certificates that the operator makes and renews. A change restarts the members one by one.",
+    ),
     monitoring: z
       .object({ serviceMonitor: z.boolean().default(false).describe("Makes a ServiceMonitor (Prometheus operator).") })
       .prefault({})

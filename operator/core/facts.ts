@@ -4,7 +4,7 @@ import { readQuantity } from "../api/quantity.ts";
 import { readInstant } from "./instant.ts";
 import { CLAIM, ordinalOf, REVISION_LABEL } from "./names.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "./objects.ts";
-import type { ClaimFacts, MachineFacts, PodFacts, StatefulSetFacts } from "./world.ts";
+import type { ClaimFacts, MachineFacts, PeerTls, PodFacts, StatefulSetFacts } from "./world.ts";
 
 const HOSTNAME_LABEL = "kubernetes.io/hostname";
 
@@ -39,8 +39,21 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
     createdAtMs: readInstant(creationTimestamp) ?? 0,
     startedAtMs: readInstant(textAt(object, "status", "containerStatuses", 0, "state", "running", "startedAt")),
     trouble: troubleOf(object),
+    peerTls: peerTlsOf(object),
+    isAdminSecure: settingOf(object, "ANNULUS_ADMIN_TLS_CERTIFICATE_FILE") !== undefined,
     replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true",
   };
+}
+
+/** A setting that a pod's node was started with, or undefined. */
+function settingOf(pod: KubeObject, name: string): string | undefined {
+  const variable = listAt(pod, "spec", "containers", 0, "env").find((one) => at(one, "name") === name);
+  return textAt(variable, "value");
+}
+
+function peerTlsOf(pod: KubeObject): PeerTls {
+  const mode = settingOf(pod, "ANNULUS_PEER_TLS");
+  return mode === "allow" || mode === "require" ? mode : "off";
 }
 
 /** Reasons of a waiting container that pass by themselves. */

@@ -61,8 +61,22 @@ export function membersName(clusterName: string): string {
   return `${clusterName}-members`;
 }
 
+/** The Secret that the pods mount: each member's certificate and key, and the authority's certificate. */
+export function tlsName(clusterName: string): string {
+  return `${clusterName}-tls`;
+}
+
+/** The Secret with the authority's key, which no pod mounts. */
+export function authorityName(clusterName: string): string {
+  return `${clusterName}-authority`;
+}
+
+/** What follows a member's name in DNS, and in its certificate. */
+export function peersDomain(cluster: Cluster): string {
+  return `${peersName(cluster.metadata.name)}.${cluster.metadata.namespace}.svc`;
+}
+
 /** Where peers reach a member: its stable name in DNS, never an address. */
 export function peerAddress(cluster: Cluster, pod: string): string {
-  const { name, namespace } = cluster.metadata;
-  return `${pod}.${peersName(name)}.${namespace}.svc:${PEER_PORT}`;
+  return `${pod}.${peersDomain(cluster)}:${PEER_PORT}`;
 }

@@ -15,6 +15,7 @@
  */
 import type { Status } from "../api/kvcluster.ts";
 import { PAUSED_ANNOTATION } from "../api/kvcluster.ts";
+import { halfwayPod } from "./certificates.ts";
 import { isFounded } from "./founding.ts";
 import { isApplied } from "./objects.ts";
 import { ringOf, unsettled } from "./ring-view.ts";
@@ -78,6 +79,11 @@ function awaitMembers(world: World): { hold?: Hold } {
   // Also in the very run that lowers the number: nothing has stopped yet.
   const excess = statefulSet === undefined ? 0 : pods.length - Math.min(statefulSet.replicas, podsWanted(world));
   if (excess > 0) return { hold: { reason: "PodsStopping", message: `${excess} pods are stopping` } };
+  const halfway = halfwayPod(world);
+  if (halfway !== undefined)
+    return {
+      hold: { reason: "Rolling", message: `${halfway.name} is to be restarted once more, for TLS between peers` },
+    };
   if (!isFounded(world))
     return { hold: { reason: "Founding", message: "the first members have not made their ring yet" } };
   const ring = ringOf(world);

@@ -25,6 +25,9 @@ export type StatefulSetFacts = {
   readonly claimSize: string | undefined;
 };
 
+/** Whether a member speaks TLS to its peers: not, to whoever does, or to nobody who does not. */
+export type PeerTls = "off" | "allow" | "require";
+
 export type PodFacts = {
   readonly name: string;
   readonly uid: string;
@@ -42,6 +45,10 @@ export type PodFacts = {
   readonly startedAtMs: number | undefined;
   /** Why its container waits (ImagePullBackOff, CrashLoopBackOff), or why it cannot be scheduled. */
   readonly trouble: string | undefined;
+  /** As its node was started. */
+  readonly peerTls: PeerTls;
+  /** Whether its admin port speaks TLS. */
+  readonly isAdminSecure: boolean;
   /** Somebody asks for it to be rebuilt on a new volume. */
   readonly replaceAsked: boolean;
 };
@@ -163,9 +170,18 @@ export type Proof = {
   readonly pod: { readonly name: string; readonly uid: string; readonly resourceVersion: string };
 };
 
+/** A certificate to make for a pod. */
+export type Wish = {
+  readonly pod: string;
+  /** All DNS names in it; the first is the member's. */
+  readonly names: readonly string[];
+};
+
 /** Something to do. Each is safe to do twice, and safe to be killed after. */
 export type Action =
   | { readonly kind: "apply"; readonly object: KubeObject }
+  /** Makes certificates; and the authority that they come from, where there is none. */
+  | { readonly kind: "issue"; readonly certificates: readonly Wish[]; readonly why: string }
   | {
       readonly kind: "remove";
       readonly apiVersion: string;

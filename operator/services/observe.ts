@@ -6,12 +6,13 @@
  */
 
 import type { Cluster } from "../api/kvcluster.ts";
+import { adminTarget, peerTlsOf, usesTls } from "../core/certificates.ts";
 import { readClaim, readMachine, readPod, readStatefulSet } from "../core/facts.ts";
-import { CLAIMS, MACHINES, OWNED_KINDS, PODS, SERVICE_MONITORS, VOLUMES } from "../core/kinds.ts";
-import { membersName, peersName, selectorText } from "../core/names.ts";
+import { CLAIMS, MACHINES, OWNED_KINDS, PODS, SECRETS, SERVICE_MONITORS, VOLUMES } from "../core/kinds.ts";
+import { authorityName, membersName, peersName, selectorText, tlsName } from "../core/names.ts";
 import { type KubeObject, textAt } from "../core/objects.ts";
 import type { NodeAnswer, PodFacts, Policy, Silence, World } from "../core/world.ts";
-import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
+import { type AdminTarget, type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
 
 export type Observer = (cluster: Cluster, refusal: World["refusal"]) => Promise<World>;
 
@@ -43,6 +44,18 @@ export function createObserver(
     return objects;
   }
 
+  /** Certificates, where there are to be some, or a pod still has some. */
+  async function secretsOf(cluster: Cluster, pods: readonly PodFacts[]): Promise<[string, KubeObject][]> {
+    const isSecured = usesTls(cluster, peerTlsOf({ cluster, pods })) || pods.some(({ isAdminSecure }) => isAdminSecure);
+    if (!isSecured) return [];
+    const { name, namespace } = cluster.metadata;
+    const names = [tlsName(name), authorityName(name)];
+    const found = await Promise.all(names.map((wanted) => kube.read(SECRETS, { namespace, name: wanted })));
+    return found.flatMap((object): [string, KubeObject][] =>
+      object === undefined ? [] : [[`Secret/${object.metadata.name}`, object]],
+    );
+  }
+
   async function claimsOf(cluster: Cluster) {
     const { name, namespace } = cluster.metadata;
     const found = await kube.list(CLAIMS, { namespace, selector: selectorText(cluster) });
@@ -55,22 +68,25 @@ export function createObserver(
     );
   }
 
-  async function askNodes(pods: readonly PodFacts[]): Promise<Map<string, NodeAnswer | Silence>> {
+  async function askNodes(
+    of: Pick<World, "cluster" | "objects">,
+    pods: readonly PodFacts[],
+  ): Promise<Map<string, NodeAnswer | Silence>> {
     const answers = new Map<string, NodeAnswer | Silence>();
     await Promise.all(
-      pods.map(async ({ name, ip }) => {
-        if (ip === undefined) return;
-        answers.set(name, await askNode(name, ip));
+      pods.map(async (pod) => {
+        if (pod.ip === undefined) return;
+        answers.set(pod.name, await askNode(adminTarget(of, pod, pod.ip)));
       }),
     );
     return answers;
   }
 
-  async function askNode(pod: string, ip: string): Promise<NodeAnswer | Silence> {
+  async function askNode(target: AdminTarget): Promise<NodeAnswer | Silence> {
     try {
-      const answer = await admin.ask({ pod, ip });
+      const answer = await admin.ask(target);
       // An address that was given to another pod meanwhile.
-      if (answer.name !== pod) return { kind: "silent", why: `${answer.name} answers at its address` };
+      if (answer.name !== target.pod) return { kind: "silent", why: `${answer.name} answers at its address` };
       return answer;
     } catch (error) {
       if (!(error instanceof NodeSilentError)) throw error;
@@ -87,6 +103,7 @@ export function createObserver(
       kube.list(MACHINES, {}),
     ]);
     const pods = podObjects.flatMap((pod) => readPod(pod, name) ?? []).sort((a, b) => a.ordinal - b.ordinal);
+    for (const [key, secret] of await secretsOf(cluster, pods)) objects.set(key, secret);
     const statefulSet = objects.get(`StatefulSet/${name}`);
     const { topologyKey } = cluster.spec.zones;
     return {
@@ -97,7 +114,7 @@ export function createObserver(
       pods,
       claims: claims.flatMap((claim) => claim ?? []).sort((a, b) => a.ordinal - b.ordinal),
       machines: new Map(machines.map((machine) => [machine.metadata.name, readMachine(machine, topologyKey)])),
-      answers: await askNodes(pods),
+      answers: await askNodes({ cluster, objects }, pods),
       refusal,
       nowMs: time.wallMs(),
     };

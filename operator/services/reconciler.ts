@@ -5,13 +5,23 @@
  * waited out. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
  */
 import { type Cluster, parseCluster } from "../api/kvcluster.ts";
+import { adminTarget } from "../core/certificates.ts";
 import { formatInstant } from "../core/instant.ts";
 import { CLUSTERS, kindOf } from "../core/kinds.ts";
 import { isEqual, type KubeObject, plain } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
 import type { Action, World } from "../core/world.ts";
-import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Telemetry, type Time } from "../ports.ts";
+import {
+  type CertificateMaker,
+  type Kube,
+  KubeError,
+  type NodeAdmin,
+  NodeSilentError,
+  type Telemetry,
+  type Time,
+} from "../ports.ts";
 import type { Events } from "./events.ts";
+import { issueCertificates } from "./issuer.ts";
 import { lookOnceMore } from "./last-look.ts";
 import type { Observer } from "./observe.ts";
 
@@ -29,6 +39,7 @@ export type Reconciler = {
 export function createReconciler(parts: {
   readonly kube: Kube;
   readonly admin: NodeAdmin;
+  readonly certificates: CertificateMaker;
   readonly time: Time;
   readonly telemetry: Telemetry;
   readonly events: Events;
@@ -53,6 +64,13 @@ export function createReconciler(parts: {
     switch (action.kind) {
       case "apply":
         return kube.apply(kindOf(action.object.kind), action.object);
+      case "issue": {
+        const pods = action.certificates.map(({ pod }) => pod).join(", ");
+        telemetry.log("info", "operator.issues_certificates", { pods, why: action.why });
+        await issueCertificates(parts, world, action.certificates);
+        const message = `${pods}: ${action.why}`;
+        return events.tell(world.cluster, { type: "Normal", reason: "CertificatesIssued", message });
+      }
       case "remove": {
         const { objectKind, name, uid, graceSeconds, proof, why } = action;
         if (proof !== undefined) await lookOnceMore({ kube, time }, namespace, proof);
@@ -75,7 +93,7 @@ export function createReconciler(parts: {
     const { cluster, pods } = world;
     const pod = pods.find(({ name }) => name === action.through);
     if (pod?.ip === undefined) return;
-    const target = { pod: pod.name, ip: pod.ip };
+    const target = adminTarget(world, pod, pod.ip);
     const answer = await (action.kind === "askChange"
       ? admin.change(target, action.request)
       : admin.cancel(target, action.id));

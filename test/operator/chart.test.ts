@@ -16,6 +16,7 @@ import {
   MACHINES,
   OWNED_KINDS,
   PODS,
+  SECRETS,
   SERVICE_MONITORS,
   VOLUMES,
 } from "../../operator/core/kinds.ts";
@@ -58,6 +59,7 @@ describe("the chart's role", () => {
     [keyOf(VOLUMES), ["get"]],
     [keyOf(LEASES), ["get", "create", "update"]],
     [keyOf(EVENTS), ["create"]],
+    [keyOf(SECRETS), ["get", "create", "patch"]],
     ...OWNED_KINDS.map((kind): [string, string[]] => [
       keyOf(kind),
       [

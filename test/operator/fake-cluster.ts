@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
+import { createCertificateMaker } from "../../operator/adapters/certificates.ts";
 import { formatInstant } from "../../operator/core/instant.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
 import { createEvents } from "../../operator/services/events.ts";
@@ -55,7 +56,13 @@ export class FakeCluster {
     const ports = { kube: this.kube, admin: this.nodes, time, random, telemetry };
     const events = createEvents(ports, { instance: "operator" });
     const observe = createObserver(ports, POLICY);
-    const reconciler = createReconciler({ ...ports, events, observe, mayAct: () => true });
+    const reconciler = createReconciler({
+      ...ports,
+      certificates: createCertificateMaker(),
+      events,
+      observe,
+      mayAct: () => true,
+    });
     return () => reconciler.reconcile({ namespace: "default", name: NAME });
   }
 
@@ -209,7 +216,7 @@ export class FakeCluster {
         apiVersion: "v1",
         kind: "Pod",
         metadata: { name, namespace: "default", labels: { ...labels, "controller-revision-hash": revision } },
-        spec: { image },
+        spec: { ...(at(template, "spec") as object), image },
         status: {},
       });
     }

@@ -7,8 +7,10 @@ import { createAdminServer } from "../../node/adapters/http/admin.ts";
 import type { HttpServer } from "../../node/adapters/http/http-server.ts";
 import { createNodeAdmin } from "../../operator/adapters/node-admin.ts";
 import { NodeSilentError } from "../../operator/ports.ts";
+import { TestCredentials } from "../adapters/tcp/tls-world.ts";
 import { type AdminModel, createAdminModel } from "../contract/http-admin-model.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../contract/http-world.ts";
+import { TestAuthority } from "../tls/authority.ts";
 
 const NOW_MS = 1_800_000_000_000;
 const TIME = { monotonicMs: () => 0, wallMs: () => NOW_MS, after: () => ({ cancel() {} }) };
@@ -30,6 +32,28 @@ beforeEach(async () => {
 });
 
 afterEach(() => server.stop(0));
+
+describe("a node whose admin port speaks TLS", () => {
+  it("is asked by its certified name, and silent where its certificate is another's", async () => {
+    const authority = await TestAuthority.create("ours");
+    const other = await TestAuthority.create("other");
+    const name = "n1.c-peers.default.svc";
+    const issued = await authority.issue({ names: [name] });
+    const secure = createAdminServer(
+      { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => assert.fail(String(error)) },
+      { ...WORLD_OPTIONS, tls: new TestCredentials({ ...issued, authorities: undefined }) },
+    );
+    const admin = createNodeAdmin(TIME, await secure.start());
+    const ask = (tls: { authorities: string; name: string }) => admin.ask({ ...TARGET, tls });
+    assert.equal((await ask({ authorities: authority.pem, name })).name, "n1");
+    await assert.rejects(ask({ authorities: authority.pem, name: "n2.c-peers.default.svc" }), NodeSilentError);
+    await assert.rejects(ask({ authorities: other.pem, name }), NodeSilentError);
+    // The same name under an authority that is known by now.
+    assert.equal((await ask({ authorities: other.pem + authority.pem, name })).name, "n1");
+    await assert.rejects(admin.ask(TARGET), NodeSilentError);
+    await secure.stop(0);
+  });
+});
 
 describe("what a node answers", () => {
   it("is read whole: identity, ring, hints, health, disk", async () => {

@@ -7,6 +7,7 @@ import { KubeError } from "../../operator/ports.ts";
 import { createInstantTime } from "../contract/instant-time.ts";
 import { createSeededRandom } from "../sim/random.ts";
 import { FakeCluster } from "./fake-cluster.ts";
+import { NO_CERTIFICATES } from "./no-certificates.ts";
 
 const TIMES = { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_000 };
 
@@ -43,7 +44,7 @@ function createWorld() {
     const telemetry = { count() {}, observe() {}, gauge() {}, log() {} };
     const wall = { ...time, wallMs: () => cluster.kube.nowMs };
     const operator = createOperator(
-      { kube: own, admin, time: wall, random, telemetry },
+      { kube: own, admin, certificates: NO_CERTIFICATES, time: wall, random, telemetry },
       {
         watchNamespace: "",
         policy: { nodeImage: "annulus:good", operatorNamespace: "annulus-system" },

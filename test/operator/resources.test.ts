@@ -8,6 +8,7 @@ import { describe, it } from "@jest/globals";
 import { stringify } from "yaml";
 import { loadConfig } from "../../node/config.ts";
 import { type Cluster, parseCluster } from "../../operator/api/kvcluster.ts";
+import { peerTlsOf } from "../../operator/core/certificates.ts";
 import { quorumText } from "../../operator/core/founding.ts";
 import { at, isApplied, type KubeObject, listAt, textAt } from "../../operator/core/objects.ts";
 import { membersConfig, serviceAccount } from "../../operator/core/resources/members.ts";
@@ -34,7 +35,11 @@ function objectsOf(cluster: Cluster): KubeObject[] {
     networkPolicy(cluster, POLICY),
     disruptionBudget(cluster, true),
     membersConfig(cluster, "ANNULUS_SEEDS=sessions-0.sessions-peers.default.svc:7402\n"),
-    statefulSet(cluster, POLICY, { replicas: cluster.spec.replicas, claimSize: undefined }),
+    statefulSet(cluster, POLICY, {
+      replicas: cluster.spec.replicas,
+      claimSize: undefined,
+      peerTls: peerTlsOf({ cluster, pods: [] }),
+    }),
     autoscaler(cluster),
     serviceMonitor(cluster),
   ].filter((object) => object !== undefined);
@@ -54,6 +59,7 @@ const CLUSTERS: readonly [string, Record<string, unknown>][] = [
       resources: { requests: { cpu: 2 }, limits: { memory: "4Gi" } },
       autoscaling: { minReplicas: 6, maxReplicas: 12 },
       monitoring: { serviceMonitor: true },
+      tls: { peers: true, admin: true, data: true },
       config: { ANNULUS_TIMEOUT_MS: "500", ANNULUS_LOG_LEVEL: "debug" },
     },
   ],
@@ -74,10 +80,11 @@ describe("the owned objects", () => {
     const single = { replicas: 1, quorum: { n: 1, r: 1, w: 1 } };
     for (const spec of [single, ...CLUSTERS.map(([, other]) => other)]) {
       const cluster = clusterOf(spec);
-      const set = statefulSet(cluster, POLICY, { replicas: 3, claimSize: undefined });
+      const peerTls = peerTlsOf({ cluster, pods: [] });
+      const set = statefulSet(cluster, POLICY, { replicas: 3, claimSize: undefined, peerTls });
       const environment: Record<string, string> = {};
       for (const variable of listAt(set, "spec", "template", "spec", "containers", 0, "env")) {
-        const value = (textAt(variable, "value") ?? "sessions-0").replace("$(ANNULUS_NODE)", "sessions-0");
+        const value = (textAt(variable, "value") ?? "sessions-0").replaceAll("$(ANNULUS_NODE)", "sessions-0");
         environment[textAt(variable, "name") as string] = value;
       }
       const members = Array.from(
@@ -88,11 +95,20 @@ describe("the owned objects", () => {
       assert.equal(config.advertisedAddress, "sessions-0.sessions-peers.default.svc:7402");
       assert.equal(config.replicationFactor, cluster.spec.quorum.n);
       assert.equal(config.writeQuorum, cluster.spec.quorum.w);
+      const { peers, admin, data } = cluster.spec.tls;
+      assert.deepEqual(
+        [config.tls.peer?.mode, config.tls.admin?.certificate, config.tls.data?.key],
+        [
+          peers ? "require" : undefined,
+          admin ? "/etc/annulus-tls/sessions-0.crt" : undefined,
+          data ? "/etc/annulus-tls/sessions-0.key" : undefined,
+        ],
+      );
     }
   });
 
   it("pass the restricted Pod Security Standard", () => {
-    const set = statefulSet(clusterOf({}), POLICY, { replicas: 3, claimSize: undefined });
+    const set = statefulSet(clusterOf({}), POLICY, { replicas: 3, claimSize: undefined, peerTls: "off" });
     const pod = at(set, "spec", "template", "spec");
     assert.equal(at(pod, "securityContext", "runAsNonRoot"), true);
     assert.equal(at(pod, "securityContext", "seccompProfile", "type"), "RuntimeDefault");
@@ -106,7 +122,11 @@ describe("the owned objects", () => {
 
   it("keep R, W, mode and weights out of the pods: a change of them restarts nothing", () => {
     const template = (spec: Record<string, unknown>) =>
-      at(statefulSet(clusterOf(spec), POLICY, { replicas: 3, claimSize: undefined }), "spec", "template");
+      at(
+        statefulSet(clusterOf(spec), POLICY, { replicas: 3, claimSize: undefined, peerTls: "off" }),
+        "spec",
+        "template",
+      );
     const before = template({});
     assert.deepEqual(template({ quorum: { r: 1, w: 3, mode: "strict" } }), before);
     assert.deepEqual(template({ weights: { default: 50 }, replicas: 9 }), before);

@@ -5,14 +5,26 @@
  * write; no token of Kubernetes, which a node never talks to.
  */
 import type { Cluster } from "../../api/kvcluster.ts";
+import { TLS_DIRECTORY, tlsSettings, usesTls } from "../certificates.ts";
 import { MEMBERS_FILE } from "../founding.ts";
-import { ADMIN_PORT, CLAIM, DATA_PORT, membersName, PEER_PORT, peersName, selectorLabels } from "../names.ts";
+import {
+  ADMIN_PORT,
+  CLAIM,
+  DATA_PORT,
+  membersName,
+  PEER_PORT,
+  peerAddress,
+  selectorLabels,
+  tlsName,
+} from "../names.ts";
 import { clusterId } from "../ring-view.ts";
-import type { Policy } from "../world.ts";
+import type { PeerTls, Policy } from "../world.ts";
 
 /** The image's user. */
 const USER = 65_532;
 const DATA_DIRECTORY = "/data";
+/** Keys are for the pod's own group, which is that of its user. */
+const TLS_MODE = 0o440;
 const MEMBERS_DIRECTORY = "/etc/annulus";
 /** Between the end of a pod's being addressed and its stop: endpoints are slower than signals. */
 const PRE_STOP_SECONDS = 5;
@@ -21,7 +33,7 @@ const GRACE_SECONDS = 30;
 const REQUESTS = { cpu: "100m", memory: "384Mi" };
 
 /** The pod template of the StatefulSet. */
-export function podTemplate(cluster: Cluster, policy: Policy): Record<string, unknown> {
+export function podTemplate(cluster: Cluster, policy: Policy, peerTls: PeerTls): Record<string, unknown> {
   const labels = selectorLabels(cluster);
   return {
     metadata: { labels, annotations: { "kubectl.kubernetes.io/default-container": "node" } },
@@ -40,8 +52,13 @@ export function podTemplate(cluster: Cluster, policy: Policy): Record<string, un
         seccompProfile: { type: "RuntimeDefault" },
       },
       topologySpreadConstraints: spread(cluster, labels),
-      containers: [container(cluster, policy)],
-      volumes: [{ name: "members", configMap: { name: membersName(cluster.metadata.name), optional: false } }],
+      containers: [container(cluster, policy, peerTls)],
+      volumes: [
+        { name: "members", configMap: { name: membersName(cluster.metadata.name), optional: false } },
+        ...(usesTls(cluster, peerTls)
+          ? [{ name: "tls", secret: { secretName: tlsName(cluster.metadata.name), defaultMode: TLS_MODE } }]
+          : []),
+      ],
     },
   };
 }
@@ -56,9 +73,9 @@ function spread({ spec: { zones } }: Cluster, labels: Record<string, string>): u
   return [zone, { ...common, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway" }];
 }
 
-function container(cluster: Cluster, policy: Policy): Record<string, unknown> {
-  const { resources, image } = cluster.spec;
-  const probe = (path: string) => ({ httpGet: { path, port: "admin" } });
+function container(cluster: Cluster, policy: Policy, peerTls: PeerTls): Record<string, unknown> {
+  const { resources, image, tls } = cluster.spec;
+  const probe = (path: string) => ({ httpGet: { path, port: "admin", ...(tls.admin ? { scheme: "HTTPS" } : {}) } });
   return {
     name: "node",
     image: image ?? policy.nodeImage,
@@ -67,7 +84,7 @@ function container(cluster: Cluster, policy: Policy): Record<string, unknown> {
       { name: "admin", containerPort: ADMIN_PORT, protocol: "TCP" },
       { name: "peer", containerPort: PEER_PORT, protocol: "TCP" },
     ],
-    env: environment(cluster),
+    env: environment(cluster, peerTls),
     resources: {
       ...(resources.limits === undefined ? {} : { limits: texts(resources.limits) }),
       requests: requestsOf(cluster),
@@ -86,6 +103,7 @@ function container(cluster: Cluster, policy: Policy): Record<string, unknown> {
     volumeMounts: [
       { name: CLAIM, mountPath: DATA_DIRECTORY },
       { name: "members", mountPath: MEMBERS_DIRECTORY, readOnly: true },
+      ...(usesTls(cluster, peerTls) ? [{ name: "tls", mountPath: TLS_DIRECTORY, readOnly: true }] : []),
     ],
   };
 }
@@ -102,11 +120,11 @@ function texts(quantities: Readonly<Record<string, string | number>>): Record<st
 }
 
 /** Settings by name; a list with the API server's own order would be compared by index, so it is sorted. */
-function environment(cluster: Cluster): unknown[] {
-  const { name, namespace } = cluster.metadata;
+function environment(cluster: Cluster, peerTls: PeerTls): unknown[] {
   const { quorum, partitions, storage, config } = cluster.spec;
   const settings: Record<string, string> = {
     ...config,
+    ...tlsSettings(cluster, peerTls),
     ANNULUS_CLUSTER: clusterId(cluster),
     ANNULUS_DATA_DIR: DATA_DIRECTORY,
     ANNULUS_DATA_PORT: String(DATA_PORT),
@@ -119,8 +137,8 @@ function environment(cluster: Cluster): unknown[] {
   };
   return [
     { name: "ANNULUS_NODE", valueFrom: { fieldRef: { apiVersion: "v1", fieldPath: "metadata.name" } } },
-    // Refers to the variable above, which must stand before it.
-    { name: "ANNULUS_ADVERTISE", value: `$(ANNULUS_NODE).${peersName(name)}.${namespace}.svc:${PEER_PORT}` },
+    // Refers to the variable above, which must stand before it and before the TLS files.
+    { name: "ANNULUS_ADVERTISE", value: peerAddress(cluster, "$(ANNULUS_NODE)") },
     ...Object.entries(settings)
       .sort(([a], [b]) => (a < b ? -1 : 1))
       .map(([key, value]) => ({ name: key, value })),

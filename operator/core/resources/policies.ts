@@ -1,6 +1,7 @@
 /** What bounds and watches the pods: disruption budget, autoscaler, ServiceMonitor. */
 import { API_VERSION, type Cluster, KIND } from "../../api/kvcluster.ts";
-import { selectorLabels } from "../names.ts";
+import { AUTHORITY_FILE } from "../certificates.ts";
+import { peersDomain, selectorLabels, tlsName } from "../names.ts";
 import type { KubeObject } from "../objects.ts";
 import { owned } from "./owned.ts";
 
@@ -64,10 +65,16 @@ export function serviceMonitor(cluster: Cluster): KubeObject | undefined {
     {
       spec: {
         selector: { matchLabels: selectorLabels(cluster) },
-        endpoints: [{ port: "admin", path: "/metrics", interval: "15s" }],
+        endpoints: [{ port: "admin", path: "/metrics", interval: "15s", ...scrapedBy(cluster) }],
         targetLabels: Object.keys(selectorLabels(cluster)),
         namespaceSelector: { matchNames: [cluster.metadata.namespace] },
       },
     },
   );
+}
+
+function scrapedBy(cluster: Cluster): Record<string, unknown> {
+  if (!cluster.spec.tls.admin) return {};
+  const ca = { secret: { name: tlsName(cluster.metadata.name), key: AUTHORITY_FILE } };
+  return { scheme: "https", tlsConfig: { ca, serverName: peersDomain(cluster) } };
 }

@@ -1,4 +1,5 @@
 /** The owned objects: made when they are missing, applied when they differ, taken over when they bear the right name. */
+import { certificatesDue, peerTlsOf } from "../certificates.ts";
 import { isFounded, wantedMembers } from "../founding.ts";
 import type { KubeObject } from "../objects.ts";
 import { membersConfig, serviceAccount } from "../resources/members.ts";
@@ -26,11 +27,13 @@ export function placeObjects(world: World): StepResult {
     networkPolicy(cluster, policy),
     disruptionBudget(cluster, isWhole(world)),
     members.kind === "text" ? membersConfig(cluster, members.text) : undefined,
-    statefulSet(cluster, policy, { replicas, claimSize: world.statefulSet?.claimSize }),
+    statefulSet(cluster, policy, { replicas, claimSize: world.statefulSet?.claimSize, peerTls: peerTlsOf(world) }),
     autoscaler(cluster),
     serviceMonitor(cluster),
   ];
-  const actions: Action[] = objects.flatMap((object) => (object === undefined ? [] : [{ kind: "apply", object }]));
+  // First: a pod that is started without its certificate does not run.
+  const actions: Action[] = certificatesDue(world, Math.max(replicas, cluster.spec.replicas));
+  actions.push(...objects.flatMap((object): Action[] => (object === undefined ? [] : [{ kind: "apply", object }])));
   actions.push(...unwantedObjects(world));
   if (members.kind === "wait") return { actions, hold: { reason: "Founding", message: members.why } };
   return { actions };

@@ -2,6 +2,7 @@
 import { nodeAdminOver } from "../../../operator/adapters/node-admin.ts";
 import { createOperator, type Operator } from "../../../operator/operator.ts";
 import type { Time } from "../../../operator/ports.ts";
+import { NO_CERTIFICATES } from "../../operator/no-certificates.ts";
 import type { SimulatedCluster } from "../cluster.ts";
 import type { SeededRandom } from "../random.ts";
 import type { Process } from "../simulator.ts";
@@ -72,7 +73,14 @@ export class Operators {
         simulator.tell(`${identity} ${event} ${JSON.stringify(fields ?? {})}`),
     };
     const operator = createOperator(
-      { kube: server.of(process), admin: nodeAdminOver(admin.of(process), time), time, random: own, telemetry },
+      {
+        kube: server.of(process),
+        admin: nodeAdminOver(admin.of(process), time),
+        certificates: NO_CERTIFICATES,
+        time,
+        random: own,
+        telemetry,
+      },
       {
         policy: { nodeImage: "annulus:good", operatorNamespace: "annulus-system" },
         watchNamespace: "",

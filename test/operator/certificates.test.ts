@@ -1,0 +1,150 @@
+/** Certificates that the operator makes: when, for whom, of what use they are to the nodes, and the way to them and back. */
+import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { describe, it } from "@jest/globals";
+import { readIdentity } from "../../node/adapters/tls/identity.ts";
+import { fileOf } from "../../operator/core/certificates.ts";
+import { readPod } from "../../operator/core/facts.ts";
+import { at, listAt, textAt } from "../../operator/core/objects.ts";
+import { FakeCluster, NAME } from "./fake-cluster.ts";
+
+const DAY_MS = 86_400_000;
+const PLAIN = { peers: false, admin: false, data: false };
+const SECURE = { peers: true, admin: true, data: true };
+
+const secretOf = (cluster: FakeCluster) => cluster.kube.find("Secret", `${NAME}-tls`);
+const modesOf = (cluster: FakeCluster) => cluster.pods.map((pod) => readPod(pod, NAME)?.peerTls);
+
+async function settled(tls: Record<string, boolean>): Promise<FakeCluster> {
+  const cluster = new FakeCluster({ tls });
+  await cluster.until("settled at first", () => cluster.isSettled());
+  return cluster;
+}
+
+/** Reads a member's files as its node does when it starts, for its peer port. */
+function identityOf(cluster: FakeCluster, pod: string) {
+  const text = (file: string) => Buffer.from(fileOf(secretOf(cluster), file) ?? "");
+  return readIdentity(
+    { certificate: text(`${pod}.crt`), key: text(`${pod}.key`), authorities: text("ca.crt") },
+    { certificate: `${pod}.crt`, key: `${pod}.key`, authorities: "ca.crt" },
+    { port: "the peer port", name: `${pod}.${NAME}-peers.default.svc`, isMutual: true },
+    cluster.kube.nowMs,
+  );
+}
+
+describe("certificates of a cluster", () => {
+  it("are there before its first pods, each for its own member, and no pod has the authority's key", async () => {
+    const cluster = new FakeCluster({ tls: SECURE });
+    await cluster.reconcile();
+    const fingerprints = [0, 1, 2].map((ordinal) => identityOf(cluster, `${NAME}-${ordinal}`).fingerprint);
+    assert.equal(new Set(fingerprints).size, 3);
+    const names = new X509Certificate(fileOf(secretOf(cluster), `${NAME}-1.crt`) ?? "").subjectAltName;
+    assert.equal(
+      names,
+      "DNS:sessions-1.sessions-peers.default.svc, DNS:sessions-peers.default.svc, DNS:sessions.default.svc, DNS:sessions.default, DNS:sessions, DNS:localhost",
+    );
+    assert.deepEqual(
+      Object.keys(at(secretOf(cluster), "data") as object).filter((file) => file.startsWith("ca")),
+      ["ca.crt"],
+    );
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.deepEqual(modesOf(cluster), ["require", "require", "require"]);
+    const mounted = listAt(cluster.pods[0], "spec", "volumes").flatMap(
+      (volume) => textAt(volume, "secret", "secretName") ?? [],
+    );
+    assert.deepEqual(mounted, [`${NAME}-tls`]);
+  });
+
+  it("are made for members that are to come, and no other changes for them", async () => {
+    const cluster = await settled(SECURE);
+    const before = identityOf(cluster, `${NAME}-0`).fingerprint;
+    cluster.edit({ replicas: 4 });
+    await cluster.reconcile();
+    assert.equal(cluster.pods.length, 3);
+    assert.ok(identityOf(cluster, `${NAME}-3`));
+    assert.equal(identityOf(cluster, `${NAME}-0`).fingerprint, before);
+  });
+
+  it("are renewed when a third of their life is left, which restarts nobody", async () => {
+    const cluster = await settled(SECURE);
+    const pods = cluster.pods.map(({ metadata }) => metadata.uid);
+    const before = identityOf(cluster, `${NAME}-0`);
+    cluster.kube.nowMs += 59 * DAY_MS;
+    await cluster.reconcile();
+    assert.equal(identityOf(cluster, `${NAME}-0`).fingerprint, before.fingerprint);
+    cluster.kube.nowMs += 2 * DAY_MS;
+    await cluster.reconcile();
+    const after = identityOf(cluster, `${NAME}-0`);
+    assert.ok(after.expiresAtMs - before.expiresAtMs > 60 * DAY_MS);
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.deepEqual(
+      cluster.pods.map(({ metadata }) => metadata.uid),
+      pods,
+    );
+  });
+
+  it("come anew from the same authority when their Secret is lost, and from a new one when that is lost", async () => {
+    const cluster = await settled(SECURE);
+    const authority = fileOf(secretOf(cluster), "ca.crt");
+    for (const name of [`${NAME}-tls`, `${NAME}-authority`]) {
+      const secret = cluster.kube.find("Secret", name);
+      assert.ok(secret);
+      cluster.kube.drop(secret);
+      await cluster.reconcile();
+      assert.equal(fileOf(secretOf(cluster), "ca.crt") === authority, name === `${NAME}-tls`);
+      for (const ordinal of [0, 1, 2]) assert.ok(identityOf(cluster, `${NAME}-${ordinal}`));
+    }
+  });
+
+  it("are completed when the operator was killed anywhere while it made them", async () => {
+    for (let calls = 0; ; calls += 1) {
+      const cluster = new FakeCluster({ tls: SECURE });
+      cluster.kube.callsLeft = calls;
+      const wasKilled = await cluster.reconcile().then(
+        () => false,
+        () => true,
+      );
+      cluster.kube.callsLeft = undefined;
+      await cluster.reconcile();
+      for (const ordinal of [0, 1, 2]) assert.ok(identityOf(cluster, `${NAME}-${ordinal}`));
+      if (!wasKilled) break;
+    }
+  });
+
+  it("are not made, and no Secret is read, where no port speaks TLS", async () => {
+    const cluster = await settled(PLAIN);
+    assert.deepEqual(cluster.kube.all("Secret"), []);
+  });
+});
+
+describe("the way of a running cluster", () => {
+  it.each([
+    ["to TLS", PLAIN, SECURE, ["require", "require", "require"]],
+    ["back to plain", SECURE, PLAIN, ["off", "off", "off"]],
+  ])("%s takes two rolls, in which no member requires what another cannot do", async (_way, from, to, wanted) => {
+    const cluster = await settled(from);
+    cluster.edit({ tls: to });
+    const met = new Set<string>();
+    await cluster.until(
+      "all are as the spec has it",
+      () => {
+        const modes = modesOf(cluster);
+        met.add([...new Set(modes)].sort().join());
+        assert.ok(!(modes.includes("off") && modes.includes("require")), `${modes}`);
+        return cluster.isSettled() && modes.every((mode) => mode === wanted[0]);
+      },
+      600,
+    );
+    assert.deepEqual(modesOf(cluster), wanted);
+    assert.ok(met.has("allow") || met.has("allow,off") || met.has("allow,require"));
+    assert.ok([...met].some((modes) => modes.includes("allow")));
+  });
+
+  it("says that it is not over between the two rolls", async () => {
+    const cluster = await settled(PLAIN);
+    cluster.edit({ tls: { ...PLAIN, peers: true } });
+    await cluster.until("all allow", () => modesOf(cluster).every((mode) => mode === "allow"), 600);
+    assert.equal(cluster.condition("Progressing").reason, "Rolling");
+    assert.ok(!cluster.isSettled());
+  });
+});
