@@ -198,6 +198,7 @@ function createServers(
         telemetry,
         time: systemTime,
         bounds: node.bounds,
+        ring: node.status.clientRing,
         isWaking: createHeldUpWatch(systemTime).isWaking,
         onBug: parts.crash,
         gate,

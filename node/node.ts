@@ -75,8 +75,8 @@ export type StorageNode = {
   readonly changes: Changes;
   /** How far this node is with what the ring asks of it. */
   progress(): ProgressReply;
-  /** Distinct zones of the ring, and N; 0 before there is a ring. */
-  bounds(): { readonly zoneCount: number; readonly replicationFactor: number };
+  /** Distinct zones of the ring, N, and its epoch; 0 before there is a ring. */
+  bounds(): { readonly zoneCount: number; readonly replicationFactor: number; readonly epoch: number };
   start(): Promise<void>;
   /** Finishes what is in flight and marks the stop as clean. The engine stays open: its owner closes it. */
   stop(): Promise<void>;
@@ -282,7 +282,8 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     exporter: createExporter(parts, { timeoutMs }),
     bounds() {
       const ring = rings.current();
-      return { zoneCount: ring?.zoneCount ?? 0, replicationFactor: ring?.replicationFactor ?? 0 };
+      const { zoneCount = 0, replicationFactor = 0, epoch = 0 } = ring ?? {};
+      return { zoneCount, replicationFactor, epoch };
     },
     async start() {
       await repair.trees.load(identity.wasStoppedCleanly);

@@ -34,9 +34,9 @@ export type TokenEntry = {
 };
 
 /**
- * What a route of the admin port needs: nothing; a look at the cluster; a change of it; reading every key.
+ * What a route without a key needs: nothing; a look at the cluster; a change of it; reading every key; reading some.
  */
-export type Need = "open" | "monitor" | "admin" | "read-all";
+export type Need = "open" | "monitor" | "admin" | "read-all" | "read-some";
 
 /** The SHA-256 of a token, 32 bytes. */
 export function digestOf(token: string): Uint8Array {
@@ -60,6 +60,8 @@ export function mayDo(grant: Grant, need: Need): boolean {
       return grant.cluster !== "none";
     case "admin":
       return grant.cluster === "admin";
+    case "read-some":
+      return grant.data !== "none";
     case "read-all":
       return grant.data !== "none" && grant.prefixes === undefined;
   }

@@ -2,6 +2,7 @@
  * What a node says of itself and of the cluster on its admin port. Everything is answered from memory.
  */
 import type { Health } from "../core/membership/view.ts";
+import { type ClientRing, clientRing } from "../core/ring/client-ring.ts";
 import type { MemberId, MemberState, PastChange, Phase, RingMember } from "../core/ring/document.ts";
 import { type RingView, ringView } from "../core/ring/document.ts";
 import { keyHash } from "../core/ring/hash.ts";
@@ -62,6 +63,8 @@ export type Status = {
   cluster(): ClusterStatus;
   /** Throws NOT_READY before there is a ring. */
   ring(): RingView;
+  /** What clients may know of the ring. Throws NOT_READY before there is one. */
+  clientRing(): ClientRing;
   /** The last changes of the ring, the newest last. */
   past(): readonly PastChange[];
   /** Throws NOT_READY before there is a ring. */
@@ -135,6 +138,7 @@ export function createStatus(
       };
     },
     ring: () => ringView(rings.required().document),
+    clientRing: () => clientRing(options.clusterId, rings.required()),
     past: () => rings.current()?.document.past ?? [],
     locate(key) {
       const ring = rings.required();

@@ -43,6 +43,7 @@ export function useBench(mount: Mount, conformance: Conformance): () => Bench {
 function checkAlways(method: string, answer: Answer): void {
   assert.equal(answer.headers["kv-node"], "n1");
   assert.match(String(answer.headers["kv-receipt"]), RECEIPT);
+  assert.equal(answer.headers["kv-epoch"], "7");
   const names = answer.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase());
   assert.equal(new Set(names).size, names.length, "no header is sent twice");
   if (method === "HEAD") assert.equal(answer.body.length, 0);

@@ -6,6 +6,7 @@
  * bring about what a healthy copy in memory never does. It is a model of the answers, not of how they come about.
  */
 import { KvError, type Receipt } from "../../node/core/errors.ts";
+import type { ClientRing } from "../../node/core/ring/client-ring.ts";
 import type { Sibling } from "../../node/core/version/record.ts";
 import type {
   Coordinator,
@@ -16,7 +17,15 @@ import type {
   WriteAnswer,
 } from "../../node/services/coordinator.ts";
 
-export const MODEL_BOUNDS = { replicationFactor: 3, zoneCount: 3 };
+export const MODEL_BOUNDS = { replicationFactor: 3, zoneCount: 3, epoch: 7 };
+export const MODEL_CLIENT_RING: ClientRing = {
+  cluster: "c",
+  epoch: 7,
+  partitions: 2,
+  n: 1,
+  members: [{ name: "n1", host: "127.0.0.1", zone: "a" }],
+  preferenceLists: [["n1"], ["n1"]],
+};
 const SIBLINGS_MAX = 5;
 
 type Held = { siblings: Sibling[]; ids: Map<string, number> };

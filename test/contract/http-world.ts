@@ -2,10 +2,15 @@
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import express, { type NextFunction } from "express";
-import { createDataServer, type DataServerOptions } from "../../node/adapters/http/data-server.ts";
-import { createKvHandler, isKvPath, type KvHandlerPorts } from "../../node/adapters/http/kv-handler.ts";
+import {
+  createDataServer,
+  type DataServerOptions,
+  type DataServerPorts,
+} from "../../node/adapters/http/data-server.ts";
+import { createKvHandler, isKvPath } from "../../node/adapters/http/kv-handler.ts";
+import { KvError } from "../../node/core/errors.ts";
 import type { GaugeReading, Telemetry, Time, Timer } from "../../node/ports.ts";
-import { createHttpModel, type HttpModel, MODEL_BOUNDS } from "./http-model.ts";
+import { createHttpModel, type HttpModel, MODEL_BOUNDS, MODEL_CLIENT_RING } from "./http-model.ts";
 
 /** Durations stand still until `advance`. */
 export type TestTime = Time & {
@@ -75,6 +80,8 @@ export type HttpWorld = {
   readonly telemetry: ReturnType<typeof createTestTelemetry>;
   /** Says from now on whether the process is waking up. */
   setWaking(isWaking: boolean): void;
+  /** From now on `GET /v1/ring` finds none. */
+  loseRing(): void;
   /** What `onBug` was told. */
   readonly bugs: unknown[];
   /** Requests in work. */
@@ -83,7 +90,7 @@ export type HttpWorld = {
 };
 
 type Mounted = { readonly start: () => Promise<number>; readonly stop: (graceMs: number) => Promise<void> };
-export type Mount = (ports: Omit<KvHandlerPorts, "draining">, options: DataServerOptions) => Mounted;
+export type Mount = (ports: DataServerPorts, options: DataServerOptions) => Mounted;
 
 /** As in production: the handler before Express on one server. */
 export const inFront: Mount = (ports, options) => createDataServer(ports, options);
@@ -116,7 +123,7 @@ export const insideExpress: Mount = (ports, options) => {
 export async function startWorld(
   mount: Mount,
   options: Partial<DataServerOptions> = {},
-  { gate }: Pick<KvHandlerPorts, "gate"> = {},
+  { gate }: Pick<DataServerPorts, "gate"> = {},
 ): Promise<HttpWorld> {
   const model = createHttpModel();
   const time = createTestTime();
@@ -127,11 +134,15 @@ export async function startWorld(
     telemetry,
     time,
     bounds: () => MODEL_BOUNDS,
+    ring: () => {
+      if (world.hasRing) return MODEL_CLIENT_RING;
+      throw new KvError("NOT_READY", "Cannot serve yet: this node has no ring.");
+    },
     isWaking: () => world.isWaking,
     onBug: (error: unknown) => bugs.push(error),
     gate,
   };
-  const world = { isWaking: false };
+  const world = { isWaking: false, hasRing: true };
   const mounted = mount(ports, { ...WORLD_OPTIONS, ...options });
   return {
     port: await mounted.start(),
@@ -140,6 +151,9 @@ export async function startWorld(
     telemetry,
     setWaking(isWaking) {
       world.isWaking = isWaking;
+    },
+    loseRing() {
+      world.hasRing = false;
     },
     bugs,
     inFlight: () => Number(telemetry.gauges.get("http.server.active_requests")?.() ?? 0),

@@ -72,4 +72,5 @@ const WHAT: Readonly<Record<Need, string>> = {
   monitor: "show the cluster",
   admin: "change the cluster",
   "read-all": "read all keys",
+  "read-some": "read any key",
 };

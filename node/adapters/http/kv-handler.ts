@@ -26,7 +26,7 @@ export type KvHandlerPorts = {
   readonly coordinator: Coordinator;
   readonly telemetry: Telemetry;
   readonly time: Time;
-  /** The newest ring's bounds. Called by requests that name a quorum or zones: be quick. */
+  /** The newest ring's bounds. Called by every request: be quick. */
   readonly bounds: () => RingBounds;
   /** Whether the server is stopping, so that every answer closes its connection. */
   readonly draining: () => boolean;
@@ -38,7 +38,7 @@ export type KvHandlerPorts = {
   readonly gate?: Gate | undefined;
 };
 
-export type KvHandlerOptions = NodeIdentity & {
+export type KvHandlerOptions = Omit<NodeIdentity, "epoch"> & {
   /** Most bytes of key and value together, 1_025 .. 1_048_576. */
   readonly pairBytesMax: number;
   /**
@@ -71,6 +71,7 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
   const respond = createResponder(time, ports.draining, {
     member: options.member,
     durability: options.durability,
+    epoch: () => bounds().epoch,
     drainBytesMax: pairBytesMax,
     lingerMs: LINGER_MS,
     lingerBytesMax: LINGER_BYTES_MAX,

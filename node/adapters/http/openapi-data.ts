@@ -26,7 +26,7 @@ import {
   TTL_S_MAX,
 } from "./parse-request.ts";
 
-const ALWAYS = ["KV-Node", "KV-Receipt"];
+const ALWAYS = ["KV-Node", "KV-Epoch", "KV-Receipt"];
 
 /** Schema and meaning of every query parameter in `KV_PARAMETERS`. */
 const QUERY: Readonly<Record<string, { readonly description: string; readonly schema: JsonObject }>> = {
@@ -213,6 +213,53 @@ function putOperation(pairBytesMax: number): JsonObject {
   };
 }
 
+const RING_PATH: JsonObject = {
+  get: guardedBy(
+    "read-some",
+    {
+      operationId: "readRing",
+      summary: "Where keys live, for clients that go straight to a home replica",
+      responses: {
+        "200": jsonAnswer("The ring by which this node goes.", ref("schemas", "Ring"), ALWAYS),
+        "503": problemAnswer("This node has no ring yet.", [...ALWAYS, "Retry-After", "KV-Outcome"]),
+      },
+    },
+    ALWAYS,
+  ),
+};
+
+const RING_SCHEMA: JsonObject = {
+  type: "object",
+  required: ["cluster", "epoch", "partitions", "n", "members", "preferenceLists"],
+  properties: {
+    cluster: { type: "string", description: "The cluster's id." },
+    epoch: { type: "integer", minimum: 1 },
+    partitions: {
+      type: "integer",
+      minimum: 1,
+      description: "A power of two; the partition of a key is the top bits of its XXH64, seed 0.",
+    },
+    n: { type: "integer", minimum: 1, description: "Home replicas of each key." },
+    members: {
+      type: "array",
+      items: {
+        type: "object",
+        required: ["name", "host", "zone"],
+        properties: {
+          name: { type: "string" },
+          host: { type: "string", description: "Under which its peers reach it; usually clients do, too." },
+          zone: { type: "string" },
+        },
+      },
+    },
+    preferenceLists: {
+      type: "array",
+      description: "For each partition the names of the home replicas that reads go to now, in order.",
+      items: { type: "array", items: { type: "string" } },
+    },
+  },
+};
+
 /** Makes the document; the pair's bound is this cluster's. */
 export function dataDocument({ pairBytesMax }: { readonly pairBytesMax: number }): JsonObject {
   return {
@@ -226,13 +273,18 @@ export function dataDocument({ pairBytesMax }: { readonly pairBytesMax: number }
         "errors are RFC 9457 problem documents. What is no request is answered with 400, 408, 417 or 431 and its " +
         "connection closed.",
     },
-    paths: { "/v1/kv/{key}": keyPath(pairBytesMax), "/openapi.json": documentPath(ALWAYS) },
+    paths: {
+      "/v1/kv/{key}": keyPath(pairBytesMax),
+      "/v1/ring": RING_PATH,
+      "/openapi.json": documentPath(ALWAYS),
+    },
     components: {
       parameters: { Key: KEY_PARAMETER },
       headers: DATA_HEADERS,
       securitySchemes: SECURITY_SCHEMES,
       schemas: {
         Problem: PROBLEM_SCHEMA,
+        Ring: RING_SCHEMA,
         Sibling: SIBLING_SCHEMA,
         Siblings: {
           type: "object",

@@ -17,6 +17,10 @@ export function ref(kind: "schemas" | "headers" | "parameters", name: string): J
 /** Headers of the data port's answers. */
 export const DATA_HEADERS: JsonObject = {
   "KV-Node": { description: "Name of the member that answers.", schema: { type: "string" } },
+  "KV-Epoch": {
+    description: "Epoch of the ring by which the member goes: a client whose ring is older may ask for a newer one.",
+    schema: { type: "integer", minimum: 0 },
+  },
   "KV-Receipt": {
     description:
       "What the answer stands on: replicas that acknowledged and counted, replicas asked, distinct zones among those " +
@@ -99,7 +103,7 @@ export const SECURITY_SCHEMES: JsonObject = {
     scheme: "bearer",
     description:
       "Asked for where the node has a file of tokens (ANNULUS_ACCESS_FILE), unless callers without one have the right: " +
-      "`read` and `read-write` on the key, `read-all` on every key, `monitor` and `admin` on the cluster.",
+      "`read` and `read-write` on the key, `read-all` on every key, `read-some` on any, `monitor` and `admin` on the cluster.",
   },
 };
 

@@ -41,6 +41,8 @@ export type RingBounds = {
   readonly replicationFactor: number;
   /** Distinct zones of the ring's members. */
   readonly zoneCount: number;
+  /** The ring's epoch; 0 while there is none. Sent as `KV-Epoch`. */
+  readonly epoch: number;
 };
 
 export type KvRequest =

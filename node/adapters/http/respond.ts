@@ -1,7 +1,7 @@
 /**
  * Writes answers: one head, one body, one call, and never to a client that has left.
  *
- * Headers go out as one flat array, which spares Node its header table. Every answer carries `KV-Node` and
+ * Headers go out as one flat array, which spares Node its header table. Every answer carries `KV-Node`, `KV-Epoch` and
  * `KV-Receipt`. When an error is answered while a long body is still on its way, the answer is sent in full, what
  * still comes is read and thrown away for a moment, and only then the connection is closed: closing at once would
  * make the kernel reset the connection, and the client would lose the answer (RFC 9112 §9.6).
@@ -20,6 +20,8 @@ export type NodeIdentity = {
   readonly member: string;
   /** Told in the receipt of answers for which no replica was asked. */
   readonly durability: Durability;
+  /** The epoch of the ring by which this node goes, sent as `KV-Epoch`; 0 before there is one. */
+  readonly epoch: () => number;
 };
 
 export type ResponderOptions = NodeIdentity & {
@@ -53,7 +55,7 @@ export function formatReceipt({ acks, asked, zones, hinted, durability }: Receip
 
 /** @param draining Whether the server is about to stop: then every answer closes its connection. */
 export function createResponder(time: Time, draining: () => boolean, options: ResponderOptions): Responder {
-  const { member } = options;
+  const { member, epoch } = options;
 
   function send(response: ServerResponse, status: number, headers: string[], body: string | Uint8Array): void {
     if (response.destroyed || response.headersSent) return;
@@ -65,7 +67,12 @@ export function createResponder(time: Time, draining: () => boolean, options: Re
 
   return {
     written(response, { context, receipt }) {
-      send(response, 204, ["KV-Context", context, "KV-Node", member, "KV-Receipt", formatReceipt(receipt)], "");
+      send(
+        response,
+        204,
+        ["KV-Context", context, "KV-Node", member, "KV-Epoch", String(epoch()), "KV-Receipt", formatReceipt(receipt)],
+        "",
+      );
     },
     value(response, { context, receipt }, { value = EMPTY, contentType }) {
       const headers = [
@@ -77,6 +84,8 @@ export function createResponder(time: Time, draining: () => boolean, options: Re
         "no-store",
         "KV-Node",
         member,
+        "KV-Epoch",
+        String(epoch()),
         "KV-Receipt",
         formatReceipt(receipt),
       ];
@@ -94,6 +103,8 @@ export function createResponder(time: Time, draining: () => boolean, options: Re
         "no-store",
         "KV-Node",
         member,
+        "KV-Epoch",
+        String(epoch()),
         "KV-Receipt",
         formatReceipt(receipt),
         "KV-Context",
@@ -103,7 +114,10 @@ export function createResponder(time: Time, draining: () => boolean, options: Re
     },
     missing(response, { context, receipt, siblings }) {
       const problem = siblings.length === 0 ? NEVER_WRITTEN : DELETED;
-      const headers = problemHeaders(["KV-Node", member, "KV-Receipt", formatReceipt(receipt)], problem);
+      const headers = problemHeaders(
+        ["KV-Node", member, "KV-Epoch", String(epoch()), "KV-Receipt", formatReceipt(receipt)],
+        problem,
+      );
       if (context !== undefined) headers.push("KV-Context", context);
       send(response, 404, headers, problem.body);
     },
@@ -130,11 +144,11 @@ const EMPTY = new Uint8Array(0);
 
 /** What every answer of the data port carries, for one that is an error. */
 export function problemIdentity(
-  { member, durability }: NodeIdentity,
+  { member, durability, epoch }: NodeIdentity,
   problem: Pick<Problem, "receipt" | "acknowledged">,
 ): string[] {
   const receipt = problem.receipt ?? { acks: problem.acknowledged, asked: 0, zones: 0, hinted: 0, durability };
-  return ["KV-Node", member, "KV-Receipt", formatReceipt(receipt)];
+  return ["KV-Node", member, "KV-Epoch", String(epoch()), "KV-Receipt", formatReceipt(receipt)];
 }
 
 /** One of several concurrent values as clients see it. A deletion has no value. */

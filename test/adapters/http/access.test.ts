@@ -15,7 +15,7 @@ import { type Answer, call } from "../../contract/http-client.ts";
 import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, type HttpWorld, inFront, startWorld, WORLD_OPTIONS } from "../../contract/http-world.ts";
 
-type Rule = "read" | "read-write" | "read-all" | "monitor" | "admin";
+type Rule = "read" | "read-write" | "read-all" | "read-some" | "monitor" | "admin";
 type Operation = { readonly security?: readonly { readonly token: readonly Rule[] }[] };
 type Document = { readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>> };
 
@@ -36,6 +36,7 @@ const ENOUGH: Readonly<Record<Rule, readonly string[]>> = {
   read: ["reader", "writer", "inhabitant"],
   "read-write": ["writer", "inhabitant"],
   "read-all": ["reader", "writer"],
+  "read-some": ["reader", "writer", "neighbour", "inhabitant"],
   monitor: ["watcher", "administrator"],
   admin: ["administrator"],
 };

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, expect, it } from "@jest/globals";
 import fc from "fast-check";
+import { clientRing } from "../../../node/core/ring/client-ring.ts";
 import type { RingDocument, RingMember } from "../../../node/core/ring/document.ts";
 import { firstRing } from "../../../node/core/ring/first-members.ts";
 import { createRing } from "../../../node/core/ring/ring.ts";
@@ -171,5 +172,19 @@ describe("stand-ins", () => {
       (each, index): RingMember => (index === 3 ? { ...each, state: "joining" } : each),
     );
     expect(names(createRing({ ...document, members }).standIns(0))).toEqual(["kv-2", "kv-4"]);
+  });
+});
+
+describe("the ring that clients are told", () => {
+  it("has the homes that reads ask and the members that are there, and nothing of the cluster's insides", () => {
+    const document = ringOf([member(0, "a"), member(1, "b"), member(2, "c"), { ...member(3, "d"), state: "left" }], 4);
+    const told = clientRing("shop", createRing(document));
+    expect(told.members).toEqual([
+      { name: "kv-0", host: "127.0.0.1", zone: "a" },
+      { name: "kv-1", host: "127.0.0.1", zone: "b" },
+      { name: "kv-2", host: "127.0.0.1", zone: "c" },
+    ]);
+    expect(told.preferenceLists).toEqual(document.homes.map((row) => row.map((home) => `kv-${home}`)));
+    expect([told.cluster, told.epoch, told.partitions, told.n]).toEqual(["shop", 1, 4, 3]);
   });
 });
