@@ -8,7 +8,8 @@
  *
  * **Gaining.** A partition that a change of the ring brings is complete once this node has merged what all present homes
  * that can be reached hold, and N − W + 1 of them at least, each having adopted the change: what such a home took before
- * is merged here, and what it takes afterwards must reach W of the homes to be as well (design §3).
+ * is merged here, and what it takes afterwards must reach W of the homes to be as well (design §3). A change of R and W may
+ * ask the same of present homes; they go on serving.
  *
  * The mark of rebuilding lies on the disk beside the ring (identity.ts) and is taken away once all is merged; a node that
  * restarts before begins anew, at the cost of comparing again what is equal by then. So does a gaining one.
@@ -184,7 +185,9 @@ export function createCompleteness(
   }
 
   const isLost = (partition: number) => lost?.has(partition) === true;
-  const isGaining = (partition: number) => gains?.open.has(partition) === true;
+  /** A present home that the change asks to be made complete as well serves as before meanwhile: it is believed as such. */
+  const isGaining = (partition: number) =>
+    gains?.open.has(partition) === true && ring?.isPresentHome(self, partition) !== true;
   return {
     isComplete: (partition) => !isLost(partition) && !isGaining(partition),
     requireComplete(partition) {

@@ -16,6 +16,7 @@ import {
 } from "./document.ts";
 import { checkMember, parseRing } from "./parse-document.ts";
 import { byName, planPlacement } from "./placement.ts";
+import { asksAllHomes } from "./ring.ts";
 import { refuseIfTooManyDestroyed } from "./transition.ts";
 
 /** A change as a person or the operator asks for it. */
@@ -78,7 +79,8 @@ export function beginChange(document: RingDocument, request: ChangeRequest, fact
   const members = membersToBe(document, { request, removed, destroyed, facts });
   const homes = tableOf(document, members);
   const next = plan(document, members, new Map(weights));
-  refuseUnsafe(document, { members, homes, next, destroyed, isQuorumChange, isForced: request.force, facts });
+  const asksAll = asksAllHomes(document, figures);
+  refuseUnsafe(document, { members, homes, next, destroyed, isQuorumChange, asksAll, isForced: request.force, facts });
   // Who is leaving already is only declared destroyed: cancelling that makes nobody a member again.
   const leaving = [...removed].filter((name) =>
     document.members.some((member) => member.name === name && !isGone(member)),
@@ -236,6 +238,8 @@ type Move = {
   readonly next: RingDocument["homes"];
   readonly destroyed: ReadonlySet<MemberId>;
   readonly isQuorumChange: boolean;
+  /** Whether present homes have to be made complete as well. */
+  readonly asksAll: boolean;
   readonly isForced: boolean;
   readonly facts: ChangeFacts;
 };
@@ -250,7 +254,7 @@ function refuseUnsafe(document: RingDocument, move: Move): void {
   const named = (row: readonly number[]) => row.flatMap((home) => members[home] ?? []);
   for (const [partition, row] of homes.entries()) {
     const present = named(row);
-    const gaining = named(next[partition] ?? []).filter((member) => !present.includes(member));
+    const gaining = named(next[partition] ?? []).filter((member) => move.asksAll || !present.includes(member));
     const lost = gaining.find(({ isDestroyed }) => isDestroyed === true);
     if (lost !== undefined) {
       throw refusal(
@@ -268,7 +272,7 @@ function refuseUnsafe(document: RingDocument, move: Move): void {
     const away = gaining.find(({ name }) => !facts.isReachable(name));
     if (away === undefined) continue;
     throw refusal(
-      `${away.name} cannot be reached and would get partition ${partition}. Bring it back, replace it or set its weight to 0, or begin with force and let the change wait`,
+      `${away.name} cannot be reached and would ${present.includes(away) ? "have to hold all of" : "get"} partition ${partition}. Bring it back, replace it or set its weight to 0, or begin with force and let the change wait`,
     );
   }
 }

@@ -149,20 +149,30 @@ export function haveSameReadSets(a: Ring, b: Ring, partition: number): boolean {
 }
 
 /**
- * Who must be made complete for a partition before reads may ask it: the homes to be that are none at present; all of
- * them when the change asks fewer replicas of a read than it takes to meet every write of before (R to be + W ≤ N).
+ * Whether a change of R and W asks that every home to be holds all that was acknowledged before: when so few replicas are
+ * asked of a read that it may meet none of a write of before (R to be + W ≤ N), and when W rises. What fewer homes
+ * acknowledged would count as held by the new W otherwise, to whoever lost a disk and to the next change of R.
  */
+export function asksAllHomes(
+  { readQuorum, writeQuorum, replicationFactor }: RingDocument,
+  next: Pick<RingDocument, "readQuorum" | "writeQuorum">,
+): boolean {
+  const isLoosened = next.readQuorum < readQuorum && next.readQuorum + writeQuorum <= replicationFactor;
+  return isLoosened || next.writeQuorum > writeQuorum;
+}
+
+/** Who must be made complete for a partition before reads may ask it: the homes to be that are none at present, or all. */
 function gainingOf(
   { document, partition }: { readonly document: RingDocument; readonly partition: number },
   present: Rows,
   toBe: Rows,
 ): readonly RingMember[] {
-  const { transition, writeQuorum, replicationFactor } = document;
+  const { transition } = document;
   const next = toBe[partition] ?? [];
   if (transition === undefined) return [];
-  const isLoosened =
-    transition.readQuorum + writeQuorum <= replicationFactor && transition.readQuorum < document.readQuorum;
-  return isLoosened ? next : next.filter(({ name }) => !includesName(present[partition] ?? [], name));
+  return asksAllHomes(document, transition)
+    ? next
+    : next.filter(({ name }) => !includesName(present[partition] ?? [], name));
 }
 
 function rowsOf(table: RingDocument["homes"], members: readonly RingMember[]): Rows {

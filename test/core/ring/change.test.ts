@@ -285,6 +285,14 @@ describe("a change is refused", () => {
     still.away.add("m").add("f");
     expect(ask(still, { quorum: { mode: "strict" } }).transition?.mode).toBe("strict");
     refuses(still, { quorum: { writeQuorum: 3 } }, "CHANGE_REFUSED", /only 1 of 3 homes can be reached/);
+    still.away.delete("f");
+    refuses(
+      still,
+      { quorum: { writeQuorum: 3 } },
+      "CHANGE_REFUSED",
+      /m cannot be reached and would have to hold all of/,
+    );
+    expect(ask(still, { quorum: { readQuorum: 3 } }).transition?.readQuorum).toBe(3);
   });
 
   it("when who joins cannot be reached, or was removed as destroyed and comes with the same disk", () => {

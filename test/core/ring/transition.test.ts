@@ -143,7 +143,10 @@ function mayGoOn(document: RingDocument, facts: FactsOf): boolean {
     transition.readQuorum !== document.readQuorum || transition.writeQuorum !== document.writeQuorum;
   const toBe = homeNames(document, true);
   const quorum = transition.phase === "prepare" ? document.writeQuorum : document.readQuorum;
-  const mustBeWhole = transition.readQuorum + document.writeQuorum <= document.replicationFactor;
+  const mayMiss = transition.readQuorum + document.writeQuorum <= document.replicationFactor;
+  const isLower = mayMiss && transition.readQuorum < document.readQuorum;
+  // By the W to come, everything is to be on that many homes, what was acknowledged before as well.
+  const mustBeWhole = isLower || transition.writeQuorum > document.writeQuorum;
   for (const [partition, row] of homeNames(document).entries()) {
     const next = toBe[partition] ?? [];
     const gaining = next.filter((name) => !row.includes(name));
@@ -154,7 +157,7 @@ function mayGoOn(document: RingDocument, facts: FactsOf): boolean {
       if (!old.some((name) => (listed(name)?.epoch ?? 0) >= transition.phaseEpoch)) return false;
     }
     if (transition.phase === "switch") continue;
-    const filled = mustBeWhole && transition.readQuorum < document.readQuorum ? next : gaining;
+    const filled = mustBeWhole ? next : gaining;
     if (!filled.every((name) => listed(name)?.completeFor === transition.id)) return false;
   }
   return true;
