@@ -4,6 +4,7 @@
  * What is sent, and what an answer means, is the affair of an `Exchange`, one per connection. The loop counts, times
  * and reconnects. Connection i goes to port i mod ports.
  */
+import type { ClientTls } from "../../node/client/http.ts";
 import { type Answer, HttpConnection } from "./connection.ts";
 
 /** What one connection of a load says. */
@@ -30,6 +31,8 @@ export type LoopFigures = {
 export type LoopOptions = {
   readonly ports: readonly number[];
   readonly connections: number;
+  /** Whom to trust, where the ports speak TLS. */
+  readonly tls?: ClientTls | undefined;
   readonly exchange: (connection: number) => Exchange;
   /** Whether a connection that broke is an error and made anew (true), or ends quietly (false). */
   readonly reconnect: boolean;
@@ -86,7 +89,7 @@ export class ClosedLoop {
   }
 
   #open(index: number, exchange: Exchange): void {
-    const { ports, reconnect } = this.#options;
+    const { ports, reconnect, tls } = this.#options;
     let sentAt = 0;
     let waiting = false;
     const sendNext = (): void => {
@@ -100,15 +103,15 @@ export class ClosedLoop {
       sentAt = performance.now();
       connection.send(request);
     };
-    const connection = new HttpConnection(ports[index % ports.length] ?? 0, {
-      answered: (answer) => {
+    const events = {
+      answered: (answer: Answer) => {
         waiting = false;
         this.#record(performance.now() - sentAt);
         const complaint = exchange.answered(answer);
         if (complaint !== undefined) this.#complain(complaint);
         sendNext();
       },
-      broken: (reason) => {
+      broken: (reason: string) => {
         if (waiting) exchange.unanswered();
         if (!reconnect || this.#stopping) {
           this.#ended();
@@ -117,7 +120,8 @@ export class ClosedLoop {
         this.#complain(`connection ${index}: ${reason}`);
         setTimeout(() => this.#open(index, exchange), RECONNECT_MS);
       },
-    });
+    };
+    const connection = new HttpConnection(ports[index % ports.length] ?? 0, events, tls);
     sendNext();
   }
 

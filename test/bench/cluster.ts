@@ -29,8 +29,8 @@ export type ClusterOptions = {
   readonly directory?: string;
   /** `ANNULUS_…` settings for every node, over those that the cluster needs. */
   readonly settings?: Readonly<Record<string, string>>;
-  /** How to reach the admin ports where the settings make them speak TLS. */
-  readonly adminTls?: ClientTls;
+  /** How to reach the HTTP ports where the settings make them speak TLS: all of them, or the admin ports. */
+  readonly tls?: ClientTls;
   /** More of them for the node of this name, asked at each of its starts. */
   readonly settingsOf?: (name: string) => Readonly<Record<string, string>>;
 };
@@ -139,7 +139,7 @@ export class LocalCluster {
     const program = join(node.checkout ?? checkoutDirectory(), "dist/node/cli/main.js");
     const server = new ServerProcess([...nodeOptions, program, "node"], this.#environment(node), node.namespace);
     node.server = server;
-    while (!(await isWell(node, until === "ready" ? "/readyz" : "/healthz", this.#options.adminTls))) {
+    while (!(await isWell(node, until === "ready" ? "/readyz" : "/healthz", this.#options.tls))) {
       const waitedMs = performance.now() - startedAt;
       if (server.hasEnded || waitedMs > READY_TIMEOUT_MS) {
         const how = server.hasEnded ? await server.ended : `not ${until} after ${Math.round(waitedMs)} ms`;

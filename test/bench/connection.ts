@@ -6,6 +6,8 @@
  * and a body of a stated `Content-Length` (none for 204 and 304). Not an HTTP client for anything else.
  */
 import { connect, type Socket } from "node:net";
+import { connect as connectTls } from "node:tls";
+import type { ClientTls } from "../../node/client/http.ts";
 
 /** One answer. `body` is a view that is valid only during the call that gets it. */
 export type Answer = {
@@ -31,11 +33,17 @@ export class HttpConnection {
   #partial: Buffer = EMPTY;
   #over = false;
 
-  /** Connects to `127.0.0.1:port`; requests may be sent at once. */
-  constructor(port: number, events: ConnectionEvents) {
+  /** Connects to `127.0.0.1:port`, by TLS where it is told whom to trust; requests may be sent at once. */
+  constructor(port: number, events: ConnectionEvents, tls?: ClientTls) {
     this.#events = events;
+    this.#socket = tls === undefined ? this.#connect(port) : this.#connectSecurely(port, tls);
+    this.#socket.on("error", (error) => this.#end(error.message));
+    this.#socket.on("close", () => this.#end("the server closed the connection"));
+  }
+
+  #connect(port: number): Socket {
     const receive = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
-    this.#socket = connect({
+    return connect({
       host: "127.0.0.1",
       port,
       noDelay: true,
@@ -47,8 +55,13 @@ export class HttpConnection {
         },
       },
     });
-    this.#socket.on("error", (error) => this.#end(error.message));
-    this.#socket.on("close", () => this.#end("the server closed the connection"));
+  }
+
+  #connectSecurely(port: number, { authorities }: ClientTls): Socket {
+    const trust = authorities === undefined ? {} : { ca: authorities };
+    const socket = connectTls({ host: "127.0.0.1", port, ...trust });
+    socket.setNoDelay(true);
+    return socket.on("data", (chunk) => this.#received(chunk));
   }
 
   /** Sends one request. The bytes may be changed again once its answer is in. */

@@ -6,6 +6,7 @@
  * as much of the generator as of the servers.
  */
 import { join } from "node:path";
+import type { ClientTls } from "../../node/client/http.ts";
 import { ClosedLoop, type Exchange, type LoopFigures, percentile } from "./closed-loop.ts";
 import type { LocalCluster } from "./cluster.ts";
 import { eachKey, type KeySpace, kvExchange, newCounts, type OperationSource, plainExchange } from "./exchanges.ts";
@@ -134,11 +135,12 @@ export async function sweep(
   ports: readonly number[],
   space: KeySpace,
   kind: "read" | "write",
-  keys: Iterable<number> = Array(space.history.keyCount).keys(),
+  options: { readonly keys?: Iterable<number>; readonly tls?: ClientTls | undefined } = {},
 ): Promise<LoopFigures> {
+  const { keys = Array(space.history.keyCount).keys(), tls } = options;
   const source = eachKey(kind, keys);
   const exchange = (): Exchange => kvExchange(space, source);
-  const loop = new ClosedLoop({ ports, connections: SWEEP_CONNECTIONS, exchange, reconnect: true });
+  const loop = new ClosedLoop({ ports, connections: SWEEP_CONNECTIONS, tls, exchange, reconnect: true });
   await loop.done;
   return loop.takeFigures();
 }
@@ -155,6 +157,7 @@ export async function measureWorkload(
   workload: Workload,
   uniform: Uniform,
   timing: Timing,
+  tls?: ClientTls,
 ): Promise<WorkloadFigures> {
   const { keyCount } = space.history;
   const choose = workload.keys === "zipfian" ? zipfianKeys(keyCount, uniform) : uniformKeys(keyCount, uniform);
@@ -163,6 +166,7 @@ export async function measureWorkload(
   const loop = new ClosedLoop({
     ports: cluster.dataPorts,
     connections: workload.connections,
+    tls,
     exchange: () => kvExchange(space, source),
     reconnect: true,
   });

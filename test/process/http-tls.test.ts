@@ -53,7 +53,7 @@ describe("a node whose data and admin ports speak TLS", () => {
     cluster = await LocalCluster.start({
       nodeCount: 1,
       directory: at("cluster"),
-      adminTls: { authorities: authority.pem },
+      tls: { authorities: authority.pem },
       settings: {
         ...files("DATA"),
         ...files("ADMIN"),

@@ -79,7 +79,7 @@ describe("kill -9 of every node at once, under load, with durability os", () => 
       for (let round = 1; round <= ROUNDS; round++) {
         const killed = await killUnderLoad(space, uniform);
         startsMs.push(...killed.startsMs);
-        const figures = await sweep(cluster.dataPorts, space, "read", killed.written);
+        const figures = await sweep(cluster.dataPorts, space, "read", { keys: killed.written });
         checked += figures.operations;
         expectClean(figures, space, `after kill ${round} of seed ${SEED}`);
       }

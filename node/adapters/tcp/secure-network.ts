@@ -46,6 +46,8 @@ export type PeerTls = {
 
 /** The first byte of a TLS handshake. A frame begins with its length, which is below 2^24. */
 const TLS_HANDSHAKE_BYTE = 0x16;
+/** Chunks up to this size are copied when they are written. */
+const COPIED_BYTES_MAX = 16 * 1_024;
 /** Longer than the transport gives a handshake, which ends it first. */
 const TLS_HANDSHAKE_TIMEOUT_MS = 60_000;
 
@@ -151,6 +153,12 @@ abstract class SecurableWire implements Wire {
   }
 
   write(chunk: Uint8Array): boolean {
+    // A TLS socket has never done with a chunk at once. A copy of a few messages costs less than that the caller, whose
+    // chunks are large, makes another one each turn.
+    if (chunk.length <= COPIED_BYTES_MAX) {
+      this.#socket.write(Buffer.from(chunk), this.#written);
+      return true;
+    }
     this.#socket.write(chunk, this.#written);
     return this.#socket.writableLength === 0;
   }
