@@ -6,12 +6,13 @@
  * mount the same; so that a pod that was taken over can read the others' keys, too (docs/security.md).
  *
  * A member's certificate is made anew when a third of its life is left, or its names are not those that it should have,
- * or another authority made it. Pure: dates and names are read here, keys and certificates are made by an adapter.
+ * or another authority made it. A new authority is first trusted beside the old one by all, which takes the kubelets a
+ * while; only then do members get its certificates, and only once all show these is the old one trusted no more. Pure: dates and names are read here, keys and certificates are made by an adapter.
  */
 import { X509Certificate } from "node:crypto";
 import type { Cluster } from "../api/kvcluster.ts";
 import { authorityName, peersDomain, podName, tlsName } from "./names.ts";
-import { type KubeObject, textAt } from "./objects.ts";
+import { at, type KubeObject, textAt } from "./objects.ts";
 import type { Action, PeerTls, PodFacts, Wish, World } from "./world.ts";
 
 /** Where pods find their certificates. */
@@ -22,8 +23,11 @@ export const AUTHORITY_KEY_FILE = "ca.key";
 const DAY_MS = 86_400_000;
 export const CERTIFICATE_LIFE_MS = 90 * DAY_MS;
 export const AUTHORITY_LIFE_MS = 3_650 * DAY_MS;
+/** How long kubelets may take to bring what changed in a Secret to all pods that mount it. */
+export const SPREAD_MS = 300_000;
 /** The clocks of machines differ: a certificate is valid from a little before it was made. */
 export const BACKDATED_MS = 3_600_000;
+const YEAR_MS = 365 * DAY_MS;
 const RENEWED_WITH_LEFT_MS = CERTIFICATE_LIFE_MS / 3;
 
 /**
@@ -87,34 +91,75 @@ export function adminTarget(
   return { ...target, tls: { authorities, name: `${pod.name}.${peersDomain(cluster)}` } };
 }
 
-/** The certificates that are to be made now. */
+/** What is to be made now: an authority, members' certificates, or a bundle of other authorities. */
 export function certificatesDue(world: World, pods: number): Action[] {
   const { cluster, objects, nowMs } = world;
   if (!usesTls(cluster, peerTlsOf(world))) return [];
   const { name } = cluster.metadata;
-  const authority = certificateIn(objects.get(`Secret/${authorityName(name)}`), AUTHORITY_FILE);
+  const authority = authorityOf(world);
   const secret = objects.get(`Secret/${tlsName(name)}`);
+  const trusted = certificatesIn(fileOf(secret, AUTHORITY_FILE));
+  const isTrusted = (certificate: X509Certificate) => trusted.some((other) => isIssued(certificate, other));
+  // Until all pods trust a new authority they show what the old one made, as long as there is that.
+  const mayWait = authority === undefined || nowMs < madeMs(authority) + SPREAD_MS;
   const due: Wish[] = [];
   for (let ordinal = 0; ordinal < pods; ordinal += 1) {
     const pod = podName(name, ordinal);
     const names = certifiedNames(cluster, pod);
-    const present = certificateIn(secret, `${pod}.crt`);
-    if (authority === undefined || !isGood(present, { authority, names, nowMs })) due.push({ pod, names });
+    const [present] = certificatesIn(fileOf(secret, `${pod}.crt`));
+    const isGood = present !== undefined && isFit(present, names, nowMs);
+    const isOurs = isGood && authority !== undefined && isIssued(present, authority);
+    if (!isOurs && !(isGood && mayWait && isTrusted(present))) due.push({ pod, names });
   }
-  if (due.length === 0) return [];
-  const why = authority === undefined ? "there is no authority yet" : "missing, near their end, or of other names";
-  return [{ kind: "issue", certificates: due, why }];
+  const isBundled = authority !== undefined && bundleOf(world, authority.toString()) === fileOf(secret, AUTHORITY_FILE);
+  if (due.length === 0 && isBundled) return [];
+  const why = authority === undefined ? "there is no authority" : "missing, near their end, or of other names";
+  return [{ kind: "issue", certificates: due, why: due.length === 0 ? "other authorities are to be trusted" : why }];
 }
 
-function isGood(
-  certificate: X509Certificate | undefined,
-  wanted: { readonly authority: X509Certificate; readonly names: readonly string[]; readonly nowMs: number },
-): boolean {
-  if (certificate === undefined) return false;
-  const { authority, names, nowMs } = wanted;
+/**
+ * The authorities that members are to trust: the present one, and earlier ones while a member may still show a
+ * certificate of theirs.
+ *
+ * @param authority The present one's certificate, PEM.
+ */
+export function bundleOf({ cluster, objects, nowMs }: World, authority: string): string {
+  const own = new X509Certificate(authority);
+  const secret = objects.get(`Secret/${tlsName(cluster.metadata.name)}`);
+  const shown = Object.keys((at(secret, "data") as object | undefined) ?? {})
+    .filter((file) => file.endsWith(".crt") && file !== AUTHORITY_FILE)
+    .flatMap((file) => certificatesIn(fileOf(secret, file)));
+  const isOver = shown.every((one) => isIssued(one, own) && nowMs >= madeMs(one) + SPREAD_MS);
+  const earlier = certificatesIn(fileOf(secret, AUTHORITY_FILE)).filter(
+    (one) => one.fingerprint256 !== own.fingerprint256 && one.validToDate.getTime() > nowMs,
+  );
+  return [own, ...(isOver ? [] : earlier)].map(String).join("");
+}
+
+/** The authority that is there, with a year left at least; undefined where a new one is needed. */
+function authorityOf({ cluster, objects, nowMs }: World): X509Certificate | undefined {
+  const secret = objects.get(`Secret/${authorityName(cluster.metadata.name)}`);
+  const [authority] = certificatesIn(fileOf(secret, AUTHORITY_FILE));
+  const hasKey = fileOf(secret, AUTHORITY_KEY_FILE) !== undefined;
+  return hasKey && authority !== undefined && authority.validToDate.getTime() - nowMs > YEAR_MS ? authority : undefined;
+}
+
+/** Whether a new authority is needed; see `certificatesDue`. */
+export function needsAuthority(world: World): boolean {
+  return authorityOf(world) === undefined;
+}
+
+function isFit(certificate: X509Certificate, names: readonly string[], nowMs: number): boolean {
   if (certificate.validToDate.getTime() - nowMs < RENEWED_WITH_LEFT_MS) return false;
-  if (!certificate.checkIssued(authority) || !certificate.verify(authority.publicKey)) return false;
   return names.every((one) => certificate.checkHost(one, { subject: "never", wildcards: false }) !== undefined);
+}
+
+function isIssued(certificate: X509Certificate, authority: X509Certificate): boolean {
+  return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
+}
+
+function madeMs(certificate: X509Certificate): number {
+  return certificate.validFromDate.getTime() + BACKDATED_MS;
 }
 
 /** The text of a Secret's file. */
@@ -123,12 +168,14 @@ export function fileOf(secret: KubeObject | undefined, file: string): string | u
   return encoded === undefined ? undefined : Buffer.from(encoded, "base64").toString("utf8");
 }
 
-function certificateIn(secret: KubeObject | undefined, file: string): X509Certificate | undefined {
-  const text = fileOf(secret, file);
-  if (text === undefined) return undefined;
-  try {
-    return new X509Certificate(text);
-  } catch {
-    return undefined; // Somebody's hand was in it: it is made anew.
-  }
+/** Those that can be read; somebody's hand was in the others, and they are made anew. */
+function certificatesIn(text: string | undefined): X509Certificate[] {
+  const blocks = text?.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
+  return blocks.flatMap((block) => {
+    try {
+      return [new X509Certificate(block)];
+    } catch {
+      return [];
+    }
+  });
 }

@@ -1,16 +1,18 @@
 /**
  * Carries out that certificates are made: the authority first, if there is none, then the members', into their Secrets.
  *
- * Cut off anywhere, it is begun again: what is in the Secrets then is read, and only what is missing is made. The authority
- * is created, never replaced: of two operators that both found none, the second is told so and looks again.
+ * Cut off anywhere, it is begun again: what is in the Secrets then is read, and only what is missing is made. Of two
+ * operators that both found no authority, the second cannot create another: it is told so, and looks again.
  */
 import {
   AUTHORITY_FILE,
   AUTHORITY_KEY_FILE,
   AUTHORITY_LIFE_MS,
   BACKDATED_MS,
+  bundleOf,
   CERTIFICATE_LIFE_MS,
   fileOf,
+  needsAuthority,
 } from "../core/certificates.ts";
 import { SECRETS } from "../core/kinds.ts";
 import { authorityName, tlsName } from "../core/names.ts";
@@ -32,8 +34,9 @@ export async function issueCertificates(
   const { cluster, objects, nowMs } = world;
   const { name } = cluster.metadata;
   const authority = presentAuthority(world) ?? (await createAuthority({ kube, certificates }, world));
+  const bundle = bundleOf(world, authority.certificate);
   const present = at(objects.get(`Secret/${tlsName(name)}`), "data") as Readonly<Record<string, string>> | undefined;
-  const data: Record<string, string> = { ...present, [AUTHORITY_FILE]: encoded(authority.certificate) };
+  const data: Record<string, string> = { ...present, [AUTHORITY_FILE]: encoded(bundle) };
   const span = { fromMs: nowMs - BACKDATED_MS, untilMs: nowMs + CERTIFICATE_LIFE_MS };
   for (const { pod, names } of wishes) {
     const { certificate, key } = await certificates.issue(authority, names, span);
@@ -44,7 +47,9 @@ export async function issueCertificates(
   await kube.apply(SECRETS, owned(cluster, head, { type: "Opaque", data }));
 }
 
-function presentAuthority({ cluster, objects }: World): Issued | undefined {
+function presentAuthority(world: World): Issued | undefined {
+  if (needsAuthority(world)) return undefined;
+  const { cluster, objects } = world;
   const secret = objects.get(`Secret/${authorityName(cluster.metadata.name)}`);
   const [certificate, key] = [fileOf(secret, AUTHORITY_FILE), fileOf(secret, AUTHORITY_KEY_FILE)];
   return certificate === undefined || key === undefined ? undefined : { certificate, key };
@@ -52,7 +57,7 @@ function presentAuthority({ cluster, objects }: World): Issued | undefined {
 
 async function createAuthority(
   { kube, certificates }: { readonly kube: Kube; readonly certificates: CertificateMaker },
-  { cluster, nowMs }: World,
+  { cluster, objects, nowMs }: World,
 ): Promise<Issued> {
   const { name, uid } = cluster.metadata;
   const span = { fromMs: nowMs - BACKDATED_MS, untilMs: nowMs + AUTHORITY_LIFE_MS };
@@ -62,7 +67,10 @@ async function createAuthority(
     [AUTHORITY_KEY_FILE]: encoded(authority.key),
   };
   const head = { apiVersion: "v1", kind: "Secret", name: authorityName(name) };
-  await kube.create(SECRETS, owned(cluster, head, { type: "Opaque", data }));
+  const secret = owned(cluster, head, { type: "Opaque", data });
+  // One that is near its end, or broken, is replaced.
+  if (objects.has(`Secret/${head.name}`)) await kube.apply(SECRETS, secret);
+  else await kube.create(SECRETS, secret);
   return authority;
 }
 

@@ -65,7 +65,7 @@ export function createReconciler(parts: {
       case "apply":
         return kube.apply(kindOf(action.object.kind), action.object);
       case "issue": {
-        const pods = action.certificates.map(({ pod }) => pod).join(", ");
+        const pods = action.certificates.map(({ pod }) => pod).join(", ") || "the authority";
         telemetry.log("info", "operator.issues_certificates", { pods, why: action.why });
         await issueCertificates(parts, world, action.certificates);
         const message = `${pods}: ${action.why}`;

@@ -32,6 +32,32 @@ function identityOf(cluster: FakeCluster, pod: string) {
   );
 }
 
+function loseAuthority(cluster: FakeCluster): void {
+  const secret = cluster.kube.find("Secret", `${NAME}-authority`);
+  assert.ok(secret);
+  cluster.kube.drop(secret);
+}
+
+function passSixDays(cluster: FakeCluster): void {
+  cluster.kube.nowMs += 6 * DAY_MS;
+}
+
+type View = { readonly authorities: readonly X509Certificate[]; readonly shown: readonly X509Certificate[] };
+
+/** What a pod with the files as they are now trusts, and what the members with these files show. */
+function viewOf(cluster: FakeCluster): View {
+  const bundle = fileOf(secretOf(cluster), "ca.crt") ?? "";
+  const blocks = bundle.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? [];
+  return {
+    authorities: blocks.map((block) => new X509Certificate(block)),
+    shown: [0, 1, 2].map((ordinal) => new X509Certificate(fileOf(secretOf(cluster), `${NAME}-${ordinal}.crt`) ?? "")),
+  };
+}
+
+function knows(one: View, other: View): boolean {
+  return other.shown.every((shown) => one.authorities.some((authority) => shown.verify(authority.publicKey)));
+}
+
 describe("certificates of a cluster", () => {
   it("are there before its first pods, each for its own member, and no pod has the authority's key", async () => {
     const cluster = new FakeCluster({ tls: SECURE });
@@ -83,17 +109,41 @@ describe("certificates of a cluster", () => {
     );
   });
 
-  it("come anew from the same authority when their Secret is lost, and from a new one when that is lost", async () => {
+  it("come anew from the same authority when their Secret is lost", async () => {
     const cluster = await settled(SECURE);
     const authority = fileOf(secretOf(cluster), "ca.crt");
-    for (const name of [`${NAME}-tls`, `${NAME}-authority`]) {
-      const secret = cluster.kube.find("Secret", name);
-      assert.ok(secret);
-      cluster.kube.drop(secret);
+    const secret = secretOf(cluster);
+    assert.ok(secret);
+    cluster.kube.drop(secret);
+    await cluster.reconcile();
+    assert.equal(fileOf(secretOf(cluster), "ca.crt"), authority);
+    for (const ordinal of [0, 1, 2]) assert.ok(identityOf(cluster, `${NAME}-${ordinal}`));
+  });
+
+  it.each([
+    ["is lost", 0, loseAuthority],
+    ["has less than a year left", 3_280, passSixDays],
+  ])("come from a new authority when theirs %s, and members always know each other", async (_how, days, happen) => {
+    const cluster = await settled(SECURE);
+    cluster.kube.nowMs += days * DAY_MS;
+    await cluster.reconcile();
+    const views = [viewOf(cluster)];
+    happen(cluster);
+    for (let step = 0; step < 30; step += 1) {
       await cluster.reconcile();
-      assert.equal(fileOf(secretOf(cluster), "ca.crt") === authority, name === `${NAME}-tls`);
-      for (const ordinal of [0, 1, 2]) assert.ok(identityOf(cluster, `${NAME}-${ordinal}`));
+      views.push(viewOf(cluster));
+      cluster.kube.nowMs += 60_000;
     }
+    for (const [index, next] of views.entries()) {
+      const before = views[index - 1];
+      if (before === undefined) continue;
+      for (const one of [before, next])
+        for (const other of [before, next]) assert.ok(knows(one, other), `step ${index}`);
+    }
+    const [first, last] = [views[0], views.at(-1)];
+    assert.ok(first !== undefined && last !== undefined && !knows(last, first));
+    assert.deepEqual(new Set(views.map(({ authorities }) => authorities.length)), new Set([1, 2]));
+    assert.equal(last.authorities.length, 1);
   });
 
   it("are completed when the operator was killed anywhere while it made them", async () => {
