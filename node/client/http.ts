@@ -21,6 +21,10 @@ export type Call = {
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
   readonly body?: Uint8Array;
+  /** Without a byte until this exchange is given up, in ms; the endpoint's own time when absent. */
+  readonly timeoutMs?: number;
+  /** Breaks the exchange off. */
+  readonly signal?: AbortSignal | undefined;
 };
 
 export type Answer = {
@@ -95,14 +99,15 @@ export class Endpoint {
   /** Makes one exchange and reads the whole answer. Rejects with `NoAnswerError` and nothing else. */
   async exchange(call: Call): Promise<Answer> {
     const response = await this.open(call);
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const parts: Buffer[] = [];
-    try {
-      for await (const part of response) parts.push(part as Buffer);
-    } catch (error) {
-      throw new NoAnswerError(this.url, error as Error);
-    }
-    const body = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
-    return { status: response.statusCode ?? 0, headers: response.headers, body, from: this.url };
+    response.on("data", (part: Buffer) => parts.push(part));
+    response.on("error", (error) => reject(new NoAnswerError(this.url, error)));
+    response.on("end", () => {
+      const body = parts.length === 1 && parts[0] !== undefined ? parts[0] : Buffer.concat(parts);
+      resolve({ status: response.statusCode ?? 0, headers: response.headers, body, from: this.url });
+    });
+    return promise;
   }
 
   /** Makes one exchange and hands over the answer's body as a stream, which the caller reads or destroys. */
@@ -121,7 +126,8 @@ export class Endpoint {
           ...call.headers,
           ...(call.body === undefined ? {} : { "content-length": call.body.length }),
         },
-        timeout: this.#timeoutMs,
+        timeout: call.timeoutMs ?? this.#timeoutMs,
+        ...(call.signal === undefined ? {} : { signal: call.signal }),
       },
       resolve,
     );

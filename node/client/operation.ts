@@ -1,0 +1,283 @@
+/**
+ * One request of a caller until it has its answer: which node, again where it failed, a second one where it is late.
+ *
+ *     choose ── attempt ── settled ─► answer
+ *       ▲          ├── silent, refused ── elsewhere, while the budget of repetitions lasts
+ *       └──────────┴── no quorum, timed out ── later
+ *
+ * A read that is later than usual asks a second node and takes the answer that comes first; how many do is bounded by a
+ * budget of its own (Dean and Barroso 2013, "The Tail at Scale"). All attempts of a write carry one Idempotency-Key.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import { QuantileFollower } from "../core/quorum/latency.ts";
+import { Budget, type BudgetOptions } from "./budget.ts";
+import type { Directory, KnownNode } from "./directory.ts";
+import { AnnulusError, type ClientErrorCode } from "./errors.ts";
+import { type Answer, type Call, NoAnswerError } from "./http.ts";
+import { chooseNode, type Wish } from "./route.ts";
+import { judge, pauseMs, type Verdict } from "./verdict.ts";
+
+export type OperationOptions = {
+  readonly zone: string | undefined;
+  readonly headers: Readonly<Record<string, string>>;
+  /** How long one attempt may take, in ms. */
+  readonly attemptTimeoutMs: number;
+  readonly attemptsMax: number;
+  /** Share of requests that may be repeated, and share of reads that may ask a second node; 0 is never. */
+  readonly retryRatio: number;
+  readonly hedgeRatio: number;
+};
+
+export type Operation = {
+  readonly key: Uint8Array;
+  readonly call: Call;
+  readonly wish: Wish;
+  /** Whether a second node may be asked meanwhile. */
+  readonly mayHedge: boolean;
+  /** Whether it may be repeated when a replica may hold it already. */
+  readonly mayRepeatUnknown: boolean;
+  /** From the first attempt to the last, pauses included, in ms. */
+  readonly timeoutMs: number;
+  /** How long one attempt may take, in ms; as for all when undefined. */
+  readonly attemptTimeoutMs: number | undefined;
+  readonly signal: AbortSignal | undefined;
+};
+
+/** What was done besides what was asked, since the client was made. */
+export type OperationCounters = { requests: number; attempts: number; retries: number; hedges: number };
+
+type Attempt = {
+  readonly node: KnownNode;
+  readonly result: Answer | NoAnswerError;
+  readonly verdict: Verdict;
+};
+
+/** Reads later than this share of them ask a second node. */
+const LATE = { quantile: 0.95, startMs: 50, minMs: 2, maxMs: 1_000 };
+
+/** Runs the requests of one client, within its budgets. */
+export class Operations {
+  readonly counters: OperationCounters = { requests: 0, attempts: 0, retries: 0, hedges: 0 };
+  readonly #directory: Directory;
+  readonly #options: OperationOptions;
+  readonly #retries: Budget;
+  readonly #hedges: Budget;
+  readonly #late = new QuantileFollower(LATE);
+  #turn = Math.floor(Math.random() * 1024);
+
+  constructor(directory: Directory, options: OperationOptions) {
+    this.#directory = directory;
+    this.#options = options;
+    this.#retries = budget(options.retryRatio, { perSecond: 10, tokensMax: 200 });
+    this.#hedges = budget(options.hedgeRatio, { perSecond: 1, tokensMax: 10 });
+  }
+
+  /**
+   * Runs one to its answer, which any node would give.
+   *
+   * @throws {AnnulusError} What the last attempt was told, when no further one was allowed; else what the signal says.
+   */
+  async run(operation: Operation): Promise<Answer> {
+    const { signal, timeoutMs } = operation;
+    signal?.throwIfAborted();
+    await this.#directory.open();
+    this.counters.requests += 1;
+    this.#retries.deposit();
+    if (operation.mayHedge) this.#hedges.deposit();
+    const untilMs = performance.now() + timeoutMs;
+    const tried = new Set<KnownNode>();
+    let isUnknown = false;
+    for (let attempts = 1; ; attempts++) {
+      const { result, verdict } = await this.#attempt(operation, tried, untilMs);
+      signal?.throwIfAborted();
+      isUnknown ||= verdict.isUnknown;
+      if (verdict.next === "settled" && !(result instanceof NoAnswerError)) return result;
+      const restMs = await this.#pauseBeforeNext({ verdict, tried, attempts, untilMs });
+      if (restMs === undefined || (isUnknown && !operation.mayRepeatUnknown))
+        throw errorOf(result, { attempts, isUnknown });
+      if (restMs > 0) await pause(restMs, signal);
+      this.counters.retries += 1;
+    }
+  }
+
+  /** The pause before one more attempt, in ms; undefined when there may be none. */
+  #pauseBeforeNext({
+    verdict,
+    tried,
+    attempts,
+    untilMs,
+  }: {
+    readonly verdict: Verdict;
+    readonly tried: Set<KnownNode>;
+    readonly attempts: number;
+    readonly untilMs: number;
+  }): number | undefined {
+    if (attempts >= this.#options.attemptsMax) return undefined;
+    const isRoundOver = this.#directory.all.every((node) => tried.has(node));
+    if (isRoundOver) tried.clear();
+    const restMs = isRoundOver || verdict.next === "later" ? pauseMs(attempts, Math.random()) : 0;
+    const nowMs = performance.now();
+    if (nowMs + restMs >= untilMs) return undefined;
+    return verdict.isFree || this.#retries.tryWithdraw(nowMs) ? restMs : undefined;
+  }
+
+  /** One attempt, and for a read that is late a second one beside it. */
+  async #attempt(operation: Operation, tried: Set<KnownNode>, untilMs: number): Promise<Attempt> {
+    const startedMs = performance.now();
+    const first = this.#ask(operation, tried, untilMs);
+    if (!operation.mayHedge || this.#options.hedgeRatio === 0) return first;
+    const done = await within(first, this.#late.estimateMs);
+    const attempted = done ?? (await this.#hedge(operation, { first, tried, untilMs }));
+    if (attempted.verdict.next === "settled") this.#late.add(performance.now() - startedMs);
+    return attempted;
+  }
+
+  async #hedge(
+    operation: Operation,
+    so: { readonly first: Promise<Attempt>; readonly tried: Set<KnownNode>; readonly untilMs: number },
+  ): Promise<Attempt> {
+    const { first, tried, untilMs } = so;
+    const isAnyLeft = this.#directory.all.some((node) => !tried.has(node));
+    if (!isAnyLeft || !this.#hedges.tryWithdraw(performance.now())) return first;
+    this.counters.hedges += 1;
+    const second = this.#ask(operation, tried, untilMs);
+    const quicker = await Promise.race([first, second]);
+    if (quicker.verdict.next === "settled") return quicker;
+    const both = await Promise.all([first, second]);
+    return both.find(({ verdict }) => verdict.next === "settled") ?? quicker;
+  }
+
+  async #ask(
+    { key, call, wish, signal, attemptTimeoutMs }: Operation,
+    tried: Set<KnownNode>,
+    untilMs: number,
+  ): Promise<Attempt> {
+    const directory = this.#directory;
+    const { zone, headers } = this.#options;
+    const nowMs = performance.now();
+    const turn = this.#turn++;
+    const choosing = { homes: directory.homesOf(key), all: directory.all, tried, wish, zone, nowMs, turn };
+    const node = chooseNode(choosing) ?? (directory.all[turn % directory.all.length] as KnownNode);
+    tried.add(node);
+    node.inFlight += 1;
+    this.counters.attempts += 1;
+    const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs ?? this.#options.attemptTimeoutMs, untilMs - nowMs));
+    try {
+      const answer = await node.endpoint.exchange({
+        ...call,
+        headers: { ...headers, ...call.headers },
+        timeoutMs,
+        signal,
+      });
+      const verdict = judge({
+        kind: "answered",
+        status: answer.status,
+        type: typeOf(answer),
+        outcome: outcomeOf(answer),
+      });
+      directory.learn(node, answer);
+      if (verdict.isAway) node.failed();
+      else node.served();
+      return { node, result: answer, verdict };
+    } catch (error) {
+      if (!(error instanceof NoAnswerError)) throw error;
+      if (signal?.aborted !== true) node.failed();
+      return { node, result: error, verdict: judge({ kind: "silent", isUnsent: error.isUnsent }) };
+    } finally {
+      node.inFlight -= 1;
+    }
+  }
+}
+
+function outcomeOf({ headers }: Answer): string | undefined {
+  const outcome = headers["kv-outcome"];
+  return typeof outcome === "string" ? outcome : undefined;
+}
+
+type Problem = {
+  readonly type?: unknown;
+  readonly detail?: unknown;
+  readonly required?: unknown;
+  readonly acknowledged?: unknown;
+};
+
+function problemOf(answer: Answer): Problem {
+  if (!String(answer.headers["content-type"]).startsWith("application/problem+json")) return {};
+  try {
+    return (JSON.parse(answer.body.toString("utf8")) ?? {}) as Problem;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return {};
+  }
+}
+
+function typeOf(answer: Answer): string {
+  return answer.status < 500 ? "" : String(problemOf(answer).type ?? "");
+}
+
+/** What stands for an answer that says no code. */
+const CODES: Readonly<Record<number, ClientErrorCode>> = {
+  429: "OVERLOADED",
+  503: "QUORUM_UNAVAILABLE",
+  504: "TIMED_OUT",
+};
+
+/** What a caller is told of an answer that is an error, or of none. */
+export function errorOf(
+  result: Answer | NoAnswerError,
+  { attempts, isUnknown }: { readonly attempts: number; readonly isUnknown: boolean },
+): AnnulusError {
+  const outcome = isUnknown ? "unknown" : "none";
+  if (result instanceof NoAnswerError) {
+    return new AnnulusError("UNREACHABLE", result.message, { outcome, attempts, cause: result });
+  }
+  const { type, detail, required, acknowledged } = problemOf(result);
+  const { status, headers } = result;
+  const named = /^annulus:([A-Z_]+)$/.exec(String(type))?.[1] as ClientErrorCode | undefined;
+  const code = named ?? CODES[status] ?? (status >= 500 ? "STORAGE_FAILED" : "INVALID_REQUEST");
+  return new AnnulusError(code, typeof detail === "string" ? detail : `The node answered ${status}.`, {
+    status,
+    outcome,
+    attempts,
+    node: headerOf(result, "kv-node"),
+    context: headerOf({ headers }, "kv-context"),
+    required: typeof required === "number" ? required : undefined,
+    acknowledged: typeof acknowledged === "number" ? acknowledged : undefined,
+  });
+}
+
+/** A header of an answer that is there once. */
+export function headerOf({ headers }: Pick<Answer, "headers">, name: string): string | undefined {
+  const value = headers[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+/** What a promise gives within a time, in ms; undefined when it is later. */
+async function within<T>(promise: Promise<T>, limitMs: number): Promise<T | undefined> {
+  const late = Promise.withResolvers<undefined>();
+  const timer = setTimeout(late.resolve, limitMs, undefined);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Waits; throws what the signal says when that comes first. */
+async function pause(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
+  try {
+    await sleep(durationMs, undefined, signal === undefined ? {} : { signal });
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw error;
+  }
+}
+
+/** A bucket that stays empty where nothing is allowed. */
+function budget(ratio: number, { perSecond, tokensMax }: Pick<BudgetOptions, "perSecond" | "tokensMax">): Budget {
+  const isNever = ratio === 0;
+  return new Budget(
+    isNever ? { ratio, perSecond: 0, tokensMax: 0 } : { ratio, perSecond, tokensMax },
+    performance.now(),
+  );
+}

@@ -1,0 +1,105 @@
+/** Values as the client library gives them: bytes with their type, as text or JSON where that is what they are. */
+import type { Receipt } from "../core/errors.ts";
+
+/** What is written: text (UTF-8), bytes, or both with their type. */
+export type Content = string | Uint8Array | { readonly bytes: Uint8Array | string; readonly contentType: string };
+
+/** Bytes and their type. */
+export class Value {
+  readonly bytes: Buffer;
+  readonly contentType: string;
+
+  constructor(bytes: Buffer, contentType: string) {
+    this.bytes = bytes;
+    this.contentType = contentType;
+  }
+
+  /** The bytes as UTF-8. */
+  text(): string {
+    return this.bytes.toString("utf8");
+  }
+
+  /**
+   * The bytes as JSON. The type is the caller's word, as with `JSON.parse`.
+   *
+   * @throws {SyntaxError} They are none.
+   */
+  json<T>(): T {
+    return JSON.parse(this.text()) as T;
+  }
+}
+
+/** One of the concurrent values of a key; a deletion concurrent with a write is one as well, without bytes. */
+export class Sibling extends Value {
+  readonly isDeleted: boolean;
+  /** By the clock of the replica that took the write: for people, never for deciding. Undefined: the answer did not say. */
+  readonly writtenAt: Date | undefined;
+
+  constructor(value: Value, options: { readonly isDeleted: boolean; readonly writtenAt: Date | undefined }) {
+    super(value.bytes, value.contentType);
+    this.isDeleted = options.isDeleted;
+    this.writtenAt = options.writtenAt;
+  }
+}
+
+/** The one value of a key, or what `resolve` made of several. */
+export class Found extends Value {
+  /** What this reading saw: a write that carries it replaces that and nothing else. */
+  readonly context: string;
+  /** How many values there were; more than 1 until a write with the context has settled them. */
+  readonly siblings: number;
+
+  constructor(value: Value, options: { readonly context: string; readonly siblings: number }) {
+    super(value.bytes, value.contentType);
+    this.context = options.context;
+    this.siblings = options.siblings;
+  }
+}
+
+/** All that a read showed. */
+export type Reading = {
+  /** None: never written, or deleted. */
+  readonly siblings: readonly Sibling[];
+  /** Undefined only for a key that was never written. */
+  readonly context: string | undefined;
+  /** The member that answered. */
+  readonly node: string | undefined;
+  readonly receipt: Receipt | undefined;
+};
+
+/** What became of a write that was acknowledged. */
+export type Written = {
+  /** Covers exactly what was written and what it replaced. */
+  readonly context: string;
+  readonly node: string | undefined;
+  readonly receipt: Receipt | undefined;
+};
+
+const JSON_TYPE = "application/json";
+
+/** A JSON document as content to be written. */
+export function json(value: unknown): Content {
+  return { bytes: JSON.stringify(value), contentType: JSON_TYPE };
+}
+
+/** Content as a request's body and its type. */
+export function bodyOf(content: Content): { readonly body: Uint8Array; readonly contentType: string } {
+  if (typeof content === "string") return { body: Buffer.from(content), contentType: "text/plain; charset=utf-8" };
+  if (content instanceof Uint8Array) return { body: content, contentType: "application/octet-stream" };
+  const { bytes, contentType } = content;
+  return { body: typeof bytes === "string" ? Buffer.from(bytes) : bytes, contentType };
+}
+
+/** Reads `KV-Receipt`; undefined where it is none. */
+export function parseReceipt(text: unknown): Receipt | undefined {
+  const found = /^acks=(\d+); asked=(\d+); zones=(\d+); hinted=(\d+); durability=(os|disk)$/.exec(String(text));
+  if (found === null) return undefined;
+  const [, acks, asked, zones, hinted, durability] = found;
+  return {
+    acks: Number(acks),
+    asked: Number(asked),
+    zones: Number(zones),
+    hinted: Number(hinted),
+    durability: durability === "disk" ? "disk" : "os",
+  };
+}
