@@ -12,6 +12,8 @@ export const EXIT = {
   notFound: 4,
   /** No node answered, or none could reach its quorum: the same may succeed later. */
   unavailable: 5,
+  /** `doctor` found something that takes requests or data away now, or soon. */
+  critical: 6,
   /** A bug; EX_SOFTWARE of sysexits.h. */
   bug: 70,
   /** Wrong settings; EX_CONFIG of sysexits.h. */
@@ -20,7 +22,7 @@ export const EXIT = {
 
 export const EXIT_CODES_HELP = `
 Exit codes: 0 done · 1 refused or partly failed · 2 wrong arguments · 3 the key has siblings (printed as JSON)
-  4 not found · 5 unavailable: no node answered or no quorum, may succeed later · 70 a bug · 78 wrong settings
+  4 not found · 5 unavailable: no node answered or no quorum, may succeed later · 6 doctor: critical · 70 a bug · 78 wrong settings
 
 Environment: ANNULUS_URL (default http://127.0.0.1:7400; several, comma-separated, are tried in turn),
   ANNULUS_ADMIN_URL (default: each ANNULUS_URL with its port plus one)`;

@@ -3,6 +3,7 @@ import { Command, CommanderError } from "commander";
 import { NoAnswerError } from "../client/http.ts";
 import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand } from "./change.ts";
 import { changesCommand } from "./changes.ts";
+import { doctorCommand } from "./doctor.ts";
 import { CommandError, EXIT, EXIT_CODES_HELP } from "./exit.ts";
 import { exportCommand } from "./export.ts";
 import { importCommand } from "./import.ts";
@@ -14,6 +15,7 @@ import { addRingDisplay } from "./ring-show.ts";
 import { salvageCommand } from "./salvage.ts";
 import { locateCommand, statusCommand } from "./status.ts";
 import { tokenCommand } from "./token.ts";
+import { topCommand } from "./top.ts";
 
 /**
  * Runs one command to its end and sets the process's exit code.
@@ -32,6 +34,8 @@ export async function run(argv: readonly string[]): Promise<void> {
     getCommand(),
     deleteCommand(),
     statusCommand(),
+    topCommand(),
+    doctorCommand(),
     ring,
     locateCommand(),
     importCommand(),

@@ -1,0 +1,74 @@
+/** The admin port of a node as far as `top` and `doctor` look at it: whatever a test says that it says. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+
+export type FakeMember = { name: string; zone: string; state: string; health: "up" | "suspect" | "down" };
+
+export class FakeAdmin {
+  readonly node: string;
+  id = "shop";
+  epoch = 7;
+  aheadMs = 0;
+  notReady: string | undefined;
+  members: FakeMember[] = ["n1", "n2", "n3"].map((name, index) => ({
+    name,
+    zone: "abc"[index] ?? "",
+    state: "active",
+    health: "up",
+  }));
+  hints: { target: string; count: number; bytes: number }[] = [];
+  transition: Record<string, unknown> | null = null;
+  /** The metrics page, by sample; read anew for each look. */
+  metrics: () => Record<string, number> = () => ({
+    annulus_store_free_bytes: 100,
+    annulus_store_table_bytes: 100,
+    annulus_store_takes_writes: 1,
+  });
+  readonly #server = createServer((request, response) => {
+    const body = this.#answer(request.url ?? "");
+    const date = new Date(Date.now() + this.aheadMs).toUTCString();
+    const isProblem = request.url === "/readyz" && this.notReady !== undefined;
+    response.writeHead(isProblem ? 503 : 200, { date, "kv-node": this.node });
+    response.end(typeof body === "string" ? body : JSON.stringify(body));
+  });
+
+  constructor(node: string) {
+    this.node = node;
+  }
+
+  async start(): Promise<string> {
+    this.#server.listen(0, "127.0.0.1");
+    await once(this.#server, "listening");
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.#server.closeAllConnections();
+    this.#server.close();
+    await once(this.#server, "close");
+  }
+
+  #answer(path: string): unknown {
+    const { node, id, epoch, transition } = this;
+    const members = this.members.map((member) => ({
+      ...member,
+      address: `${member.name}:7402`,
+      weight: 100,
+      phi: 0.5,
+    }));
+    if (path === "/readyz") return this.notReady === undefined ? { status: "ready" } : { detail: this.notReady };
+    if (path === "/metrics")
+      return Object.entries(this.metrics())
+        .map(([name, value]) => `${name} ${value}\n`)
+        .join("");
+    if (path === "/v1/ring") {
+      const preferenceLists = [
+        ["n1", "n2", "n3"],
+        ["n2", "n3", "n1"],
+      ];
+      return { epoch, partitions: 2, n: 3, r: 2, w: 2, mode: "sloppy", members, preferenceLists };
+    }
+    return { id, node, ringEpoch: epoch, members, hints: { complete: true, waiting: this.hints }, transition };
+  }
+}

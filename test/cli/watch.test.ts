@@ -1,0 +1,181 @@
+/** `annulus doctor` and `annulus top` against nodes that say whatever is to be found. */
+import assert from "node:assert/strict";
+import { afterEach, beforeEach, describe, it, jest } from "@jest/globals";
+import { diagnose } from "../../node/cli/watch/diagnose.ts";
+import { look } from "../../node/cli/watch/look.ts";
+import { bucketsOf, parseMetrics, quantile, sumOf } from "../../node/cli/watch/metrics-text.ts";
+import { topTable } from "../../node/cli/watch/table.ts";
+import { Nodes } from "../../node/client/nodes.ts";
+import { FakeAdmin } from "./fake-admin.ts";
+import { runCli } from "./run-cli.ts";
+
+/** Some tests start the program, which takes long on a busy machine. */
+jest.setTimeout(60_000);
+
+const NOBODY = "http://127.0.0.1:1";
+let one: FakeAdmin;
+let two: FakeAdmin;
+let urls: string[];
+
+beforeEach(async () => {
+  [one, two] = [new FakeAdmin("n1"), new FakeAdmin("n2")];
+  urls = [await one.start(), await two.start()];
+});
+afterEach(() => Promise.all([one.stop(), two.stop()]));
+
+async function seen(at: readonly string[] = urls) {
+  const nodes = new Nodes({ urls: at, connectionsMax: 4, timeoutMs: 20_000 });
+  try {
+    return await look(nodes);
+  } finally {
+    nodes.close();
+  }
+}
+
+/** What is found, as `severity check`. */
+async function found(at?: readonly string[]): Promise<string[]> {
+  return diagnose(await seen(at)).map(({ severity, check }) => `${severity} ${check}`);
+}
+
+function setHealth(name: string, health: "up" | "suspect" | "down"): void {
+  for (const node of [one, two]) for (const member of node.members) if (member.name === name) member.health = health;
+}
+
+describe("what the doctor finds", () => {
+  it("is nothing in a cluster that is well", async () => {
+    assert.deepEqual(await found(), []);
+  });
+
+  it("is a member that is down, the copies that are missing, and the hints that wait for it", async () => {
+    setHealth("n3", "down");
+    one.hints = [{ target: "n3", count: 5, bytes: 50 }];
+    two.hints = [{ target: "n3", count: 2, bytes: 20 }];
+    assert.deepEqual(await found(), ["warning down", "warning hints", "note replicas"]);
+    const what = diagnose(await seen()).map((each) => each.what);
+    assert.ok(what.includes("n3 is down in the eyes of n1, n2"), what.join("; "));
+    assert.ok(what.includes("7 hints wait for n3"), what.join("; "));
+  });
+
+  it("is critical where fewer homes are up than a request needs", async () => {
+    setHealth("n3", "down");
+    setHealth("n2", "down");
+    assert.deepEqual(await found(), ["critical quorum", "warning down", "warning down"]);
+  });
+
+  it("is a note for what passes by itself: a suspicion, hints on their way, a change under way", async () => {
+    setHealth("n3", "suspect");
+    one.hints = [{ target: "n2", count: 5, bytes: 50 }];
+    const figures = { movedBytes: 1, totalBytes: 2, movedPartitions: 1, totalPartitions: 2 };
+    const startedAt = new Date().toISOString();
+    one.transition = { id: "5b0f", phase: "prepare", kind: "join n4", startedAt, ...figures };
+    assert.deepEqual(await found(), ["note suspect", "note transition", "note hints"]);
+    one.transition = { ...one.transition, startedAt: new Date(Date.now() - 2 * 3_600_000).toISOString() };
+    assert.ok((await found()).includes("warning transition"));
+  });
+
+  it("is a node that does not answer, is not ready, goes by another ring, or by another hour", async () => {
+    assert.deepEqual(await found([...urls, NOBODY]), ["warning unreachable"]);
+    one.notReady = "the node is connecting to its peers";
+    two.epoch = 6;
+    two.aheadMs = 60_000;
+    assert.deepEqual(await found(), ["warning ready", "warning epochs", "warning clocks"]);
+  });
+
+  it("is a disk that is nearly full, or takes nothing; damage; a lost disk; a certificate that ends", async () => {
+    one.metrics = () => ({
+      annulus_store_free_bytes: 9,
+      annulus_store_table_bytes: 91,
+      annulus_store_takes_writes: 1,
+      annulus_store_corrupt_records_total: 3,
+      'annulus_tls_expires_seconds{port="data"}': 86_400,
+    });
+    two.metrics = () => ({ annulus_store_takes_writes: 0, annulus_store_doubtful_keys: 2 });
+    two.members = two.members.map((member) => (member.name === "n3" ? { ...member, state: "rebuilding" } : member));
+    const all = ["critical disk", "warning rebuilding", "warning disk", "warning damage", "warning damage"];
+    assert.deepEqual(await found(), [...all, "warning certificates"]);
+  });
+
+  it("is homes that share a zone, too few zones, and addresses of two clusters", async () => {
+    one.metrics = () => ({ annulus_ring_partitions_crowded: 4 });
+    for (const member of one.members) member.zone = "a";
+    two.members = one.members;
+    assert.deepEqual(await found(), ["warning zones", "note zones"]);
+    two.id = "another";
+    assert.equal((await found())[0], "critical clusters");
+  });
+});
+
+describe("annulus doctor", () => {
+  it("says what to do, and by its exit code how bad it is", async () => {
+    const env = { ANNULUS_ADMIN_URL: urls.join(",") };
+    const well = await runCli(["doctor"], { env });
+    assert.deepEqual([well.exitCode, well.stdout.toString()], [0, "nothing is wrong, as n1, n2 see it\n"]);
+    setHealth("n3", "down");
+    const warned = await runCli(["doctor"], { env });
+    assert.equal(warned.exitCode, 1);
+    assert.match(warned.stdout.toString(), /^WARNING {3}n3 is down in the eyes of n1, n2\n {10}start it again/);
+    setHealth("n2", "down");
+    const critical = await runCli(["doctor", "--json"], { env });
+    assert.equal(critical.exitCode, 6);
+    const { asked, found } = JSON.parse(critical.stdout.toString()) as { asked: string[]; found: { check: string }[] };
+    assert.deepEqual([asked, found[0]?.check], [["n1", "n2"], "quorum"]);
+    assert.equal((await runCli(["doctor", "--admin-url", NOBODY])).exitCode, 5);
+  });
+});
+
+const COUNT = 'http_server_request_duration_seconds_count{http_request_method="GET"}';
+const bucket = (bound: string) =>
+  `http_server_request_duration_seconds_bucket{http_request_method="GET",le="${bound}"}`;
+
+describe("annulus top", () => {
+  it("shows members, and of those that it asks what happened between two looks", async () => {
+    one.metrics = () => ({ [COUNT]: 100, [bucket("0.01")]: 100, [bucket("+Inf")]: 100 });
+    const before = await seen([urls[0] ?? ""]);
+    one.metrics = () => ({ [COUNT]: 300, [bucket("0.01")]: 300, [bucket("+Inf")]: 300 });
+    one.hints = [{ target: "n2", count: 4, bytes: 1 }];
+    const after = await seen([urls[0] ?? ""]);
+    const rows = topTable(before, { ...after, atMs: before.atMs + 2_000 })
+      .split("\n")
+      .map((line) => line.split(/ {2,}/).join("|"));
+    assert.deepEqual(rows.slice(0, 6), [
+      "cluster shop, ring epoch 7, as n1 sees it",
+      "",
+      "MEMBER|ZONE|STATE|HEALTH|PHI|READS/S|WRITES/S|P50 MS|P99 MS|HINTS",
+      "n1|a|active|up|0.5|100|0|5.0|9.9|0",
+      "n2|b|active|up|0.5|-|-|-|-|4",
+      "n3|c|active|up|0.5|-|-|-|-|0",
+    ]);
+  });
+
+  it("prints one table with --once", async () => {
+    const env = { ANNULUS_ADMIN_URL: urls.join(",") };
+    const once = await runCli(["top", "--once", "--interval", "10"], { env });
+    assert.equal(once.exitCode, 0, once.stderr);
+    assert.match(once.stdout.toString(), /^cluster shop, ring epoch 7[\s\S]*\nn1 {2,}a {2,}active {2,}up/);
+    assert.equal((await runCli(["top", "--once", "--interval", "10", "--admin-url", NOBODY])).exitCode, 5);
+  });
+});
+
+describe("a page of metrics", () => {
+  const page =
+    '# HELP a A.\na{x="1",y="q\\"}"} 2\na{x="2"} 3\nb 1e3\nh_bucket{le="1"} 10\nh_bucket{le="2"} 30\nh_bucket{le="+Inf"} 40\n';
+
+  it("is read line by line", () => {
+    const samples = parseMetrics(page);
+    assert.equal(samples.length, 6);
+    assert.deepEqual([sumOf(samples, "a"), sumOf(samples, "b"), sumOf(samples, "c")], [5, 1_000, undefined]);
+    assert.equal(
+      sumOf(samples, "a", ({ x }) => x === "1"),
+      2,
+    );
+    assert.equal(samples[0]?.labels.y, 'q\\"}');
+  });
+
+  it("gives quantiles of what came between two looks", () => {
+    const buckets = bucketsOf(parseMetrics(page), "h", () => true);
+    assert.equal(quantile(new Map(), buckets, 0.5), 1.5);
+    assert.equal(quantile(new Map(), buckets, 0.25), 1);
+    assert.equal(quantile(new Map(), buckets, 0.99), 2, "above the last bound it is that bound");
+    assert.equal(quantile(buckets, buckets, 0.5), undefined);
+  });
+});
