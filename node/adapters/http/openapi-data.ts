@@ -269,7 +269,7 @@ export function dataDocument({ pairBytesMax }: { readonly pairBytesMax: number }
       version: INFO_VERSION,
       license: LICENSE,
       description:
-        "A key-value store with tunable quorums. Every node serves it. Every answer has KV-Node and KV-Receipt; " +
+        "A key-value store with tunable quorums. Every node serves it. Every answer has KV-Node, KV-Epoch and KV-Receipt; " +
         "errors are RFC 9457 problem documents. What is no request is answered with 400, 408, 417 or 431 and its " +
         "connection closed.",
     },

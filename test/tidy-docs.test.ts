@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { describe, it } from "@jest/globals";
+import { referencePage } from "./reference/page.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const DOCUMENTS = [...readdirSync(join(ROOT, "docs"))].filter((name) => name.endsWith(".md"));
@@ -13,6 +14,10 @@ function linksOf(path: string): string[] {
 }
 
 describe("the documents", () => {
+  it("have the reference as the nodes serve it; npm run gen writes it anew", () => {
+    assert.equal(readFileSync(join(ROOT, "docs/reference.md"), "utf8"), referencePage());
+  });
+
   it("are all in the index", () => {
     const listed = new Set(linksOf("docs/README.md"));
     assert.deepEqual(
