@@ -8,6 +8,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { measureClientLibrary, type SideFigures } from "./client-library.ts";
 import { LocalCluster } from "./cluster.ts";
 import type { KeySpace } from "./exchanges.ts";
 import { seededUniform, type Uniform } from "./keys.ts";
@@ -22,7 +23,7 @@ import {
   type WorkloadFigures,
 } from "./measure.ts";
 import { renderProfile } from "./profile.ts";
-import { type BenchRun, failureCount, machineFacts, renderRun, type SweepReport } from "./report.ts";
+import { type BenchRun, clientTable, failureCount, machineFacts, renderRun, type SweepReport } from "./report.ts";
 import { allWorkloads, quickWorkloads, type Workload } from "./workloads.ts";
 
 const USAGE = `npm run bench -- [options]
@@ -31,9 +32,10 @@ const USAGE = `npm run bench -- [options]
   --seconds S        measured time of each workload (5; quick: 3)
   --keys K           keys loaded for each value size (100000; quick: 20000)
   --seed S           of keys and mixes (1)
+  --client           only the client library against plain HTTP round robin
   --no-limits        without the bare servers and raw classic-level
   --json FILE        writes the figures as JSON
-  --markdown FILE    puts the tables between the run:begin and run:end marks of a Markdown file
+  --markdown FILE    puts the tables between the run:begin and run:end marks (--client: client:begin, client:end) of a Markdown file
   --profile          profiles the nodes (slower) and prints where their CPU went; takes one workload
   --list             prints the names of the workloads
 `;
@@ -45,6 +47,7 @@ type Options = {
   readonly keyCount: number;
   readonly seed: number;
   readonly limits: boolean;
+  readonly clientOnly: boolean;
   readonly json: string | undefined;
   readonly markdown: string | undefined;
   readonly profile: boolean;
@@ -52,6 +55,9 @@ type Options = {
 
 /** A group of workloads shares the bare servers that run before and after it. */
 const GROUP_SIZE = 4;
+/** Turns of each side of the comparison of clients, and the keys that it uses. */
+const CLIENT_TURNS = 6;
+const CLIENT_KEYS = 2_000;
 
 function parseOptions(args: string[]): Options | string {
   const { values } = parseArgs({
@@ -62,6 +68,7 @@ function parseOptions(args: string[]): Options | string {
       seconds: { type: "string" },
       keys: { type: "string" },
       seed: { type: "string", default: "1" },
+      client: { type: "boolean", default: false },
       "no-limits": { type: "boolean", default: false },
       json: { type: "string" },
       markdown: { type: "string" },
@@ -84,6 +91,7 @@ function parseOptions(args: string[]): Options | string {
     keyCount: Number(values.keys ?? (values.quick ? 20_000 : 100_000)),
     seed: Number(values.seed),
     limits: !values["no-limits"] && !values.profile,
+    clientOnly: values.client,
     json: values.json,
     markdown: values.markdown,
     profile: values.profile,
@@ -132,9 +140,16 @@ async function run(options: Options): Promise<BenchRun> {
     const hung = await cluster.stop();
     if (hung.length > 0) say(`had to be killed at the end: ${hung.join(", ")}`);
   }
+  const client = options.profile ? [] : await runClient(options);
   const { seed, keyCount, seconds, warmUpSeconds } = options;
   const settings = { seed, keys: keyCount, seconds, warmUpSeconds };
-  return { startedAt, machine: machineFacts(), settings, bare, level, sweeps, workloads };
+  return { startedAt, machine: machineFacts(), settings, bare, level, sweeps, workloads, client };
+}
+
+/** The client library against plain round robin, in turns. */
+async function runClient({ seed, seconds }: Options): Promise<readonly SideFigures[]> {
+  say("the client library against plain HTTP round robin");
+  return await measureClientLibrary({ seed, seconds, turns: CLIENT_TURNS, keyCount: CLIENT_KEYS });
 }
 
 /** Bare `node:http` for each number of connections of a group, Express once. */
@@ -195,8 +210,8 @@ async function profile(
 }
 
 /** Replaces what stands between the marks of a Markdown file. */
-function writeMarkdown(file: string, text: string): void {
-  const [begin, end] = ["<!-- run:begin -->", "<!-- run:end -->"];
+function writeMarkdown(file: string, marks: "run" | "client", text: string): void {
+  const [begin, end] = [`<!-- ${marks}:begin -->`, `<!-- ${marks}:end -->`];
   const document = readFileSync(file, "utf8");
   const from = document.indexOf(begin);
   const until = document.indexOf(end);
@@ -207,10 +222,16 @@ function writeMarkdown(file: string, text: string): void {
 const options = parseOptions(process.argv.slice(2));
 if (typeof options === "string") {
   process.stdout.write(options);
+} else if (options.clientOnly) {
+  const sides = await runClient(options);
+  const text = `${new Date().toISOString()}\n\n${clientTable(sides)}\n`;
+  process.stdout.write(text);
+  if (options.markdown !== undefined) writeMarkdown(options.markdown, "client", text);
+  process.exitCode = sides.some(({ errors }) => errors > 0) ? 1 : 0;
 } else {
   const result = await run(options);
   process.stdout.write(renderRun(result));
   if (options.json !== undefined) writeFileSync(options.json, `${JSON.stringify(result, undefined, 2)}\n`);
-  if (options.markdown !== undefined) writeMarkdown(options.markdown, renderRun(result));
+  if (options.markdown !== undefined) writeMarkdown(options.markdown, "run", renderRun(result));
   process.exitCode = failureCount(result) === 0 ? 0 : 1;
 }
