@@ -261,7 +261,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     served: budget.served,
   };
   const cure = createDoubtCure(
-    { doubts, replicas, ring: rings.current, isUp, commit, time, telemetry },
+    { doubts, replica, replicas, ring: rings.current, isUp, commit, time, telemetry },
     { timeoutMs: HOME_TIMEOUT_MS },
   );
   const delivery = createHintDelivery(

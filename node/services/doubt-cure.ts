@@ -4,6 +4,9 @@
  * It is enough to have heard N − W + 1 homes that lack nothing themselves: every write that W homes acknowledged is among
  * what they hold, for at most one of its W copies was the damaged one. Where homes lack something too, nothing more can
  * be learnt than what all of them hold: two that wait for each other would wait for ever.
+ *
+ * Where none of them had a record (it was deleted and forgotten, or had come to nobody else) what is damaged here stays set
+ * aside for a person to look at, and is removed from its place: nobody would ever send anything to put there.
  * Source: the overlap of quorums, Gifford 1979, "Weighted voting for replicated data", §2.
  */
 import { KvError } from "../core/errors.ts";
@@ -12,6 +15,7 @@ import type { Ring } from "../core/ring/ring.ts";
 import type { Telemetry, Time } from "../ports.ts";
 import type { Doubt, Doubts } from "./doubts.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import type { Replica } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { createRounds } from "./rounds.ts";
 
@@ -30,6 +34,7 @@ export function createDoubtCure(
     readonly doubts: Doubts;
     readonly ring: () => Ring | undefined;
     readonly isUp: (member: MemberId) => boolean;
+    readonly replica: Pick<Replica, "drop">;
     readonly replicas: Replicas;
     readonly commit: Pick<GroupCommit, "write">;
     readonly time: Time;
@@ -75,7 +80,10 @@ export function createDoubtCure(
       if (rounds.isStopped()) return;
       if (!doubt.sure.has(home) && parts.isUp(home)) await learn(home, doubt, ring.document.epoch);
     }
-    if (others !== undefined && !isSettled(ring, others, doubt)) return;
+    if (others !== undefined) {
+      if (!isSettled(ring, others, doubt)) return;
+      await parts.replica.drop(doubt.partition, doubt.key, (held) => held === undefined);
+    }
     await doubts.settle(doubt, (mark) => commit.write(mark));
     telemetry.log("info", "record.doubt_settled", { partition: doubt.partition });
   }

@@ -58,8 +58,8 @@ export type Replica = {
   /** Leaves out of a key's record what the partition's horizon collects: all of it, or a deletion beside a value. */
   collect(partition: number, key: Uint8Array): Promise<void>;
   /**
-   * Removes a record of a partition that is this node's no more, or that a peer knows to be deleted. Resolves once that is
-   * durable; does nothing where there is none.
+   * Removes a record of a partition that is this node's no more, or that a peer knows to be deleted, or that is damaged and
+   * nobody else has. Resolves once that is durable; does nothing where there is none.
    *
    * @param mayGo Asked in the turn in which the removal is queued, with what is there then (undefined: it is damaged): the
    *   partition may have been regained meanwhile, or the key written.

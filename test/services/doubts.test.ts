@@ -16,7 +16,7 @@ import { bytesOf, PARTITION, recordOf, ringOf } from "./hints-world.ts";
 const KEY = bytesOf("k");
 const RECORD = recordOf("v");
 
-type Answer = "complete" | "lacks something" | "damaged" | "away";
+type Answer = "has none" | "complete" | "lacks something" | "damaged" | "away";
 
 /** Node `a` of the homes a, b, c, whose peers answer as they are told. */
 async function createWorld(homes = "abc") {
@@ -34,6 +34,7 @@ async function createWorld(homes = "abc") {
     self: "a",
     async read(home: string, _partition: number, { forRepair }: { readonly forRepair?: true }) {
       const answer = answers.get(home);
+      if (answer === "has none") return undefined;
       if (answer === "complete" || (answer === "lacks something" && forRepair === true)) return RECORD;
       if (answer === "lacks something") throw new KvError("NOT_READY", "is being rebuilt");
       if (answer === "damaged") throw new KvError("STORAGE_FAILED", "is damaged");
@@ -44,8 +45,15 @@ async function createWorld(homes = "abc") {
     },
   } as unknown as Replicas;
   const ring = ringOf([...homes]);
+  /** What is on its place is damaged, until something is merged over it. */
+  let isDamagedThere = true;
+  const replica = {
+    async drop(_partition: number, _key: Uint8Array, mayGo: (held: Uint8Array | undefined) => boolean) {
+      if (mayGo(merged.length > 0 ? RECORD : undefined)) isDamagedThere = false;
+    },
+  };
   function start(doubts: Doubts): void {
-    const parts = { doubts, replicas, commit, time, telemetry, ring: () => ring, isUp: () => true };
+    const parts = { doubts, replica, replicas, commit, time, telemetry, ring: () => ring, isUp: () => true };
     createDoubtCure(parts, { timeoutMs: 1_000 }).start();
   }
   const doubts = createDoubts({ engine, telemetry });
@@ -54,7 +62,8 @@ async function createWorld(homes = "abc") {
   void engine.batch([mark], { sync: true });
   const pass = () => simulator.runUntil(simulator.nowMs + 5_000);
   const isMarked = () => disk.entries({ ...doubtsRange(), limit: 10 }).length > 0;
-  return { doubts, answers, merged, engine, telemetry, pass, isMarked, simulator };
+  const isLeft = () => isDamagedThere;
+  return { doubts, answers, merged, engine, telemetry, pass, isMarked, isLeft, simulator };
 }
 
 const isRefused = (doubts: Doubts): boolean => {
@@ -92,6 +101,24 @@ describe("a key whose record was damaged", () => {
     answers.set("c", "lacks something");
     await pass();
     assert(!isRefused(doubts));
+  });
+
+  it("is removed from its place when no home has anything to put there (seed 404589 of 22d37c3)", async () => {
+    const { doubts, answers, pass, isLeft } = await createWorld();
+    answers.set("b", "has none");
+    await pass();
+    assert(isLeft(), "the third home may have it");
+    answers.set("c", "has none");
+    await pass();
+    assert(!isLeft() && !isRefused(doubts));
+  });
+
+  it("keeps what was merged over it", async () => {
+    const { answers, pass, isLeft, doubts } = await createWorld();
+    answers.set("b", "has none");
+    answers.set("c", "complete");
+    await pass();
+    assert(isLeft() && !isRefused(doubts));
   });
 
   it("is in doubt over a restart, and no other key is", async () => {
