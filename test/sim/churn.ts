@@ -11,12 +11,14 @@ import type { Faults } from "./faults.ts";
 import type { SeededRandom } from "./random.ts";
 
 const KINDS = ["join", "leave", "swap", "replace", "weights", "two at once", "cancel"] as const;
-type Kind = (typeof KINDS)[number];
+type Kind = (typeof KINDS)[number] | "quorums";
 
 /** Members that a run has at most: each costs the simulation time. */
 const MEMBERS_MAX = 8;
 /** A change that runs when the faults end has ended, clean-up included, within this much virtual time. */
 const END_WITHIN_MS = 120_000;
+/** Between two changes of R and W that are asked for. */
+const QUORUM_MS = [1_000, 10_000] as const;
 /** How long an administrator waits after the process of a lost member went, before its replacement is asked for. */
 const GIVE_UP_MS = 12_000;
 
@@ -45,6 +47,22 @@ export class Churn {
     this.#pauseMsMax = this.#random.between(500, 5_000);
     faults.mayLoseDisk = () => this.#allListed();
     this.#later();
+    this.#quorumsLater(cluster.random.stream("changes of quorums"));
+  }
+
+  /** R and W change, too, in runs that were given others to choose from; now and then together with something else. */
+  #quorumsLater(random: SeededRandom): void {
+    const { quorumsToBe, readQuorum, writeQuorum } = this.#cluster.options;
+    if (quorumsToBe === undefined) return;
+    this.#cluster.simulator.after(random.between(...QUORUM_MS), () => {
+      if (!this.#on) return;
+      const quorum = random.pick([...quorumsToBe, { readQuorum, writeQuorum }]);
+      const active = this.#members().filter(({ state }) => state === "active");
+      const isMore = random.chance([1, 3]) && active.length > 0;
+      const more = isMore ? { weights: { [random.pick(active).name]: random.pick([50, 100, 200]) } } : {};
+      this.#ask("quorums", { quorum, ...more });
+      this.#quorumsLater(random);
+    });
   }
 
   /** Whether the ring lists the directory of every member as it is: a majority that lost its votes chooses no ring any more. */

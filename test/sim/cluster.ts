@@ -18,6 +18,9 @@ import { SimulatedNetwork } from "./network.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
 
+/** R and W, as a ring document has them. */
+export type Quorums = { readonly readQuorum: number; readonly writeQuorum: number };
+
 export type ClusterOptions = {
   readonly seed: number;
   readonly nodes: number;
@@ -25,6 +28,8 @@ export type ClusterOptions = {
   readonly replicationFactor: number;
   readonly readQuorum: number;
   readonly writeQuorum: number;
+  /** What changes of the ring may make of R and W; nothing when left out. */
+  readonly quorumsToBe?: readonly Quorums[];
   readonly mode: Mode;
   readonly durability: Durability;
   readonly partitions?: number;
@@ -120,6 +125,23 @@ export class SimulatedCluster {
       mode: options.mode,
     });
     this.ring = createRing(this.#document);
+  }
+
+  /** The least that R and W are by any ring of the run: what a request that names none may count on. */
+  get leastQuorums(): Quorums {
+    const all = [this.options, ...(this.options.quorumsToBe ?? [])];
+    return {
+      readQuorum: Math.min(...all.map(({ readQuorum }) => readQuorum)),
+      writeQuorum: Math.min(...all.map(({ writeQuorum }) => writeQuorum)),
+    };
+  }
+
+  /** Whether R + W > N by every ring of the run: a request that names neither meets what others wrote that named neither. */
+  get isOverlapping(): boolean {
+    const { replicationFactor, quorumsToBe = [] } = this.options;
+    return [this.options, ...quorumsToBe].every(
+      ({ readQuorum, writeQuorum }) => readQuorum + writeQuorum > replicationFactor,
+    );
   }
 
   /** Machines that have not left the ring for good. */

@@ -13,8 +13,25 @@ import { contextDescends, EMPTY_CONTEXT, joinContexts } from "../../node/core/ve
 import type { CausalContext } from "../../node/core/version/record.ts";
 import type { Losses } from "./losses.ts";
 
-/** Copies of something: made between two instants, on so many disks. */
-export type Settlement = { readonly startedMs: number; readonly endedMs: number; readonly holders: number };
+/**
+ * Copies of something: made between two instants, on so many disks. `isByRing`: on as many as the ring's own W was, which
+ * may have been more than `holders`.
+ */
+export type Settlement = {
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly holders: number;
+  readonly isByRing?: boolean;
+};
+
+/** Whether a strict read surely asked somebody who held what was settled. */
+export function meets(
+  read: { readonly readQuorum: number; readonly meetsAll?: boolean },
+  { holders, isByRing }: Settlement,
+  replicationFactor: number,
+): boolean {
+  return (read.meetsAll === true && isByRing === true) || read.readQuorum + holders > replicationFactor;
+}
 
 type Known = Settlement & { readonly context: CausalContext };
 
@@ -49,12 +66,13 @@ export class SettledContexts {
     read: {
       readonly startedMs: number;
       readonly readQuorum: number;
+      readonly meetsAll?: boolean;
       readonly context: CausalContext | undefined;
       readonly isLast: boolean;
     },
   ): void {
     for (const known of this.#byKey.get(key) ?? []) {
-      if (known.endedMs >= read.startedMs || read.readQuorum + known.holders <= this.#replicationFactor) continue;
+      if (known.endedMs >= read.startedMs || !meets(read, known, this.#replicationFactor)) continue;
       if (contextDescends(read.context ?? EMPTY_CONTEXT, known.context)) continue;
       if (read.isLast && this.#losses.disksOf({ key, ...known }).size >= known.holders) continue;
       if (!read.isLast && mayBeMissed(this.#losses, key, known, this.#writeQuorum)) continue;
@@ -67,12 +85,13 @@ export class SettledContexts {
   /** Joins the oldest entries that stand on equally many disks: a later read must know all of them anyway. */
   #shorten(key: string, known: Known[]): void {
     const old = known.splice(0, KEPT_MAX >> 1);
-    const joined = new Map<number, Known>();
+    const joined = new Map<string, Known>();
     for (const entry of old) {
-      const other = joined.get(entry.holders);
+      const kind = `${entry.holders} ${entry.isByRing}`;
+      const other = joined.get(kind);
       // What a loss may have hit is forgotten rather than guessed.
       if (mayBeMissed(this.#losses, key, entry, this.#writeQuorum)) continue;
-      joined.set(entry.holders, other === undefined ? entry : join(other, entry));
+      joined.set(kind, other === undefined ? entry : join(other, entry));
     }
     known.unshift(...joined.values());
   }
@@ -98,6 +117,7 @@ function join(a: Known, b: Known): Known {
     startedMs: Math.min(a.startedMs, b.startedMs),
     endedMs: Math.max(a.endedMs, b.endedMs),
     holders: a.holders,
+    ...(a.isByRing === undefined ? {} : { isByRing: a.isByRing }),
     context: joinContexts(a.context, b.context),
   };
 }

@@ -68,7 +68,7 @@ export class Copies {
     const copies = countOf(this.#heldForHomes(key), seen);
     const endedMs = this.#cluster.simulator.nowMs;
     // A hint for who is no home any more goes once W of the present homes have it, be it one of more copies than that.
-    const most = this.#cluster.isElastic ? Math.min(acks, this.#cluster.options.writeQuorum) : acks;
+    const most = this.#cluster.isElastic ? Math.min(acks, this.#cluster.leastQuorums.writeQuorum) : acks;
     noted.push({ what, seen, copies: Math.min(most, copies), startedMs, endedMs });
     if (noted.length > WRITES_MAX) noted.shift();
   }

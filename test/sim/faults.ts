@@ -56,7 +56,7 @@ export class Faults {
     this.#keys = keys;
     this.#without = limits.without ?? new Set();
     this.#random = cluster.random.stream("faults");
-    this.#disksToLose = cluster.options.writeQuorum - 1;
+    this.#disksToLose = cluster.leastQuorums.writeQuorum - 1;
     this.#kinds = FAULT_KINDS.filter(() => this.#random.chance([2, 3]));
   }
 
@@ -181,11 +181,11 @@ export class Faults {
 
   /** One bit of one record, where fewer than W copies of that key were destroyed so far. */
   #rot(victim: SimulatedNode, random: SeededRandom): string | undefined {
-    const { losses, options } = this.#cluster;
+    const { losses, leastQuorums } = this.#cluster;
     for (const key of random.shuffle(this.#keys)) {
       const span = { key: new TextDecoder().decode(key), startedMs: 0, endedMs: Number.POSITIVE_INFINITY };
       const hit = losses.disksOf(span);
-      if (!hit.has(victim.name) && hit.size + 1 >= options.writeQuorum) continue;
+      if (!hit.has(victim.name) && hit.size + 1 >= leastQuorums.writeQuorum) continue;
       if (this.#cluster.rot(victim, key)) return `${span.key} at ${victim.name}`;
     }
     return undefined;

@@ -52,6 +52,16 @@ describe("the history", () => {
     assert.throws(() => history.checkEnd(KEY, [], 100), /missed write 1/);
   });
 
+  it("demands of a read by the ring's own R what the ring's own W acknowledged, whatever the two are at either time", () => {
+    const history = new History({ replicationFactor: 3, writeQuorum: 1 });
+    write(history, { startedMs: 0 });
+    history.checkRead(read(20, [], { context: NOTHING, readQuorum: 1 }));
+    history.checkRead(read(20, [], { context: NOTHING, readQuorum: 2 }));
+    const byRing = read(20, [], { context: NOTHING, readQuorum: 1, meetsAll: true });
+    assert.throws(() => history.checkRead(byRing), /missed write 1/);
+    history.checkRead({ ...byRing, startedMs: 5 });
+  });
+
   it("reports a value that nobody wrote, one before it was written, one that was refused, and one shown twice", () => {
     const history = createHistory();
     const refused = write(history, { startedMs: 0 }, { outcome: "none" });

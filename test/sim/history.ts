@@ -13,7 +13,7 @@ import assert from "node:assert/strict";
 import { EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
-import { mayBeMissed, SettledContexts, type Settlement } from "./contexts.ts";
+import { mayBeMissed, meets, SettledContexts, type Settlement } from "./contexts.ts";
 import { Losses } from "./losses.ts";
 import { Stamps } from "./stamps.ts";
 
@@ -67,6 +67,8 @@ export type ReadSeen = {
   readonly isLast?: boolean;
   /** Replicas that it asked for; undefined where the history does not know the quorums. */
   readonly readQuorum?: number;
+  /** It asked for the ring's own R, which meets every write by the ring's own W, whatever the two are at either time. */
+  readonly meetsAll?: boolean;
   /** Of the answer; undefined when it found nothing. */
   readonly context?: CausalContext | undefined;
 };
@@ -139,7 +141,12 @@ export class History {
     if (outcome === "none")
       assert(!this.#settled.has(write), `write ${write.id} was shown, and then its client was told that nothing stuck`);
     if (outcome !== "acknowledged") return;
-    const settlement = { startedMs: write.startedMs, endedMs, holders: this.#quorums?.writeQuorum ?? 1 };
+    const settlement = {
+      startedMs: write.startedMs,
+      endedMs,
+      holders: this.#quorums?.writeQuorum ?? 1,
+      isByRing: true,
+    };
     const isExact = isStampedOnce(write) && token !== undefined;
     if (isExact && write.kind === "overwrite") write.token = token;
     if (isExact) this.#contexts?.settle(write.key, settlement, token);
@@ -150,7 +157,7 @@ export class History {
   #settle(write: Write, settlement: Settlement): void {
     const settled = this.#settledOf(write);
     const { shownBy } = settled;
-    const same = shownBy.findIndex(({ holders }) => holders === settlement.holders);
+    const same = shownBy.findIndex((one) => one.holders === settlement.holders && one.isByRing === settlement.isByRing);
     const earlier = shownBy[same];
     // The earliest binds most reads; once a loss may have hit it, a later one does.
     if (earlier === undefined) shownBy.push(settlement);
@@ -335,7 +342,7 @@ export class History {
     const { replicationFactor, writeQuorum } = this.#quorums ?? { replicationFactor: 1, writeQuorum: 1 };
     if (read.isLast === true) return this.#losses.disksOf({ key: read.key, ...settlement }).size < settlement.holders;
     if (settlement.endedMs >= read.startedMs) return false;
-    if ((read.readQuorum ?? 1) + settlement.holders <= replicationFactor) return false;
+    if (!meets({ ...read, readQuorum: read.readQuorum ?? 1 }, settlement, replicationFactor)) return false;
     return !mayBeMissed(this.#losses, read.key, settlement, writeQuorum);
   }
 

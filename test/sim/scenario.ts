@@ -4,7 +4,7 @@
 import { checkBounds, watchBounds } from "./bounds.ts";
 import { checkLastOverwriteWins } from "./calm.ts";
 import { Churn } from "./churn.ts";
-import { type ClusterOptions, SimulatedCluster } from "./cluster.ts";
+import { type ClusterOptions, type Quorums, SimulatedCluster } from "./cluster.ts";
 import { collectedOf } from "./collected.ts";
 import { Copies } from "./copies.ts";
 import { type FaultLimits, Faults } from "./faults.ts";
@@ -130,7 +130,8 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
   }
 }
 
-function createCluster({ seed, size = "short", trace = false, operator }: ScenarioOptions): SimulatedCluster {
+function createCluster(options: ScenarioOptions): SimulatedCluster {
+  const { seed, size = "short", trace = false, churn, operator } = options;
   const random = createSeededRandom(seed).stream("shape");
   // Each is wide in most runs, and in some so narrow that it is met.
   const bounds = createSeededRandom(seed).stream("bounds");
@@ -156,7 +157,25 @@ function createCluster({ seed, size = "short", trace = false, operator }: Scenar
   };
   // Fewer partitions, fewer trees to build at each start: keys, not partitions, are what faults are met on.
   const partitions = bounds.pick([4, 8, 16]);
-  return new SimulatedCluster({ ...shape, partitions, ...(operator === true ? shapeForOperators(shape) : {}) });
+  const quorumsToBe = churn === true ? drawQuorums(shape) : undefined;
+  return new SimulatedCluster({
+    ...shape,
+    partitions,
+    ...(quorumsToBe === undefined ? {} : { quorumsToBe }),
+    ...(operator === true ? shapeForOperators(shape) : {}),
+  });
+}
+
+/** In half of the runs, what changes make of R and W: where they overlap at first they always do. */
+function drawQuorums({ seed, replicationFactor, readQuorum, writeQuorum }: ClusterOptions): Quorums[] | undefined {
+  const random = createSeededRandom(seed).stream("quorums");
+  if (random.chance([1, 2])) return undefined;
+  const isOverlapping = readQuorum + writeQuorum > replicationFactor;
+  return Array.from({ length: random.between(1, 3) }, () => {
+    const read = random.between(1, replicationFactor);
+    const leastWrite = isOverlapping ? replicationFactor - read + 1 : 1;
+    return { readQuorum: read, writeQuorum: random.between(leastWrite, replicationFactor) };
+  });
 }
 
 function drawLoad(random: SeededRandom, size: Size): WorkloadOptions {
@@ -202,7 +221,9 @@ async function play(
   await (world === undefined ? cluster.startAll() : world.found());
   watchBounds(cluster, keys);
   watchTrees(cluster);
-  const history = new History({ ...options, isElastic }, losses, (key) => collectedOf(cluster, key));
+  const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, (key) =>
+    collectedOf(cluster, key),
+  );
   const workload = new Workload(cluster, { history, copies: new Copies(cluster) }, load);
   faults.begin();
   const changes =

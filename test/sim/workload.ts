@@ -163,13 +163,15 @@ export class Workload {
     const shown = answer.siblings
       .filter(({ value }) => value !== undefined)
       .map(({ value }) => idOf(value as Uint8Array));
-    const { readQuorum: usual, writeQuorum, replicationFactor, mode } = this.#cluster.options;
+    const { replicationFactor, mode } = this.#cluster.options;
+    const { readQuorum: usual, writeQuorum } = this.#cluster.leastQuorums;
     const readQuorum = options.readQuorum ?? usual;
+    const meetsAll = options.readQuorum === undefined && this.#cluster.isOverlapping;
     checkReadReceipt(this.#cluster, bytesOf(key), answer, { readQuorum, startedMs, lacking });
     // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
-    const isFresh = mode === "strict" && readQuorum + writeQuorum > replicationFactor;
+    const isFresh = mode === "strict" && (meetsAll || readQuorum + writeQuorum > replicationFactor);
     const context = answer.context === undefined ? undefined : decodeToken(answer.context, bytesOf(key));
-    const read = { key, startedMs, endedMs: this.#nowMs, shown, isFresh, readQuorum, context };
+    const read = { key, startedMs, endedMs: this.#nowMs, shown, isFresh, readQuorum, meetsAll, context };
     this.#cluster.simulator.tell(`${client.name} read ${key}: [${shown}]`);
     if (answer.siblings.length > 1) this.counters.siblings += 1;
     this.#history.checkRead(read);
@@ -192,10 +194,7 @@ export class Workload {
       memory === undefined ? (kind === "overwrite" ? "overwrite" : "sibling") : { context: memory.context };
     const value = () => bytesOf(`${write.id}:${key}`);
     const context = await this.#repeat(client, write, (coordinator, idempotencyKey) =>
-      coordinator.put(
-        { key: bytesOf(key), value: value(), contentType: "text/plain", base, idempotencyKey },
-        { writeQuorum: this.#cluster.options.writeQuorum },
-      ),
+      coordinator.put({ key: bytesOf(key), value: value(), contentType: "text/plain", base, idempotencyKey }, {}),
     );
     if (context === undefined) client.memory.delete(key);
     else client.memory.set(key, { context, past: this.#history.pastOf([write.id]) });
@@ -236,7 +235,7 @@ export class Workload {
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
         const { startedMs } = write;
-        const { writeQuorum } = this.#cluster.options;
+        const { writeQuorum } = this.#cluster.leastQuorums;
         const observe = (record: KvRecord) => this.#history.stamps.observe(write.key, record, idOf);
         checkReceipt(this.#cluster, bytesOf(write.key), answer, { writeQuorum, startedMs, name, observe });
         const what = `write ${write.id}`;
