@@ -123,7 +123,7 @@ export type NodeAnswer = {
   /** Hints that it keeps; undefined until all on its disk are counted. */
   readonly hints: ReadonlyMap<string, number> | undefined;
   readonly change: Change | undefined;
-  /** Since when all its partitions were found equal to their other homes; undefined while one was not. */
+  /** Since when, by its own clock, all its partitions were found equal to their other homes; undefined while one was not. */
   readonly equalSinceMs: number | undefined;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number } | undefined;
   /** Undefined when it has none, or did not send it. */

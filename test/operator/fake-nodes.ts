@@ -31,6 +31,10 @@ export class FakeNodes implements NodeAdmin {
   readonly processes = new Map<string, Process>();
   ring: Ring | undefined;
   running: Running | undefined;
+  /** Nodes that have not found all their partitions equal to the other homes. */
+  readonly unequal = new Set<string>();
+  /** How far the nodes' own clocks are ahead. */
+  clockSkewMs = 0;
   /** Nodes that the operator cannot reach. */
   readonly unreachable = new Set<string>();
   readonly quorum: { n: number; r: number; w: number; mode: string };
@@ -149,7 +153,7 @@ export class FakeNodes implements NodeAdmin {
               totalBytes: TOTAL_BYTES,
               startedAt: undefined,
             },
-      equalSinceMs: this.nowMs,
+      equalSinceMs: this.unequal.has(pod) ? undefined : this.nowMs + this.clockSkewMs,
       disk: { usedBytes: 1, freeBytes: 99 },
       ring:
         ring === undefined ? undefined : { ...ring, members: ring.members.map((member) => this.#listed(ring, member)) },

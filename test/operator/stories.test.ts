@@ -203,6 +203,20 @@ describe("a rolling change", () => {
     assert.deepEqual(zones, ["a", "a", "b", "b", "c", "c"]);
   });
 
+  it("waits until a pod has found its partitions equal, whatever the clock by which it says so", async () => {
+    const cluster = await settled();
+    for (const name of cluster.members) cluster.nodes.unequal.add(name);
+    cluster.edit({ config: { ANNULUS_TIMEOUT_MS: "900" } });
+    for (let second = 0; second < 60; second += 1) {
+      await cluster.reconcile();
+      cluster.tick();
+    }
+    assert.equal(cluster.story.length, 1);
+    cluster.nodes.unequal.clear();
+    cluster.nodes.clockSkewMs = -3_600_000;
+    await cluster.until("rolled", () => cluster.story.length === 3 && cluster.isSettled());
+  });
+
   it("with a bad image stops at the first pod, says so, and is healed by putting the spec back", async () => {
     const cluster = await settled();
     cluster.edit({ image: "annulus:bad" });

@@ -72,8 +72,8 @@ function whyWait(world: World, ring: RingView, pods: readonly PodFacts[], revisi
   if (trouble !== undefined) return hold("Rolling", `waiting: ${trouble}`);
   for (const pod of pods) {
     if (pod.revision !== revision) continue;
-    const equalSinceMs = answerOf(world, pod.name)?.equalSinceMs;
-    if (equalSinceMs === undefined || pod.startedAtMs === undefined || equalSinceMs < pod.startedAtMs)
+    // A node knows of nothing that was found before it started. When that was is by its own clock, which may be set back.
+    if (answerOf(world, pod.name)?.equalSinceMs === undefined)
       return hold("Rolling", `waiting: ${pod.name} has not been found equal to its peers since it was restarted`);
   }
   return undefined;

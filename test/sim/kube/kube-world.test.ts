@@ -125,6 +125,37 @@ describe("a cluster in a simulated Kubernetes", () => {
     assert.notEqual(machineOf(world, "sessions-1"), machine);
   });
 
+  it("keeps the volume of a machine that comes back while the operator waits for its silent node", async () => {
+    const world = await founded();
+    await atRest(world);
+    const claim = () => {
+      const { uid, deletionTimestamp } =
+        world.server.store.find("PersistentVolumeClaim", "data-sessions-1")?.metadata ?? {};
+      return { uid, deletionTimestamp };
+    };
+    const before = claim();
+    const machine = machineOf(world, "sessions-1");
+    assert(machine !== undefined);
+    world.powerOff(machine);
+    const { simulator, counters } = world.cluster;
+    await simulator.runUntil(simulator.nowMs + 5_000);
+    for (const process of world.operators.processes) world.operators.kill(process);
+    await simulator.runUntil(simulator.nowMs + 14_000);
+    let isSeen = false;
+    world.server.onCall = (_process, { verb, kind }, when) => {
+      if (isSeen || verb !== "list" || kind !== "Node" || when !== "after") return;
+      isSeen = true;
+      world.powerOn(machine);
+    };
+    const failed = () => counters.get("annulus.operator.runs_failed") ?? 0;
+    const failedBefore = failed();
+    world.operators.startAll();
+    await simulator.runUntil(simulator.nowMs + 20_000);
+    await atRest(world);
+    assert.deepEqual(claim(), before);
+    assert(isSeen && failed() > failedBefore, "it was about to be given up");
+  });
+
   it("gives up nothing while two members are away", async () => {
     const world = await founded();
     await atRest(world);
