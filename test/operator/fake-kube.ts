@@ -9,9 +9,17 @@ import { formatInstant } from "../../operator/core/instant.ts";
 import { isEqual, type KubeObject } from "../../operator/core/objects.ts";
 import { type Kube, KubeError, type Place, type Resource } from "../../operator/ports.ts";
 
-/** Objects cross the port as texts would: nobody shares one. */
-function copy<T>(value: T): T {
-  return value === undefined ? value : (JSON.parse(JSON.stringify(value)) as T);
+/** What is stored is what a text would keep of it, and never changes: so all who read it may share it. */
+function stored<T>(value: T): T {
+  return frozen(JSON.parse(JSON.stringify(value)) as T);
+}
+
+function frozen<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    for (const part of Object.values(value)) frozen(part);
+    Object.freeze(value);
+  }
+  return value;
 }
 
 type Fields = Record<string, unknown>;
@@ -71,10 +79,10 @@ export class FakeKube implements Kube {
       generation,
       resourceVersion: String(this.#count),
     };
-    const stored: KubeObject = copy({ ...object, metadata });
-    this.objects.set(key, stored);
-    this.#tell(stored);
-    return stored;
+    const kept: KubeObject = stored({ ...object, metadata });
+    this.objects.set(key, kept);
+    this.#tell(kept);
+    return kept;
   }
 
   /** Takes an object away for good. */
@@ -106,12 +114,12 @@ export class FakeKube implements Kube {
 
   #tell(object: KubeObject): void {
     for (const { kind, selector, tell } of this.#watchers)
-      if (kind === object.kind && matches(object, selector)) tell(copy(object));
+      if (kind === object.kind && matches(object, selector)) tell(object);
   }
 
   async read(resource: Resource, place: Place): Promise<KubeObject | undefined> {
     this.#call();
-    return copy(this.objects.get(FakeKube.key(resource.kind, place)));
+    return this.objects.get(FakeKube.key(resource.kind, place));
   }
 
   async list(resource: Resource, options: { namespace?: string | undefined; selector?: string | undefined }) {
@@ -121,7 +129,7 @@ export class FakeKube implements Kube {
         (options.namespace === undefined || object.metadata.namespace === options.namespace) &&
         matches(object, options.selector),
     );
-    return copy(found);
+    return found;
   }
 
   async apply(_resource: Resource, object: KubeObject, options: { subresource?: "status" } = {}): Promise<void> {
@@ -134,7 +142,7 @@ export class FakeKube implements Kube {
       return;
     }
     const next = merged(found, this.#applied.get(key), object) as KubeObject;
-    this.#applied.set(key, copy(object));
+    this.#applied.set(key, stored(object));
     if (found !== undefined && isEqual(next, found)) return;
     this.set(next, { newGeneration: !isEqual(next.spec, found?.spec) });
   }
@@ -142,7 +150,7 @@ export class FakeKube implements Kube {
   async create(_resource: Resource, object: KubeObject): Promise<KubeObject> {
     this.#call();
     if (this.objects.has(FakeKube.key(object.kind, object.metadata))) throw new KubeError("conflict", "it is there");
-    return copy(this.set(object));
+    return this.set(object);
   }
 
   async replace(_resource: Resource, object: KubeObject): Promise<KubeObject> {
@@ -151,7 +159,7 @@ export class FakeKube implements Kube {
     if (found === undefined) throw new KubeError("not-found", "it is gone");
     if (found.metadata.resourceVersion !== object.metadata.resourceVersion)
       throw new KubeError("conflict", "it changed");
-    return copy(this.set(object));
+    return this.set(object);
   }
 
   async remove(resource: Resource, place: Place, options: Parameters<Kube["remove"]>[2]) {
@@ -176,7 +184,7 @@ export class FakeKube implements Kube {
   watch(resource: Resource, options: { selector?: string | undefined }, tell: (object: KubeObject) => void) {
     const watcher = { kind: resource.kind, selector: options.selector, tell };
     this.#watchers.add(watcher);
-    for (const object of this.all(resource.kind)) if (matches(object, options.selector)) tell(copy(object));
+    for (const object of this.all(resource.kind)) if (matches(object, options.selector)) tell(object);
     return { end: () => void this.#watchers.delete(watcher) };
   }
 }
