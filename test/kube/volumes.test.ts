@@ -74,7 +74,8 @@ describe("the operator's rights", () => {
   };
 
   it.each([
-    "get secrets",
+    "list secrets",
+    "delete secrets",
     "create pods",
     "patch pods",
     "create pods --subresource=exec",
