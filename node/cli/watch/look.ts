@@ -1,6 +1,6 @@
 /** One look at a cluster through the admin ports that were named: what each node says of itself and of the others. */
 import { z } from "zod";
-import { type Answer, NoAnswerError } from "../../client/http.ts";
+import { type Answer, type Endpoint, NoAnswerError } from "../../client/http.ts";
 import type { Nodes } from "../../client/nodes.ts";
 import { ClusterAnswer, RingAnswer } from "../admin-views.ts";
 import { answerError } from "../connection.ts";
@@ -43,32 +43,45 @@ export type Look = {
   readonly ring: z.infer<typeof RingAnswer> | undefined;
 };
 
-/** Asks all nodes at once. @throws {CommandError} Never for one that does not answer: that is what was looked for. */
+/** Asks all nodes at once. One that does not answer is no error: that is what was looked for. */
 export async function look(nodes: Nodes): Promise<Look> {
-  const asked = await Promise.all(
-    ["/v1/cluster", "/metrics", "/readyz", "/v1/ring"].map((path) => nodes.each({ method: "GET", path })),
-  );
-  const atMs = Date.now();
-  const [clusters = [], metrics = [], ready = [], rings = []] = asked;
-  const views: NodeView[] = [];
-  const silent: Silence[] = [];
-  for (const [index, { url }] of nodes.endpoints.entries()) {
-    const answer = clusters[index];
-    const cluster = parsed(answer, LookedAtCluster);
-    if (cluster === undefined) {
-      silent.push({ url, why: whyNot(answer) });
-      continue;
-    }
-    views.push({
-      url,
-      cluster,
-      metrics: parseMetrics(textOf(metrics[index])),
-      notReady: whyNotReady(ready[index]),
-      aheadMs: aheadOf(answer, atMs),
-    });
+  const asked = await Promise.all(nodes.endpoints.map(askOne));
+  const rings = asked.flatMap(({ ring }) => ring ?? []);
+  return {
+    atMs: Date.now(),
+    views: asked.flatMap(({ view }) => view ?? []),
+    silent: asked.flatMap(({ silence }) => silence ?? []),
+    ring: rings.sort((a, b) => b.epoch - a.epoch)[0],
+  };
+}
+
+type Heard = {
+  readonly view?: NodeView;
+  readonly silence?: Silence;
+  readonly ring?: z.infer<typeof RingAnswer> | undefined;
+};
+
+async function askOne(endpoint: Endpoint): Promise<Heard> {
+  const { url } = endpoint;
+  const startedMs = Date.now();
+  const answer = await answerOf(endpoint, "/v1/cluster");
+  const endedMs = Date.now();
+  const cluster = parsed(answer, LookedAtCluster);
+  if (cluster === undefined) return { silence: { url, why: whyNot(answer) } };
+  const paths = ["/metrics", "/readyz", "/v1/ring"];
+  const [metrics, ready, ring] = await Promise.all(paths.map((path) => answerOf(endpoint, path)));
+  const aheadMs = aheadOf(answer, { startedMs, endedMs });
+  const view = { url, cluster, metrics: parseMetrics(textOf(metrics)), notReady: whyNotReady(ready), aheadMs };
+  return { view, ring: parsed(ring, RingAnswer) };
+}
+
+async function answerOf(endpoint: Endpoint, path: string): Promise<Answer | NoAnswerError> {
+  try {
+    return await endpoint.exchange({ method: "GET", path });
+  } catch (error) {
+    if (error instanceof NoAnswerError) return error;
+    throw error;
   }
-  const known = rings.flatMap((answer) => parsed(answer, RingAnswer) ?? []);
-  return { atMs, views, silent, ring: known.sort((a, b) => b.epoch - a.epoch)[0] };
 }
 
 type Answered = Answer | NoAnswerError | undefined;
@@ -99,8 +112,14 @@ function whyNotReady(answer: Answered): string | undefined {
   return answerError(answer).message;
 }
 
-function aheadOf(answer: Answered, atMs: number): number | undefined {
+/** Only what lies outside of the time that the question took counts: a late answer is no fast or slow clock. */
+function aheadOf(
+  answer: Answered,
+  { startedMs, endedMs }: { readonly startedMs: number; readonly endedMs: number },
+): number | undefined {
   if (answer === undefined || answer instanceof NoAnswerError) return undefined;
   const toldMs = Date.parse(answer.headers.date ?? "");
-  return Number.isNaN(toldMs) ? undefined : toldMs - atMs;
+  if (Number.isNaN(toldMs)) return undefined;
+  // `Date` is the beginning of a second.
+  return Math.max(0, toldMs - endedMs) + Math.min(0, toldMs + 1_000 - startedMs);
 }
