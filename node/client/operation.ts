@@ -87,14 +87,17 @@ export class Operations {
     const untilMs = performance.now() + timeoutMs;
     const tried = new Set<KnownNode>();
     let isUnknown = false;
+    let told: Answer | undefined;
     for (let attempts = 1; ; attempts++) {
       const { result, verdict } = await this.#attempt(operation, tried, untilMs);
       signal?.throwIfAborted();
       isUnknown ||= verdict.isUnknown;
       if (verdict.next === "settled" && !(result instanceof NoAnswerError)) return result;
       const restMs = await this.#pauseBeforeNext({ verdict, tried, attempts, untilMs });
+      // The last attempt may have had no time left for an answer; what an earlier one was told says more.
+      if (!(result instanceof NoAnswerError)) told = result;
       if (restMs === undefined || (isUnknown && !operation.mayRepeatUnknown))
-        throw errorOf(result, { attempts, isUnknown });
+        throw errorOf(told ?? result, { attempts, isUnknown });
       if (restMs > 0) await pause(restMs, signal);
       this.counters.retries += 1;
     }
