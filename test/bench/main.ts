@@ -48,6 +48,7 @@ type Options = {
   readonly seed: number;
   readonly limits: boolean;
   readonly clientOnly: boolean;
+  readonly clientTurns: number;
   readonly json: string | undefined;
   readonly markdown: string | undefined;
   readonly profile: boolean;
@@ -57,6 +58,7 @@ type Options = {
 const GROUP_SIZE = 4;
 /** Turns of each side of the comparison of clients, and the keys that it uses. */
 const CLIENT_TURNS = 6;
+const CLIENT_TURNS_QUICK = 2;
 const CLIENT_KEYS = 2_000;
 
 function parseOptions(args: string[]): Options | string {
@@ -92,6 +94,7 @@ function parseOptions(args: string[]): Options | string {
     seed: Number(values.seed),
     limits: !values["no-limits"] && !values.profile,
     clientOnly: values.client,
+    clientTurns: values.quick ? CLIENT_TURNS_QUICK : CLIENT_TURNS,
     json: values.json,
     markdown: values.markdown,
     profile: values.profile,
@@ -147,9 +150,9 @@ async function run(options: Options): Promise<BenchRun> {
 }
 
 /** The client library against plain round robin, in turns. */
-async function runClient({ seed, seconds }: Options): Promise<readonly SideFigures[]> {
+async function runClient({ seed, seconds, clientTurns }: Options): Promise<readonly SideFigures[]> {
   say("the client library against plain HTTP round robin");
-  return await measureClientLibrary({ seed, seconds, turns: CLIENT_TURNS, keyCount: CLIENT_KEYS });
+  return await measureClientLibrary({ seed, seconds, turns: clientTurns, keyCount: CLIENT_KEYS });
 }
 
 /** Bare `node:http` for each number of connections of a group, Express once. */
