@@ -1,7 +1,7 @@
 /**
  * All settings of a node: one schema, read once, checked, frozen.
  *
- * Settings come from the environment (`ANNULUS_...`) and from a `.env`-style file named by `ANNULUS_CONFIG`; the
+ * Settings come from the environment (`ANNULUS_...`, and some of OpenTelemetry's `OTEL_...`) and from a `.env`-style file named by `ANNULUS_CONFIG`; the
  * environment wins. A name that no setting has, a value that is out of its bounds, or values that contradict each
  * other stop the start with one message that names them all. `docs/configuration.md` holds the table that
  * `annulus node --settings` prints from this schema; a test keeps the two equal.
@@ -13,7 +13,9 @@ import { hostname } from "node:os";
 import { parseEnv } from "node:util";
 import { z } from "zod";
 import { ACCESS_SETTINGS, accessContradictions, toAccessConfig } from "./config-access.ts";
+import { contradictions } from "./config-contradictions.ts";
 import { matching, oneOf, structured, whole, wholeWithoutPreset } from "./config-kinds.ts";
+import { TELEMETRY_SETTINGS, telemetryContradictions, toTelemetryConfig } from "./config-telemetry.ts";
 import { TLS_SETTINGS, tlsContradictions, toTlsConfig } from "./config-tls.ts";
 import {
   MEMBER_NAME,
@@ -245,6 +247,7 @@ export const Settings = z.strictObject({
   ),
   ...TLS_SETTINGS,
   ...ACCESS_SETTINGS,
+  ...TELEMETRY_SETTINGS,
 });
 
 const PREFIX = "ANNULUS_";
@@ -269,7 +272,7 @@ export class ConfigError extends Error {
 /**
  * Reads and checks all settings.
  *
- * @param environment Variables by name; those without the prefix `ANNULUS_` are not looked at.
+ * @param environment Variables by name; of those without the prefix `ANNULUS_` only OpenTelemetry's are looked at.
  * @param readFile Returns the text of the file that ANNULUS_CONFIG names; may throw.
  * @throws {ConfigError} Names every setting that is unknown, missing, out of bounds or in contradiction to others.
  */
@@ -294,7 +297,8 @@ export function loadConfig(
     throw new ConfigError(problems);
   }
   const config = toConfig(parsed.data);
-  problems.push(...contradictions(config), ...tlsContradictions(parsed.data), ...accessContradictions(parsed.data));
+  problems.push(...contradictions(config), ...telemetryContradictions(config.telemetry));
+  problems.push(...tlsContradictions(parsed.data), ...accessContradictions(parsed.data));
   if (problems.length > 0) throw new ConfigError(problems);
   return Object.freeze(config);
 }
@@ -302,7 +306,8 @@ export function loadConfig(
 function ownVariables(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
   const own: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
-    if (value !== undefined && name.startsWith(PREFIX) && !name.startsWith(OPERATOR_PREFIX)) own[name] = value;
+    if (value === undefined || name.startsWith(OPERATOR_PREFIX)) continue;
+    if (name.startsWith(PREFIX) || Object.hasOwn(TELEMETRY_SETTINGS, name)) own[name] = value;
   }
   return own;
 }
@@ -372,29 +377,6 @@ function toConfig(settings: z.infer<typeof Settings>) {
     shutdownTimeoutMs: settings.ANNULUS_SHUTDOWN_TIMEOUT_MS,
     tls: toTlsConfig(settings),
     access: toAccessConfig(settings),
+    telemetry: toTelemetryConfig(settings),
   };
-}
-
-function contradictions(config: NodeConfig): string[] {
-  const problems: string[] = [];
-  const { replicationFactor, readQuorum, writeQuorum, partitionCount, firstMembers } = config;
-  if (readQuorum > replicationFactor)
-    problems.push(`ANNULUS_R: expected at most ANNULUS_N (${replicationFactor}), found ${readQuorum}`);
-  if (writeQuorum > replicationFactor)
-    problems.push(`ANNULUS_W: expected at most ANNULUS_N (${replicationFactor}), found ${writeQuorum}`);
-  if (firstMembers.length > 0 && replicationFactor > firstMembers.length) {
-    problems.push(
-      `ANNULUS_N: expected at most the ${firstMembers.length} members of ANNULUS_MEMBERS, found ${replicationFactor}`,
-    );
-  }
-  if ((partitionCount & (partitionCount - 1)) !== 0) {
-    problems.push(`ANNULUS_PARTITIONS: expected a power of two, found ${partitionCount}`);
-  }
-  const ports = [config.dataPort, config.adminPort, config.peerPort].filter((number) => number !== 0);
-  if (new Set(ports).size < ports.length) {
-    problems.push(
-      `ANNULUS_DATA_PORT, ANNULUS_ADMIN_PORT, ANNULUS_PEER_PORT: expected three different ports, found ${ports.join(", ")}`,
-    );
-  }
-  return problems;
 }

@@ -19,7 +19,7 @@ import { type FollowedTokens, followTokens } from "./adapters/http/token-file.ts
 import { createLevelEngine, type LevelEngine } from "./adapters/level/engine.ts";
 import { bootId, systemRandom, systemTime } from "./adapters/system.ts";
 import { createTcpTransport } from "./adapters/tcp/transport.ts";
-import { createTelemetry, type ProcessTelemetry } from "./adapters/telemetry/telemetry.ts";
+import { createTelemetry, type ProcessTelemetry, type TelemetryOptions } from "./adapters/telemetry/telemetry.ts";
 import { ConfigError, loadConfig, type NodeConfig } from "./config.ts";
 import { KvError } from "./core/errors.ts";
 import { createNode, type StorageNode } from "./node.ts";
@@ -70,6 +70,8 @@ export async function runNode(
     nodeName: config.nodeName,
     isTerminal: process.stdout.isTTY === true,
     program: "node",
+    isDisabled: config.telemetry.isDisabled,
+    ...collectorOf(config),
     about: { "service.name": "annulus", "service.instance.id": config.nodeName, "annulus.cluster": config.clusterId },
   });
   const crash = endOnBug(telemetry);
@@ -88,6 +90,10 @@ export async function runNode(
     process.exit(error instanceof KvError && error.code === "INVALID_REQUEST" ? EXIT_CONFIG : EXIT_FAILED);
   }
   stop = stopWhenTold(running);
+}
+
+function collectorOf({ telemetry: { endpoint, ...rest } }: NodeConfig): Pick<TelemetryOptions, "collector"> {
+  return endpoint === undefined ? {} : { collector: { endpoint, ...rest } };
 }
 
 function configOrExit(environment: Readonly<Record<string, string | undefined>>): NodeConfig {
@@ -245,5 +251,5 @@ async function stopParts(running: Running): Promise<void> {
   await engine.close();
   await adminServer.stop(0);
   tls.stop();
-  telemetry.close();
+  await telemetry.close();
 }

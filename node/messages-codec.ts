@@ -45,6 +45,7 @@ import {
   toActor,
   toDocument,
 } from "./messages-ring-codec.ts";
+import { traced, withTrace } from "./messages-trace.ts";
 
 /** Bounds of the fields, the same for what is sent and what is taken. Lengths of strings are in UTF-16 units. */
 export const MESSAGE_BOUNDS = {
@@ -96,7 +97,7 @@ export function encodeRequest(request: Request): unknown[] {
     case "stamp": {
       const { epoch, key, base, content, event } = request;
       const context = base.kind === "context" ? base.context : null;
-      return [
+      const fields = [
         REQUEST_KIND.stamp,
         epoch,
         key,
@@ -109,14 +110,21 @@ export function encodeRequest(request: Request): unknown[] {
         event?.id ?? null,
         request.hintFor ?? null,
       ];
+      return withTrace(fields, request.trace);
     }
     case "merge": {
-      const { epoch, key, record, hint } = request;
-      if (hint === undefined) return [REQUEST_KIND.merge, epoch, key, record, null];
-      return [REQUEST_KIND.merge, epoch, key, record, hint.target, hint.counts];
+      const { epoch, key, record, hint, trace } = request;
+      if (hint !== undefined) {
+        return withTrace([REQUEST_KIND.merge, epoch, key, record, hint.target, hint.counts], trace);
+      }
+      if (trace === undefined) return [REQUEST_KIND.merge, epoch, key, record, null];
+      return [REQUEST_KIND.merge, epoch, key, record, null, null, trace];
     }
     case "read":
-      return [REQUEST_KIND.read, request.epoch, request.key, request.asStandIn === true, request.forRepair === true];
+      return withTrace(
+        [REQUEST_KIND.read, request.epoch, request.key, request.asStandIn === true, request.forRepair === true],
+        request.trace,
+      );
     case "ring":
       return [REQUEST_KIND.ring];
     case "scan":
@@ -261,7 +269,7 @@ function decodeStamp(fields: readonly unknown[]): StampRequest {
     },
     event: toEvent(fields[8], fields[9]),
   };
-  return hintFor === undefined ? request : { ...request, hintFor };
+  return traced(hintFor === undefined ? request : { ...request, hintFor }, fields[11]);
 }
 
 function decodeMerge(fields: readonly unknown[]): MergeRequest {
@@ -272,13 +280,14 @@ function decodeMerge(fields: readonly unknown[]): MergeRequest {
     record: toBody(fields[3], "record"),
   };
   const target = toTarget(fields[4]);
-  return target === undefined ? request : { ...request, hint: { target, counts: fields[5] === true } };
+  const hint = { hint: { target: target ?? "", counts: fields[5] === true } };
+  return traced(target === undefined ? request : { ...request, ...hint }, fields[6]);
 }
 
 function decodeRead(fields: readonly unknown[]): ReadRequest {
   const request: ReadRequest = { kind: "read", epoch: toCount(fields[1], "epoch"), key: toKey(fields[2]) };
-  if (fields[3] === true) return { ...request, asStandIn: true };
-  return fields[4] === true ? { ...request, forRepair: true } : request;
+  if (fields[3] === true) return traced({ ...request, asStandIn: true }, fields[5]);
+  return traced(fields[4] === true ? { ...request, forRepair: true } : request, fields[5]);
 }
 
 /** The member that a hint is for; a peer of an older release sends no such field. */

@@ -44,6 +44,12 @@ export type HintOrder = {
   readonly counts: boolean;
 };
 
+/**
+ * Where in a trace the one who asks stands, as W3C Trace Context has it: trace id (16 bytes), span id (8), flags (1). Requests
+ * of a trace that is not sampled, which is nearly all of them, do not have it.
+ */
+export type TraceContext = Uint8Array;
+
 export type StampRequest = {
   readonly kind: "stamp";
   readonly epoch: number;
@@ -53,6 +59,7 @@ export type StampRequest = {
   readonly event: EventName | undefined;
   /** The home replica that the receiver stands in for: no home could be reached. What it keeps is a hint that counts. */
   readonly hintFor?: string;
+  readonly trace?: TraceContext;
 };
 export type MergeRequest = {
   readonly kind: "merge";
@@ -61,6 +68,7 @@ export type MergeRequest = {
   /** Encoded record, see core/version/record-codec.ts. */
   readonly record: Uint8Array;
   readonly hint?: HintOrder;
+  readonly trace?: TraceContext;
 };
 export type ReadRequest = {
   readonly kind: "read";
@@ -70,6 +78,7 @@ export type ReadRequest = {
   readonly asStandIn?: true;
   /** It is repair that asks, and takes what there is: a replica that is being rebuilt answers too. */
   readonly forRepair?: true;
+  readonly trace?: TraceContext;
 };
 export type RingRequest = { readonly kind: "ring" };
 /** Asks for a replica's own records of one partition, in storage order, page by page. */

@@ -308,6 +308,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
           sizes,
           tombstones,
           time,
+          telemetry,
         }),
       );
       gossiper.start();

@@ -6,7 +6,7 @@
  * suite in `test/contract/` that every implementation passes.
  */
 import type { MemberId } from "./core/ring/document.ts";
-import type { Reply, Request } from "./messages.ts";
+import type { Reply, Request, TraceContext } from "./messages.ts";
 
 /** A pending call of `Time.after`. Cancelling one that has run, or twice, does nothing. */
 export type Timer = { cancel(): void };
@@ -127,7 +127,25 @@ export type GaugeReading = number | ReadonlyMap<string, number>;
  * Metrics and logs. Names are those of `docs/operations.md`. `count` and `observe` are called on the hot
  * path: an implementation adds to a number and does the rest when it is asked for the figures.
  */
+/** Something that takes time, as one line of a trace. */
+export type Span = {
+  /** What goes to whoever works for it. Never changed. */
+  readonly context: TraceContext;
+  /** @param attributes What is known at its end. `error.type` marks it as failed. */
+  end(attributes?: Readonly<Record<string, string | number>>): void;
+};
+
+/** Traces, where they are on. Nothing that decides depends on them; ids and sampling are the implementation's. */
+export type Tracer = {
+  /** Begins the span of a client's request, unless it is not sampled: then there is nothing more to do for it. */
+  receive(method: string, traceparent: string | undefined): Span | undefined;
+  /** Begins a span under another: `client` asks a replica, `server` is the replica. */
+  begin(kind: "client" | "server", operation: string, parent: TraceContext, member: string): Span;
+};
+
 export type Telemetry = {
+  /** Undefined while traces are off: that is all that they cost then. */
+  readonly tracer?: Tracer | undefined;
   /**
    * Adds to a counter that only grows.
    *

@@ -7,7 +7,7 @@ import { decodeContext, decodeToken, encodeContext, encodeToken } from "../core/
 import type { CausalContext, Sibling } from "../core/version/record.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
 import { type RecordView, viewRecord } from "../core/version/view.ts";
-import type { EventName, WriteBase } from "../messages.ts";
+import type { EventName, TraceContext, WriteBase } from "../messages.ts";
 import { type Choices, resolveOptions } from "./options.ts";
 import { type ReadParts, runRead } from "./read.ts";
 import { RingChanged, type WriteSoFar } from "./ring-changed.ts";
@@ -23,6 +23,8 @@ export type RequestOptions = {
   /** The acknowledgements that count must come from at least this many zones. */
   readonly zones?: number | undefined;
   readonly timeoutMs?: number | undefined;
+  /** Under which span of a sampled trace this is done. */
+  readonly trace?: TraceContext | undefined;
 };
 
 /** What a write replaces. A context is the token as the client sent it. */

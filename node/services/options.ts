@@ -5,6 +5,7 @@ import { KvError, type Receipt } from "../core/errors.ts";
 import type { Tally } from "../core/quorum/tally.ts";
 import type { Mode } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
+import type { TraceContext } from "../messages.ts";
 import type { RequestOptions } from "./coordinator.ts";
 
 /** A request's choices with nothing left open. */
@@ -14,6 +15,8 @@ export type Choices = {
   readonly mode: Mode;
   readonly zones: number;
   readonly timeoutMs: number;
+  /** Under which span the replicas are asked; undefined for what is not traced. */
+  readonly trace: TraceContext | undefined;
 };
 
 /**
@@ -29,12 +32,18 @@ export function resolveOptions(ring: Ring, options: RequestOptions, defaults: { 
     mode: options.mode ?? document.mode,
     zones: options.zones ?? 1,
     timeoutMs: options.timeoutMs ?? defaults.timeoutMs,
+    trace: options.trace,
   };
   const n = document.replicationFactor;
   if (choices.readQuorum > n) refuse("r", choices.readQuorum, `the ring keeps ${n} replicas`);
   if (choices.writeQuorum > n) refuse("w", choices.writeQuorum, `the ring keeps ${n} replicas`);
   if (choices.zones > ring.zoneCount) refuse("zones", choices.zones, `the ring has ${ring.zoneCount}`);
   return choices;
+}
+
+/** A request of a trace's span, where there is one. */
+export function underTrace<T extends object>(request: T, trace: TraceContext | undefined): T {
+  return trace === undefined ? request : { ...request, trace };
 }
 
 function refuse(name: string, value: number, limit: string): never {

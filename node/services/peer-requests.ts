@@ -7,8 +7,8 @@
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { serializeRing } from "../core/ring/document.ts";
-import type { Reply, Request } from "../messages.ts";
-import type { PeerIdentity, RequestHandler, Time } from "../ports.ts";
+import type { MergeRequest, ReadRequest, Reply, Request, StampRequest, TraceContext } from "../messages.ts";
+import type { PeerIdentity, RequestHandler, Telemetry, Time, Tracer } from "../ports.ts";
 import type { Admission } from "./admission.ts";
 import type { Agreement } from "./agreement.ts";
 import type { Completeness } from "./completeness.ts";
@@ -39,6 +39,7 @@ export type PeerRequestParts = {
   readonly sizes: PartitionSizes;
   readonly tombstones: Tombstones;
   readonly time: Time;
+  readonly telemetry: Telemetry;
 };
 
 /** Makes the handler that the transport gives every request to. */
@@ -69,7 +70,7 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
     return ring === undefined || epoch <= ring.epoch ? undefined : rings.catchUp(from, epoch);
   }
 
-  return async (from, request: Request, budgetMs): Promise<Reply> => {
+  async function answer(from: PeerIdentity, request: Request, budgetMs: number): Promise<Reply> {
     // Who asks for the ring is not linked yet, and must not become known by asking.
     if (request.kind !== "ring") actors.note(from);
     if (request.kind !== "ring" && request.kind !== "gossip") refuseDestroyed(from);
@@ -124,5 +125,29 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
         return { kind: "ring", document, hadRing: rings.hadRing(), knowsAnother: knowsAnother(from), actor };
       }
     }
-  };
+  }
+
+  /** As `answer`, with a span under that of the one who asks. */
+  async function answerTraced(tracer: Tracer, from: PeerIdentity, request: Traced, budgetMs: number): Promise<Reply> {
+    const span = tracer.begin("server", request.kind, request.trace, from.name);
+    try {
+      const reply = await answer(from, request, budgetMs);
+      span.end();
+      return reply;
+    } catch (error) {
+      span.end({ "error.type": error instanceof KvError ? error.code : "BUG" });
+      throw error;
+    }
+  }
+
+  const { tracer } = parts.telemetry;
+  if (tracer === undefined) return answer;
+  return (from, request, budgetMs) =>
+    isTraced(request) ? answerTraced(tracer, from, request, budgetMs) : answer(from, request, budgetMs);
+}
+
+type Traced = (StampRequest | MergeRequest | ReadRequest) & { readonly trace: TraceContext };
+
+function isTraced(request: Request): request is Traced {
+  return "trace" in request && request.trace !== undefined;
 }

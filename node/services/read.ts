@@ -25,7 +25,7 @@ import type { Ring } from "../core/ring/ring.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
 import type { ReadRequest } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
-import { type Choices, receiptOf } from "./options.ts";
+import { type Choices, receiptOf, underTrace } from "./options.ts";
 import type { Replicas } from "./replicas.ts";
 import { RingChanged } from "./ring-changed.ts";
 
@@ -99,7 +99,7 @@ class Read {
     this.#ring = ring;
     this.#choices = choices;
     this.#partition = ring.partitionOf(key);
-    this.#request = { kind: "read", epoch: ring.document.epoch, key };
+    this.#request = underTrace({ kind: "read", epoch: ring.document.epoch, key }, choices.trace);
     this.#tally = new Tally(choices.readQuorum, choices.zones);
     this.#order = readOrder(ring.homes(this.#partition), {
       self: parts.replicas.self,

@@ -131,8 +131,26 @@ export function createReplicas(
     }
   }
 
-  return {
-    self,
+  /** As asked, with a span of its own for the replica that is asked. */
+  async function traced<R extends StampRequest | MergeRequest | ReadRequest, T>(
+    member: MemberId,
+    request: R,
+    run: (request: R) => Promise<T>,
+  ): Promise<T> {
+    const { tracer } = telemetry;
+    if (tracer === undefined || request.trace === undefined) return run(request);
+    const span = tracer.begin("client", request.kind, request.trace, member);
+    try {
+      const result = await run({ ...request, trace: span.context });
+      span.end();
+      return result;
+    } catch (error) {
+      span.end({ "error.type": error instanceof KvError ? error.code : "BUG" });
+      throw error;
+    }
+  }
+
+  const plain: Pick<Replicas, "stamp" | "merge" | "read"> = {
     async stamp(member, partition, request, timeoutMs) {
       if (member === self) return own.stamp(partition, request, time.monotonicMs() + timeoutMs);
       const reply = await ask(member, request, timeoutMs);
@@ -148,6 +166,22 @@ export function createReplicas(
       if (member === self) return own.read(partition, request);
       const reply = await ask(member, request, timeoutMs);
       return reply.kind === "record" ? reply.record : unexpected(member, reply);
+    },
+  };
+
+  return {
+    self,
+    stamp(member, partition, request, timeoutMs) {
+      if (request.trace === undefined) return plain.stamp(member, partition, request, timeoutMs);
+      return traced(member, request, (asked) => plain.stamp(member, partition, asked, timeoutMs));
+    },
+    merge(member, partition, request, timeoutMs) {
+      if (request.trace === undefined) return plain.merge(member, partition, request, timeoutMs);
+      return traced(member, request, (asked) => plain.merge(member, partition, asked, timeoutMs));
+    },
+    read(member, partition, request, timeoutMs) {
+      if (request.trace === undefined) return plain.read(member, partition, request, timeoutMs);
+      return traced(member, request, (asked) => plain.read(member, partition, asked, timeoutMs));
     },
     async scan(member, request, timeoutMs) {
       if (member === self) return own.scan(request);

@@ -9,7 +9,8 @@ import { KvError } from "../core/errors.ts";
 import { StandIns, stampOrder } from "../core/quorum/targets.ts";
 import type { WriteTally } from "../core/quorum/write-tally.ts";
 import type { RingMember } from "../core/ring/document.ts";
-import type { EventName, StampRequest } from "../messages.ts";
+import type { EventName, StampRequest, TraceContext } from "../messages.ts";
+import { underTrace } from "./options.ts";
 import type { StampResult } from "./replica.ts";
 import type { WriteCommand, WriteParts } from "./write.ts";
 
@@ -29,6 +30,8 @@ export type StamperOptions = {
   readonly isChanged: (member: RingMember) => Promise<boolean>;
   /** What the client is told when nobody stamped. */
   readonly shortfall: () => KvError;
+  /** Under which span the stamping member is asked. */
+  readonly trace: TraceContext | undefined;
 };
 
 export type Stamped = {
@@ -129,9 +132,10 @@ export class Stamper {
       this.#event = { kind: "forward", id: this.#parts.random.bytes(FORWARD_ID_BYTES) };
     }
     const request: StampRequest = { kind: "stamp", epoch: ring.epoch, key, base, content, event: this.#event };
-    if (this.#homes.includes(member)) return request;
+    const traced = underTrace(request, this.#options.trace);
+    if (this.#homes.includes(member)) return traced;
     const home = this.#homes.find(({ zone }) => zone === member.zone) ?? (this.#homes[0] as RingMember);
-    return { ...request, hintFor: home.name };
+    return { ...traced, hintFor: home.name };
   }
 }
 

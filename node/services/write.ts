@@ -17,7 +17,7 @@ import type { Ring } from "../core/ring/ring.ts";
 import type { EventName, MergeRequest, WriteBase, WriteContent } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import { HandOffs } from "./hand-off.ts";
-import { type Choices, receiptOf } from "./options.ts";
+import { type Choices, receiptOf, underTrace } from "./options.ts";
 import type { StampResult } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { RingChanged, type WriteSoFar } from "./ring-changed.ts";
@@ -116,6 +116,7 @@ class Write {
       refused: (error) => this.#noteStorage(error),
       isChanged: (member) => this.#isChanged(member, undefined),
       shortfall: () => this.#shortfall(),
+      trace: choices.trace,
     });
   }
 
@@ -173,7 +174,8 @@ class Write {
     const { record, context } = stamped;
     this.#context = context;
     if (stampedBy !== undefined) this.#countStamp(stampedBy, hintFor);
-    const request: MergeRequest = { kind: "merge", epoch: ring.document.epoch, key, record };
+    const asked: MergeRequest = { kind: "merge", epoch: ring.document.epoch, key, record };
+    const request = underTrace(asked, this.#choices.trace);
     this.#request = request;
     // Not what is left of the client's patience: a replica that is slow today still gets the write.
     const timeoutMs = this.#choices.timeoutMs;

@@ -167,7 +167,9 @@ export const Spec = z
       .describe("How the metrics are found."),
     config: mapOf(z.string().max(1024), 64)
       .default({})
-      .describe("Further settings of the nodes by their names (ANNULUS_...). A change restarts them one by one."),
+      .describe(
+        "Further settings of the nodes by their names (ANNULUS_..., OTEL_...). A change restarts them one by one.",
+      ),
   })
   .describe("What the cluster should be.");
 

@@ -44,7 +44,7 @@ export const OWNED_SETTINGS: readonly string[] = [
 const nAt = (path: string) => `(has(${path}.__false__) ? ${path}.__false__ : ${path}.n)`;
 
 const NAME = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
-const SETTING = "^ANNULUS_[A-Z0-9_]{1,64}$";
+const SETTING = "^(ANNULUS|OTEL)_[A-Z0-9_]{1,64}$";
 const SIZE_MIN = "256Mi";
 
 /** All rules, in the order of the schema. */
@@ -134,7 +134,8 @@ export const RULES: readonly Rule[] = [
   {
     at: ["spec", "config"],
     cel: `self.all(key, key.matches('${SETTING}'))`,
-    message: "config holds settings of the nodes by their full names, ANNULUS_...: see docs/configuration.md",
+    message:
+      "config holds settings of the nodes by their full names, ANNULUS_... or OTEL_...: see docs/configuration.md",
     holds: ({ spec }) => Object.keys(spec.config).every((key) => new RegExp(SETTING).test(key)),
   },
   {

@@ -35,9 +35,13 @@ const ballot = plain({ round: fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER 
 const document = fc.string();
 const actor = fc.stringMatching(/^[0-9a-f]{32}$/);
 
+const trace = fc.uint8Array({ minLength: 25, maxLength: 25 });
+const maybeTraced = <T, O>(fields: fc.Arbitrary<T>, optional: fc.Arbitrary<O>) =>
+  withOptional(withOptional(fields, optional), plain({ trace }));
+
 /** Requests of every kind, small ones. */
 export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
-  withOptional(
+  maybeTraced(
     plain({
       kind: fc.constant("stamp" as const),
       epoch: count,
@@ -51,11 +55,11 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
     }),
     plain({ hintFor: target }),
   ),
-  withOptional(
+  maybeTraced(
     plain({ kind: fc.constant("merge" as const), epoch: count, key, record: body }),
     plain({ hint: plain({ target, counts: fc.boolean() }) }),
   ),
-  withOptional(
+  maybeTraced(
     plain({ kind: fc.constant("read" as const), epoch: count, key }),
     fc.oneof(plain({ asStandIn: fc.constant(true as const) }), plain({ forRepair: fc.constant(true as const) })),
   ),

@@ -2,6 +2,7 @@
 import fc from "fast-check";
 import { FRAME_TYPE, FrameReader, type FrameType, FrameWriter } from "../../node/adapters/tcp/frame.ts";
 import { decodeHello, encodeHello, type Hello, isRefusal, type Refusal } from "../../node/adapters/tcp/handshake.ts";
+import type { Request } from "../../node/messages.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "../../node/messages-codec.ts";
 import { anyReply, anyRequest } from "../contract/any-message.ts";
 import type { Format } from "./formats.ts";
@@ -34,6 +35,23 @@ function ofEachKind<T extends { readonly kind: string }>(any: fc.Arbitrary<T>): 
   return found;
 }
 
+const bytesOf = (text: string) => new TextEncoder().encode(text);
+const trace = Uint8Array.from({ length: 25 }, (_, index) => (index === 24 ? 1 : index + 1));
+
+/** Requests of a sampled trace. */
+const TRACED: Readonly<Record<string, Request>> = {
+  "read of a trace": { kind: "read", epoch: 3, key: bytesOf("cart"), trace },
+  "merge of a trace": { kind: "merge", epoch: 3, key: bytesOf("cart"), record: bytesOf("record"), trace },
+  "merge of a trace, as a hint": {
+    ...{ kind: "merge", epoch: 3, key: bytesOf("cart"), record: bytesOf("record"), trace },
+    hint: { target: "n3", counts: true },
+  },
+  "stamp of a trace": {
+    ...{ kind: "stamp", epoch: 3, key: bytesOf("cart"), base: { kind: "overwrite" }, event: undefined, trace },
+    content: { value: bytesOf("milk"), contentType: "text/plain", expiresAtMs: undefined },
+  },
+};
+
 function formats(): readonly Format[] {
   const of = <T>(format: Format<T>) => format as Format;
   return [
@@ -41,7 +59,7 @@ function formats(): readonly Format[] {
       name: "request",
       write: (request) => frame(FRAME_TYPE.request, encodeRequest(request)),
       read: (written) => decodeRequest(messageIn(written)),
-      examples: ofEachKind(anyRequest),
+      examples: { ...ofEachKind(anyRequest), ...TRACED },
     }),
     of({
       name: "reply",

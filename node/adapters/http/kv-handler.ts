@@ -12,7 +12,7 @@
  */
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { KvError } from "../../core/errors.ts";
-import type { Telemetry, Time } from "../../ports.ts";
+import type { Span, Telemetry, Time } from "../../ports.ts";
 import type { Coordinator } from "../../services/coordinator.ts";
 import type { Gate } from "./gate.ts";
 import type { HttpHandler } from "./http-server.ts";
@@ -90,8 +90,14 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
   let inFlight = 0;
   telemetry.gauge("http.server.active_requests", () => inFlight);
 
-  async function execute(request: IncomingMessage, response: ServerResponse, parsed: KvRequest): Promise<void> {
-    const { key, options: choices } = parsed;
+  async function execute(
+    request: IncomingMessage,
+    response: ServerResponse,
+    parsed: KvRequest,
+    span: Span | undefined,
+  ): Promise<void> {
+    const { key } = parsed;
+    const choices = span === undefined ? parsed.options : { ...parsed.options, trace: span.context };
     switch (parsed.method) {
       case "GET":
       case "HEAD":
@@ -151,17 +157,20 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
   }
 
   async function serve(request: IncomingMessage, response: ServerResponse, startedMs: number): Promise<void> {
+    const { method = "_OTHER", headers } = request;
+    const span = telemetry.tracer?.receive(method, headers.traceparent as string | undefined);
     try {
       const grant = gate?.admit(request);
       const parsed = parseKvRequest(request, bounds);
       if (grant !== undefined) gate?.demandKey(grant, parsed.key, isWrite(parsed.method));
       if (isWrite(parsed.method) && ports.isWaking(startedMs)) throw waking;
-      await execute(request, response, parsed);
+      await execute(request, response, parsed, span);
     } catch (error) {
       fail(request, response, error);
     }
     inFlight -= 1;
     telemetry.observe(durationName(request, response), time.monotonicMs() - startedMs);
+    span?.end({ "http.response.status_code": response.statusCode });
   }
 
   return (request, response) => {
