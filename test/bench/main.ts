@@ -24,6 +24,7 @@ import {
 } from "./measure.ts";
 import { renderProfile } from "./profile.ts";
 import { type BenchRun, clientTable, failureCount, machineFacts, renderRun, type SweepReport } from "./report.ts";
+import { runTelemetryCost } from "./telemetry-cost.ts";
 import { allWorkloads, quickWorkloads, type Workload } from "./workloads.ts";
 
 const USAGE = `npm run bench -- [options]
@@ -37,6 +38,7 @@ const USAGE = `npm run bench -- [options]
   --json FILE        writes the figures as JSON
   --markdown FILE    puts the tables between the run:begin and run:end marks (--client: client:begin, client:end) of a Markdown file
   --profile          profiles the nodes (slower) and prints where their CPU went; takes one workload
+  --telemetry        instead: CPU of 10 interleaved pairs of runs, with metrics, with traces at 1 %, and without either
   --list             prints the names of the workloads
 `;
 
@@ -52,6 +54,7 @@ type Options = {
   readonly json: string | undefined;
   readonly markdown: string | undefined;
   readonly profile: boolean;
+  readonly telemetry: boolean;
 };
 
 /** A group of workloads shares the bare servers that run before and after it. */
@@ -76,6 +79,7 @@ function parseOptions(args: string[]): Options | string {
       markdown: { type: "string" },
       profile: { type: "boolean", default: false },
       list: { type: "boolean", default: false },
+      telemetry: { type: "boolean", default: false },
       help: { type: "boolean", default: false },
     },
   });
@@ -98,6 +102,7 @@ function parseOptions(args: string[]): Options | string {
     json: values.json,
     markdown: values.markdown,
     profile: values.profile,
+    telemetry: values.telemetry,
   };
 }
 
@@ -231,6 +236,9 @@ if (typeof options === "string") {
   process.stdout.write(text);
   if (options.markdown !== undefined) writeMarkdown(options.markdown, "client", text);
   process.exitCode = sides.some(({ errors }) => errors > 0) ? 1 : 0;
+} else if (options.telemetry) {
+  const { keyCount, seconds, seed } = options;
+  await runTelemetryCost({ keyCount, seconds, seed, say: (line) => process.stdout.write(`${line}\n`) });
 } else {
   const result = await run(options);
   process.stdout.write(renderRun(result));

@@ -15,6 +15,7 @@ import { openIdentity } from "../../node/services/identity.ts";
 import { createReplica, type Replica } from "../../node/services/replica.ts";
 import { TreeLedger } from "../../node/services/tree-ledger.ts";
 import { seededUniform } from "./keys.ts";
+import { interval, median, percent } from "./paired.ts";
 
 const PAIRS_OF_RUNS = 10;
 /** Turns into which each run of a pair is cut. */
@@ -114,24 +115,6 @@ export async function createTreeCost(
       `pair ${pair + 1}: ${kept.toFixed(4)} s with trees, ${none.toFixed(4)} s without, per 1,000 writes: ${percent(kept / none)}`,
     );
   }
-  const [low, high] = interval(ratios, uniform);
+  const [low, high] = interval(ratios, 0.95, uniform);
   say(`median ${percent(median(ratios))}, 95 % interval ${percent(low)} to ${percent(high)}`);
-}
-
-const percent = (ratio: number) => `${ratio >= 1 ? "+" : ""}${((ratio - 1) * 100).toFixed(1)} %`;
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1
-    ? (sorted[middle] as number)
-    : ((sorted[middle - 1] as number) + (sorted[middle] as number)) / 2;
-}
-
-/** Bootstrap of the median. */
-function interval(values: readonly number[], uniform: () => number): [number, number] {
-  const medians = Array.from({ length: 2_000 }, () =>
-    median(values.map(() => values[Math.floor(uniform() * values.length)] as number)),
-  ).sort((a, b) => a - b);
-  return [medians[50] as number, medians[1_949] as number];
 }
