@@ -307,7 +307,8 @@ function ownVariables(environment: Readonly<Record<string, string | undefined>>)
   const own: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
     if (value === undefined || name.startsWith(OPERATOR_PREFIX)) continue;
-    if (name.startsWith(PREFIX) || Object.hasOwn(TELEMETRY_SETTINGS, name)) own[name] = value;
+    // Of OpenTelemetry's an empty one is as good as none, as its users know it.
+    if (name.startsWith(PREFIX) || (value !== "" && Object.hasOwn(TELEMETRY_SETTINGS, name))) own[name] = value;
   }
   return own;
 }

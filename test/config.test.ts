@@ -50,6 +50,25 @@ describe("the settings of a node", () => {
     assert.deepEqual([config.nodeName, config.readQuorum, config.writeQuorum], ["n7", 1, 2]);
   });
 
+  it("take OpenTelemetry's variables that the table names, look at no others of its, and trace nothing without being told", () => {
+    const off = load({ OTEL_PROPAGATORS: "b3", OTEL_SDK_DISABLED: "" }).telemetry;
+    assert.deepEqual(off, {
+      isDisabled: false,
+      endpoint: undefined,
+      exportIntervalMs: 60_000,
+      sampler: "always_off",
+      ratio: 1,
+    });
+    const collector = { OTEL_EXPORTER_OTLP_ENDPOINT: "http://collector:4318" };
+    const sampled = { ...collector, OTEL_TRACES_SAMPLER: "parentbased_traceidratio", OTEL_TRACES_SAMPLER_ARG: "0.01" };
+    const { endpoint, sampler, ratio } = load(sampled).telemetry;
+    assert.deepEqual([endpoint, sampler, ratio], ["http://collector:4318", "parentbased_traceidratio", 0.01]);
+    const nowhere = problemsOf({ ...REQUIRED, OTEL_TRACES_SAMPLER: "always_on" });
+    assert.match(nowhere.join(), /OTEL_TRACES_SAMPLER: expected `always_off` where OTEL_EXPORTER_OTLP_ENDPOINT/);
+    const wrong = problemsOf({ ...REQUIRED, ...collector, OTEL_TRACES_SAMPLER_ARG: "1.5", OTEL_SDK_DISABLED: "yes" });
+    assert.equal(wrong.length, 2);
+  });
+
   it("are advertised under the member's own address, the listen address or the host name, in this order", () => {
     const members = "n1=db-1.local:7402,n2=db-2.local:7402,n3=db-3.local:7402";
     assert.equal(load({ ANNULUS_ADVERTISE: "pod-1:9", ANNULUS_MEMBERS: members }).advertisedAddress, "pod-1:9");
