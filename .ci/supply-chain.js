@@ -41,8 +41,10 @@ export function badLicences(lock, licenceOf) {
 
 function installedLicence(path) {
   try {
-    const { license } = JSON.parse(readFileSync(join(path, "package.json"), "utf8"));
-    return typeof license === "string" ? license : license?.type;
+    const { license, licenses } = JSON.parse(readFileSync(join(path, "package.json"), "utf8"));
+    // Old packages have a list of objects; any of them may be chosen.
+    const choices = [license ?? licenses ?? []].flat().map((one) => (typeof one === "string" ? one : one.type));
+    return choices.length === 0 ? undefined : choices.join(" OR ");
   } catch {
     return undefined;
   }
