@@ -5,7 +5,7 @@ import { readCorpus } from "./corpus.ts";
 import { fuzz, tryInput } from "./fuzzer.ts";
 import { TARGETS, type Target } from "./targets.ts";
 
-const FRESH_INPUTS = 3_000;
+const FRESH_INPUTS = 2_000;
 
 describe.each(TARGETS)("the parser of $name", (target) => {
   it("takes its seeds", () => {

@@ -44,15 +44,31 @@ function cpuMs(target: Target, input: Uint8Array): number {
 }
 
 /** @param options `inputs` to try; `pool` beside the target's own seeds; without `coverage` nothing is kept. */
-export function fuzz(
-  target: Target,
-  options: {
-    readonly inputs: number;
-    readonly seed: number;
-    readonly pool: readonly Uint8Array[];
-    readonly coverage?: Coverage;
-  },
-): Figures {
+export function fuzz(target: Target, options: FuzzOptions): Figures {
+  // A refusal is no failure: the stack of each would cost more than the parsing. A crash is run again for its own.
+  const { stackTraceLimit } = Error;
+  Error.stackTraceLimit = 0;
+  let figures: Figures;
+  try {
+    figures = breed(target, options);
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit;
+  }
+  const findings = figures.findings.map((finding) => {
+    const again = finding.kind === "crash" ? tryInput(target, finding.input) : finding;
+    return typeof again === "string" ? finding : again;
+  });
+  return { ...figures, findings };
+}
+
+type FuzzOptions = {
+  readonly inputs: number;
+  readonly seed: number;
+  readonly pool: readonly Uint8Array[];
+  readonly coverage?: Coverage;
+};
+
+function breed(target: Target, options: FuzzOptions): Figures {
   const draw = seededDraw(options.seed);
   const pool = [...target.seeds, ...options.pool];
   const kept: Uint8Array[] = [];

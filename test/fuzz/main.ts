@@ -10,9 +10,6 @@ import { startCoverage } from "./coverage.ts";
 import { fuzz } from "./fuzzer.ts";
 import { TARGETS } from "./targets.ts";
 
-// A refusal is no failure: the stack of each would cost more than the parsing.
-Error.stackTraceLimit = 0;
-
 /** Counting blocks costs more than parsing: the first inputs find what there is to find, the rest are bred from that. */
 const GUIDED_INPUTS_MAX = 20_000;
 
