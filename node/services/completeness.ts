@@ -111,9 +111,12 @@ export function createCompleteness(
     return Math.min(replicationFactor - writeQuorum + 1, others(partition).length);
   }
 
+  const isLost = (partition: number) => lost?.has(partition) === true;
+
   function isMerged(partition: number, homes: ReadonlySet<MemberId>): boolean {
     const { replicationFactor, writeQuorum } = (ring as Ring).document;
-    const own = (ring as Ring).isPresentHome(self, partition) ? 1 : 0;
+    // A copy that was lost counts for nothing.
+    const own = (ring as Ring).isPresentHome(self, partition) && !isLost(partition) ? 1 : 0;
     if (homes.size + own < replicationFactor - writeQuorum + 1) return false;
     return presentOthers(partition).every((name) => homes.has(name) || !parts.isUp(name));
   }
@@ -184,7 +187,6 @@ export function createCompleteness(
     if (gains?.isFresh === false) freshen(gains);
   }
 
-  const isLost = (partition: number) => lost?.has(partition) === true;
   /** A present home that the change asks to be made complete as well serves as before meanwhile: it is believed as such. */
   const isGaining = (partition: number) =>
     gains?.open.has(partition) === true && ring?.isPresentHome(self, partition) !== true;

@@ -7,17 +7,18 @@ import { answered, answerOf } from "./answers.ts";
 import { addressOf, SimulatedCluster } from "./cluster.ts";
 
 const KEYS = 30;
+const MEMBERS = ["n1", "n2", "n3"];
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-/** N = 3, R = W = 2; nothing is mended but by the change itself, for repair comes late and there is no room for hints. */
-async function startCluster(nodes: number): Promise<SimulatedCluster> {
+/** N = 3; nothing is mended but by the change itself, for repair comes late and there is no room for hints. */
+async function startCluster(nodes: number, { readQuorum = 2, writeQuorum = 2 } = {}): Promise<SimulatedCluster> {
   const cluster = new SimulatedCluster({
     seed: 11,
     nodes,
     zones: 1,
     replicationFactor: 3,
-    readQuorum: 2,
-    writeQuorum: 2,
+    readQuorum,
+    writeQuorum,
     mode: "strict",
     durability: "disk",
     partitions: 16,
@@ -233,6 +234,58 @@ describe("a change of the ring", () => {
     await until(cluster, "n4 has nothing left", () => cluster.byName("n4").node?.progress().isEmptied === true);
     assert.equal(await checkShown(cluster, "n1", { keys, readQuorum: 3 }), keys.length);
   }, 300_000);
+
+  it.each([
+    ["R is lowered as W is raised", { readQuorum: 1, writeQuorum: 3 }],
+    ["R is lowered to what meets the new W only", { readQuorum: 2, writeQuorum: 2 }],
+  ])(
+    "goes on answering while all homes are made complete, and ends: %s",
+    async (_how, quorum) => {
+      const cluster = await startCluster(3, { readQuorum: 3, writeQuorum: 1 });
+      const keys = (await writeAll(cluster, "n1")).slice(0, 1);
+      await answered(cluster.simulator, begin(cluster, "n2", { quorum }), 10_000);
+      await until(cluster, "all prepare", () => MEMBERS.every((name) => phaseOf(cluster, name) !== undefined));
+      assert.equal(await checkShown(cluster, "n1", { keys, readQuorum: 3 }), 1, "it goes on answering");
+      await until(cluster, "it ends", () => MEMBERS.every((name) => phaseOf(cluster, name) === undefined));
+    },
+    300_000,
+  );
+
+  it.each([
+    ["as W is raised", [{ readQuorum: 1, writeQuorum: 3 }]],
+    ["after W was raised", [{ writeQuorum: 3 }, { readQuorum: 1 }]],
+  ])(
+    "lets one home answer only once all hold what one acknowledged: R is lowered %s",
+    async (_how, [first, second]) => {
+      const cluster = await startCluster(3, { readQuorum: 3, writeQuorum: 1 });
+      part(cluster, ["n3"], ["n1", "n2"]);
+      await answered(cluster.simulator, begin(cluster, "n1", { quorum: first ?? {}, force: true }), 10_000);
+      // The others have compared by then what they hold, and n3 does not know of the change.
+      await pass(cluster, 15_000);
+      const keys = await writeAll(cluster, "n3");
+      assert.equal(keys.length, KEYS, "with W = 1 n3 acknowledges alone");
+      await pass(cluster, 5_000);
+      // It tells n1, and n2 hears of it from nobody.
+      cluster.network.heal("n1", "n3");
+      cluster.network.heal("n3", "n1");
+      await pass(cluster, 40_000);
+      if (phaseOf(cluster, "n2") === "prepare") cluster.network.heal();
+      const hasEnded = (names: readonly string[]) => names.every((name) => phaseOf(cluster, name) === undefined);
+      await until(cluster, "it ends", () => hasEnded(MEMBERS));
+      if (second !== undefined) {
+        part(cluster, ["n2"], ["n1", "n3"]);
+        const epoch = epochOf(cluster, "n1");
+        await answered(cluster.simulator, begin(cluster, "n1", { quorum: second, force: true }), 10_000);
+        await until(cluster, "it ends without n2", () => epochOf(cluster, "n1") > epoch && hasEnded(["n1", "n3"]));
+        const ended = epochOf(cluster, "n1");
+        cluster.network.heal("n1", "n2");
+        cluster.network.heal("n2", "n1");
+        await until(cluster, "n2 knows", () => epochOf(cluster, "n2") >= ended);
+      }
+      assert.equal(await checkShown(cluster, "n2", { keys, readQuorum: 1 }), keys.length);
+    },
+    300_000,
+  );
 });
 
 /** What n4 acknowledged alone (w = 1) is there alone, and while it was down the ring took all its partitions from it. */
