@@ -191,6 +191,8 @@ function createServers(
     repair: () => node.repair.passNow(),
     locate: (key: Uint8Array) => node.status.locate(key),
     exportPage: node.exporter.page,
+    backupPage: node.exporter.records,
+    restore: node.restorer.restore,
     metricsText,
   };
   return {

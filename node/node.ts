@@ -33,6 +33,7 @@ import { createPeerRequests } from "./services/peer-requests.ts";
 import { createRepair, type Repair, type RepairOptions } from "./services/repair.ts";
 import { type Collection, createReplica } from "./services/replica.ts";
 import { createOwnReplica, createReplicas } from "./services/replicas.ts";
+import { createRestorer, type Restorer } from "./services/restore.ts";
 import { createRingKeeper } from "./services/ring-keeper.ts";
 import { createStatus, type Status } from "./services/status.ts";
 import { createTombstones } from "./services/tombstones.ts";
@@ -71,6 +72,7 @@ export type StorageNode = {
   readonly coordinator: Coordinator;
   readonly status: Status;
   readonly exporter: Exporter;
+  readonly restorer: Restorer;
   readonly repair: Repair;
   readonly changes: Changes;
   /** How far this node is with what the ring asks of it. */
@@ -280,6 +282,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     changes: elasticity.changes,
     progress: elasticity.progress.own,
     exporter: createExporter(parts, { timeoutMs }),
+    restorer: createRestorer({ replicas, ring: parts.ring, collection }, { timeoutMs: HOME_TIMEOUT_MS }),
     bounds() {
       const ring = rings.current();
       const { zoneCount = 0, replicationFactor = 0, epoch = 0 } = ring ?? {};

@@ -1,6 +1,7 @@
 /** All commands of `annulus`, and how one of them ends. */
 import { Command, CommanderError } from "commander";
 import { NoAnswerError } from "../client/http.ts";
+import { backupCommand, restoreCommand } from "./backup.ts";
 import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand } from "./change.ts";
 import { changesCommand } from "./changes.ts";
 import { doctorCommand } from "./doctor.ts";
@@ -41,6 +42,8 @@ export async function run(argv: readonly string[]): Promise<void> {
     importCommand(),
     exportCommand(),
     salvageCommand(),
+    backupCommand(),
+    restoreCommand(),
     joinCommand(),
     leaveCommand(),
     replaceCommand(),

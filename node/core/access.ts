@@ -34,9 +34,11 @@ export type TokenEntry = {
 };
 
 /**
- * What a route without a key needs: nothing; a look at the cluster; a change of it; reading every key; reading some.
+ * What a route without a key needs: nothing; a look at the cluster; a change of it; reading every key; reading some; taking
+ * records as a backup has them, which needs both the right to change the cluster and the right to write every key: a record
+ * that was made up could cover writes that are still to come.
  */
-export type Need = "open" | "monitor" | "admin" | "read-all" | "read-some";
+export type Need = "open" | "monitor" | "admin" | "read-all" | "read-some" | "restore";
 
 /** The SHA-256 of a token, 32 bytes. */
 export function digestOf(token: string): Uint8Array {
@@ -64,6 +66,8 @@ export function mayDo(grant: Grant, need: Need): boolean {
       return grant.data !== "none";
     case "read-all":
       return grant.data !== "none" && grant.prefixes === undefined;
+    case "restore":
+      return grant.cluster === "admin" && grant.data === "read-write" && grant.prefixes === undefined;
   }
 }
 

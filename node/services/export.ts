@@ -32,6 +32,14 @@ export type ExportPage = {
   readonly epoch: number;
 };
 
+/** A page of records as replicas keep them. */
+export type RecordPage = {
+  /** In storage order (`compareStored`). Empty only when the partition ends here. */
+  readonly entries: readonly ScannedEntry[];
+  readonly done: boolean;
+  readonly epoch: number;
+};
+
 export type Exporter = {
   /**
    * @param partition 0 .. partitions − 1.
@@ -40,6 +48,12 @@ export type Exporter = {
    * @throws {KvError} INVALID_REQUEST, NOT_READY, QUORUM_UNAVAILABLE, TIMED_OUT.
    */
   page(partition: number, after: Uint8Array | undefined, limit: number): Promise<ExportPage>;
+  /**
+   * The same keys as records, encoded, with contexts, tombstones and events: for a backup.
+   *
+   * Merged over max(R, N − W + 1) homes, so that one of them is among any W that acknowledged a write.
+   */
+  records(partition: number, after: Uint8Array | undefined, limit: number): Promise<RecordPage>;
 };
 
 /** @param defaults `timeoutMs`: for one page. */
@@ -49,9 +63,8 @@ export function createExporter(
 ): Exporter {
   const { replicas, isUp, random, time, pace } = parts;
 
-  /** Pages of R homes; the next home takes the place of one that fails. */
-  async function pages(ring: Ring, partition: number, after: Uint8Array | undefined, limit: number) {
-    const required = ring.readQuorum;
+  /** Pages of so many homes; the next home takes the place of one that fails. */
+  async function pages(ring: Ring, { partition, after, limit, required }: Asked) {
     const order = readOrder(ring.homes(partition), { self: replicas.self, isUp, rotation: random.uint32(), pace });
     const request = { kind: "scan", epoch: ring.epoch, partition, after, limit } as const;
     let next = 0;
@@ -80,13 +93,17 @@ export function createExporter(
     return Promise.all(Array.from({ length: required }, one));
   }
 
+  function ringFor(partition: number): Ring {
+    const ring = parts.ring();
+    if (partition < ring.partitions) return ring;
+    throw new KvError("INVALID_REQUEST", `Cannot export partition ${partition}: the ring has ${ring.partitions}.`);
+  }
+
   return {
     async page(partition, after, limit) {
-      const ring = parts.ring();
-      if (partition >= ring.partitions) {
-        throw new KvError("INVALID_REQUEST", `Cannot export partition ${partition}: the ring has ${ring.partitions}.`);
-      }
-      const { entries, done } = mergePages(await pages(ring, partition, after, limit));
+      const ring = ringFor(partition);
+      const required = ring.readQuorum;
+      const { entries, done } = mergePages(await pages(ring, { partition, after, limit, required }));
       const nowMs = time.wallMs();
       return {
         entries: entries.map(({ key, record }) => {
@@ -97,8 +114,21 @@ export function createExporter(
         epoch: ring.epoch,
       };
     },
+    async records(partition, after, limit) {
+      const ring = ringFor(partition);
+      const required = Math.max(ring.readQuorum, ring.replicationFactor - ring.writeQuorum + 1);
+      return { ...mergePages(await pages(ring, { partition, after, limit, required })), epoch: ring.epoch };
+    },
   };
 }
+
+type Asked = {
+  readonly partition: number;
+  readonly after: Uint8Array | undefined;
+  readonly limit: number;
+  /** Homes that must have sent their page. */
+  readonly required: number;
+};
 
 /** Merges pages that begin after the same key, up to the nearest end of those that are not the partition's last. */
 export function mergePages(pages: readonly ScannedReply[]): {

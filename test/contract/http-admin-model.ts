@@ -1,6 +1,7 @@
 /** A small cluster in memory behind the admin port; tests change what it says. */
 import type {
   Admin,
+  BackupEntry,
   ChangeView,
   ExportEntry,
   Readiness,
@@ -55,6 +56,8 @@ export type AdminModel = Admin & {
   /** Thrown by what asks for a change or cancels one. */
   refusal: KvError | undefined;
   entries: ExportEntry[];
+  /** Records that were to be restored. */
+  restored: BackupEntry[];
   /** Thrown by the page with this number, from 0. */
   failAt: { page: number; error: unknown } | undefined;
   located: Uint8Array | undefined;
@@ -96,6 +99,7 @@ export function createAdminModel(): AdminModel {
       },
     },
     entries: [],
+    restored: [],
     failAt: undefined,
     located: undefined,
     progress: { running: false, rounds: 0, owned: 0, built: 0, partitions: [] },
@@ -139,6 +143,16 @@ export function createAdminModel(): AdminModel {
       const rest = model.entries.filter(({ key }) => after === undefined || Buffer.compare(key, after) > 0);
       const entries = rest.slice(0, entriesMax);
       return { entries, done: rest.length <= entriesMax, epoch: 1 };
+    },
+    async backupPage(partition, after, entriesMax) {
+      const page = await model.exportPage(partition, after, entriesMax);
+      return { ...page, entries: page.entries.map(({ key }) => ({ key, record: Buffer.from([1, ...key]) })) };
+    },
+    async restore(entries) {
+      needRing();
+      if (model.failAt?.page === model.pages) throw model.failAt.error;
+      model.restored.push(...entries);
+      return { merged: Math.max(0, entries.length - 1), outdated: 0, unjudged: entries.length > 0 ? [0] : [] };
     },
     metricsText: async () => "# HELP annulus_up Whether it runs.\nannulus_up 1\n",
   };

@@ -124,6 +124,18 @@ export type ExportPage = {
   readonly epoch: number;
 };
 
+/** A key with its record as replicas keep it, encoded. */
+export type BackupEntry = { readonly key: Uint8Array; readonly record: Uint8Array };
+
+/** What became of each record of a batch: how many; the places in the batch of those that this node cannot judge. */
+export type RestoreOutcome = {
+  /** Held by W homes now. */
+  readonly merged: number;
+  /** Left out: deleted or replaced since the backup. */
+  readonly outdated: number;
+  readonly unjudged: readonly number[];
+};
+
 export type Admin = {
   readiness(): Readiness;
   cluster(): ClusterView | Promise<ClusterView>;
@@ -134,6 +146,14 @@ export type Admin = {
   locate(key: Uint8Array): KeyPlace;
   /** @param after Starts behind this key; undefined starts at the partition's first. */
   exportPage(partition: number, after: Uint8Array | undefined, entriesMax: number): Promise<ExportPage>;
+  /** The same keys as records, for a backup. */
+  backupPage(
+    partition: number,
+    after: Uint8Array | undefined,
+    entriesMax: number,
+  ): Promise<{ readonly entries: readonly BackupEntry[]; readonly done: boolean; readonly epoch: number }>;
+  /** Merges records of a backup. Repeating it changes nothing. */
+  restore(entries: readonly BackupEntry[]): Promise<RestoreOutcome>;
   /** All metrics as Prometheus text. */
   metricsText(): Promise<string>;
 };

@@ -3,9 +3,10 @@ import type { Express, Request, Response } from "express";
 import { KvError } from "../../core/errors.ts";
 import type { Telemetry } from "../../ports.ts";
 import type { Admin } from "./admin-api.ts";
+import { backupLine, takeRestore } from "./backup.ts";
 import { changeRoutes } from "./changes.ts";
 import { clusterJson } from "./cluster-json.ts";
-import { streamExport } from "./export-stream.ts";
+import { exportLine, type Streamed, streamPartition } from "./export-stream.ts";
 import { type AppPorts, createGetApp, type Route, sendJson } from "./express-parts.ts";
 import type { Gate } from "./gate.ts";
 import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
@@ -103,7 +104,18 @@ export function adminRoutes(admin: Admin): readonly Route[] {
     {
       template: "/v1/export",
       need: "read-all",
-      answer: (request, response) => answerExport(admin, request, response),
+      answer: (request, response) => answerExport({ page: admin.exportPage, line: exportLine }, request, response),
+    },
+    {
+      template: "/v1/backup",
+      need: "read-all",
+      answer: (request, response) => answerExport({ page: admin.backupPage, line: backupLine }, request, response),
+    },
+    {
+      template: "/v1/restore",
+      method: "POST",
+      need: "restore",
+      answer: (request, response) => takeRestore(admin, request, response),
     },
   ];
 }
@@ -113,17 +125,19 @@ function keyOf(request: Request): Uint8Array {
   return parseKey(request.url, RING_PREFIX.length, question < 0 ? request.url.length : question);
 }
 
-async function answerExport(admin: Admin, request: Request, response: Response): Promise<void> {
+async function answerExport<Entry extends { readonly key: Uint8Array }>(
+  streamed: Streamed<Entry>,
+  request: Request,
+  response: Response,
+): Promise<void> {
   const question = request.url.indexOf("?");
   const query = question < 0 ? "" : request.url.slice(question + 1);
   const values = parseQuery(query, (name) => EXPORT_PARAMETERS.includes(name), RAW_PARAMETERS);
   const partition = values.get("partition");
   if (partition === undefined) throw invalid('Cannot export: expected the parameter "partition", found none.');
   const after = values.get("after");
-  await streamExport(
-    admin,
-    response,
-    parseInteger("partition", partition, { min: 0, max: PARTITION_MAX }),
-    after === undefined ? undefined : parseKey(after, 0, after.length),
-  );
+  await streamPartition(response, streamed, {
+    partition: parseInteger("partition", partition, { min: 0, max: PARTITION_MAX }),
+    after: after === undefined ? undefined : parseKey(after, 0, after.length),
+  });
 }

@@ -6,7 +6,7 @@
  */
 import type { ServerResponse } from "node:http";
 import { KvError } from "../../core/errors.ts";
-import type { Admin, ExportEntry } from "./admin-api.ts";
+import type { ExportEntry } from "./admin-api.ts";
 import { formatKey } from "./parse-key.ts";
 import { formatInstant, siblingView } from "./respond.ts";
 
@@ -22,24 +22,33 @@ export function exportLine({ key, context, siblings }: ExportEntry): string {
   return JSON.stringify({ key: formatKey(key), context, siblings: views });
 }
 
+/** Where the lines come from: pages of a partition, and the line of each entry. */
+export type Streamed<Entry> = {
+  readonly page: (
+    partition: number,
+    after: Uint8Array | undefined,
+    entriesMax: number,
+  ) => Promise<{ readonly entries: readonly Entry[]; readonly done: boolean; readonly epoch: number }>;
+  readonly line: (entry: Entry) => string;
+};
+
 /**
  * Streams one partition.
  *
  * @param after Key behind which to start, or undefined.
- * @throws {KvError} From `exportPage`; before the first byte was written for all that the request itself is wrong in.
+ * @throws {KvError} From `page`; before the first byte was written for all that the request itself is wrong in.
  */
-export async function streamExport(
-  admin: Admin,
+export async function streamPartition<Entry extends { readonly key: Uint8Array }>(
   response: ServerResponse,
-  partition: number,
-  after: Uint8Array | undefined,
+  { page: pageOf, line }: Streamed<Entry>,
+  { partition, after }: { readonly partition: number; readonly after: Uint8Array | undefined },
 ): Promise<void> {
-  let page = await admin.exportPage(partition, after, PAGE_ENTRIES);
+  let page = await pageOf(partition, after, PAGE_ENTRIES);
   response.setHeader("Content-Type", "application/jsonl");
   response.setHeader("Cache-Control", "no-store");
   for (;;) {
     for (const entry of page.entries) {
-      if (!response.write(`${exportLine(entry)}\n`)) await drained(response);
+      if (!response.write(`${line(entry)}\n`)) await drained(response);
       if (response.destroyed) return;
     }
     if (page.done) break;
@@ -47,7 +56,7 @@ export async function streamExport(
     if (last === undefined) {
       throw new KvError("STALE_RING", `Cannot go on with partition ${partition}: a page had no end and no entries.`);
     }
-    page = await admin.exportPage(partition, last, PAGE_ENTRIES);
+    page = await pageOf(partition, last, PAGE_ENTRIES);
   }
   response.end(`${JSON.stringify({ epoch: page.epoch, partition, complete: true })}\n`);
 }

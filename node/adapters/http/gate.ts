@@ -73,4 +73,5 @@ const WHAT: Readonly<Record<Need, string>> = {
   admin: "change the cluster",
   "read-all": "read all keys",
   "read-some": "read any key",
+  restore: "change the cluster and write all keys",
 };

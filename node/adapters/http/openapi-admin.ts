@@ -1,5 +1,7 @@
 /** The OpenAPI 3.1 document of the admin port. A test holds it against the routes, in both directions. */
+
 import type { Need } from "../../core/access.ts";
+import { BACKUP_SCHEMAS, RESTORE_PATH } from "./openapi-backup.ts";
 import { CHANGE_PATHS, CHANGE_SCHEMAS } from "./openapi-changes.ts";
 import {
   DATA_HEADERS,
@@ -226,6 +228,23 @@ const EXPORT_QUERY: JsonObject[] = [
   },
 ];
 
+/** What a stream of one partition is answered with. */
+function partitionAnswers(entry: string): JsonObject {
+  return {
+    "200": {
+      description: `JSON Lines in storage order (by XXH32 of the key, then by its bytes): ${entry} lines, then one ExportEnd.`,
+      ...headersOf(ALWAYS),
+      content: {
+        "application/jsonl": { schema: { anyOf: [ref("schemas", entry), ref("schemas", "ExportEnd")] } },
+      },
+    },
+    "400": problemAnswer("A bad parameter, or a partition that the ring does not have.", ALWAYS),
+    "500": problemAnswer("This node's store failed.", [...ALWAYS, "KV-Outcome"]),
+    "503": problemAnswer("No ring yet, or not enough replicas.", [...ALWAYS, "Retry-After", "KV-Outcome"]),
+    "504": problemAnswer("Timed out.", [...ALWAYS, "KV-Outcome"]),
+  };
+}
+
 const PATHS: JsonObject = {
   "/openapi.json": documentPath(ALWAYS),
   "/healthz": get(["readHealth", "open"], "Liveness: the event loop turns", {
@@ -275,22 +294,16 @@ const PATHS: JsonObject = {
   "/v1/export": get(
     ["exportPartition", "read-all"],
     "A partition's keys with values and contexts, as reads at R would show them",
-    {
-      "200": {
-        description:
-          "JSON Lines in storage order (by XXH32 of the key, then by its bytes): ExportEntry lines, then one ExportEnd.",
-        ...headersOf(ALWAYS),
-        content: {
-          "application/jsonl": { schema: { anyOf: [ref("schemas", "ExportEntry"), ref("schemas", "ExportEnd")] } },
-        },
-      },
-      "400": problemAnswer("A bad parameter, or a partition that the ring does not have.", ALWAYS),
-      "500": problemAnswer("This node's store failed.", [...ALWAYS, "KV-Outcome"]),
-      "503": problemAnswer("No ring yet, or not enough replicas.", [...ALWAYS, "Retry-After", "KV-Outcome"]),
-      "504": problemAnswer("Timed out.", [...ALWAYS, "KV-Outcome"]),
-    },
+    partitionAnswers("ExportEntry"),
     EXPORT_QUERY,
   ),
+  "/v1/backup": get(
+    ["backupPartition", "read-all"],
+    "A partition's records as replicas keep them, merged over max(R, N − W + 1) homes",
+    partitionAnswers("BackupEntry"),
+    EXPORT_QUERY,
+  ),
+  "/v1/restore": RESTORE_PATH,
 };
 
 const LOCATION: JsonObject = { description: "Path of the change.", schema: { type: "string" } };
@@ -312,7 +325,7 @@ export function adminDocument(): JsonObject {
       parameters: { Key: KEY_PARAMETER },
       headers: { ...headers, Location: LOCATION },
       securitySchemes: SECURITY_SCHEMES,
-      schemas: { ...SCHEMAS, ...CHANGE_SCHEMAS },
+      schemas: { ...SCHEMAS, ...CHANGE_SCHEMAS, ...BACKUP_SCHEMAS },
     },
   };
 }

@@ -103,7 +103,8 @@ export const SECURITY_SCHEMES: JsonObject = {
     scheme: "bearer",
     description:
       "Asked for where the node has a file of tokens (ANNULUS_ACCESS_FILE), unless callers without one have the right: " +
-      "`read` and `read-write` on the key, `read-all` on every key, `read-some` on any, `monitor` and `admin` on the cluster.",
+      "`read` and `read-write` on the key, `read-all` on every key, `read-some` on any, " +
+      "`restore` for `admin` with `read-write` on every key, `monitor` and `admin` on the cluster.",
   },
 };
 

@@ -15,7 +15,7 @@ import { type Answer, call } from "../../contract/http-client.ts";
 import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, type HttpWorld, inFront, startWorld, WORLD_OPTIONS } from "../../contract/http-world.ts";
 
-type Rule = "read" | "read-write" | "read-all" | "read-some" | "monitor" | "admin";
+type Rule = "read" | "read-write" | "read-all" | "read-some" | "restore" | "monitor" | "admin";
 type Operation = { readonly security?: readonly { readonly token: readonly Rule[] }[] };
 type Document = { readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>> };
 
@@ -30,15 +30,17 @@ const TOKENS: Readonly<Record<string, { data?: DataRight; cluster?: ClusterRight
   inhabitant: { data: "read-write", prefix: "a" },
   watcher: { cluster: "monitor" },
   administrator: { cluster: "admin" },
+  restorer: { cluster: "admin", data: "read-write" },
 };
 /** Who may, by rule; all others are refused. */
 const ENOUGH: Readonly<Record<Rule, readonly string[]>> = {
-  read: ["reader", "writer", "inhabitant"],
-  "read-write": ["writer", "inhabitant"],
-  "read-all": ["reader", "writer"],
-  "read-some": ["reader", "writer", "neighbour", "inhabitant"],
-  monitor: ["watcher", "administrator"],
-  admin: ["administrator"],
+  read: ["reader", "writer", "inhabitant", "restorer"],
+  "read-write": ["writer", "inhabitant", "restorer"],
+  "read-all": ["reader", "writer", "restorer"],
+  "read-some": ["reader", "writer", "neighbour", "inhabitant", "restorer"],
+  restore: ["restorer"],
+  monitor: ["watcher", "administrator", "restorer"],
+  admin: ["administrator", "restorer"],
 };
 
 function entryOf(name: string): TokenEntry {
@@ -50,7 +52,8 @@ function entryOf(name: string): TokenEntry {
 /** A request that would be answered well, if it were let through. */
 function requestOf(method: string, template: string): { readonly path: string; readonly body?: string } {
   const path = template.replace("{key}", "a").replace("{id}", MODEL_CHANGE.id);
-  if (template === "/v1/export") return { path: `${path}?partition=0` };
+  if (template === "/v1/restore") return { path, body: '{"entries":[]}' };
+  if (template === "/v1/export" || template === "/v1/backup") return { path: `${path}?partition=0` };
   if (method === "post") return { path: `${path}${path.endsWith("changes") ? "?dryRun=true" : ""}`, body: "{}" };
   return method === "put" ? { path, body: "value" } : { path };
 }

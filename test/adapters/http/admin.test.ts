@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { adminRoutes, createAdminServer, EXPORT_PARAMETERS } from "../../../node/adapters/http/admin.ts";
 import type { ExportEntry } from "../../../node/adapters/http/admin-api.ts";
+import { RESTORE_BYTES_MAX } from "../../../node/adapters/http/backup.ts";
 import type { HttpServer } from "../../../node/adapters/http/http-server.ts";
 import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
 import { KvError } from "../../../node/core/errors.ts";
@@ -190,6 +191,35 @@ describe("the admin port", () => {
     await new Promise((resolve) => setTimeout(resolve, 100));
     assert.ok(model.pages < 40, `${model.pages} of 50 pages were read for a client that takes nothing`);
     raw.socket.destroy();
+  });
+
+  it("gives records for a backup, and takes them back", async () => {
+    model.entries = [entryOf(0)];
+    const [line, end] = (await get("/v1/backup?partition=1", "/v1/backup")).body.toString().split("\n");
+    assert.deepEqual(JSON.parse(line ?? ""), { key: "_wAA", record: "Af8AAA" });
+    assert.deepEqual(JSON.parse(end ?? ""), { epoch: 1, partition: 1, complete: true });
+    const post = async (body: string) => {
+      const answer = await call(port, "POST", "/v1/restore", { body });
+      conformance.check("POST", "/v1/restore", answer);
+      return answer;
+    };
+    const answer = await post(`{"entries":[${line}]}`);
+    assert.deepEqual(json(answer), { merged: 0, outdated: 0, unjudged: [0] });
+    assert.deepEqual(model.restored, [{ key: Buffer.from([0xff, 0, 0]), record: Buffer.from([1, 0xff, 0, 0]) }]);
+    for (const body of ["{}", '{"entries":[{"key":"","record":"AA"}]}', '{"entries":[{"key":"*","record":"AA"}]}']) {
+      assert.equal((await post(body)).status, 400, body);
+    }
+    assert.equal((await post(" ".repeat(RESTORE_BYTES_MAX + 1))).status, 413);
+    assert.equal((await get("/v1/backup", "/v1/backup")).status, 400);
+    for (const [code, status] of [
+      ["STORAGE_FAILED", 500],
+      ["QUORUM_UNAVAILABLE", 503],
+      ["TIMED_OUT", 504],
+    ] as const) {
+      model.failAt = { page: model.pages, error: new KvError(code, "Cannot: it was asked to fail.") };
+      assert.equal((await get("/v1/backup?partition=0", "/v1/backup")).status, status);
+      assert.equal((await post('{"entries":[]}')).status, status);
+    }
   });
 
   it("answers a bug with 500 and tells the node", async () => {

@@ -1,0 +1,173 @@
+/**
+ * Takes a backup: one partition after the other from the admin API, each into its own part.
+ *
+ * A stream that breaks is taken up again behind the last key that came, at the next node. A part is listed in the manifest
+ * once its bytes would survive the loss of power, so that a backup that was killed goes on where it was: the parts that are
+ * listed and have their bytes stay, all others are read again.
+ */
+import { createHash, type Hash } from "node:crypto";
+import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { join } from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { type Endpoint, NoAnswerError } from "../../client/http.ts";
+import type { Nodes } from "../../client/nodes.ts";
+import { byteText } from "../change/figures.ts";
+import type { ProgressLine } from "../change/follow.ts";
+import { CommandError, EXIT } from "../exit.ts";
+import {
+  BACKUP_FORMAT_VERSION,
+  faultOf,
+  type Manifest,
+  type Part,
+  partName,
+  readManifest,
+  settleName,
+  writeManifest,
+} from "./manifest.ts";
+import type { BytePace } from "./pace.ts";
+
+const ATTEMPTS_MAX = 20;
+const PAUSE_MS = 250;
+
+const Line = z.union([
+  z.object({ key: z.string(), record: z.string() }),
+  z.object({ partition: z.number(), complete: z.literal(true) }),
+]);
+
+/** What a new manifest says of the cluster. */
+export type BackupOf = Omit<Manifest, "parts" | "completedAt" | "formatVersion">;
+
+/**
+ * Writes a backup into a directory, or goes on with the one that is there.
+ *
+ * @throws {CommandError} The directory holds a backup that is whole, or one of another cluster; a partition cannot be read.
+ */
+export async function takeBackup(
+  nodes: Nodes,
+  directory: string,
+  { of, pace, line }: { readonly of: BackupOf; readonly pace: BytePace; readonly line: ProgressLine },
+): Promise<Manifest> {
+  await mkdir(directory, { recursive: true });
+  let manifest = await begun(directory, of);
+  const kept = new Map(manifest.parts.map((part) => [part.partition, part]));
+  for (let partition = 0; partition < manifest.partitions; partition += 1) {
+    if (kept.has(partition)) continue;
+    kept.set(partition, await takePart(nodes, directory, { partition, pace }));
+    manifest = { ...manifest, parts: [...kept.values()].sort((a, b) => a.partition - b.partition) };
+    await writeManifest(directory, manifest);
+    line.show(`${kept.size} of ${manifest.partitions} partitions, ${byteText(bytesOf(manifest))}`, false);
+  }
+  manifest = { ...manifest, completedAt: new Date().toISOString() };
+  await writeManifest(directory, manifest);
+  return manifest;
+}
+
+/** Bytes of all parts. */
+export function bytesOf({ parts }: Manifest): number {
+  return parts.reduce((sum, { bytes }) => sum + bytes, 0);
+}
+
+/** Keys of all parts, deleted ones whose tombstones are kept among them. */
+export function keysOf({ parts }: Manifest): number {
+  return parts.reduce((sum, { keys }) => sum + keys, 0);
+}
+
+async function begun(directory: string, of: BackupOf): Promise<Manifest> {
+  const found = await readManifest(directory);
+  if (found === undefined) {
+    const fresh: Manifest = { formatVersion: BACKUP_FORMAT_VERSION, ...of, completedAt: null, parts: [] };
+    await writeManifest(directory, fresh);
+    return fresh;
+  }
+  if (found.completedAt !== null) {
+    throw new CommandError(
+      `${directory} holds a backup of ${found.startedAt}, which is whole: name another`,
+      EXIT.usage,
+    );
+  }
+  if (found.clusterId !== of.clusterId || found.partitions !== of.partitions) {
+    throw new CommandError(`${directory} holds a backup of another cluster: name another directory`, EXIT.usage);
+  }
+  const parts: Part[] = [];
+  for (const part of found.parts) if ((await faultOf(directory, part)) === undefined) parts.push(part);
+  return { ...found, parts };
+}
+
+type Progress = { keys: number; bytes: number; after: string | undefined; isComplete: boolean };
+
+async function takePart(
+  nodes: Nodes,
+  directory: string,
+  { partition, pace }: { readonly partition: number; readonly pace: BytePace },
+): Promise<Part> {
+  const name = partName(partition);
+  const file = await open(join(directory, `${name}.new`), "w");
+  const progress: Progress = { keys: 0, bytes: 0, after: undefined, isComplete: false };
+  const digest = createHash("sha256");
+  let lastError: Error | undefined;
+  try {
+    for (let attempt = 0; attempt < ATTEMPTS_MAX && !progress.isComplete; attempt += 1) {
+      const endpoint = nodes.endpoints[attempt % nodes.endpoints.length] as Endpoint;
+      if (attempt >= nodes.endpoints.length) await sleep(PAUSE_MS);
+      lastError = await readPart(endpoint, { partition, progress, file, digest, pace });
+    }
+    if (progress.isComplete) await file.sync();
+  } finally {
+    await file.close();
+  }
+  if (!progress.isComplete) {
+    const why = lastError?.message ?? "no node has it whole";
+    throw new CommandError(`cannot back partition ${partition} up: ${why}; repeat to go on`, EXIT.unavailable);
+  }
+  await settleName(directory, name);
+  return { partition, keys: progress.keys, bytes: progress.bytes, sha256: digest.digest("hex") };
+}
+
+type Sink = {
+  readonly partition: number;
+  readonly progress: Progress;
+  readonly file: FileHandle;
+  readonly digest: Hash;
+  readonly pace: BytePace;
+};
+
+/** Reads a partition from one node as far as it gives it; returns what ended it early. */
+async function readPart(endpoint: Endpoint, sink: Sink): Promise<Error | undefined> {
+  const { partition, progress } = sink;
+  const after = progress.after === undefined ? "" : `&after=${percentEncoded(progress.after)}`;
+  try {
+    const response = await endpoint.open({ method: "GET", path: `/v1/backup?partition=${partition}${after}` });
+    if (response.statusCode !== 200) {
+      response.resume();
+      return new Error(`${endpoint.url} answers ${response.statusCode}`);
+    }
+    for await (const text of createInterface({ input: response })) await takeLine(text, sink);
+    return response.complete ? undefined : new Error(`${endpoint.url} broke off`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof NoAnswerError || code === "ECONNRESET" || error instanceof SyntaxError) return error as Error;
+    throw error;
+  }
+}
+
+async function takeLine(text: string, { progress, file, digest, pace }: Sink): Promise<void> {
+  const line = Line.parse(JSON.parse(text));
+  if ("complete" in line) {
+    progress.isComplete = true;
+    return;
+  }
+  const stored = Buffer.from(`${JSON.stringify({ key: line.key, record: line.record })}\n`);
+  await file.writeFile(stored);
+  digest.update(stored);
+  progress.after = line.key;
+  progress.keys += 1;
+  progress.bytes += stored.length;
+  await pace(stored.length);
+}
+
+/** A base64url key as the query of the admin API has it: its bytes, each percent-encoded. */
+function percentEncoded(key: string): string {
+  return Buffer.from(key, "base64url").toString("hex").replace(/../g, "%$&");
+}
