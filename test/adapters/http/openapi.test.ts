@@ -45,7 +45,7 @@ const FIELDS: Readonly<Record<string, readonly [readonly string[], readonly stri
 };
 const SCHEMA_FIELDS = new Set(
   (
-    "type enum const default description examples format pattern minimum maximum minLength maxLength items properties " +
+    "type enum const default description examples format pattern minimum maximum minLength maxLength maxItems items properties " +
     "required allOf anyOf oneOf contentEncoding additionalProperties"
   ).split(" "),
 );
