@@ -122,7 +122,7 @@ describe("nodes with a file of tokens", () => {
     }
     for (const node of cluster.nodes) {
       await shows(node, /^annulus_access_reloads_total\S* 1$/m);
-      await shows(node, /^annulus_http_errors_unauthenticated_total\S* [1-9]/m);
+      await shows(node, /^annulus_http_errors_total\{[^}]*error_code="unauthenticated"[^}]*\} [1-9]/m);
     }
   });
 
