@@ -50,8 +50,12 @@ function installedLicence(path) {
   }
 }
 
-/** What `npm audit --json` says: findings, or why there is no answer. */
-export function readAudit(text) {
+/**
+ * What `npm audit --json` says: findings, or why there is no answer. `grave`: of what is shipped, and high or critical.
+ *
+ * @param isShipped Of a path in the lock file.
+ */
+export function readAudit(text, isShipped) {
   let report;
   try {
     report = JSON.parse(text);
@@ -61,11 +65,14 @@ export function readAudit(text) {
   if (report.auditReportVersion === undefined) {
     return { unanswered: report.message ?? report.error?.summary ?? "no report" };
   }
-  const findings = Object.values(report.vulnerabilities ?? {}).map(({ name, severity, range, via }) => {
+  const grave = [];
+  const light = [];
+  for (const { name, severity, range, via, nodes } of Object.values(report.vulnerabilities ?? {})) {
     const what = via.map((one) => (typeof one === "string" ? one : `${one.title} ${one.url}`)).join("; ");
-    return `${name} ${range}: ${severity}: ${what}`;
-  });
-  return { findings };
+    const isGrave = (severity === "high" || severity === "critical") && nodes.some(isShipped);
+    (isGrave ? grave : light).push(`${name} ${range}: ${severity}: ${what}`);
+  }
+  return { grave, light };
 }
 
 function check() {
@@ -75,10 +82,12 @@ function check() {
     .filter(([path, entry]) => path !== "" && !entry.link && !entry.optional && entry.integrity === undefined)
     .map(([path]) => `${path}: the lock file has no digest of it`);
   const licences = badLicences(lock, installedLicence);
-  const audit = readAudit(spawnSync("npm", ["audit", "--json"], { encoding: "utf8", timeout: 120_000 }).stdout ?? "");
-  const { unanswered, findings = [] } = audit;
+  const { stdout } = spawnSync("npm", ["audit", "--json"], { encoding: "utf8", timeout: 120_000 });
+  const audit = readAudit(stdout ?? "", (path) => lock.packages[path]?.dev !== true);
+  const { unanswered, grave = [], light = [] } = audit;
+  for (const finding of light) process.stderr.write(`to be looked at: ${finding}\n`);
   if (unanswered !== undefined) process.stderr.write(`npm audit: the registry did not answer: ${unanswered}\n`);
-  const problems = [...unlocked, ...licences, ...findings];
+  const problems = [...unlocked, ...licences, ...grave];
   for (const problem of problems) process.stderr.write(`${problem}\n`);
   const count = Object.keys(lock.packages).length - 1;
   const asked = unanswered === undefined ? "weaknesses, " : "";

@@ -10,7 +10,10 @@ type Bom = {
 };
 type SupplyChain = {
   badLicences(lock: Lock, licenceOf: (path: string) => string | undefined): string[];
-  readAudit(text: string): { unanswered?: string; findings?: string[] };
+  readAudit(
+    text: string,
+    isShipped: (path: string) => boolean,
+  ): { unanswered?: string; grave?: string[]; light?: string[] };
   without(bom: Bom, isLeftOut: (name: string) => boolean): Bom;
 };
 
@@ -42,13 +45,23 @@ describe("the check of dependencies", () => {
 
   it("tells findings of the audit from a registry that gives no answer", () => {
     const via = [{ title: "Prototype pollution", url: "https://example.org/1" }, "other"];
-    const vulnerabilities = { bad: { name: "bad", severity: "high", range: "<2", via } };
-    assert.deepEqual(readAudit(JSON.stringify({ auditReportVersion: 2, vulnerabilities })), {
-      findings: ["bad <2: high: Prototype pollution https://example.org/1; other"],
+    const found = (name: string, severity: string) => ({
+      name,
+      severity,
+      range: "<2",
+      via,
+      nodes: [`node_modules/${name}`],
     });
-    assert.deepEqual(readAudit(JSON.stringify({ auditReportVersion: 2, vulnerabilities: {} })), { findings: [] });
-    assert.deepEqual(readAudit(JSON.stringify({ message: "405" })), { unanswered: "405" });
-    assert.deepEqual(readAudit(""), { unanswered: "it is no JSON" });
+    const vulnerabilities = { bad: found("bad", "high"), tool: found("tool", "critical"), mild: found("mild", "low") };
+    const read = (text: string) => readAudit(text, (path) => path !== "node_modules/tool");
+    const told = (what: string) => `${what}: Prototype pollution https://example.org/1; other`;
+    assert.deepEqual(read(JSON.stringify({ auditReportVersion: 2, vulnerabilities })), {
+      grave: [told("bad <2: high")],
+      light: [told("tool <2: critical"), told("mild <2: low")],
+    });
+    assert.deepEqual(read(JSON.stringify({ auditReportVersion: 2, vulnerabilities: {} })), { grave: [], light: [] });
+    assert.deepEqual(read(JSON.stringify({ message: "405" })), { unanswered: "405" });
+    assert.deepEqual(read(""), { unanswered: "it is no JSON" });
   });
 
   it("leaves out of an image's bill what the image leaves out, and what only that needs", () => {
