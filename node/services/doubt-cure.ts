@@ -107,11 +107,15 @@ export function createDoubtCure(
   return { start: rounds.start, stop: rounds.stop };
 }
 
-/** The other homes that a read of the partition may ask; undefined when this node is none of them any more. */
+/**
+ * The other homes that a read of the partition may ask; undefined when this node is none of them any more. One whose disk
+ * was declared destroyed never answers, and what it held is given up: waiting for it, this home would never be sure again,
+ * and a change that needs a sure home would hold up the very replacement.
+ */
 function othersOf(ring: Ring, partition: number, self: MemberId): readonly MemberId[] | undefined {
   const homes = ring.isPresentHome(self, partition) ? ring.presentHomes(partition) : ring.homes(partition);
-  const names = homes.map(({ name }) => name);
-  return names.includes(self) ? names.filter((name) => name !== self) : undefined;
+  if (!homes.some(({ name }) => name === self)) return undefined;
+  return homes.filter(({ name, isDestroyed }) => name !== self && isDestroyed !== true).map(({ name }) => name);
 }
 
 function isSettled({ document }: Ring, others: readonly MemberId[], doubt: Doubt): boolean {

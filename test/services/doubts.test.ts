@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { doubtsRange } from "../../node/core/keyspace.ts";
+import { createRing } from "../../node/core/ring/ring.ts";
 import { createDoubtCure } from "../../node/services/doubt-cure.ts";
 import { createDoubts, type Doubts } from "../../node/services/doubts.ts";
 import { createGroupCommit } from "../../node/services/group-commit.ts";
@@ -18,8 +19,8 @@ const RECORD = recordOf("v");
 
 type Answer = "has none" | "complete" | "lacks something" | "damaged" | "away";
 
-/** Node `a` of the homes a, b, c, whose peers answer as they are told. */
-async function createWorld(homes = "abc") {
+/** Node `a` of the homes a, b, c, whose peers answer as they are told; the disk of one may be declared destroyed. */
+async function createWorld(homes = "abc", { destroyed = "" } = {}) {
   const simulator = new Simulator();
   const telemetry = createRecordedTelemetry();
   const random = createSeededRandom(1);
@@ -44,7 +45,11 @@ async function createWorld(homes = "abc") {
       merged.push(home);
     },
   } as unknown as Replicas;
-  const ring = ringOf([...homes]);
+  const { document } = ringOf([...homes]);
+  const members = document.members.map((member) =>
+    member.name === destroyed ? { ...member, isDestroyed: true as const } : member,
+  );
+  const ring = createRing({ ...document, members });
   /** What is on its place is damaged, until something is merged over it. */
   let isDamagedThere = true;
   const replica = {
@@ -99,6 +104,15 @@ describe("a key whose record was damaged", () => {
     await pass();
     assert(isRefused(doubts), "nobody knows what it holds");
     answers.set("c", "lacks something");
+    await pass();
+    assert(!isRefused(doubts));
+  });
+
+  it("does not wait for a home whose disk was declared destroyed: a change may wait for this one", async () => {
+    const { doubts, answers, pass } = await createWorld("abc", { destroyed: "c" });
+    await pass();
+    assert(isRefused(doubts), "b is still to be heard");
+    answers.set("b", "complete");
     await pass();
     assert(!isRefused(doubts));
   });
