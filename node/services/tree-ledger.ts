@@ -76,12 +76,12 @@ export class Count {
     this.tree = tree;
   }
 
-  /** Whether a write failed meanwhile: what was counted says nothing then. */
+  /** Whether a write failed meanwhile, or a record was found damaged: what was counted says nothing then. */
   get hasFailed(): boolean {
     return this.#failed;
   }
 
-  /** Says that a write of these places failed. */
+  /** Says that what was counted may not be what the disk holds. */
   fail(): void {
     this.#failed = true;
   }
@@ -211,13 +211,16 @@ export class TreeLedger {
   lose(change: Change): void {
     this.#failures += 1;
     this.#removals.delete(change);
-    for (const count of this.#counts.get(partitionOfStored(change.at)) ?? []) count.fail();
     this.doubt(change.at);
   }
 
-  /** Says that what the tree holds of a storage key's place may not be what the disk holds. */
+  /**
+   * Says that what the tree holds of a storage key's place may not be what the disk holds; nor may what a count under way has
+   * read of it, for a record may have been damaged since.
+   */
   doubt(at: Uint8Array): void {
     const partition = partitionOfStored(at);
+    for (const count of this.#counts.get(partition) ?? []) count.fail();
     if (this.#trees[partition] === undefined) return;
     const places = this.#doubts.get(partition);
     if (places === undefined) this.#doubts.set(partition, new Set([placeOfStored(at)]));

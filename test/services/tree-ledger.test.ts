@@ -187,6 +187,19 @@ describe("the ledger of the trees", () => {
     assert(counts > 500, `${counts} counts came to their end`);
   });
 
+  it("lets no count stand that may have read a record before it was damaged (seed 2078300357 of 57fd43f)", () => {
+    const ledger = new TreeLedger();
+    const at = atOf("key 1");
+    const [before, other] = [PARTITION, PARTITION + 1].map((partition) =>
+      ledger.begin(partition, placesOf(0, 0), new MerkleTree(BITS)),
+    );
+    before?.beginPage();
+    before?.endPage([{ name: "key 1", at, print: printOf(1) }], undefined, { isPending: () => false, removals: [] });
+    ledger.doubt(at);
+    const after = ledger.begin(PARTITION, placesOf(0, 0), new MerkleTree(BITS));
+    assert.deepEqual([before?.hasFailed, other?.hasFailed, after.hasFailed], [true, false, false]);
+  });
+
   it("doubts the place of a write that failed until it is settled, and only where there is a tree", () => {
     const ledger = new TreeLedger();
     let told = 0;
