@@ -206,7 +206,8 @@ describe("the trees of a node", () => {
     await settle(Array.from({ length: 20 }, (_, index) => merge(world, `key ${index}`, index + 1)));
     await built(world);
     assert(world.disk.flipBit(dataKey(PARTITION, bytes("key 7"))));
-    assert.equal(await world.trees.verify(PARTITION, FREE), 1);
+    // Whoever meets it first doubts the place, and leaves it to the recount of what is in doubt.
+    await world.trees.verify(PARTITION, FREE);
     await world.pass(100);
     assert.equal(world.trees.ready(PARTITION)?.keys, 19);
     assert.equal(world.telemetry.counted("annulus.store.corrupt_records"), 1);
