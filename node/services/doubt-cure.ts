@@ -6,7 +6,8 @@
  * be learnt than what all of them hold: two that wait for each other would wait for ever.
  *
  * Where none of them had a record (it was deleted and forgotten, or had come to nobody else) what is damaged here stays set
- * aside for a person to look at, and is removed from its place: nobody would ever send anything to put there.
+ * aside for a person to look at, and is removed from its place once all of them were heard: nobody would ever send anything to
+ * put there.
  * Source: the overlap of quorums, Gifford 1979, "Weighted voting for replicated data", §2.
  */
 import { KvError } from "../core/errors.ts";
@@ -74,6 +75,17 @@ export function createDoubtCure(
     if (isSure) doubt.sure.add(home);
   }
 
+  /** Whether damaged bytes are left on their place: until all other homes were heard, one of them may have what was there. */
+  async function isLeft({ partition, key, heard }: Doubt, others: readonly MemberId[]): Promise<boolean> {
+    const mayGo = others.every((name) => heard.has(name));
+    let isDamaged = false;
+    await parts.replica.drop(partition, key, (held) => {
+      isDamaged = held === undefined;
+      return isDamaged && mayGo;
+    });
+    return isDamaged && !mayGo;
+  }
+
   async function cure(doubt: Doubt, ring: Ring): Promise<void> {
     const others = othersOf(ring, doubt.partition, replicas.self);
     for (const home of others ?? []) {
@@ -81,8 +93,7 @@ export function createDoubtCure(
       if (!doubt.sure.has(home) && parts.isUp(home)) await learn(home, doubt, ring.document.epoch);
     }
     if (others !== undefined) {
-      if (!isSettled(ring, others, doubt)) return;
-      await parts.replica.drop(doubt.partition, doubt.key, (held) => held === undefined);
+      if (!isSettled(ring, others, doubt) || (await isLeft(doubt, others))) return;
     }
     await doubts.settle(doubt, (mark) => commit.write(mark));
     telemetry.log("info", "record.doubt_settled", { partition: doubt.partition });

@@ -20,7 +20,7 @@ const RECORD = recordOf("v");
 type Answer = "has none" | "complete" | "lacks something" | "damaged" | "away";
 
 /** Node `a` of the homes a, b, c, whose peers answer as they are told; the disk of one may be declared destroyed. */
-async function createWorld(homes = "abc", { destroyed = "" } = {}) {
+async function createWorld(homes = "abc", { destroyed = "", writeQuorum = 2 } = {}) {
   const simulator = new Simulator();
   const telemetry = createRecordedTelemetry();
   const random = createSeededRandom(1);
@@ -49,7 +49,7 @@ async function createWorld(homes = "abc", { destroyed = "" } = {}) {
   const members = document.members.map((member) =>
     member.name === destroyed ? { ...member, isDestroyed: true as const } : member,
   );
-  const ring = createRing({ ...document, members });
+  const ring = createRing({ ...document, members, writeQuorum });
   /** What is on its place is damaged, until something is merged over it. */
   let isDamagedThere = true;
   const replica = {
@@ -122,6 +122,16 @@ describe("a key whose record was damaged", () => {
     answers.set("b", "has none");
     await pass();
     assert(isLeft(), "the third home may have it");
+    answers.set("c", "has none");
+    await pass();
+    assert(!isLeft() && !isRefused(doubts));
+  });
+
+  it("is removed only when all homes were heard, be N − W + 1 fewer", async () => {
+    const { doubts, answers, pass, isLeft } = await createWorld("abc", { writeQuorum: 3 });
+    answers.set("b", "has none");
+    await pass();
+    assert(isLeft() && isRefused(doubts), "c may hold the last copy");
     answers.set("c", "has none");
     await pass();
     assert(!isLeft() && !isRefused(doubts));
