@@ -1,30 +1,21 @@
 /**
  * `annulus export`: all pairs as JSON Lines that `annulus import` reads back.
  *
- * Partition after partition from the admin API. A partition's stream that breaks is taken up again behind the last
- * key that came, at the next node; only a partition that said it was complete counts as exported.
+ * Partition after partition from the admin API (partition-stream.ts); only one that said it was complete counts as exported.
  */
 import { once } from "node:events";
 import { createWriteStream } from "node:fs";
-import { createInterface } from "node:readline";
 import type { Writable } from "node:stream";
-import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import { z } from "zod";
-import { type Endpoint, NoAnswerError } from "../client/http.ts";
 import type { Nodes } from "../client/nodes.ts";
 import { adminJson, RingAnswer } from "./admin-views.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { type ExportedKey, pairLine } from "./export-line.ts";
+import { readPartition } from "./partition-stream.ts";
 
-const ATTEMPTS_MAX = 20;
-const PAUSE_MS = 250;
-
-const Line = z.union([
-  z.object({ key: z.string(), context: z.string(), siblings: z.array(z.unknown()) }),
-  z.object({ partition: z.number(), complete: z.literal(true) }),
-]);
+const Entry = z.object({ key: z.string(), context: z.string(), siblings: z.array(z.unknown()) });
 
 /** `annulus export`. */
 export function exportCommand(): Command {
@@ -53,52 +44,18 @@ export function exportCommand(): Command {
 }
 
 async function exportPartition(nodes: Nodes, partition: number, output: Writable): Promise<number> {
-  const progress: Progress = { pairs: 0, after: undefined, isComplete: false };
-  let lastError: Error | undefined;
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    const endpoint = nodes.endpoints[attempt % nodes.endpoints.length] as Endpoint;
-    if (attempt >= nodes.endpoints.length) await sleep(PAUSE_MS);
-    lastError = await readPart(endpoint, { partition, progress, output });
-    if (progress.isComplete) return progress.pairs;
-  }
-  throw new CommandError(
-    `cannot export partition ${partition}: ${lastError?.message ?? "no node has it whole"}`,
-    EXIT.unavailable,
-  );
-}
-
-type Progress = { pairs: number; after: string | undefined; isComplete: boolean };
-
-/** Reads a partition from one node as far as it gives it; returns what ended it early. */
-async function readPart(
-  endpoint: Endpoint,
-  { partition, progress, output }: { partition: number; progress: Progress; output: Writable },
-): Promise<Error | undefined> {
-  const after = progress.after === undefined ? "" : `&after=${progress.after}`;
-  try {
-    const response = await endpoint.open({ method: "GET", path: `/v1/export?partition=${partition}${after}` });
-    if (response.statusCode !== 200) {
-      response.resume();
-      return new Error(`${endpoint.url} answers ${response.statusCode}`);
-    }
-    for await (const text of createInterface({ input: response })) await takeLine(text, progress, output);
-    return response.complete ? undefined : new Error(`${endpoint.url} broke off`);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof NoAnswerError || code === "ECONNRESET" || error instanceof SyntaxError) return error as Error;
-    throw error;
-  }
-}
-
-async function takeLine(text: string, progress: Progress, output: Writable): Promise<void> {
-  const line = Line.parse(JSON.parse(text));
-  if ("complete" in line) {
-    progress.isComplete = true;
-    return;
-  }
-  progress.after = line.key;
-  const pair = pairLine(line as ExportedKey);
-  if (pair === undefined) return;
-  progress.pairs += 1;
-  if (!output.write(`${pair}\n`)) await once(output, "drain");
+  let pairs = 0;
+  const why = await readPartition(nodes, partition, {
+    route: "/v1/export",
+    entry: Entry,
+    keyOf: ({ key }) => key,
+    async take(entry) {
+      const pair = pairLine(entry as ExportedKey);
+      if (pair === undefined) return;
+      pairs += 1;
+      if (!output.write(`${pair}\n`)) await once(output, "drain");
+    },
+  });
+  if (why === undefined) return pairs;
+  throw new CommandError(`cannot export partition ${partition}: ${why}`, EXIT.unavailable);
 }

@@ -1,21 +1,18 @@
 /**
  * Takes a backup: one partition after the other from the admin API, each into its own part.
  *
- * A stream that breaks is taken up again behind the last key that came, at the next node. A part is listed in the manifest
- * once its bytes would survive the loss of power, so that a backup that was killed goes on where it was: the parts that are
- * listed and have their bytes stay, all others are read again.
+ * A part is listed in the manifest once its bytes would survive the loss of power, so that a backup that was killed goes on
+ * where it was: the parts that are listed and have their bytes stay, all others are read again.
  */
-import { createHash, type Hash } from "node:crypto";
-import { type FileHandle, mkdir, open } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, open } from "node:fs/promises";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { type Endpoint, NoAnswerError } from "../../client/http.ts";
 import type { Nodes } from "../../client/nodes.ts";
 import { byteText } from "../change/figures.ts";
 import type { ProgressLine } from "../change/follow.ts";
 import { CommandError, EXIT } from "../exit.ts";
+import { readPartition } from "../partition-stream.ts";
 import {
   BACKUP_FORMAT_VERSION,
   faultOf,
@@ -28,13 +25,7 @@ import {
 } from "./manifest.ts";
 import type { BytePace } from "./pace.ts";
 
-const ATTEMPTS_MAX = 20;
-const PAUSE_MS = 250;
-
-const Line = z.union([
-  z.object({ key: z.string(), record: z.string() }),
-  z.object({ partition: z.number(), complete: z.literal(true) }),
-]);
+const Entry = z.object({ key: z.string(), record: z.string() });
 
 /** What a new manifest says of the cluster. */
 export type BackupOf = Omit<Manifest, "parts" | "completedAt" | "formatVersion">;
@@ -95,8 +86,6 @@ async function begun(directory: string, of: BackupOf): Promise<Manifest> {
   return { ...found, parts };
 }
 
-type Progress = { keys: number; bytes: number; after: string | undefined; isComplete: boolean };
-
 async function takePart(
   nodes: Nodes,
   directory: string,
@@ -104,67 +93,32 @@ async function takePart(
 ): Promise<Part> {
   const name = partName(partition);
   const file = await open(join(directory, `${name}.new`), "w");
-  const progress: Progress = { keys: 0, bytes: 0, after: undefined, isComplete: false };
   const digest = createHash("sha256");
-  let lastError: Error | undefined;
+  let [keys, bytes] = [0, 0];
+  let why: string | undefined;
   try {
-    for (let attempt = 0; attempt < ATTEMPTS_MAX && !progress.isComplete; attempt += 1) {
-      const endpoint = nodes.endpoints[attempt % nodes.endpoints.length] as Endpoint;
-      if (attempt >= nodes.endpoints.length) await sleep(PAUSE_MS);
-      lastError = await readPart(endpoint, { partition, progress, file, digest, pace });
-    }
-    if (progress.isComplete) await file.sync();
+    why = await readPartition(nodes, partition, {
+      route: "/v1/backup",
+      entry: Entry,
+      keyOf: ({ key }) => percentEncoded(key),
+      async take({ key, record }) {
+        const stored = Buffer.from(`${JSON.stringify({ key, record })}\n`);
+        await file.writeFile(stored);
+        digest.update(stored);
+        keys += 1;
+        bytes += stored.length;
+        await pace(stored.length);
+      },
+    });
+    if (why === undefined) await file.sync();
   } finally {
     await file.close();
   }
-  if (!progress.isComplete) {
-    const why = lastError?.message ?? "no node has it whole";
+  if (why !== undefined) {
     throw new CommandError(`cannot back partition ${partition} up: ${why}; repeat to go on`, EXIT.unavailable);
   }
   await settleName(directory, name);
-  return { partition, keys: progress.keys, bytes: progress.bytes, sha256: digest.digest("hex") };
-}
-
-type Sink = {
-  readonly partition: number;
-  readonly progress: Progress;
-  readonly file: FileHandle;
-  readonly digest: Hash;
-  readonly pace: BytePace;
-};
-
-/** Reads a partition from one node as far as it gives it; returns what ended it early. */
-async function readPart(endpoint: Endpoint, sink: Sink): Promise<Error | undefined> {
-  const { partition, progress } = sink;
-  const after = progress.after === undefined ? "" : `&after=${percentEncoded(progress.after)}`;
-  try {
-    const response = await endpoint.open({ method: "GET", path: `/v1/backup?partition=${partition}${after}` });
-    if (response.statusCode !== 200) {
-      response.resume();
-      return new Error(`${endpoint.url} answers ${response.statusCode}`);
-    }
-    for await (const text of createInterface({ input: response })) await takeLine(text, sink);
-    return response.complete ? undefined : new Error(`${endpoint.url} broke off`);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof NoAnswerError || code === "ECONNRESET" || error instanceof SyntaxError) return error as Error;
-    throw error;
-  }
-}
-
-async function takeLine(text: string, { progress, file, digest, pace }: Sink): Promise<void> {
-  const line = Line.parse(JSON.parse(text));
-  if ("complete" in line) {
-    progress.isComplete = true;
-    return;
-  }
-  const stored = Buffer.from(`${JSON.stringify({ key: line.key, record: line.record })}\n`);
-  await file.writeFile(stored);
-  digest.update(stored);
-  progress.after = line.key;
-  progress.keys += 1;
-  progress.bytes += stored.length;
-  await pace(stored.length);
+  return { partition, keys, bytes, sha256: digest.digest("hex") };
 }
 
 /** A base64url key as the query of the admin API has it: its bytes, each percent-encoded. */

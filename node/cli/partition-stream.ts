@@ -1,0 +1,79 @@
+/**
+ * One partition from the admin API as a stream of lines: from one node, and from the next where that breaks off.
+ *
+ * It is taken up again behind the last key that came, and is whole only once a node has said so.
+ */
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { z } from "zod";
+import { type Endpoint, NoAnswerError } from "../client/http.ts";
+import type { Nodes } from "../client/nodes.ts";
+
+const ATTEMPTS_MAX = 20;
+const PAUSE_MS = 250;
+
+const End = z.object({ partition: z.number(), complete: z.literal(true) });
+
+/** What is read, and who takes it. */
+export type PartitionSource<Entry extends object> = {
+  readonly route: "/v1/export" | "/v1/backup";
+  readonly entry: z.ZodType<Entry>;
+  /** The entry's key as the query `after` has it: percent-encoded. */
+  readonly keyOf: (entry: Entry) => string;
+  /** Takes the entries in storage order, each once. */
+  readonly take: (entry: Entry) => Promise<void>;
+};
+
+/**
+ * Reads a partition to its end.
+ *
+ * @returns Undefined, or why no node gave the rest of it.
+ */
+export async function readPartition<Entry extends object>(
+  nodes: Nodes,
+  partition: number,
+  source: PartitionSource<Entry>,
+): Promise<string | undefined> {
+  const progress: Progress = { after: undefined, isComplete: false };
+  let lastError: Error | undefined;
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+    const endpoint = nodes.endpoints[attempt % nodes.endpoints.length] as Endpoint;
+    if (attempt >= nodes.endpoints.length) await sleep(PAUSE_MS);
+    lastError = await readFrom(endpoint, partition, { ...source, progress });
+    if (progress.isComplete) return undefined;
+  }
+  return lastError?.message ?? "no node has it whole";
+}
+
+type Progress = { after: string | undefined; isComplete: boolean };
+
+/** Reads from one node as far as it gives it; returns what ended it early. */
+async function readFrom<Entry extends object>(
+  endpoint: Endpoint,
+  partition: number,
+  { route, entry, keyOf, take, progress }: PartitionSource<Entry> & { readonly progress: Progress },
+): Promise<Error | undefined> {
+  const after = progress.after === undefined ? "" : `&after=${progress.after}`;
+  const line = z.union([entry, End]);
+  try {
+    const response = await endpoint.open({ method: "GET", path: `${route}?partition=${partition}${after}` });
+    if (response.statusCode !== 200) {
+      response.resume();
+      return new Error(`${endpoint.url} answers ${response.statusCode}`);
+    }
+    for await (const text of createInterface({ input: response })) {
+      const found = line.parse(JSON.parse(text));
+      if ("complete" in found) {
+        progress.isComplete = true;
+        continue;
+      }
+      await take(found as Entry);
+      progress.after = keyOf(found as Entry);
+    }
+    return response.complete ? undefined : new Error(`${endpoint.url} broke off`);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (error instanceof NoAnswerError || code === "ECONNRESET" || error instanceof SyntaxError) return error as Error;
+    throw error;
+  }
+}
