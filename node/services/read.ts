@@ -19,7 +19,7 @@ import type { QuantileFollower } from "../core/quorum/latency.ts";
 import type { Pace } from "../core/quorum/pace.ts";
 import { Tally } from "../core/quorum/tally.ts";
 import { readOrder, standInsForRead } from "../core/quorum/targets.ts";
-import { WriteTally } from "../core/quorum/write-tally.ts";
+import { bitOf, writeTallyOf } from "../core/quorum/write-tally.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
@@ -293,20 +293,12 @@ class Read {
     const shown = this.#merged as Uint8Array;
     const holders = this.#answers.filter((answer) => sameBytes(answer.record, shown)).map((answer) => answer.member);
     const writers = this.#ring.writers(this.#partition);
-    const bitOf = (member: RingMember) => {
-      const place = writers.indexOf(member);
-      return place < 0 ? 0 : 1 << place;
-    };
-    const bitsOf = (members: readonly RingMember[] = []) => members.reduce((bits, member) => bits | bitOf(member), 0);
-    const [first, second] = this.#ring.writeSets(this.#partition);
     const required = { acks: this.#ring.writeQuorum, zones: 1 };
-    const acknowledged = new WriteTally(
-      required,
-      second === undefined ? [bitsOf(first)] : [bitsOf(first), bitsOf(second)],
-    );
+    const acknowledged = writeTallyOf(required, writers, this.#ring.writeSets(this.#partition));
     for (const holder of holders) {
-      acknowledged.ask(bitOf(holder));
-      acknowledged.acked(bitOf(holder), holder.zone);
+      const bit = bitOf(writers, holder);
+      acknowledged.ask(bit);
+      acknowledged.acked(bit, holder.zone);
     }
     const decide = () => {
       const verdict = acknowledged.verdict();
@@ -315,10 +307,11 @@ class Read {
     };
     for (const member of writers) {
       if (holders.includes(member)) continue;
-      acknowledged.ask(bitOf(member));
+      const bit = bitOf(writers, member);
+      acknowledged.ask(bit);
       this.#merge(member, shown, (error) => {
-        if (error === undefined) acknowledged.acked(bitOf(member), member.zone);
-        else acknowledged.failed(bitOf(member), error.outcome);
+        if (error === undefined) acknowledged.acked(bit, member.zone);
+        else acknowledged.failed(bit, error.outcome);
         decide();
       });
     }

@@ -12,8 +12,7 @@
  * directory, so that dots of another cluster are never this one's, and those of this one name the same write.
  */
 import { KvError } from "../core/errors.ts";
-import { WriteTally } from "../core/quorum/write-tally.ts";
-import type { RingMember } from "../core/ring/document.ts";
+import { bitOf, type WriteTally, writeTallyOf } from "../core/quorum/write-tally.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { ScannedEntry } from "../messages.ts";
 import type { Collection } from "./replica.ts";
@@ -83,12 +82,8 @@ export function createRestorer(
     const { epoch } = ring;
     const partition = ring.partitionOf(key);
     const writers = ring.writers(partition);
-    const bitOf = (member: RingMember) => 1 << writers.indexOf(member);
-    const bitsOf = (members: readonly RingMember[] = []) => members.reduce((bits, member) => bits | bitOf(member), 0);
-    const [first, second] = ring.writeSets(partition);
-    const sets: [number, number?] = second === undefined ? [bitsOf(first)] : [bitsOf(first), bitsOf(second)];
-    const tally = new WriteTally({ acks: ring.writeQuorum, zones: 1 }, sets);
-    for (const writer of writers) tally.ask(bitOf(writer));
+    const tally = writeTallyOf({ acks: ring.writeQuorum, zones: 1 }, writers, ring.writeSets(partition));
+    for (const writer of writers) tally.ask(bitOf(writers, writer));
     return new Promise((resolve, reject) => {
       const decide = () => {
         const verdict = tally.verdict();
@@ -101,12 +96,12 @@ export function createRestorer(
           writer.name === self ? Promise.resolve() : replicas.merge(writer.name, partition, request, timeoutMs);
         merging.then(
           () => {
-            tally.acked(bitOf(writer), writer.zone);
+            tally.acked(bitOf(writers, writer), writer.zone);
             decide();
           },
           (error: unknown) => {
             if (!(error instanceof KvError)) return reject(error);
-            tally.failed(bitOf(writer), error.outcome);
+            tally.failed(bitOf(writers, writer), error.outcome);
             decide();
           },
         );

@@ -11,7 +11,7 @@
  * Source: DeCandia et al. 2007, §4.5; design §4 and §5.
  */
 import { type Durability, KvError, type Receipt } from "../core/errors.ts";
-import { WriteTally } from "../core/quorum/write-tally.ts";
+import { bitOf, type WriteTally, writeTallyOf } from "../core/quorum/write-tally.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { EventName, MergeRequest, WriteBase, WriteContent } from "../messages.ts";
@@ -101,9 +101,7 @@ class Write {
     this.#partition = command.ring.partitionOf(command.key);
     this.#writers = command.ring.writers(this.#partition);
     const required = { acks: choices.writeQuorum, zones: choices.zones };
-    const [first, second] = command.ring.writeSets(this.#partition);
-    const bits = second === undefined ? ([~0] as const) : ([this.#bitsOf(first ?? []), this.#bitsOf(second)] as const);
-    this.#tally = new WriteTally(required, bits);
+    this.#tally = writeTallyOf(required, this.#writers, command.ring.writeSets(this.#partition));
     if (command.soFar?.isUnknown === true) this.#tally.noteUnknown();
     this.#deadlineMs = parts.time.monotonicMs() + choices.timeoutMs;
     this.#stamper = new Stamper(parts, {
@@ -140,16 +138,8 @@ class Write {
     });
   }
 
-  #bitsOf(members: readonly RingMember[]): number {
-    let bits = 0;
-    for (const member of members) bits |= this.#bitOf(member);
-    return bits;
-  }
-
-  /** 0 for who is no writer. */
   #bitOf(member: RingMember): number {
-    const place = this.#writers.indexOf(member);
-    return place < 0 ? 0 : 1 << place;
+    return bitOf(this.#writers, member);
   }
 
   /** Who may stand in for a home: nobody in strict mode. */

@@ -6,6 +6,7 @@
  * which counts within one set, it is made for every request and changed in place.
  */
 import type { Outcome } from "../errors.ts";
+import type { RingMember } from "../ring/document.ts";
 import { Tally, type Verdict } from "./tally.ts";
 
 /** The count for one write: told of each question and each reply, by the bit of the member that it is about. */
@@ -98,4 +99,33 @@ function bitCount(bits: number): number {
   let count = 0;
   for (let left = bits; left !== 0; left &= left - 1) count += 1;
   return count;
+}
+
+/**
+ * The count for a write to one partition.
+ *
+ * @param required W, and the zones it must come from.
+ * @param writers All members of the sets.
+ * @param sets One write set, or two while the partition moves; see `Ring.writeSets`.
+ */
+export function writeTallyOf(
+  required: { readonly acks: number; readonly zones: number },
+  writers: readonly RingMember[],
+  sets: readonly (readonly RingMember[])[],
+): WriteTally {
+  const [first = [], second] = sets;
+  // Of one set every writer is a member.
+  return new WriteTally(required, second === undefined ? [~0] : [bitsOf(writers, first), bitsOf(writers, second)]);
+}
+
+/** The bit by which a writer is counted; 0 for who is none. */
+export function bitOf(writers: readonly RingMember[], member: RingMember): number {
+  const place = writers.indexOf(member);
+  return place < 0 ? 0 : 1 << place;
+}
+
+function bitsOf(writers: readonly RingMember[], members: readonly RingMember[]): number {
+  let bits = 0;
+  for (const member of members) bits |= bitOf(writers, member);
+  return bits;
 }
