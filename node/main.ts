@@ -127,7 +127,7 @@ async function start(
   const ports = { time: systemTime, random: systemRandom(), telemetry: telemetry.telemetry };
   const tls = await openTlsPorts(ports, config);
   const { access } = config;
-  const tokens = access === undefined ? undefined : await followTokens(ports.telemetry, access.file);
+  const tokens = access === undefined ? undefined : await followTokens(ports, access.file);
   const engine = await createLevelEngine(ports, {
     directory: join(config.dataDirectory, "store"),
     cacheBytes: config.cacheBytes,

@@ -26,6 +26,7 @@ const LAYERS: readonly Layer[] = [
     files: /^node\/adapters\/http\//,
     mayImport: [
       /^node\/(adapters\/(http|tls)|core)\//,
+      /^node\/adapters\/followed-files\.ts$/,
       /^node\/(ports|messages)\.ts$/,
       /^node\/services\/coordinator\.ts$/,
       /^node:/,
@@ -58,8 +59,9 @@ const LAYERS: readonly Layer[] = [
   },
   {
     files: /^node\/adapters\/tls\//,
-    mayImport: [/^node\/(adapters\/tls|core)\//, /^node\/ports\.ts$/, /^node:/],
+    mayImport: [/^node\/(adapters\/tls|core)\//, /^node\/adapters\/followed-files\.ts$/, /^node\/ports\.ts$/, /^node:/],
   },
+  { files: /^node\/adapters\/followed-files\.ts$/, mayImport: [/^node\/core\//, /^node\/ports\.ts$/] },
   { files: /^node\/adapters\/system\.ts$/, mayImport: [/^node\/ports\.ts$/, /^node:/] },
   { files: /^node\/config(-\w+)?\.ts$/, mayImport: [/^node\/core\//, /^node\/config/, /^node:(util|os)$/, /^zod$/] },
   { files: /^node\/(main|node-settings|salvage-directory|tls-ports)\.ts$/, mayImport: [/^node\//, /^node:/] },

@@ -2,15 +2,15 @@
  * The file with the tokens that a node knows: read at the start, looked at again every few seconds, and taken over
  * whole or not at all.
  *
- * A mounted Secret changes under a running node, and not at once: while it cannot be read or understood the node goes
- * on with what it knew, counts the failure and says so once. The file holds digests; an error names the entry and the
- * field, never what stands in it.
+ * While it cannot be read or understood the node goes on with what it knew (followed-files.ts). The file holds digests; an
+ * error names the entry and the field, never what stands in it.
  */
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import type { TokenEntry } from "../../core/access.ts";
 import { KvError } from "../../core/errors.ts";
-import type { Telemetry } from "../../ports.ts";
+import type { Telemetry, Time } from "../../ports.ts";
+import { type FollowedFiles, followFiles } from "../followed-files.ts";
 import type { TokenSource } from "./gate.ts";
 import { parseKey } from "./parse-key.ts";
 
@@ -31,12 +31,7 @@ const Entry = z
 const TokenFile = z.strictObject({ tokens: z.array(Entry).max(TOKEN_COUNT_MAX) });
 
 /** Tokens that follow a file. */
-export type FollowedTokens = TokenSource & {
-  /** Looks at the file once more, now. */
-  look(): Promise<void>;
-  /** Ends the following. */
-  stop(): void;
-};
+export type FollowedTokens = TokenSource & FollowedFiles;
 
 /**
  * Reads the text of a file of tokens.
@@ -94,7 +89,10 @@ function broken(what: string): KvError {
  * @throws {KvError} INVALID_REQUEST when it cannot be read or understood now: a node must not start more open than it
  *   was told to.
  */
-export async function followTokens(telemetry: Telemetry, path: string): Promise<FollowedTokens> {
+export async function followTokens(
+  { time, telemetry }: { readonly time: Pick<Time, "after">; readonly telemetry: Telemetry },
+  path: string,
+): Promise<FollowedTokens> {
   const read = async () => {
     try {
       return await readFile(path, "utf8");
@@ -104,41 +102,21 @@ export async function followTokens(telemetry: Telemetry, path: string): Promise<
   };
   let text = await read();
   let table = parseTokens(text);
-  let complaint: string | undefined;
   telemetry.gauge("annulus.access.tokens", () => table.length);
 
-  async function look(): Promise<void> {
-    try {
-      const found = await read();
-      if (found !== text) {
-        table = parseTokens(found);
-        text = found;
-        telemetry.count("annulus.access.reloads");
-        telemetry.log("info", "access.reloaded", { tokens: table.map(({ grant }) => grant.name) });
-      }
-      complaint = undefined;
-    } catch (error) {
-      if (!(error instanceof KvError)) throw error;
-      telemetry.count("annulus.access.reload_failures");
-      if (error.message !== complaint) telemetry.log("error", "access.not_reloaded", { reason: error.message });
-      complaint = error.message;
-    }
+  async function takeOver(): Promise<void> {
+    const found = await read();
+    if (found === text) return;
+    table = parseTokens(found);
+    text = found;
+    telemetry.count("annulus.access.reloads");
+    telemetry.log("info", "access.reloaded", { tokens: table.map(({ grant }) => grant.name) });
   }
 
-  let timer: NodeJS.Timeout | undefined;
-  let isStopped = false;
-  const wait = () => {
-    if (isStopped) return;
-    timer = setTimeout(() => void look().then(wait), RELOAD_INTERVAL_MS);
-    timer.unref();
-  };
-  wait();
-  return {
-    table: () => table,
-    look,
-    stop() {
-      isStopped = true;
-      clearTimeout(timer);
-    },
-  };
+  function failed(reason: string, isNews: boolean): void {
+    telemetry.count("annulus.access.reload_failures");
+    if (isNews) telemetry.log("error", "access.not_reloaded", { reason });
+  }
+
+  return { table: () => table, ...followFiles(time, { takeOver, failed, intervalMs: RELOAD_INTERVAL_MS }) };
 }

@@ -1,14 +1,15 @@
 /**
  * The TLS files of one port, and their changes while the node runs.
  *
- * The files are read again every few seconds and compared, which works for every way in which files are replaced: a
- * Kubernetes Secret swaps a symbolic link above them, others rename or overwrite. Three files are not replaced at one
- * instant, so that what was read may be half of the old and half of the new: whatever does not pass the checks of
- * identity.ts is left alone, told once, and tried again; new connections go on with what passed last.
+ * The files are read again every few seconds (followed-files.ts) and compared, which works for every way in which files are
+ * replaced: a Kubernetes Secret swaps a symbolic link above them, others rename or overwrite. Three files are not replaced
+ * at one instant, so that what was read may be half of the old and half of the new: whatever does not pass the checks of
+ * identity.ts is left alone; new connections go on with what passed last.
  */
 import { readFile } from "node:fs/promises";
 import { KvError } from "../../core/errors.ts";
-import type { Telemetry, Time, Timer } from "../../ports.ts";
+import type { Telemetry, Time } from "../../ports.ts";
+import { type FollowedFiles, followFiles } from "../followed-files.ts";
 import { readIdentity, type TlsFiles, type TlsIdentity, type TlsPurpose, type TlsTexts } from "./identity.ts";
 
 export type CredentialsOptions = {
@@ -50,12 +51,9 @@ class WatchedCredentials implements Credentials {
   readonly #ports: { readonly time: Time; readonly telemetry: Telemetry };
   readonly #options: CredentialsOptions;
   readonly #listeners: ((identity: TlsIdentity) => void)[] = [];
+  readonly #files: FollowedFiles;
   #texts: TlsTexts;
   #identity: TlsIdentity;
-  /** What was last told to be wrong, so that it is told once. */
-  #complaint: string | undefined;
-  #timer: Timer | undefined;
-  #stopped = false;
 
   constructor(
     ports: { readonly time: Time; readonly telemetry: Telemetry },
@@ -68,10 +66,18 @@ class WatchedCredentials implements Credentials {
     this.#texts = texts;
     this.#identity = identity;
     const { time, telemetry } = ports;
-    telemetry.gauge(`annulus.tls.expires.${options.port}`, () =>
+    const { port } = options;
+    telemetry.gauge(`annulus.tls.expires.${port}`, () =>
       Math.round((this.#identity.expiresAtMs - time.wallMs()) / 1_000),
     );
-    this.#lookLater();
+    this.#files = followFiles(time, {
+      takeOver: () => this.#takeOver(),
+      failed(reason, isNews) {
+        telemetry.count("annulus.tls.reload_failures");
+        if (isNews) telemetry.log("error", "tls.reload_failed", { port, reason });
+      },
+      intervalMs: options.reloadIntervalMs,
+    });
   }
 
   current(): TlsIdentity {
@@ -82,45 +88,25 @@ class WatchedCredentials implements Credentials {
     this.#listeners.push(changed);
   }
 
-  async reload(): Promise<void> {
+  reload(): Promise<void> {
+    return this.#files.look();
+  }
+
+  stop(): void {
+    this.#files.stop();
+  }
+
+  async #takeOver(): Promise<void> {
     const { time, telemetry } = this.#ports;
     const { port, files, purpose } = this.#options;
-    try {
-      const texts = await readTexts(this.#options);
-      if (areEqual(texts, this.#texts)) {
-        this.#complaint = undefined;
-        return;
-      }
-      this.#identity = readIdentity(texts, files, purpose, time.wallMs());
-      this.#texts = texts;
-    } catch (error) {
-      if (!(error instanceof KvError)) throw error;
-      return this.#complain(error.message);
-    }
-    this.#complaint = undefined;
+    const texts = await readTexts(this.#options);
+    if (areEqual(texts, this.#texts)) return;
+    this.#identity = readIdentity(texts, files, purpose, time.wallMs());
+    this.#texts = texts;
     const { fingerprint, expiresAtMs } = this.#identity;
     telemetry.count("annulus.tls.reloads");
     telemetry.log("info", "tls.reloaded", { port, fingerprint, expiresAt: new Date(expiresAtMs).toISOString() });
     for (const changed of this.#listeners) changed(this.#identity);
-  }
-
-  stop(): void {
-    this.#stopped = true;
-    this.#timer?.cancel();
-  }
-
-  #complain(reason: string): void {
-    this.#ports.telemetry.count("annulus.tls.reload_failures");
-    if (reason === this.#complaint) return;
-    this.#complaint = reason;
-    this.#ports.telemetry.log("error", "tls.reload_failed", { port: this.#options.port, reason });
-  }
-
-  #lookLater(): void {
-    if (this.#stopped) return;
-    this.#timer = this.#ports.time.after(this.#options.reloadIntervalMs, () => {
-      void this.reload().then(() => this.#lookLater());
-    });
   }
 }
 

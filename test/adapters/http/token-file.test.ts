@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { followTokens, parseTokens, TOKEN_COUNT_MAX } from "../../../node/adapters/http/token-file.ts";
+import { systemTime } from "../../../node/adapters/system.ts";
 import { digestOf, grantOf } from "../../../node/core/access.ts";
 import { createTestTelemetry } from "../../contract/http-world.ts";
 
@@ -70,7 +71,7 @@ describe("a followed file of tokens", () => {
     const logged: string[] = [];
     const log = (_level: string, event: string, fields?: object) => logged.push(`${event} ${JSON.stringify(fields)}`);
     await writeFile(path, file({ name: "old", sha256: hex("old"), data: "read" }));
-    const tokens = await followTokens({ ...telemetry, log }, path);
+    const tokens = await followTokens({ time: systemTime, telemetry: { ...telemetry, log } }, path);
     try {
       const first = tokens.table();
       await tokens.look();
@@ -100,8 +101,13 @@ describe("a followed file of tokens", () => {
   });
 
   it("stops a start that would be more open than was meant", async () => {
-    await assert.rejects(followTokens(createTestTelemetry(), path), /cannot be read \(ENOENT\)/);
+    await assert.rejects(
+      followTokens({ time: systemTime, telemetry: createTestTelemetry() }, path),
+      /cannot be read \(ENOENT\)/,
+    );
     await writeFile(path, "{}");
-    await assert.rejects(followTokens(createTestTelemetry(), path), { code: "INVALID_REQUEST" });
+    await assert.rejects(followTokens({ time: systemTime, telemetry: createTestTelemetry() }, path), {
+      code: "INVALID_REQUEST",
+    });
   });
 });
