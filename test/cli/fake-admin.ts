@@ -1,7 +1,6 @@
 /** The admin port of a node as far as `top` and `doctor` look at it: whatever a test says that it says. */
-import { once } from "node:events";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import { closeServer, listenOnLoopback } from "./loopback.ts";
 
 export type FakeMember = { name: string; zone: string; state: string; health: "up" | "suspect" | "down" };
 
@@ -37,16 +36,12 @@ export class FakeAdmin {
     this.node = node;
   }
 
-  async start(): Promise<string> {
-    this.#server.listen(0, "127.0.0.1");
-    await once(this.#server, "listening");
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  start(): Promise<string> {
+    return listenOnLoopback(this.#server);
   }
 
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    this.#server.close();
-    await once(this.#server, "close");
+  stop(): Promise<void> {
+    return closeServer(this.#server);
   }
 
   #answer(path: string): unknown {

@@ -4,45 +4,30 @@ import { describe, it } from "@jest/globals";
 import { dataKey } from "../../node/core/keyspace.ts";
 import { NO_CHANGE } from "../../node/core/ring/change.ts";
 import { answered } from "./answers.ts";
-import { SimulatedCluster } from "./cluster.ts";
+import type { SimulatedCluster } from "./cluster.ts";
+import { nodeOf, part, pass, startQuietCluster } from "./quiet-cluster.ts";
 
 type Numbers = readonly [readQuorum: number, writeQuorum: number];
 
 const KEY = new TextEncoder().encode("key");
 const HOMES = ["n1", "n2", "n3"];
 
-/** Three homes of everything; nothing is mended but by a change itself: repair comes late, and there is no room for hints. */
-async function startCluster([readQuorum, writeQuorum]: Numbers): Promise<SimulatedCluster> {
-  const cluster = new SimulatedCluster({
-    seed: 5,
-    nodes: 3,
-    zones: 1,
-    replicationFactor: 3,
+/** Three homes of everything. */
+function startCluster([readQuorum, writeQuorum]: Numbers): Promise<SimulatedCluster> {
+  return startQuietCluster({
+    ...{ seed: 5, nodes: 3, partitions: 8, repairIntervalMs: 3_600_000 },
     readQuorum,
     writeQuorum,
-    mode: "strict",
-    durability: "disk",
-    partitions: 8,
-    hintBytesMax: 1,
-    repairIntervalMs: 3_600_000,
   });
-  await cluster.startAll();
-  await pass(cluster, 20_000);
-  return cluster;
-}
-
-const pass = ({ simulator }: SimulatedCluster, ms: number) => simulator.runUntil(simulator.nowMs + ms);
-
-function nodeOf(cluster: SimulatedCluster, name: string) {
-  return cluster.byName(name).node ?? assert.fail(`${name} runs`);
 }
 
 /** Has one home alone take a write, by the ring's own W. */
 async function writeAt(cluster: SimulatedCluster, home: string): Promise<void> {
-  for (const other of HOMES.filter((name) => name !== home)) {
-    cluster.network.cut(home, other);
-    cluster.network.cut(other, home);
-  }
+  part(
+    cluster,
+    [home],
+    HOMES.filter((name) => name !== home),
+  );
   await pass(cluster, 20_000);
   const put = { key: KEY, value: KEY, contentType: "text/plain", base: "sibling" } as const;
   await answered(cluster.simulator, nodeOf(cluster, home).coordinator.put(put, {}), 10_000);

@@ -4,37 +4,15 @@ import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { type ChangeRequest, NO_CHANGE } from "../../node/core/ring/change.ts";
 import { answered, answerOf } from "./answers.ts";
-import { addressOf, SimulatedCluster } from "./cluster.ts";
+import { addressOf, type SimulatedCluster } from "./cluster.ts";
+import { nodeOf, part, pass, startQuietCluster } from "./quiet-cluster.ts";
 
 const KEYS = 30;
 const MEMBERS = ["n1", "n2", "n3"];
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 
-/** N = 3; nothing is mended but by the change itself, for repair comes late and there is no room for hints. */
-async function startCluster(nodes: number, { readQuorum = 2, writeQuorum = 2 } = {}): Promise<SimulatedCluster> {
-  const cluster = new SimulatedCluster({
-    seed: 11,
-    nodes,
-    zones: 1,
-    replicationFactor: 3,
-    readQuorum,
-    writeQuorum,
-    mode: "strict",
-    durability: "disk",
-    partitions: 16,
-    hintBytesMax: 1,
-    repairIntervalMs: 600_000,
-  });
-  await cluster.startAll();
-  // The ring lists every data directory by then.
-  await pass(cluster, 20_000);
-  return cluster;
-}
-
-const pass = ({ simulator }: SimulatedCluster, ms: number) => simulator.runUntil(simulator.nowMs + ms);
-
-function nodeOf(cluster: SimulatedCluster, name: string) {
-  return cluster.byName(name).node ?? assert.fail(`${name} runs`);
+function startCluster(nodes: number, { readQuorum = 2, writeQuorum = 2 } = {}): Promise<SimulatedCluster> {
+  return startQuietCluster({ seed: 11, nodes, partitions: 16, readQuorum, writeQuorum, repairIntervalMs: 600_000 });
 }
 
 const epochOf = (cluster: SimulatedCluster, name: string) => cluster.byName(name).node?.status.cluster().ringEpoch ?? 0;
@@ -43,16 +21,6 @@ const phaseOf = (cluster: SimulatedCluster, name: string) =>
 
 function begin(cluster: SimulatedCluster, through: string, asked: Partial<ChangeRequest>) {
   return nodeOf(cluster, through).changes.begin({ ...NO_CHANGE, ...asked }, { dryRun: false });
-}
-
-/** Nothing passes between the two sides, in neither direction. */
-function part({ network }: SimulatedCluster, here: readonly string[], there: readonly string[]): void {
-  for (const one of here) {
-    for (const other of there) {
-      network.cut(one, other);
-      network.cut(other, one);
-    }
-  }
 }
 
 /** Writes every key through a node; gives those that were acknowledged. */
