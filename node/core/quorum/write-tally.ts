@@ -114,8 +114,8 @@ export function writeTallyOf(
   sets: readonly (readonly RingMember[])[],
 ): WriteTally {
   const [first = [], second] = sets;
-  // Of one set every writer is a member.
-  return new WriteTally(required, second === undefined ? [~0] : [bitsOf(writers, first), bitsOf(writers, second)]);
+  const bits = bitsOf(writers, first);
+  return new WriteTally(required, second === undefined ? [bits] : [bits, bitsOf(writers, second)]);
 }
 
 /** The bit by which a writer is counted; 0 for who is none. */
