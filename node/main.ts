@@ -184,7 +184,9 @@ function createServers(
     readiness: () => node.status.readiness(),
     cluster: async () => {
       const { transition, ...cluster } = node.status.cluster();
-      return { ...cluster, transition: transition === null ? null : await viewTransition(node.changes, transition.id) };
+      const access = gate === undefined ? ("open" as const) : ("tokens" as const);
+      const running = transition === null ? null : await viewTransition(node.changes, transition.id);
+      return { ...cluster, access, transition: running };
     },
     changes: createChangesView(node.changes),
     ring: () => node.status.ring(),

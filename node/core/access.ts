@@ -3,8 +3,9 @@
  *
  * A token is a secret of high entropy, so that one round of SHA-256 hides it as well as a slow hash would; the table
  * holds digests only, and a token is looked up by comparing its digest with every one of the table in constant time.
- * A caller without a token has the rights that the node gives to everybody. Rights on keys and on the cluster do not
- * contain each other: who changes the ring need not read the data, and the reverse.
+ * A caller without a token has the rights that the node gives to everybody, and one with a token has these besides its own:
+ * showing a token takes nothing away. Rights on keys and on the cluster do not contain each other: who changes the ring
+ * need not read the data, and the reverse.
  *
  * Not here: where tokens come from (`adapters/http/token-file.ts`), and which request needs what.
  */
@@ -53,25 +54,30 @@ export function grantOf(table: readonly TokenEntry[], token: string): Grant | un
   return found;
 }
 
-/** Whether a caller may do what a route needs. */
-export function mayDo(grant: Grant, need: Need): boolean {
+/** Whether a caller may do what a route needs, with all its grants together. */
+export function mayDo(grants: readonly Grant[], need: Need): boolean {
+  const some = (right: (grant: Grant) => boolean) => grants.some(right);
   switch (need) {
     case "open":
       return true;
     case "monitor":
-      return grant.cluster !== "none";
+      return some(({ cluster }) => cluster !== "none");
     case "admin":
-      return grant.cluster === "admin";
+      return some(isAdmin);
     case "read-some":
-      return grant.data !== "none";
+      return some(({ data }) => data !== "none");
     case "read-all":
-      return grant.data !== "none" && grant.prefixes === undefined;
+      return some(({ data, prefixes }) => data !== "none" && prefixes === undefined);
     case "restore":
-      return grant.cluster === "admin" && grant.data === "read-write" && grant.prefixes === undefined;
+      return some(isAdmin) && some(({ data, prefixes }) => data === "read-write" && prefixes === undefined);
   }
 }
 
-/** Whether a caller may read (or write) a key. */
+function isAdmin({ cluster }: Grant): boolean {
+  return cluster === "admin";
+}
+
+/** Whether a grant is enough to read (or write) a key. */
 export function mayTouch(grant: Grant, key: Uint8Array, isWrite: boolean): boolean {
   if (grant.data === "none" || (isWrite && grant.data !== "read-write")) return false;
   return grant.prefixes === undefined || grant.prefixes.some((prefix) => beginsWith(key, prefix));

@@ -114,6 +114,7 @@ export function createAdminModel(): AdminModel {
       return {
         id: "c",
         node: "n1",
+        access: "open",
         ringEpoch: 1,
         members: [{ ...MEMBER, actor: undefined, health: "up", phi: 0 }],
         hints: { complete: true, waiting: [{ target: "n2", count: 3, bytes: 1_234 }] },

@@ -74,6 +74,8 @@ export type ClusterView = {
   readonly id: string;
   /** This node's member name. */
   readonly node: MemberId;
+  /** Whether its ports know tokens, or let everybody do everything. Operators learn from it that a release knows them. */
+  readonly access: "open" | "tokens";
   /** 0 before there is a ring. */
   readonly ringEpoch: number;
   readonly members: readonly {

@@ -32,7 +32,7 @@ type Remembered = { readonly header: string; readonly table: readonly TokenEntry
 
 const BEARER = /^Bearer +([A-Za-z0-9._~+/-]{1,512}=*)$/i;
 
-/** @param anonymous The rights of who shows no token. */
+/** @param anonymous The rights of everybody, with a token or without. */
 export function createGate(source: TokenSource, anonymous: Grant): Gate {
   const remembered = new WeakMap<Socket, Remembered>();
 
@@ -59,10 +59,11 @@ export function createGate(source: TokenSource, anonymous: Grant): Gate {
       return grant;
     },
     demand(grant, need) {
-      if (!mayDo(grant, need)) refuse(grant, WHAT[need]);
+      if (!mayDo([grant, anonymous], need)) refuse(grant, WHAT[need]);
     },
     demandKey(grant, key, isWrite) {
-      if (!mayTouch(grant, key, isWrite)) refuse(grant, isWrite ? "write this key" : "read this key");
+      if (mayTouch(grant, key, isWrite) || mayTouch(anonymous, key, isWrite)) return;
+      refuse(grant, isWrite ? "write this key" : "read this key");
     },
   };
 }

@@ -47,10 +47,15 @@ const SCHEMAS: JsonObject = {
   Sibling: SIBLING_SCHEMA,
   Cluster: {
     type: "object",
-    required: ["id", "node", "ringEpoch", "members", "hints", "transition", "repair"],
+    required: ["id", "node", "access", "ringEpoch", "members", "hints", "transition", "repair"],
     properties: {
       id: { type: "string", description: "The cluster's id." },
       node: { type: "string", description: "The member that answers." },
+      access: {
+        type: "string",
+        enum: ["open", "tokens"],
+        description: "Whether its ports know tokens (`ANNULUS_ACCESS_FILE`), or let everybody do everything.",
+      },
       ringEpoch: { type: "integer", minimum: 0, description: "0 before there is a ring." },
       members: {
         type: "array",

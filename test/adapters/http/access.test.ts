@@ -227,4 +227,23 @@ describe("a gate", () => {
     assert.throws(() => gate.demand(nobody, "admin"), { code: "UNAUTHENTICATED" });
     assert.throws(() => gate.admit(request(bearer("unknown"), {})), { code: "UNAUTHENTICATED" });
   });
+
+  it("takes nothing away from who shows a token: its rights add to everybody's", () => {
+    const gate = createGate(source, { ...NOBODY, data: "read-write", cluster: "monitor" });
+    const administrator = gate.admit(request(bearer("administrator"), {}));
+    for (const need of ["admin", "monitor", "read-all", "read-some", "restore"] as const)
+      gate.demand(administrator, need);
+    gate.demandKey(administrator, Buffer.from("a"), true);
+    const inhabitant = gate.admit(request(bearer("inhabitant"), {}));
+    gate.demandKey(inhabitant, Buffer.from("b"), true);
+    assert.throws(() => gate.demand(inhabitant, "restore"), { code: "FORBIDDEN" });
+    const readers = createGate(source, { ...NOBODY, data: "read" });
+    const one = readers.admit(request(bearer("inhabitant"), {}));
+    readers.demandKey(one, Buffer.from("b"), false);
+    readers.demandKey(one, Buffer.from("a"), true);
+    assert.throws(() => readers.demandKey(one, Buffer.from("b"), true), { code: "FORBIDDEN" });
+    assert.throws(() => readers.demand(readers.admit(request(bearer("administrator"), {})), "restore"), {
+      code: "FORBIDDEN",
+    });
+  });
 });

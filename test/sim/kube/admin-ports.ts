@@ -121,5 +121,9 @@ async function answer(
 /** As `node/main.ts` puts it together. */
 async function viewOf(node: StorageNode): Promise<ClusterView> {
   const { transition, ...cluster } = node.status.cluster();
-  return { ...cluster, transition: transition === null ? null : await viewTransition(node.changes, transition.id) };
+  return {
+    ...cluster,
+    access: "open",
+    transition: transition === null ? null : await viewTransition(node.changes, transition.id),
+  };
 }
