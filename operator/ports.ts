@@ -103,6 +103,8 @@ export type AdminTarget = {
   readonly ip: string;
   /** Where the port speaks TLS: the authorities' certificates (PEM), and the DNS name that the pod's must hold. */
   readonly tls?: { readonly authorities: string; readonly name: string };
+  /** Where it asks for tokens: the one to show. In no log, and in no error. */
+  readonly token?: string;
 };
 
 /** A certificate with its key, as PEM. */

@@ -26,6 +26,7 @@ const Transition = z.object({
 const ClusterAnswer = z.object({
   id: z.string(),
   node: z.string(),
+  access: z.string().optional(),
   ringEpoch: z.int(),
   members: z.array(
     z.object({
@@ -73,9 +74,15 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
     try {
       const response = await fetch(`${target.tls === undefined ? "http" : "https"}://${host}:${port}${path}`, {
         method,
+        // A token goes to whom it is meant for, and nowhere that one points to.
+        redirect: "error",
         ...(target.tls === undefined ? {} : { dispatcher: agents.of(target.tls) }),
         signal: AbortSignal.timeout(TIMEOUT_MS),
-        ...(body === undefined ? {} : { body: JSON.stringify(body), headers: { "Content-Type": "application/json" } }),
+        headers: {
+          ...(target.token === undefined ? {} : { Authorization: `Bearer ${target.token}` }),
+          ...(body === undefined ? {} : { "Content-Type": "application/json" }),
+        },
+        ...(body === undefined ? {} : { body: JSON.stringify(body) }),
       });
       return { status: response.status, text: await response.text() };
     } catch (cause) {
@@ -136,7 +143,10 @@ export function nodeAdminOver(send: AdminCall, time: Time): NodeAdmin {
       const { id } = understood(z.object({ id: z.union([z.string(), z.number()]).transform(String) }), text, path);
       return { kind: "accepted", id };
     }
-    if (status >= 500 && status !== 501) throw new NodeSilentError(`${path} is answered ${status}: ${detailOf(text)}`);
+    // It has not heard of this token yet, or no more: nothing was said about the change itself.
+    const isUnheard = status === 401 || status === 403;
+    if (isUnheard || (status >= 500 && status !== 501))
+      throw new NodeSilentError(`${path} is answered ${status}: ${detailOf(text)}`);
     return { kind: "refused", why: detailOf(text) };
   }
 
@@ -162,6 +172,7 @@ function saidOf(
     clusterId: cluster.id,
     name: cluster.node,
     actor: cluster.actor ?? self?.actor,
+    knowsTokens: cluster.access !== undefined,
     ringEpoch: cluster.ringEpoch,
     health: new Map<string, Health>(
       cluster.members.flatMap(({ name, state, health }) =>

@@ -133,6 +133,67 @@ const Tls = z.object({
   data: z.boolean().default(false).describe("The data port speaks TLS; clients must use https from then on."),
 });
 
+const Token = z.object({
+  name: z
+    .string()
+    .max(63)
+    .regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/)
+    .describe("For the nodes' log. Unique."),
+  secret: z
+    .object({
+      name: z.string().min(1).max(253).describe("A Secret of type annulus.dev/token in the same namespace."),
+      key: z
+        .string()
+        .max(253)
+        .regex(/^[-._a-zA-Z0-9]+$/)
+        .default("token")
+        .describe("Where in it the token stands: 32 to 512 letters, digits and ._~+/-."),
+    })
+    .describe("Where the token is. Another text there is another token, and the one before is refused."),
+  data: z.enum(["none", "read", "read-write"]).default("none").describe("What it may do with keys."),
+  prefixes: z
+    .array(
+      z
+        .string()
+        .max(1024)
+        .regex(/^([A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})+$/),
+    )
+    .min(1)
+    .max(100)
+    .optional()
+    .describe("Only on keys that begin with one of these, percent-encoded as in a URL. Absent: on every key."),
+  cluster: z
+    .enum(["none", "monitor", "admin"])
+    .default("none")
+    .describe("On the admin port: see cluster and ring (monitor), or change them (admin)."),
+});
+
+const Access = z.object({
+  mode: z
+    .enum(["tokens", "open"])
+    .default("tokens")
+    .describe("tokens: the nodes ask for them. open: whoever reaches a port may do everything there."),
+  anonymous: z
+    .object({
+      data: z
+        .enum(["none", "read", "read-write"])
+        .default("none")
+        .describe("What callers without a token may do with keys."),
+      cluster: z
+        .enum(["none", "monitor"])
+        .default("none")
+        .describe("Whether callers without a token may see cluster and ring. Health and metrics they always may."),
+    })
+    .prefault({})
+    .describe("What everybody may do, with a token or without."),
+  tokens: z
+    .array(Token)
+    .max(200)
+    .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"] })
+    .default([])
+    .describe("Tokens of clients, and what each gives a right to."),
+});
+
 export const Spec = z
   .object({
     replicas: whole(1, REPLICAS_MAX).default(3).describe("How many members there should be; at least quorum.n."),
@@ -160,6 +221,9 @@ export const Spec = z
       .describe("What is done about machines that do not come back."),
     tls: Tls.prefault({}).describe(
       "Which ports speak TLS, with certificates that the operator makes and renews. A change restarts the members one by one.",
+    ),
+    access: Access.optional().describe(
+      "Who may do what. The operator makes a token for changes of the cluster (Secret <name>-access). Absent: everybody may read and write keys and see the cluster, and nobody without that token changes it.",
     ),
     monitoring: z
       .object({ serviceMonitor: z.boolean().default(false).describe("Makes a ServiceMonitor (Prometheus operator).") })
@@ -245,6 +309,7 @@ export const Cluster = z.object({
 });
 
 export type Spec = z.output<typeof Spec>;
+export type Access = z.output<typeof Access>;
 export type Status = z.output<typeof Status>;
 export type Condition = z.output<typeof Condition>;
 export type Cluster = z.output<typeof Cluster>;
@@ -264,4 +329,12 @@ export function parseCluster(object: unknown): Parsed {
 /** The bytes of a volume that the spec asks for. */
 export function storageBytes(spec: Spec): number {
   return readQuantity(spec.storage.size) ?? 0;
+}
+
+/** Clients of a cluster whose manifest says nothing of access need no token. */
+const OPEN_TO_CLIENTS = Access.parse({ anonymous: { data: "read-write", cluster: "monitor" } });
+
+/** Who may do what. */
+export function accessOf(spec: Spec): Access {
+  return spec.access ?? OPEN_TO_CLIENTS;
 }

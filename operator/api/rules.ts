@@ -19,8 +19,11 @@ export type Rule = {
 
 /** Settings that the operator gives the nodes itself. */
 export const OWNED_SETTINGS: readonly string[] = [
+  "ANNULUS_ACCESS_FILE",
   "ANNULUS_ADMIN_PORT",
   "ANNULUS_ADVERTISE",
+  "ANNULUS_ANONYMOUS_CLUSTER",
+  "ANNULUS_ANONYMOUS_DATA",
   "ANNULUS_CLUSTER",
   "ANNULUS_CONFIG",
   "ANNULUS_DATA_DIR",
@@ -35,6 +38,8 @@ export const OWNED_SETTINGS: readonly string[] = [
   "ANNULUS_PEER_PORT",
   "ANNULUS_R",
   "ANNULUS_SEEDS",
+  "ANNULUS_TOKEN",
+  "ANNULUS_TOKEN_FILE",
   "ANNULUS_W",
   "ANNULUS_WEIGHT",
   "ANNULUS_ZONE",
@@ -130,6 +135,29 @@ export const RULES: readonly Rule[] = [
       [weights.default, ...Object.values(weights.byZone), ...Object.values(weights.byNode)].some(
         (weight) => weight > 0,
       ),
+  },
+  {
+    at: ["spec", "access"],
+    cel: "self.mode == 'tokens' || (self.tokens.size() == 0 && self.anonymous.data == 'none' && self.anonymous.cluster == 'none')",
+    message: "mode open lets everybody do everything: leave out anonymous and tokens, or the mode",
+    holds: ({ spec: { access } }) =>
+      access === undefined ||
+      access.mode === "tokens" ||
+      (access.tokens.length === 0 && access.anonymous.data === "none" && access.anonymous.cluster === "none"),
+  },
+  {
+    at: ["spec", "access"],
+    cel: "self.tokens.all(token, token.data != 'none' || token.cluster != 'none')",
+    message: "a token without any right is of no use: give it data or cluster",
+    holds: ({ spec: { access } }) =>
+      access === undefined || access.tokens.every(({ data, cluster }) => data !== "none" || cluster !== "none"),
+  },
+  {
+    at: ["spec", "access"],
+    cel: "self.tokens.all(token, token.data != 'none' || !has(token.prefixes))",
+    message: "prefixes limit what a token may do with keys, and one has no right on keys: give it data, or no prefixes",
+    holds: ({ spec: { access } }) =>
+      access === undefined || access.tokens.every(({ data, prefixes }) => data !== "none" || prefixes === undefined),
   },
   {
     at: ["spec", "config"],

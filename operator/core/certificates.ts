@@ -78,17 +78,13 @@ export function certifiedNames(cluster: Cluster, pod: string): readonly string[]
   return [`${pod}.${domain}`, domain, `${name}.${namespace}.svc`, `${name}.${namespace}`, name, "localhost"];
 }
 
-/** Where a pod's admin port is, and how it is spoken to. */
-export function adminTarget(
-  world: Pick<World, "cluster" | "objects">,
-  pod: Pick<PodFacts, "name" | "isAdminSecure">,
-  ip: string,
-): { pod: string; ip: string; tls?: { authorities: string; name: string } } {
-  const target = { pod: pod.name, ip };
-  if (!pod.isAdminSecure) return target;
-  const { cluster, objects } = world;
+/** By what a pod's admin port is known where it speaks TLS; see `AdminTarget`. */
+export function adminIdentity(
+  { cluster, objects }: Pick<World, "cluster" | "objects">,
+  pod: string,
+): { readonly authorities: string; readonly name: string } {
   const authorities = fileOf(objects.get(`Secret/${tlsName(cluster.metadata.name)}`), AUTHORITY_FILE) ?? "";
-  return { ...target, tls: { authorities, name: `${pod.name}.${peersDomain(cluster)}` } };
+  return { authorities, name: `${pod}.${peersDomain(cluster)}` };
 }
 
 /** What is to be made now: an authority, members' certificates, or a bundle of other authorities. */

@@ -15,6 +15,8 @@ export function readStatefulSet(object: KubeObject): StatefulSetFacts {
     replicas: numberAt(object, "spec", "replicas") ?? 1,
     isObserved: (numberAt(object, "status", "observedGeneration") ?? -1) === object.metadata.generation,
     updateRevision: textAt(object, "status", "updateRevision"),
+    image: textAt(object, "spec", "template", "spec", "containers", 0, "image"),
+    asksForToken: settingOf(at(object, "spec", "template"), "ANNULUS_ACCESS_FILE") !== undefined,
     claimSize: textAt(object, "spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage"),
   };
 }
@@ -41,12 +43,13 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
     trouble: troubleOf(object),
     peerTls: peerTlsOf(object),
     isAdminSecure: settingOf(object, "ANNULUS_ADMIN_TLS_CERTIFICATE_FILE") !== undefined,
+    asksForToken: settingOf(object, "ANNULUS_ACCESS_FILE") !== undefined,
     replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true",
   };
 }
 
-/** A setting that a pod's node was started with, or undefined. */
-function settingOf(pod: KubeObject, name: string): string | undefined {
+/** A setting that a pod's node was, or a template's would be, started with; or undefined. */
+function settingOf(pod: unknown, name: string): string | undefined {
   const variable = listAt(pod, "spec", "containers", 0, "env").find((one) => at(one, "name") === name);
   return textAt(variable, "value");
 }

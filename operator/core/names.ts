@@ -71,6 +71,11 @@ export function authorityName(clusterName: string): string {
   return `${clusterName}-authority`;
 }
 
+/** The Secret with the administrator's token and the nodes' table of tokens. */
+export function accessName(clusterName: string): string {
+  return `${clusterName}-access`;
+}
+
 /** What follows a member's name in DNS, and in its certificate. */
 export function peersDomain(cluster: Cluster): string {
   return `${peersName(cluster.metadata.name)}.${cluster.metadata.namespace}.svc`;

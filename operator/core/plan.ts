@@ -15,6 +15,7 @@
  */
 import type { Status } from "../api/kvcluster.ts";
 import { PAUSED_ANNOTATION } from "../api/kvcluster.ts";
+import { whyOtherAccess } from "./access.ts";
 import { halfwayPod } from "./certificates.ts";
 import { isFounded } from "./founding.ts";
 import { isApplied } from "./objects.ts";
@@ -88,7 +89,9 @@ function awaitMembers(world: World): { hold?: Hold } {
     return { hold: { reason: "Founding", message: "the first members have not made their ring yet" } };
   const ring = ringOf(world);
   const trouble = ring === undefined ? "no node tells the ring" : unsettled(world, ring);
-  return trouble === undefined ? {} : { hold: { reason: "WaitingForMembers", message: trouble } };
+  if (trouble !== undefined) return { hold: { reason: "WaitingForMembers", message: trouble } };
+  const other = whyOtherAccess(world);
+  return other === undefined ? {} : { hold: other };
 }
 
 function isDone(world: World, action: Action): boolean {

@@ -3,6 +3,7 @@
  * message a sentence for people; what is not known is "Unknown", never guessed.
  */
 import type { Condition, Status } from "../api/kvcluster.ts";
+import { tokenProblems } from "./access.ts";
 import { isFounded, ZONE_DEFAULT, zoneOfPod } from "./founding.ts";
 import { formatInstant } from "./instant.ts";
 import { selectorText } from "./names.ts";
@@ -14,7 +15,7 @@ type Verdict = { readonly status: Condition["status"]; readonly reason: string; 
 
 /** Holds that mean: a person, or time, is waited for; nothing moves. */
 const RESTING = new Set(["Paused", "ScaleInHeld", "ScaleOutHeld", "ReplacementHeld", "RollingHeld", "RollingStuck"]);
-RESTING.add("ChangeRefused").add("RingUnknown").add("WaitingForMembers").add("NameTaken");
+RESTING.add("ChangeRefused").add("RingUnknown").add("WaitingForMembers").add("NameTaken").add("TokensHeld");
 /** Holds that a person should look at. */
 const TROUBLE = new Set(["ReplacementHeld", "RollingHeld", "RollingStuck", "ChangeRefused", "NameTaken"]);
 
@@ -122,6 +123,8 @@ function degraded(world: World, ring: RingView | undefined, hold: Hold | undefin
   const stuck = world.pods.find(({ trouble, isDeleting }) => trouble !== undefined && !isDeleting);
   if (stuck !== undefined)
     return { status: "True", reason: "PodStuck", message: `${stuck.name} does not start: ${stuck.trouble}.` };
+  const [problem] = tokenProblems(world);
+  if (problem !== undefined) return { status: "True", reason: "TokenUnusable", message: sentence(problem) };
   if (ring === undefined) {
     if (!isFounded(world)) return { status: "False", reason: "Founding", message: "There is no ring yet." };
     return { status: "Unknown", reason: "RingUnknown", message: "No node tells the ring." };

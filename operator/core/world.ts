@@ -21,6 +21,10 @@ export type StatefulSetFacts = {
   /** Whether its controller has seen the newest template: only then is `updateRevision` the newest. */
   readonly isObserved: boolean;
   readonly updateRevision: string | undefined;
+  /** Of its template. */
+  readonly image: string | undefined;
+  /** Whether nodes started from its template ask for tokens. */
+  readonly asksForToken: boolean;
   /** The size in its claim template, which cannot change. */
   readonly claimSize: string | undefined;
 };
@@ -49,6 +53,8 @@ export type PodFacts = {
   readonly peerTls: PeerTls;
   /** Whether its admin port speaks TLS. */
   readonly isAdminSecure: boolean;
+  /** Whether its node was started to ask for tokens. */
+  readonly asksForToken: boolean;
   /** Somebody asks for it to be rebuilt on a new volume. */
   readonly replaceAsked: boolean;
 };
@@ -115,6 +121,8 @@ export type NodeAnswer = {
   readonly name: string;
   /** Its data directory's id; undefined where it does not say. */
   readonly actor: string | undefined;
+  /** Whether its release knows of tokens. */
+  readonly knowsTokens: boolean;
   /** 0: it has no ring. */
   readonly ringEpoch: number;
   readonly health: ReadonlyMap<string, Health>;
@@ -138,6 +146,8 @@ export type World = {
   readonly cluster: Cluster;
   /** Owned objects by `kind/name`. */
   readonly objects: ReadonlyMap<string, KubeObject>;
+  /** Secrets that the manifest names as those of tokens, by name; they belong to others. */
+  readonly tokenSecrets: ReadonlyMap<string, KubeObject>;
   readonly statefulSet: StatefulSetFacts | undefined;
   readonly pods: readonly PodFacts[];
   readonly claims: readonly ClaimFacts[];
@@ -182,6 +192,8 @@ export type Action =
   | { readonly kind: "apply"; readonly object: KubeObject }
   /** Makes certificates; and the authority that they come from, where there is none. */
   | { readonly kind: "issue"; readonly certificates: readonly Wish[]; readonly why: string }
+  /** Makes what is missing of the administrator's tokens. */
+  | { readonly kind: "makeTokens"; readonly why: string }
   | {
       readonly kind: "remove";
       readonly apiVersion: string;

@@ -5,11 +5,13 @@
  * that does not answer is part of the world: it is silent.
  */
 
-import type { Cluster } from "../api/kvcluster.ts";
-import { adminTarget, peerTlsOf, usesTls } from "../core/certificates.ts";
+import { accessOf, type Cluster } from "../api/kvcluster.ts";
+import { wantsTokens } from "../core/access.ts";
+import { adminTarget } from "../core/admin-target.ts";
+import { peerTlsOf, usesTls } from "../core/certificates.ts";
 import { readClaim, readMachine, readPod, readStatefulSet } from "../core/facts.ts";
 import { CLAIMS, MACHINES, OWNED_KINDS, PODS, SECRETS, SERVICE_MONITORS, VOLUMES } from "../core/kinds.ts";
-import { authorityName, membersName, peersName, selectorText, tlsName } from "../core/names.ts";
+import { accessName, authorityName, membersName, peersName, selectorText, tlsName } from "../core/names.ts";
 import { type KubeObject, textAt } from "../core/objects.ts";
 import type { NodeAnswer, PodFacts, Policy, Silence, World } from "../core/world.ts";
 import { type AdminTarget, type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
@@ -44,16 +46,22 @@ export function createObserver(
     return objects;
   }
 
-  /** Certificates, where there are to be some, or a pod still has some. */
-  async function secretsOf(cluster: Cluster, pods: readonly PodFacts[]): Promise<[string, KubeObject][]> {
+  /** Certificates and tokens, where there are to be some, or a pod still has some. */
+  async function secretsOf(cluster: Cluster, pods: readonly PodFacts[]): Promise<Map<string, KubeObject>> {
+    const { name } = cluster.metadata;
     const isSecured = usesTls(cluster, peerTlsOf({ cluster, pods })) || pods.some(({ isAdminSecure }) => isAdminSecure);
-    if (!isSecured) return [];
-    const { name, namespace } = cluster.metadata;
-    const names = [tlsName(name), authorityName(name)];
-    const found = await Promise.all(names.map((wanted) => kube.read(SECRETS, { namespace, name: wanted })));
-    return found.flatMap((object): [string, KubeObject][] =>
-      object === undefined ? [] : [[`Secret/${object.metadata.name}`, object]],
-    );
+    const asksForTokens = wantsTokens(cluster) || pods.some(({ asksForToken }) => asksForToken);
+    const names = [
+      ...(isSecured ? [tlsName(name), authorityName(name)] : []),
+      ...(asksForTokens ? [accessName(name)] : []),
+    ];
+    return readSecrets(cluster, names);
+  }
+
+  async function readSecrets(cluster: Cluster, names: readonly string[]): Promise<Map<string, KubeObject>> {
+    const { namespace } = cluster.metadata;
+    const found = await Promise.all([...new Set(names)].map((name) => kube.read(SECRETS, { namespace, name })));
+    return new Map(found.flatMap((secret) => (secret === undefined ? [] : [[secret.metadata.name, secret]])));
   }
 
   async function claimsOf(cluster: Cluster) {
@@ -103,13 +111,16 @@ export function createObserver(
       kube.list(MACHINES, {}),
     ]);
     const pods = podObjects.flatMap((pod) => readPod(pod, name) ?? []).sort((a, b) => a.ordinal - b.ordinal);
-    for (const [key, secret] of await secretsOf(cluster, pods)) objects.set(key, secret);
+    for (const [secretName, secret] of await secretsOf(cluster, pods)) objects.set(`Secret/${secretName}`, secret);
+    const { mode, tokens } = accessOf(cluster.spec);
+    const named = mode === "tokens" ? tokens.map(({ secret }) => secret.name) : [];
     const statefulSet = objects.get(`StatefulSet/${name}`);
     const { topologyKey } = cluster.spec.zones;
     return {
       policy,
       cluster,
       objects,
+      tokenSecrets: await readSecrets(cluster, named),
       statefulSet: statefulSet === undefined ? undefined : readStatefulSet(statefulSet),
       pods,
       claims: claims.flatMap((claim) => claim ?? []).sort((a, b) => a.ordinal - b.ordinal),

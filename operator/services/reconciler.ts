@@ -5,7 +5,7 @@
  * waited out. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
  */
 import { type Cluster, parseCluster } from "../api/kvcluster.ts";
-import { adminTarget } from "../core/certificates.ts";
+import { adminTarget } from "../core/admin-target.ts";
 import { formatInstant } from "../core/instant.ts";
 import { CLUSTERS, kindOf } from "../core/kinds.ts";
 import { isEqual, type KubeObject, plain } from "../core/objects.ts";
@@ -17,6 +17,7 @@ import {
   KubeError,
   type NodeAdmin,
   NodeSilentError,
+  type Random,
   type Telemetry,
   type Time,
 } from "../ports.ts";
@@ -24,6 +25,7 @@ import type { Events } from "./events.ts";
 import { issueCertificates } from "./issuer.ts";
 import { lookOnceMore } from "./last-look.ts";
 import type { Observer } from "./observe.ts";
+import { makeTokens } from "./token-maker.ts";
 
 export type Reconciler = {
   /**
@@ -41,6 +43,7 @@ export function createReconciler(parts: {
   readonly admin: NodeAdmin;
   readonly certificates: CertificateMaker;
   readonly time: Time;
+  readonly random: Random;
   readonly telemetry: Telemetry;
   readonly events: Events;
   readonly observe: Observer;
@@ -70,6 +73,12 @@ export function createReconciler(parts: {
         await issueCertificates(parts, world, action.certificates);
         const message = `${pods}: ${action.why}`;
         return events.tell(world.cluster, { type: "Normal", reason: "CertificatesIssued", message });
+      }
+      case "makeTokens": {
+        const { why } = action;
+        telemetry.log("info", "operator.makes_tokens", { cluster: world.cluster.metadata.name, why });
+        await makeTokens(parts, world);
+        return events.tell(world.cluster, { type: "Normal", reason: "TokenMade", message: why });
       }
       case "remove": {
         const { objectKind, name, uid, graceSeconds, proof, why } = action;

@@ -56,7 +56,8 @@ describe("the KVCluster's schema", () => {
 
   it("knows all settings that the operator sets itself as settings of a node", async () => {
     const { Settings } = await import("../../node/config.ts");
-    for (const name of OWNED_SETTINGS) assert.ok(name === "ANNULUS_CONFIG" || name in Settings.shape, name);
+    const { OTHER_NAMES } = await import("../../node/config-values.ts");
+    for (const name of OWNED_SETTINGS) assert.ok(OTHER_NAMES.includes(name) || name in Settings.shape, name);
   });
 });
 
@@ -67,7 +68,18 @@ describe("the resource definition", () => {
 
   it("is structural: nothing in it that the API server does not know", () => {
     const known = new Set(["type", "format", "description", "default", "properties", "additionalProperties", "items"]);
-    for (const word of ["required", "enum", "minimum", "maximum", "minLength", "maxLength", "pattern", "anyOf"])
+    for (const word of [
+      "required",
+      "enum",
+      "minimum",
+      "maximum",
+      "minLength",
+      "maxLength",
+      "minItems",
+      "maxItems",
+      "pattern",
+      "anyOf",
+    ])
       known.add(word);
     known.add("maxProperties");
     const visit = (schema: Record<string, Json>, path: string) => {

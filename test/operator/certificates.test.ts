@@ -78,7 +78,7 @@ describe("certificates of a cluster", () => {
     const mounted = listAt(cluster.pods[0], "spec", "volumes").flatMap(
       (volume) => textAt(volume, "secret", "secretName") ?? [],
     );
-    assert.deepEqual(mounted, [`${NAME}-tls`]);
+    assert.deepEqual(mounted, [`${NAME}-tls`, `${NAME}-access`]);
   });
 
   it("are made for members that are to come, and no other changes for them", async () => {
@@ -161,9 +161,12 @@ describe("certificates of a cluster", () => {
     }
   });
 
-  it("are not made, and no Secret is read, where no port speaks TLS", async () => {
+  it("are not made where no port speaks TLS", async () => {
     const cluster = await settled(PLAIN);
-    assert.deepEqual(cluster.kube.all("Secret"), []);
+    assert.deepEqual(
+      cluster.kube.all("Secret").map(({ metadata }) => metadata.name),
+      [`${NAME}-access`],
+    );
   });
 });
 

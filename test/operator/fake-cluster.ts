@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createCertificateMaker } from "../../operator/adapters/certificates.ts";
+import { fileOf } from "../../operator/core/certificates.ts";
+import { readPod } from "../../operator/core/facts.ts";
 import { formatInstant } from "../../operator/core/instant.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
 import { createEvents } from "../../operator/services/events.ts";
@@ -16,6 +18,8 @@ import { manifest } from "./manifests.ts";
 
 export const NAME = "sessions";
 const TICK_MS = 1_000;
+/** How long a kubelet takes to bring a changed Secret to the pods that mount it. */
+const MOUNT_LAG_MS = 60_000;
 const POLICY = { nodeImage: "annulus:good", operatorNamespace: "annulus-system" };
 
 export class FakeCluster {
@@ -28,6 +32,10 @@ export class FakeCluster {
   /** Pods whose container is not running though it could: it crashed. */
   readonly crashed = new Set<string>();
   readonly story: string[] = [];
+  /** What operators wrote into their log. */
+  readonly logged: string[] = [];
+  /** What the mounted file of tokens said, and since when. */
+  readonly #tables: { readonly sinceMs: number; readonly text: string }[] = [];
   #actors = 0;
   #reconcile: () => Promise<number | undefined>;
 
@@ -51,8 +59,10 @@ export class FakeCluster {
       after: () => assert.fail("a reconciler sets no timers"),
     };
     let drawn = 0;
-    const random = { uint32: () => ++drawn, bytes: (count: number) => new Uint8Array(count) };
-    const telemetry = { count() {}, observe() {}, gauge() {}, log() {} };
+    const random = { uint32: () => ++drawn, bytes: (count: number) => new Uint8Array(count).fill(++drawn) };
+    const log = (_level: string, event: string, fields?: Record<string, unknown>) =>
+      void this.logged.push(`${event} ${JSON.stringify(fields ?? {})}`);
+    const telemetry = { count() {}, observe() {}, gauge() {}, log };
     const ports = { kube: this.kube, admin: this.nodes, time, random, telemetry };
     const events = createEvents(ports, { instance: "operator" });
     const observe = createObserver(ports, POLICY);
@@ -122,6 +132,7 @@ export class FakeCluster {
   tick(): void {
     this.kube.nowMs += TICK_MS;
     this.nodes.nowMs = this.kube.nowMs;
+    this.#noteTable();
     this.#endPods();
     for (const set of this.kube.all("StatefulSet")) this.#runStatefulSet(set);
     for (const pod of this.pods) this.#runPod(pod);
@@ -247,6 +258,11 @@ export class FakeCluster {
     const image = textAt(pod, "spec", "image") ?? "";
     if (image.includes("bad")) return this.#setStatus(pod, false, "ImagePullBackOff");
     if (this.crashed.has(name)) return this.#setStatus(pod, false, "CrashLoopBackOff");
+    const knowsTokens = !image.includes("old");
+    const asksForToken = readPod(pod, NAME)?.asksForToken === true;
+    // A setting that it does not know, or a Secret that is not there.
+    if (asksForToken && !knowsTokens) return this.#setStatus(pod, false, "CrashLoopBackOff");
+    if (asksForToken && this.#tables.length === 0) return this.#setStatus(pod, false, undefined);
     const entry = this.disks.get(uid);
     assert.ok(entry, "a bound claim has a disk");
     if (!this.nodes.processes.has(name))
@@ -256,8 +272,26 @@ export class FakeCluster {
         zone: machine.slice(0, 1),
         startedMs: this.kube.nowMs,
         settings,
+        knowsTokens,
+        tokens: this.#mountedTable(asksForToken),
       });
     this.#setStatus(pod, this.nodes.ring !== undefined, undefined);
+  }
+
+  #noteTable(): void {
+    const text = fileOf(this.kube.find("Secret", `${NAME}-access`), "tokens.json");
+    if (text === undefined || text === this.#tables.at(-1)?.text) return;
+    this.#tables.push({ sinceMs: this.kube.nowMs, text });
+  }
+
+  /** A pod finds the file as it is when it starts; what comes later comes late. */
+  #mountedTable(asksForToken: boolean): () => string | undefined {
+    if (!asksForToken) return () => undefined;
+    const first = this.#tables.at(-1)?.text;
+    const startedMs = this.kube.nowMs;
+    const isHere = ({ sinceMs }: { sinceMs: number }) =>
+      sinceMs > startedMs && sinceMs <= this.kube.nowMs - MOUNT_LAG_MS;
+    return () => this.#tables.findLast(isHere)?.text ?? first;
   }
 
   #schedule(pod: KubeObject, claim: KubeObject): void {

@@ -3,6 +3,8 @@
  * that join, leave, and come back with another disk. How data moves is not modelled; who may be believed is.
  */
 import assert from "node:assert/strict";
+import { parseTokens } from "../../node/adapters/http/token-file.ts";
+import { grantOf } from "../../node/core/access.ts";
 import type { ChangeRequest, Health, MemberState, NodeAnswer, RingMember } from "../../operator/core/world.ts";
 import { type AdminTarget, type ChangeAnswer, type NodeAdmin, NodeSilentError } from "../../operator/ports.ts";
 
@@ -22,6 +24,9 @@ export type Process = {
   readonly zone: string;
   readonly startedMs: number;
   readonly settings: string;
+  readonly knowsTokens: boolean;
+  /** The file of tokens as its kubelet has brought it by now; undefined where the node asks for none. */
+  readonly tokens: () => string | undefined;
 };
 
 const TOTAL_BYTES = 1000;
@@ -35,6 +40,8 @@ export class FakeNodes implements NodeAdmin {
   readonly unequal = new Set<string>();
   /** How far the nodes' own clocks are ahead. */
   clockSkewMs = 0;
+  /** Requests with a token that the node did not know, or without one. */
+  readonly turnedAway: string[] = [];
   /** Nodes that the operator cannot reach. */
   readonly unreachable = new Set<string>();
   readonly quorum: { n: number; r: number; w: number; mode: string };
@@ -127,8 +134,9 @@ export class FakeNodes implements NodeAdmin {
     this.running = undefined;
   }
 
-  async ask({ pod }: AdminTarget): Promise<NodeAnswer> {
-    const process = this.#reach(pod);
+  async ask(target: AdminTarget): Promise<NodeAnswer> {
+    const { pod } = target;
+    const process = this.#reach(target);
     const { ring, running } = this;
     const health = new Map<string, Health>();
     for (const { name, state } of ring?.members ?? [])
@@ -139,6 +147,7 @@ export class FakeNodes implements NodeAdmin {
       clusterId: this.clusterId,
       name: pod,
       actor: process.disk.actor,
+      knowsTokens: process.knowsTokens,
       ringEpoch: ring?.epoch ?? 0,
       health,
       ownState: self === undefined ? undefined : self.actor === process.disk.actor ? self.state : "rebuilding",
@@ -166,14 +175,20 @@ export class FakeNodes implements NodeAdmin {
     return { ...member, owned };
   }
 
-  #reach(pod: string): Process {
+  #reach({ pod, token }: AdminTarget): Process {
     const process = this.processes.get(pod);
     if (process === undefined || this.unreachable.has(pod)) throw new NodeSilentError(`${pod} does not answer`);
-    return process;
+    const table = process.tokens();
+    assert.ok(table !== undefined || token === undefined, `${pod} is shown a token and asks for none`);
+    if (table === undefined) return process;
+    const grant = grantOf(parseTokens(table), token ?? "");
+    if (grant?.cluster === "admin") return process;
+    this.turnedAway.push(pod);
+    throw new NodeSilentError(`${pod} does not know the token`);
   }
 
-  async change({ pod }: AdminTarget, request: ChangeRequest): Promise<ChangeAnswer> {
-    this.#reach(pod);
+  async change(target: AdminTarget, request: ChangeRequest): Promise<ChangeAnswer> {
+    this.#reach(target);
     const { ring } = this;
     if (ring === undefined) return { kind: "refused", why: "there is no ring" };
     // A node would refuse it. An operator that looked before it asked never does.
@@ -193,8 +208,8 @@ export class FakeNodes implements NodeAdmin {
     return { kind: "accepted", id: this.running.id };
   }
 
-  async cancel({ pod }: AdminTarget, id: string): Promise<ChangeAnswer> {
-    this.#reach(pod);
+  async cancel(target: AdminTarget, id: string): Promise<ChangeAnswer> {
+    this.#reach(target);
     const { ring, running } = this;
     if (ring === undefined || running?.id !== id || running.phase !== "prepare")
       return { kind: "refused", why: "it cannot be cancelled any more" };

@@ -65,6 +65,33 @@ export const BREACHES: readonly {
     message: "some weight must be above 0",
   },
   {
+    what: "tokens where nobody asks for them",
+    spec: {
+      access: { mode: "open", tokens: [{ name: "shop", secret: { name: "shop-token" }, data: "read" }] },
+    },
+    message: "mode open lets everybody do everything",
+  },
+  {
+    what: "a limit of what everybody may do where nobody is limited",
+    spec: { access: { mode: "open", anonymous: { data: "read" } } },
+    message: "mode open lets everybody do everything",
+  },
+  {
+    what: "a token without any right",
+    spec: { access: { tokens: [{ name: "shop", secret: { name: "shop-token" } }] } },
+    message: "a token without any right",
+  },
+  {
+    what: "prefixes of a token that has no right on keys",
+    spec: { access: { tokens: [{ name: "shop", secret: { name: "t" }, cluster: "monitor", prefixes: ["a"] }] } },
+    message: "prefixes limit what a token may do with keys",
+  },
+  {
+    what: "a setting of access among the others",
+    spec: { config: { ANNULUS_ANONYMOUS_DATA: "read" } },
+    message: "config holds a setting that the operator gives",
+  },
+  {
     what: "a setting that is none",
     spec: { config: { timeout: "500" } },
     message: "config holds settings of the nodes",
@@ -84,6 +111,16 @@ export const ALLOWED: readonly {
 }[] = [
   { what: "the smallest", before: {}, spec: {} },
   { what: "the same N in both spellings", before: { quorum: { n: 3 } }, spec: { quorum: { false: 3 } } },
+  {
+    what: "nobody without a token, and one for all",
+    before: {},
+    spec: { access: { tokens: [{ name: "shop", secret: { name: "shop-token", key: "t" }, data: "read-write" }] } },
+  },
+  {
+    what: "access that is open, as it was before there were tokens",
+    before: { access: {} },
+    spec: { access: { mode: "open" } },
+  },
   { what: "more replicas", before: {}, spec: { replicas: 5 } },
   { what: "another R and W", before: {}, spec: { quorum: { r: 1, w: 3, mode: "strict" } } },
   { what: "a volume that grows", before: { storage: { size: "2047Mi" } }, spec: { storage: { size: "2Gi" } } },

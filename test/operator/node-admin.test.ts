@@ -4,7 +4,9 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { createAdminServer } from "../../node/adapters/http/admin.ts";
+import { createGate } from "../../node/adapters/http/gate.ts";
 import type { HttpServer } from "../../node/adapters/http/http-server.ts";
+import { digestOf } from "../../node/core/access.ts";
 import { createNodeAdmin } from "../../operator/adapters/node-admin.ts";
 import { NodeSilentError } from "../../operator/ports.ts";
 import { TestCredentials } from "../adapters/tcp/tls-world.ts";
@@ -52,6 +54,52 @@ describe("a node whose admin port speaks TLS", () => {
     assert.equal((await ask({ authorities: other.pem + authority.pem, name })).name, "n1");
     await assert.rejects(admin.ask(TARGET), NodeSilentError);
     await secure.stop(0);
+  });
+});
+
+describe("a node that asks for tokens", () => {
+  const TOKEN = "t".repeat(43);
+  const admitted = { name: "annulus.admin", data: "none", cluster: "admin", prefixes: undefined } as const;
+
+  it("is shown the one it asks for, and silent to another: an order that was not heard is no refusal", async () => {
+    const source = { table: () => [{ digest: digestOf(TOKEN), grant: admitted }] };
+    const gate = createGate(source, { name: "anonymous", data: "none", cluster: "none", prefixes: undefined });
+    const closed = createAdminServer(
+      { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => assert.fail(String(error)), gate },
+      WORLD_OPTIONS,
+    );
+    const admin = createNodeAdmin(TIME, await closed.start());
+    const answer = await admin.ask({ ...TARGET, token: TOKEN });
+    assert.equal(answer.name, "n1");
+    assert.ok(answer.knowsTokens);
+    assert.equal((await admin.change({ ...TARGET, token: TOKEN }, { weights: { n1: 200 } })).kind, "accepted");
+    const asked = model.asked.length;
+    for (const target of [TARGET, { ...TARGET, token: "u".repeat(43) }]) {
+      await assert.rejects(admin.ask(target), NodeSilentError);
+      await assert.rejects(admin.change(target, { weights: { n1: 100 } }), (error: Error) => {
+        assert.ok(error instanceof NodeSilentError && error.message.includes("401"));
+        return !error.message.includes("u".repeat(43));
+      });
+    }
+    assert.equal(model.asked.length, asked);
+    await closed.stop(0);
+  });
+
+  it("does not get a token that was meant for another, however it points to itself", async () => {
+    const seen: (string | undefined)[] = [];
+    const thief = createServer((request, response) => {
+      seen.push(request.headers.authorization);
+      response.end("{}");
+    });
+    await new Promise<void>((resolve) => thief.listen(0, resolve));
+    const away = `http://127.0.0.1:${(thief.address() as AddressInfo).port}/`;
+    const node = createServer((_request, response) => void response.writeHead(307, { Location: away }).end());
+    await new Promise<void>((resolve) => node.listen(0, resolve));
+    const admin = createNodeAdmin(TIME, (node.address() as AddressInfo).port);
+    await assert.rejects(admin.ask({ ...TARGET, token: TOKEN }), NodeSilentError);
+    await assert.rejects(admin.change({ ...TARGET, token: TOKEN }, {}), NodeSilentError);
+    assert.deepEqual(seen, []);
+    for (const server of [node, thief]) await new Promise((resolve) => server.close(resolve));
   });
 });
 

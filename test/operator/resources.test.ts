@@ -8,6 +8,7 @@ import { describe, it } from "@jest/globals";
 import { stringify } from "yaml";
 import { loadConfig } from "../../node/config.ts";
 import { type Cluster, parseCluster } from "../../operator/api/kvcluster.ts";
+import { wantsTokens } from "../../operator/core/access.ts";
 import { peerTlsOf } from "../../operator/core/certificates.ts";
 import { quorumText } from "../../operator/core/founding.ts";
 import { at, isApplied, type KubeObject, listAt, textAt } from "../../operator/core/objects.ts";
@@ -39,6 +40,7 @@ function objectsOf(cluster: Cluster): KubeObject[] {
       replicas: cluster.spec.replicas,
       claimSize: undefined,
       peerTls: peerTlsOf({ cluster, pods: [] }),
+      asksForToken: wantsTokens(cluster),
     }),
     autoscaler(cluster),
     serviceMonitor(cluster),
@@ -60,6 +62,10 @@ const CLUSTERS: readonly [string, Record<string, unknown>][] = [
       autoscaling: { minReplicas: 6, maxReplicas: 12 },
       monitoring: { serviceMonitor: true },
       tls: { peers: true, admin: true, data: true },
+      access: {
+        anonymous: { data: "read" },
+        tokens: [{ name: "shop", secret: { name: "shop-token" }, data: "read-write", prefixes: ["cart%2F"] }],
+      },
       config: { ANNULUS_TIMEOUT_MS: "500", ANNULUS_LOG_LEVEL: "debug" },
     },
   ],
@@ -81,7 +87,12 @@ describe("the owned objects", () => {
     for (const spec of [single, ...CLUSTERS.map(([, other]) => other)]) {
       const cluster = clusterOf(spec);
       const peerTls = peerTlsOf({ cluster, pods: [] });
-      const set = statefulSet(cluster, POLICY, { replicas: 3, claimSize: undefined, peerTls });
+      const set = statefulSet(cluster, POLICY, {
+        replicas: 3,
+        claimSize: undefined,
+        peerTls,
+        asksForToken: wantsTokens(cluster),
+      });
       const environment: Record<string, string> = {};
       for (const variable of listAt(set, "spec", "template", "spec", "containers", 0, "env")) {
         const value = (textAt(variable, "value") ?? "sessions-0").replaceAll("$(ANNULUS_NODE)", "sessions-0");
@@ -95,6 +106,10 @@ describe("the owned objects", () => {
       assert.equal(config.advertisedAddress, "sessions-0.sessions-peers.default.svc:7402");
       assert.equal(config.replicationFactor, cluster.spec.quorum.n);
       assert.equal(config.writeQuorum, cluster.spec.quorum.w);
+      assert.deepEqual(config.access, {
+        file: "/etc/annulus-access/tokens.json",
+        anonymous: cluster.spec.access?.anonymous ?? { data: "read-write", cluster: "monitor" },
+      });
       const { peers, admin, data } = cluster.spec.tls;
       assert.deepEqual(
         [config.tls.peer?.mode, config.tls.admin?.certificate, config.tls.data?.key],
@@ -108,7 +123,12 @@ describe("the owned objects", () => {
   });
 
   it("pass the restricted Pod Security Standard", () => {
-    const set = statefulSet(clusterOf({}), POLICY, { replicas: 3, claimSize: undefined, peerTls: "off" });
+    const set = statefulSet(clusterOf({}), POLICY, {
+      replicas: 3,
+      claimSize: undefined,
+      peerTls: "off",
+      asksForToken: true,
+    });
     const pod = at(set, "spec", "template", "spec");
     assert.equal(at(pod, "securityContext", "runAsNonRoot"), true);
     assert.equal(at(pod, "securityContext", "seccompProfile", "type"), "RuntimeDefault");
@@ -117,13 +137,14 @@ describe("the owned objects", () => {
       assert.deepEqual(at(container, "securityContext", "capabilities"), { drop: ["ALL"] });
     }
     for (const field of ["hostNetwork", "hostPID", "hostIPC"]) assert.equal(at(pod, field), undefined);
-    for (const volume of listAt(pod, "volumes")) assert.ok(at(volume, "configMap") !== undefined);
+    for (const volume of listAt(pod, "volumes"))
+      assert.ok((at(volume, "configMap") ?? at(volume, "secret")) !== undefined);
   });
 
   it("keep R, W, mode and weights out of the pods: a change of them restarts nothing", () => {
     const template = (spec: Record<string, unknown>) =>
       at(
-        statefulSet(clusterOf(spec), POLICY, { replicas: 3, claimSize: undefined, peerTls: "off" }),
+        statefulSet(clusterOf(spec), POLICY, { replicas: 3, claimSize: undefined, peerTls: "off", asksForToken: true }),
         "spec",
         "template",
       );

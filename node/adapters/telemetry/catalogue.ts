@@ -101,9 +101,13 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.members.phi": gauge("Phi of each other member: how unusual its silence is.", "", { member: "members" }),
   "annulus.members.suspect": gauge("Other members that this node suspects, or has not heard of yet."),
   "annulus.members.up": gauge("Other members that this node holds for up."),
-  "annulus.operator.actions.*": counter("What the operator did: apply, issue, remove, askchange, cancelchange.", "", {
-    action: 8,
-  }),
+  "annulus.operator.actions.*": counter(
+    "What the operator did: apply, issue, maketokens, remove, askchange, cancelchange.",
+    "",
+    {
+      action: 8,
+    },
+  ),
   "annulus.operator.clusters": gauge("KVClusters that the operator knows."),
   "annulus.operator.events_lost": counter("Events for people that the API server did not take."),
   "annulus.operator.leads": gauge("1 while this operator holds the lease."),

@@ -5,10 +5,12 @@
  * write; no token of Kubernetes, which a node never talks to.
  */
 import type { Cluster } from "../../api/kvcluster.ts";
+import { ACCESS_DIRECTORY, ADMIN_TOKEN_FILE, accessSettings, TABLE_FILE } from "../access.ts";
 import { TLS_DIRECTORY, tlsSettings, usesTls } from "../certificates.ts";
 import { MEMBERS_FILE } from "../founding.ts";
 import {
   ADMIN_PORT,
+  accessName,
   CLAIM,
   DATA_PORT,
   membersName,
@@ -23,8 +25,8 @@ import type { PeerTls, Policy } from "../world.ts";
 /** The image's user. */
 const USER = 65_532;
 const DATA_DIRECTORY = "/data";
-/** Keys are for the pod's own group, which is that of its user. */
-const TLS_MODE = 0o440;
+/** Keys and tokens are for the pod's own group, which is that of its user. */
+const SECRET_MODE = 0o440;
 const MEMBERS_DIRECTORY = "/etc/annulus";
 /** Between the end of a pod's being addressed and its stop: endpoints are slower than signals. */
 const PRE_STOP_SECONDS = 5;
@@ -32,8 +34,11 @@ const PRE_STOP_SECONDS = 5;
 const GRACE_SECONDS = 30;
 const REQUESTS = { cpu: "100m", memory: "384Mi" };
 
+/** How nodes are to be started now, which is not always what the spec has in the end. */
+export type PodStart = { readonly peerTls: PeerTls; readonly asksForToken: boolean };
+
 /** The pod template of the StatefulSet. */
-export function podTemplate(cluster: Cluster, policy: Policy, peerTls: PeerTls): Record<string, unknown> {
+export function podTemplate(cluster: Cluster, policy: Policy, start: PodStart): Record<string, unknown> {
   const labels = selectorLabels(cluster);
   return {
     metadata: { labels, annotations: { "kubectl.kubernetes.io/default-container": "node" } },
@@ -52,15 +57,23 @@ export function podTemplate(cluster: Cluster, policy: Policy, peerTls: PeerTls):
         seccompProfile: { type: "RuntimeDefault" },
       },
       topologySpreadConstraints: spread(cluster, labels),
-      containers: [container(cluster, policy, peerTls)],
+      containers: [container(cluster, policy, start)],
       volumes: [
         { name: "members", configMap: { name: membersName(cluster.metadata.name), optional: false } },
-        ...(usesTls(cluster, peerTls)
-          ? [{ name: "tls", secret: { secretName: tlsName(cluster.metadata.name), defaultMode: TLS_MODE } }]
+        ...(usesTls(cluster, start.peerTls)
+          ? [{ name: "tls", secret: { secretName: tlsName(cluster.metadata.name), defaultMode: SECRET_MODE } }]
           : []),
+        ...(start.asksForToken ? [accessVolume(cluster)] : []),
       ],
     },
   };
+}
+
+/** The token that comes next is nobody's yet, and no pod's business. */
+function accessVolume(cluster: Cluster): unknown {
+  const items = [ADMIN_TOKEN_FILE, TABLE_FILE].map((file) => ({ key: file, path: file }));
+  const secretName = accessName(cluster.metadata.name);
+  return { name: "access", secret: { secretName, items, defaultMode: SECRET_MODE } };
 }
 
 /** A zone constraint binds where the spec demands zones; else, and over machines, it is a wish. */
@@ -73,7 +86,7 @@ function spread({ spec: { zones } }: Cluster, labels: Record<string, string>): u
   return [zone, { ...common, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway" }];
 }
 
-function container(cluster: Cluster, policy: Policy, peerTls: PeerTls): Record<string, unknown> {
+function container(cluster: Cluster, policy: Policy, start: PodStart): Record<string, unknown> {
   const { resources, image, tls } = cluster.spec;
   const probe = (path: string) => ({ httpGet: { path, port: "admin", ...(tls.admin ? { scheme: "HTTPS" } : {}) } });
   return {
@@ -84,7 +97,7 @@ function container(cluster: Cluster, policy: Policy, peerTls: PeerTls): Record<s
       { name: "admin", containerPort: ADMIN_PORT, protocol: "TCP" },
       { name: "peer", containerPort: PEER_PORT, protocol: "TCP" },
     ],
-    env: environment(cluster, peerTls),
+    env: environment(cluster, start),
     resources: {
       ...(resources.limits === undefined ? {} : { limits: texts(resources.limits) }),
       requests: requestsOf(cluster),
@@ -103,7 +116,8 @@ function container(cluster: Cluster, policy: Policy, peerTls: PeerTls): Record<s
     volumeMounts: [
       { name: CLAIM, mountPath: DATA_DIRECTORY },
       { name: "members", mountPath: MEMBERS_DIRECTORY, readOnly: true },
-      ...(usesTls(cluster, peerTls) ? [{ name: "tls", mountPath: TLS_DIRECTORY, readOnly: true }] : []),
+      ...(usesTls(cluster, start.peerTls) ? [{ name: "tls", mountPath: TLS_DIRECTORY, readOnly: true }] : []),
+      ...(start.asksForToken ? [{ name: "access", mountPath: ACCESS_DIRECTORY, readOnly: true }] : []),
     ],
   };
 }
@@ -120,11 +134,12 @@ function texts(quantities: Readonly<Record<string, string | number>>): Record<st
 }
 
 /** Settings by name; a list with the API server's own order would be compared by index, so it is sorted. */
-function environment(cluster: Cluster, peerTls: PeerTls): unknown[] {
+function environment(cluster: Cluster, { peerTls, asksForToken }: PodStart): unknown[] {
   const { quorum, partitions, storage, config } = cluster.spec;
   const settings: Record<string, string> = {
     ...config,
     ...tlsSettings(cluster, peerTls),
+    ...(asksForToken ? accessSettings(cluster) : {}),
     ANNULUS_CLUSTER: clusterId(cluster),
     ANNULUS_DATA_DIR: DATA_DIRECTORY,
     ANNULUS_DATA_PORT: String(DATA_PORT),

@@ -2,18 +2,18 @@
 import type { Cluster } from "../../api/kvcluster.ts";
 import { CLAIM, peersName, selectorLabels } from "../names.ts";
 import type { KubeObject } from "../objects.ts";
-import type { PeerTls, Policy } from "../world.ts";
+import type { Policy } from "../world.ts";
 import { owned } from "./owned.ts";
-import { podTemplate } from "./pod-template.ts";
+import { type PodStart, podTemplate } from "./pod-template.ts";
 
 /**
  * @param options `replicas`: how many pods now (never simply the spec's). `claimSize`: the size that the claim template
- *   has, for it can never change; undefined when there is none yet. `peerTls`: how its members are to be started.
+ *   has, for it can never change; undefined when there is none yet. `peerTls`, `asksForToken`: how its members are to be started.
  */
 export function statefulSet(
   cluster: Cluster,
   policy: Policy,
-  options: { readonly replicas: number; readonly claimSize: string | undefined; readonly peerTls: PeerTls },
+  options: PodStart & { readonly replicas: number; readonly claimSize: string | undefined },
 ): KubeObject {
   const { name } = cluster.metadata;
   const { size, className, whenDeleted } = cluster.spec.storage;
@@ -32,7 +32,7 @@ export function statefulSet(
         revisionHistoryLimit: 5,
         // A claim is removed by the operator, with proof that its member has left.
         persistentVolumeClaimRetentionPolicy: { whenScaled: "Retain", whenDeleted },
-        template: podTemplate(cluster, policy, options.peerTls),
+        template: podTemplate(cluster, policy, options),
         volumeClaimTemplates: [
           {
             metadata: { name: CLAIM, labels: selectorLabels(cluster) },

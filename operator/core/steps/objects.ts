@@ -1,4 +1,5 @@
 /** The owned objects: made when they are missing, applied when they differ, taken over when they bear the right name. */
+import { startsWithTokens, tokensDue } from "../access.ts";
 import { certificatesDue, peerTlsOf } from "../certificates.ts";
 import { isFounded, wantedMembers } from "../founding.ts";
 import type { KubeObject } from "../objects.ts";
@@ -27,12 +28,17 @@ export function placeObjects(world: World): StepResult {
     networkPolicy(cluster, policy),
     disruptionBudget(cluster, isWhole(world)),
     members.kind === "text" ? membersConfig(cluster, members.text) : undefined,
-    statefulSet(cluster, policy, { replicas, claimSize: world.statefulSet?.claimSize, peerTls: peerTlsOf(world) }),
+    statefulSet(cluster, policy, {
+      replicas,
+      claimSize: world.statefulSet?.claimSize,
+      peerTls: peerTlsOf(world),
+      asksForToken: startsWithTokens(world),
+    }),
     autoscaler(cluster),
     serviceMonitor(cluster),
   ];
-  // First: a pod that is started without its certificate does not run.
-  const actions: Action[] = certificatesDue(world, Math.max(replicas, cluster.spec.replicas));
+  // First: a pod that is started without its certificate, or the file of tokens, does not run.
+  const actions: Action[] = [...certificatesDue(world, Math.max(replicas, cluster.spec.replicas)), ...tokensDue(world)];
   actions.push(...objects.flatMap((object): Action[] => (object === undefined ? [] : [{ kind: "apply", object }])));
   actions.push(...unwantedObjects(world));
   if (members.kind === "wait") return { actions, hold: { reason: "Founding", message: members.why } };

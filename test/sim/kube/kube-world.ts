@@ -229,6 +229,8 @@ function specOf(options: ClusterOptions, kube: KubeOptions): Record<string, unkn
     quorum: { n, r, w, mode },
     partitions: partitions ?? 16,
     storage: { size: "1Gi", durability, whenScaled: kube.whenScaled },
+    // Tokens are the HTTP servers' affair, which are not simulated.
+    access: { mode: "open" },
     recovery: { replaceAfterSeconds: kube.replaceAfterSeconds },
     ...(max === undefined ? {} : { autoscaling }),
     config: {
