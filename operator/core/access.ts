@@ -47,10 +47,13 @@ export function startsWithTokens({ cluster, pods, statefulSet, answers, policy }
   if (statefulSet === undefined || pods.length === 0) return false;
   const { isObserved, updateRevision, image } = statefulSet;
   if (!isObserved || image !== (cluster.spec.image ?? policy.nodeImage)) return false;
-  return pods.every(({ name, revision }) => {
-    const answer = answers.get(name);
-    return revision === updateRevision && answer?.kind === "answer" && answer.knowsTokens;
-  });
+  return pods.every(({ name, revision }) => revision === updateRevision && knowsTokens({ answers }, name));
+}
+
+/** Whether a pod's node says that its release knows tokens. */
+function knowsTokens({ answers }: Pick<World, "answers">, pod: string): boolean {
+  const answer = answers.get(pod);
+  return answer?.kind === "answer" && answer.knowsTokens;
 }
 
 /** Whether the spec has the nodes ask for tokens. */
@@ -63,7 +66,7 @@ export function whyOtherAccess(world: World): { readonly reason: string; readonl
   const isWanted = wantsTokens(world.cluster);
   const other = world.pods.find(({ asksForToken }) => asksForToken !== isWanted);
   if (other === undefined) return undefined;
-  if (isWanted === startsWithTokens(world))
+  if (!isWanted || world.pods.every(({ name }) => knowsTokens(world, name)))
     return { reason: "Rolling", message: `${other.name} is to be restarted once more, for tokens` };
   const message =
     "the nodes' release knows no tokens, and whoever reaches a port may do everything there: take a newer image, or say access.mode open";

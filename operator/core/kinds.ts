@@ -28,7 +28,7 @@ export const DISRUPTION_BUDGETS = kind("policy/v1", "PodDisruptionBudget", "podd
 export const NETWORK_POLICIES = kind("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies");
 export const AUTOSCALERS = kind("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers");
 export const SERVICE_MONITORS = kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors");
-/** Only those of TLS, by their names: it has no right to list them, and so watches none. */
+/** Those of TLS and tokens, by their names: it has no right to list them, and so watches none. */
 export const SECRETS = kind("v1", "Secret", "secrets");
 export const LEASES = kind("coordination.k8s.io/v1", "Lease", "leases");
 export const EVENTS = kind("events.k8s.io/v1", "Event", "events");

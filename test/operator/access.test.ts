@@ -298,6 +298,13 @@ describe("the way of a running cluster", () => {
     assert.ok(cluster.nodes.ring?.members.every(({ weight }) => weight === 50));
   });
 
+  it("to tokens and at once to a release that knows none keeps to what that release can start with", async () => {
+    const cluster = await settled({ access: { mode: "open" } });
+    cluster.edit({ access: undefined, image: "annulus:old" });
+    await cluster.until("held", () => cluster.condition("Progressing").reason === "TokensHeld", 600);
+    assert.deepEqual(new Set(startOf(cluster)), new Set(["annulus:old open"]));
+  });
+
   it("to tokens waits for the word of every node", async () => {
     const cluster = await settled({ access: { mode: "open" } });
     cluster.nodes.unreachable.add(`${NAME}-1`);

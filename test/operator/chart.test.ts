@@ -3,85 +3,18 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "@jest/globals";
-import { parse, parseAllDocuments } from "yaml";
+import { parse } from "yaml";
 import { parseCluster } from "../../operator/api/kvcluster.ts";
 import { brokenRules } from "../../operator/api/rules.ts";
 import { loadOperatorConfig, OperatorSettings } from "../../operator/config.ts";
-import {
-  AUTOSCALERS,
-  CLAIMS,
-  CLUSTERS,
-  EVENTS,
-  LEASES,
-  MACHINES,
-  OWNED_KINDS,
-  PODS,
-  SECRETS,
-  SERVICE_MONITORS,
-  VOLUMES,
-} from "../../operator/core/kinds.ts";
+import { plainTemplate } from "./chart-template.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const text = (...path: string[]) => readFileSync(join(ROOT, ...path), "utf8");
 
-/** A template with its directives taken out, as YAML. */
-function plain(name: string): unknown[] {
-  const lines = text("charts", "annulus", "templates", name).split("\n");
-  const kept = lines
-    .filter((line) => !/^\s*\{\{.*\}\}\s*$/.test(line))
-    .map((line) => line.replace(/\{\{[^}]*\}\}/g, "x"));
-  return parseAllDocuments(kept.join("\n")).map((document) => document.toJS() as unknown);
-}
-
-type Rule = { apiGroups: string[]; resources: string[]; verbs: string[] };
-
-describe("the chart's role", () => {
-  const rules = plain("rbac.yaml").flatMap((document) => (document as { rules?: Rule[] }).rules ?? []);
-  const granted = new Map<string, Set<string>>();
-  for (const { apiGroups, resources, verbs } of rules)
-    for (const resource of resources) {
-      const key = `${apiGroups[0]}/${resource}`;
-      granted.set(key, new Set([...(granted.get(key) ?? []), ...verbs]));
-    }
-
-  const keyOf = (kind: { apiVersion: string; plural: string }) => {
-    const [group, version] = kind.apiVersion.split("/");
-    return `${version === undefined ? "" : group}/${kind.plural}`;
-  };
-  /** What the code does with each kind: reads by name, lists, watches, applies, removes. */
-  const used = new Map<string, string[]>([
-    [keyOf(CLUSTERS), ["get", "list", "watch"]],
-    [`${keyOf(CLUSTERS)}/status`, ["patch"]],
-    [`${keyOf(CLUSTERS)}/finalizers`, ["update"]],
-    [keyOf(PODS), ["get", "list", "watch", "delete"]],
-    [keyOf(CLAIMS), ["list", "watch", "patch", "delete"]],
-    [keyOf(MACHINES), ["get", "list", "watch"]],
-    [keyOf(VOLUMES), ["get"]],
-    [keyOf(LEASES), ["get", "create", "update"]],
-    [keyOf(EVENTS), ["create"]],
-    [keyOf(SECRETS), ["get", "create", "patch"]],
-    ...OWNED_KINDS.map((kind): [string, string[]] => [
-      keyOf(kind),
-      [
-        "get",
-        ...(kind === SERVICE_MONITORS ? [] : ["list", "watch"]),
-        "create",
-        "patch",
-        ...(kind === AUTOSCALERS || kind === SERVICE_MONITORS ? ["delete"] : []),
-      ],
-    ]),
-  ]);
-
-  it("grants what the operator does, and nothing else", () => {
-    const sorted = (map: Map<string, Iterable<string>>) =>
-      [...map].map(([key, verbs]) => `${key}: ${[...verbs].sort()}`).sort();
-    assert.deepEqual(sorted(granted), sorted(used));
-  });
-});
-
 describe("the chart's deployment", () => {
   it("gives the operator settings that it takes, all of them", () => {
-    const [deployment] = plain("deployment.yaml") as [
+    const [deployment] = plainTemplate("deployment.yaml") as [
       { spec: { template: { spec: { containers: [{ env: { name: string }[] }] } } } },
     ];
     const names = deployment.spec.template.spec.containers[0].env.map(({ name }) => name);
