@@ -180,6 +180,9 @@ export type Proof = {
   readonly pod: { readonly name: string; readonly uid: string; readonly resourceVersion: string };
 };
 
+/** What a smaller number of pods rests on: all members tell this epoch, and no change. */
+export type RingProof = { readonly epoch: number; readonly members: readonly string[] };
+
 /** A certificate to make for a pod. */
 export type Wish = {
   readonly pod: string;
@@ -189,7 +192,12 @@ export type Wish = {
 
 /** Something to do. Each is safe to do twice, and safe to be killed after. */
 export type Action =
-  | { readonly kind: "apply"; readonly object: KubeObject }
+  | {
+      readonly kind: "apply";
+      readonly object: KubeObject;
+      /** What must still be so right before: a member may have joined since. */
+      readonly proof?: RingProof;
+    }
   /** Makes certificates; and the authority that they come from, where there is none. */
   | { readonly kind: "issue"; readonly certificates: readonly Wish[]; readonly why: string }
   /** Makes what is missing of the administrator's tokens. */

@@ -1,14 +1,17 @@
 /**
- * The last look before something is given up as lost.
+ * The last look before something is taken away.
  *
  * A run looks at everything once, and waits for nodes that do not answer: seconds pass before it acts, in which a machine
- * may come back and its node serve again. Hence the loss is looked at once more, right before the removal. What is left is
- * the way of this answer and of the request to remove: no precondition of Kubernetes spans two objects.
+ * may come back and its node serve again, or another operator let a member join. Hence what it rests on is looked at once
+ * more, right before. What is left is the way of this answer and of the request: no precondition of Kubernetes spans two
+ * objects, or an object and the ring.
  */
+import { adminTarget } from "../core/admin-target.ts";
 import { readMachine } from "../core/facts.ts";
 import { MACHINES, PODS } from "../core/kinds.ts";
-import type { Proof } from "../core/world.ts";
-import { type Kube, KubeError, type Time } from "../ports.ts";
+import { clusterId } from "../core/ring-view.ts";
+import type { Proof, RingProof, World } from "../core/world.ts";
+import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
 
 /** An answer that took longer is as old as that: it proves nothing any more. */
 const FRESH_MS = 2_000;
@@ -29,12 +32,44 @@ export async function lookOnceMore(
     machine === undefined ? undefined : kube.read(MACHINES, { name: machine }),
     kube.read(PODS, { namespace, name: pod.name }),
   ]);
-  if (time.monotonicMs() - startedMs > FRESH_MS)
-    throw new KubeError("unavailable", `the last look at ${pod.name} took more than ${FRESH_MS} ms`);
+  mustBeFresh(time, startedMs, `pod ${pod.name}`);
   // Of a machine only its readiness counts here: it need bear no zone.
   if (found !== undefined && readMachine(found, "").isReady)
     throw new KubeError("conflict", `machine ${machine} is back: ${pod.name} is not given up`);
   const { uid, resourceVersion } = present?.metadata ?? {};
   if (present !== undefined && (uid !== pod.uid || resourceVersion !== pod.resourceVersion))
     throw new KubeError("conflict", `pod ${pod.name} has changed since it was looked at`);
+}
+
+/**
+ * Asks every member whether the ring is still the one that was seen, and at rest.
+ *
+ * @throws {KubeError} "conflict" when it is not; "unavailable" when that could not be learnt in time. Whoever decided
+ *   decides anew.
+ */
+export async function askOnceMore(
+  { admin, time }: { readonly admin: NodeAdmin; readonly time: Time },
+  world: World,
+  { epoch, members }: RingProof,
+): Promise<void> {
+  const startedMs = time.monotonicMs();
+  await Promise.all(
+    members.map(async (name) => {
+      const pod = world.pods.find((one) => one.name === name);
+      if (pod?.ip === undefined) throw new KubeError("unavailable", `member ${name} has no pod to be asked`);
+      const answer = await admin.ask(adminTarget(world, pod, pod.ip)).catch((error: unknown) => {
+        if (error instanceof NodeSilentError) throw new KubeError("unavailable", error.message);
+        throw error;
+      });
+      const isSame = answer.name === name && answer.clusterId === clusterId(world.cluster);
+      if (!isSame || answer.ringEpoch !== epoch || answer.change !== undefined)
+        throw new KubeError("conflict", `the ring has changed since it was looked at, says ${name}`);
+    }),
+  );
+  mustBeFresh(time, startedMs, "the members");
+}
+
+function mustBeFresh(time: Time, startedMs: number, what: string): void {
+  if (time.monotonicMs() - startedMs > FRESH_MS)
+    throw new KubeError("unavailable", `the last look at ${what} took more than ${FRESH_MS} ms`);
 }

@@ -23,7 +23,7 @@ import {
 } from "../ports.ts";
 import type { Events } from "./events.ts";
 import { issueCertificates } from "./issuer.ts";
-import { lookOnceMore } from "./last-look.ts";
+import { askOnceMore, lookOnceMore } from "./last-look.ts";
 import type { Observer } from "./observe.ts";
 import { makeTokens } from "./token-maker.ts";
 
@@ -60,8 +60,16 @@ export function createReconciler(parts: {
     return parsed.cluster;
   }
 
+  /** Looks at what the action takes away once more. */
+  async function lookAgain(world: World, action: Action): Promise<void> {
+    if (action.kind === "apply" && action.proof !== undefined) await askOnceMore(parts, world, action.proof);
+    if (action.kind === "remove" && action.proof !== undefined)
+      await lookOnceMore(parts, world.cluster.metadata.namespace, action.proof);
+  }
+
   async function carryOut(world: World, action: Action): Promise<void> {
     const { namespace } = world.cluster.metadata;
+    await lookAgain(world, action);
     if (!parts.mayAct()) throw new KubeError("unavailable", "this operator does not lead any more");
     telemetry.count(`annulus.operator.actions.${action.kind.toLowerCase()}`);
     switch (action.kind) {
@@ -82,7 +90,6 @@ export function createReconciler(parts: {
       }
       case "remove": {
         const { objectKind, name, uid, graceSeconds, proof, why } = action;
-        if (proof !== undefined) await lookOnceMore({ kube, time }, namespace, proof);
         telemetry.log("info", "operator.removes", { kind: objectKind, name, why });
         const resourceVersion = objectKind === "Pod" ? proof?.pod.resourceVersion : undefined;
         await kube.remove(kindOf(objectKind), { namespace, name }, { uid, resourceVersion, graceSeconds });

@@ -378,3 +378,14 @@ export class FakeCluster {
     assert.ok(this.nodes.ring === undefined || members.length >= this.nodes.ring.n, "fewer members than N");
   }
 }
+
+/** A cluster at rest for the first time. */
+export async function settled(spec: Record<string, unknown> = {}): Promise<FakeCluster> {
+  const cluster = new FakeCluster(spec);
+  await cluster.until("settled at first", () => cluster.isSettled());
+  return cluster;
+}
+
+/** Pods that its StatefulSet is to have. */
+export const replicasOf = (cluster: FakeCluster) =>
+  numberAt(cluster.kube.find("StatefulSet", NAME), "spec", "replicas");

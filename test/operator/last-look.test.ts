@@ -1,8 +1,12 @@
-/** What is given up as lost is looked at once more right before, and kept where that shows, or cannot show in time, that it may be back. */
+/**
+ * What is taken away is looked at once more right before, and kept where that shows, or cannot show in time, that it may
+ * be back, or needed.
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import type { Kube } from "../../operator/ports.ts";
-import { lookOnceMore } from "../../operator/services/last-look.ts";
+import type { NodeAnswer, World } from "../../operator/core/world.ts";
+import { type AdminTarget, type Kube, type NodeAdmin, NodeSilentError } from "../../operator/ports.ts";
+import { askOnceMore, lookOnceMore } from "../../operator/services/last-look.ts";
 import { FakeKube } from "./fake-kube.ts";
 
 const machine = (ready: string) => ({
@@ -62,5 +66,46 @@ describe("the last look", () => {
   it("believes no answer that was long on its way", async () => {
     await createWorld("Unknown", 1_000).look("a1");
     await assert.rejects(createWorld("Unknown", 1_001).look("a1"), { failure: "unavailable" });
+  });
+});
+
+const MEMBERS = ["sessions-0", "sessions-1"];
+
+/** Two members at epoch 7, the second of which says otherwise, or nothing, or says it late. */
+function askBoth(second: Partial<NodeAnswer> | undefined, askMs = 1, seen: readonly string[] = MEMBERS): Promise<void> {
+  let nowMs = 0;
+  const ask = async ({ pod }: AdminTarget) => {
+    nowMs += askMs;
+    const answer = { name: pod, clusterId: "uid", ringEpoch: 7, change: undefined };
+    if (pod === MEMBERS[0]) return answer as NodeAnswer;
+    if (second === undefined) throw new NodeSilentError("it is away");
+    return { ...answer, ...second } as NodeAnswer;
+  };
+  const time = { monotonicMs: () => nowMs, wallMs: () => nowMs, after: () => assert.fail("it sets no timers") };
+  const pods = seen.map((name) => ({ name, ip: "10.0.0.1", peerTls: "off", isAdminSecure: false }));
+  const cluster = { metadata: { name: "sessions", namespace: "default", uid: "uid", annotations: {} }, spec: {} };
+  const world = { cluster, pods, objects: new Map() } as unknown as World;
+  return askOnceMore({ admin: { ask } as unknown as NodeAdmin, time }, world, { epoch: 7, members: MEMBERS });
+}
+
+describe("the last question before pods go", () => {
+  it("lets them go where every member tells the same ring, at rest", async () => {
+    await askBoth({});
+  });
+
+  it.each([
+    ["a newer ring", { ringEpoch: 8 }],
+    ["a change", { change: { id: "1", phase: "prepare" } as NodeAnswer["change"] }],
+    ["another cluster", { clusterId: "other" }],
+    ["another name", { name: "sessions-2" }],
+  ])("keeps them where a member tells of %s", async (_what, second) => {
+    await assert.rejects(askBoth(second as Partial<NodeAnswer>), { failure: "conflict" });
+  });
+
+  it("keeps them where a member is silent, has no pod, or answers late", async () => {
+    await assert.rejects(askBoth(undefined), { failure: "unavailable" });
+    await assert.rejects(askBoth({}, 1, ["sessions-0"]), { failure: "unavailable" });
+    await askBoth({}, 1_000);
+    await assert.rejects(askBoth({}, 1_001), { failure: "unavailable" });
   });
 });

@@ -2,17 +2,10 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { at, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
-import { FakeCluster, NAME } from "./fake-cluster.ts";
-
-async function settled(spec: Record<string, unknown> = {}): Promise<FakeCluster> {
-  const cluster = new FakeCluster(spec);
-  await cluster.until("settled at first", () => cluster.isSettled());
-  return cluster;
-}
+import { FakeCluster, NAME, replicasOf, settled } from "./fake-cluster.ts";
 
 const membersFile = (cluster: FakeCluster) =>
   textAt(cluster.kube.find("ConfigMap", `${NAME}-members`), "data", "members.env") ?? "";
-const replicasOf = (cluster: FakeCluster) => numberAt(cluster.kube.find("StatefulSet", NAME), "spec", "replicas");
 
 describe("a new cluster", () => {
   it("is founded by the first pods, in three zones, and then points newcomers to seeds for good", async () => {
@@ -75,109 +68,6 @@ describe("a new cluster", () => {
     await cluster.reconcile();
     assert.equal(cluster.condition("Progressing").reason, "NameTaken");
     assert.equal(cluster.kube.all("StatefulSet").length, 0);
-  });
-});
-
-describe("scaling out", () => {
-  it("starts pods, joins both in one change, and is done when the ring is", async () => {
-    const cluster = await settled();
-    cluster.edit({ replicas: 5 });
-    await cluster.until("the change runs", () => cluster.nodes.running !== undefined);
-    await cluster.reconcile();
-    assert.equal(textAt(cluster.cluster, "status", "transition", "kind"), "join sessions-3, sessions-4");
-    assert.equal(cluster.condition("Progressing").reason, "ChangeRuns");
-    assert.equal(at(cluster.kube.find("PodDisruptionBudget", NAME), "spec", "maxUnavailable"), 0);
-    await cluster.until("settled", () => cluster.isSettled());
-    assert.equal(cluster.nodes.changes, 1);
-    assert.equal(at(cluster.kube.find("PodDisruptionBudget", NAME), "spec", "maxUnavailable"), 1);
-    assert.ok(textAt(cluster.cluster, "status", "lastChangeAt"));
-  });
-
-  it("is turned around before the switch: the change is cancelled and the new pods go", async () => {
-    const cluster = await settled();
-    cluster.edit({ replicas: 5 });
-    await cluster.until("the change runs", () => cluster.nodes.running !== undefined);
-    cluster.edit({ replicas: 3 });
-    await cluster.until("settled", () => cluster.isSettled());
-    assert.equal(cluster.nodes.changes, 1);
-    assert.equal(cluster.members.length, 3);
-  });
-
-  it("that came too late to be cancelled is ended and then undone", async () => {
-    const cluster = await settled();
-    cluster.edit({ replicas: 4 });
-    await cluster.until("the change has switched", () => cluster.nodes.running?.phase === "switch");
-    cluster.edit({ replicas: 3 });
-    await cluster.until("settled", () => cluster.isSettled());
-    assert.equal(cluster.nodes.changes, 2);
-  });
-});
-
-describe("scaling in", () => {
-  it("waits for the members to have left before their pods go, and keeps the volumes", async () => {
-    const cluster = await settled({ replicas: 5 });
-    cluster.edit({ replicas: 3 });
-    await cluster.until("the change runs", () => cluster.nodes.running !== undefined);
-    await cluster.reconcile();
-    assert.equal(replicasOf(cluster), 5);
-    assert.equal(textAt(cluster.cluster, "status", "transition", "kind"), "let sessions-3, sessions-4 leave");
-    await cluster.until("settled", () => cluster.isSettled());
-    assert.equal(cluster.kube.all("PersistentVolumeClaim").length, 5);
-  });
-
-  it("is not told as done while pods that are not wanted still run, not even in the run that lets them go", async () => {
-    const cluster = await settled({ replicas: 5 });
-    cluster.edit({ replicas: 3 });
-    await cluster.until("the pods may go", () => replicasOf(cluster) === 3);
-    assert.equal(cluster.pods.length, 5);
-    assert.equal(cluster.condition("Progressing").reason, "PodsStopping");
-    await cluster.until("settled", () => cluster.isSettled());
-  });
-
-  it("removes the volumes of members that left where the policy says so", async () => {
-    const cluster = await settled({ replicas: 4, storage: { whenScaled: "Delete" } });
-    cluster.edit({ replicas: 3 });
-    await cluster.until("settled", () => cluster.isSettled() && cluster.kube.all("PersistentVolumeClaim").length === 3);
-  });
-
-  it("is held while another member is down, and says so", async () => {
-    const cluster = await settled({ replicas: 5 });
-    cluster.crash("sessions-1", true);
-    cluster.edit({ replicas: 3 });
-    for (let second = 0; second < 30; second += 1) {
-      cluster.tick();
-      await cluster.reconcile();
-    }
-    assert.equal(cluster.nodes.changes, 0);
-    assert.equal(cluster.condition("Progressing").reason, "ScaleInHeld");
-    assert.match(cluster.condition("Progressing").message, /sessions-1/);
-    cluster.crash("sessions-1", false);
-    await cluster.until("settled", () => cluster.isSettled());
-  });
-
-  it("does not begin on silence: the operator cut off from the nodes takes nothing away", async () => {
-    const cluster = await settled({ replicas: 5 });
-    for (const name of cluster.members) cluster.nodes.unreachable.add(name);
-    cluster.edit({ replicas: 3 });
-    for (let second = 0; second < 30; second += 1) {
-      await cluster.reconcile();
-      cluster.tick();
-    }
-    assert.equal(replicasOf(cluster), 5);
-    assert.deepEqual(cluster.story, []);
-    assert.equal(cluster.condition("Progressing").reason, "RingUnknown");
-  });
-
-  it("waits out the cool-down of an autoscaled cluster", async () => {
-    const cluster = await settled({ replicas: 4, autoscaling: { cooldownSeconds: 60 } });
-    cluster.edit({ replicas: 5 });
-    await cluster.until("grown", () => cluster.isSettled());
-    const grownMs = cluster.kube.nowMs;
-    cluster.edit({ replicas: 3 });
-    await cluster.reconcile();
-    assert.equal(cluster.condition("Progressing").reason, "ScaleInHeld");
-    await cluster.until("shrunk", () => cluster.isSettled());
-    assert.ok(cluster.kube.nowMs - grownMs >= 60_000);
   });
 });
 

@@ -39,10 +39,19 @@ export function placeObjects(world: World): StepResult {
   ];
   // First: a pod that is started without its certificate, or the file of tokens, does not run.
   const actions: Action[] = [...certificatesDue(world, Math.max(replicas, cluster.spec.replicas)), ...tokensDue(world)];
-  actions.push(...objects.flatMap((object): Action[] => (object === undefined ? [] : [{ kind: "apply", object }])));
+  for (const object of objects) if (object !== undefined) actions.push(applying(world, object, replicas));
   actions.push(...unwantedObjects(world));
   if (members.kind === "wait") return { actions, hold: { reason: "Founding", message: members.why } };
   return { actions };
+}
+
+/** Where it takes pods away, the ring that allows it must be the same right before. */
+function applying(world: World, object: KubeObject, replicas: number): Action {
+  const isSmaller = object.kind === "StatefulSet" && replicas < (world.statefulSet?.replicas ?? 0);
+  const ring = isSmaller ? ringOf(world) : undefined;
+  if (ring === undefined) return { kind: "apply", object };
+  const members = ring.present.map(({ name }) => name);
+  return { kind: "apply", object, proof: { epoch: ring.document.epoch, members } };
 }
 
 /** Whether a pod may be evicted: not while anything is missing, unknown or moving. Before there is a ring, any may. */

@@ -31,8 +31,12 @@ export class AdminPorts {
   readonly unreachable = new Set<string>();
   /** Requests and answers that are lost. */
   loss: Ratio = [0, 1];
-  /** Is told of each change that is asked for, right before and after: there an operator may be killed. */
-  onOrder: (process: Process, pod: string, when: "before" | "after") => void = () => undefined;
+  /** Is told of each request that arrives, right before and after: where it asks for a change, an operator may be killed. */
+  onRequest: (
+    process: Process,
+    request: { readonly pod: string; readonly method: string; readonly path: string },
+    when: "before" | "after",
+  ) => void = () => undefined;
   readonly #cluster: SimulatedCluster;
   readonly #kubelets: Kubelets;
   readonly #random: SeededRandom;
@@ -63,10 +67,9 @@ export class AdminPorts {
           if (pod === undefined || this.unreachable.has(pod) || this.#random.chance(this.loss)) return;
           if (node?.process === undefined) return;
           if (node.node === undefined) return void fail("connection refused", this.#latencyMs());
-          const isOrder = request.method !== "GET";
-          if (isOrder) this.onOrder(process, pod, "before");
+          this.onRequest(process, { ...request, pod }, "before");
           const answering = answer(node.node, request);
-          if (isOrder) this.onOrder(process, pod, "after");
+          this.onRequest(process, { ...request, pod }, "after");
           answering.then(
             (told) => {
               if (node.node === undefined || this.#random.chance(this.loss)) return;

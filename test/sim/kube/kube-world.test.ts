@@ -1,54 +1,16 @@
 /** The controllers of the simulated Kubernetes, and operator and nodes together in it while nothing goes wrong. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import { textAt } from "../../../operator/core/objects.ts";
-import { SimulatedCluster } from "../cluster.ts";
-import { type KubeOptions, KubeWorld } from "./kube-world.ts";
-import { isAtRest } from "./rest.ts";
-import { Watchman } from "./watchman.ts";
-
-const KUBE: KubeOptions = {
-  machinesPerZone: 2,
-  operators: 2,
-  isSharedLease: true,
-  whenScaled: "Delete",
-  autoscaledMax: undefined,
-  replaceAfterSeconds: 10,
-};
-
-async function founded(options: Partial<KubeOptions> = {}): Promise<KubeWorld> {
-  const cluster = new SimulatedCluster({
-    seed: 1,
-    nodes: 3,
-    zones: 3,
-    replicationFactor: 3,
-    readQuorum: 2,
-    writeQuorum: 2,
-    mode: "sloppy",
-    durability: "os",
-    partitions: 8,
-    memberName: (index) => `sessions-${index}`,
-  });
-  const world = new KubeWorld(cluster, { ...KUBE, ...options });
-  const watchman = new Watchman(world);
-  await world.found();
-  assert.deepEqual(watchman.members.length, 3);
-  return world;
-}
-
-async function atRest(world: KubeWorld, withinMs = 120_000): Promise<void> {
-  const { simulator } = world.cluster;
-  const rested = await simulator.runWhile(() => world.cluster.bug === undefined && !isAtRest(world), withinMs);
-  if (world.cluster.bug !== undefined) throw world.cluster.bug;
-  assert(rested, `at rest within ${withinMs} ms: ${world.describe()}`);
-}
+import { numberAt, textAt } from "../../../operator/core/objects.ts";
+import { atRest, founded } from "./founded.ts";
+import { type KubeWorld, NAME } from "./kube-world.ts";
 
 const machineOf = (world: KubeWorld, pod: string) =>
   world.machines.find(textAt(world.server.store.find("Pod", pod), "spec", "nodeName"));
 
 describe("a cluster in a simulated Kubernetes", () => {
   it("is brought up, spread over the zones, each pod on a volume of its machine", async () => {
-    const world = await founded();
+    const { world } = await founded();
     const zones = world.pods.map(({ metadata }) => machineOf(world, metadata.name)?.zone);
     assert.deepEqual(zones.toSorted(), ["z0", "z1", "z2"]);
     assert.equal(world.server.store.all("PersistentVolume").length, 3);
@@ -56,7 +18,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("grows and shrinks, and gives up volumes only of who has left", async () => {
-    const world = await founded();
+    const { world } = await founded();
     await atRest(world);
     world.scale(5);
     await atRest(world);
@@ -69,7 +31,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("takes who joined again for a member, though it had left before", async () => {
-    const world = await founded({ whenScaled: "Retain" });
+    const { world } = await founded({ whenScaled: "Retain" });
     for (const replicas of [4, 3, 4, 3]) {
       world.scale(replicas);
       await atRest(world);
@@ -78,7 +40,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("refuses sizes below N, 1 and 0 among them", async () => {
-    const world = await founded();
+    const { world } = await founded();
     assert.deepEqual(
       [2, 1, 0].map((replicas) => world.refuses(replicas)),
       [true, true, true],
@@ -86,7 +48,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("follows a load through the autoscaler", async () => {
-    const world = await founded({ autoscaledMax: 5 });
+    const { world } = await founded({ autoscaledMax: 5 });
     assert(world.autoscaler !== undefined, "there is one");
     world.autoscaler.settle();
     world.autoscaler.load = 5;
@@ -97,7 +59,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("rolls through another image, and past one that cannot be pulled", async () => {
-    const world = await founded();
+    const { world } = await founded();
     world.edit({ image: "annulus:bad" });
     const { simulator } = world.cluster;
     await simulator.runUntil(simulator.nowMs + 60_000);
@@ -109,7 +71,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("keeps a pod on its machine, and makes it anew elsewhere once that machine has been away for long", async () => {
-    const world = await founded();
+    const { world } = await founded();
     await atRest(world);
     const machine = machineOf(world, "sessions-1");
     assert(machine !== undefined);
@@ -126,7 +88,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("keeps the volume of a machine that comes back while the operator waits for its silent node", async () => {
-    const world = await founded();
+    const { world } = await founded();
     await atRest(world);
     const claim = () => {
       const { uid, deletionTimestamp } =
@@ -156,8 +118,24 @@ describe("a cluster in a simulated Kubernetes", () => {
     assert(isSeen && failed() > failedBefore, "it was about to be given up");
   });
 
+  it("makes a StatefulSet that was deleted again with room for all, though it reaches no node and the spec wants fewer", async () => {
+    const { world } = await founded();
+    world.scale(5);
+    await atRest(world);
+    for (const { metadata } of world.pods) world.admin.unreachable.add(metadata.name);
+    const set = world.server.store.find("StatefulSet", NAME);
+    assert(set !== undefined);
+    world.server.store.drop(set);
+    world.scale(3);
+    const { simulator } = world.cluster;
+    await simulator.runUntil(simulator.nowMs + 20_000);
+    assert.equal(numberAt(world.server.store.find("StatefulSet", NAME), "spec", "replicas"), 5);
+    world.admin.heal();
+    await atRest(world);
+  });
+
   it("gives up nothing while two members are away", async () => {
-    const world = await founded();
+    const { world } = await founded();
     await atRest(world);
     const claims = () => world.server.store.all("PersistentVolumeClaim").map(({ metadata }) => metadata.uid);
     const before = claims();
@@ -172,7 +150,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("makes a member anew that is lost while the ring changes, for the change may wait for it", async () => {
-    const world = await founded();
+    const { world } = await founded();
     world.scale(5);
     await atRest(world);
     world.scale(3);
@@ -188,7 +166,7 @@ describe("a cluster in a simulated Kubernetes", () => {
   });
 
   it("comes up again after all machines lost power at once", async () => {
-    const world = await founded();
+    const { world } = await founded();
     await atRest(world);
     for (const machine of world.machines.all) world.powerOff(machine);
     const { simulator } = world.cluster;

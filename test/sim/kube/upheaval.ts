@@ -67,13 +67,14 @@ export class Upheaval {
     this.#random = world.random.stream("upheaval");
     this.#kinds = UPHEAVALS.filter((kind) => ALWAYS.includes(kind) || this.#random.chance([1, 2]));
     this.#watchman = new Watchman(world);
+    this.#watchman.onRoomless = () => this.#count("kube: member joined as its pod was taken away");
     faults.mayLoseDisk = () => this.#watchman.isWhole();
     const killing = this.#random.stream("last actions");
     world.server.onCall = (process, { isWrite }) => {
       if (this.#on && killing.chance(isWrite ? LAST_WRITE : LAST_READ)) this.#killBetween(process);
     };
-    world.admin.onOrder = (process) => {
-      if (this.#on && killing.chance([1, 8])) this.#killBetween(process);
+    world.admin.onRequest = (process, { method }) => {
+      if (method !== "GET" && this.#on && killing.chance([1, 8])) this.#killBetween(process);
     };
     this.#later();
   }

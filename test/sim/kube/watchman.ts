@@ -17,9 +17,9 @@ const SEEN_MS = 15_000;
 const SLACK_MS = 2_000;
 const LOOK_MS = 500;
 /**
- * A machine may be told to be back between an operator's last look at it and the arrival of the removal: the API knows no
- * precondition on another object. The look is at most 2 s old when the removal is sent (operator/services/last-look.ts),
- * which is on its way for as long as the faults of the API server let it be.
+ * A machine may be told to be back, or a member join, between an operator's last look and the arrival of its request: the
+ * API knows no precondition on another object, nor on the ring. The look is at most 2 s old when the request is sent
+ * (operator/services/last-look.ts), which is on its way for as long as the faults of the API server let it be.
  */
 const LAST_LOOK_MS = 2_000 + REQUEST_MS_MAX;
 
@@ -30,11 +30,18 @@ export class Watchman {
   readonly #changes = new Map<number, string | undefined>();
   /** When the change under way was first seen. */
   #changingSinceMs = Number.POSITIVE_INFINITY;
+  /** Since when each member has been one. */
+  readonly #memberSinceMs = new Map<string, number>();
+  /** Pods that each StatefulSet, by uid, was to have. */
+  readonly #replicas = new Map<string, number>();
   /** Claims of members that were given up. */
   readonly #givenUp = new Set<string>();
   /** When each member was last seen to run, and since when it has. */
   readonly #upMs = new Map<string, number>();
   readonly #upSinceMs = new Map<string, number>();
+
+  /** Is told of a member that joined between the last look and the request that leaves it no pod: it gets it back. */
+  onRoomless: (name: string) => void = () => undefined;
 
   constructor(world: KubeWorld) {
     this.#world = world;
@@ -102,16 +109,28 @@ export class Watchman {
     if (id === undefined) this.#changingSinceMs = Number.POSITIVE_INFINITY;
     else if (!isSame) this.#changingSinceMs = this.#world.cluster.simulator.nowMs;
     this.#newest = ring;
+    for (const { name, state } of ring.members) {
+      if (state === "left") this.#memberSinceMs.delete(name);
+      else if (!this.#memberSinceMs.has(name)) this.#memberSinceMs.set(name, this.#world.cluster.simulator.nowMs);
+    }
   }
 
-  /** A StatefulSet has room for every member: it takes away the highest ordinals. */
+  /** A StatefulSet that shrinks, or is made, has room for every member: it takes away the highest ordinals. */
   #judgeSet(set: KubeObject): void {
     const present = this.#world.server.store.find("StatefulSet", set.metadata.name);
     if (present?.metadata.uid !== set.metadata.uid) return;
     const replicas = numberAt(set, "spec", "replicas") ?? 0;
+    const before = this.#replicas.get(present?.metadata.uid ?? "") ?? Number.POSITIVE_INFINITY;
+    this.#replicas.set(present?.metadata.uid ?? "", replicas);
+    if (replicas >= before) return;
+    const { simulator } = this.#world.cluster;
     for (const { name, state } of this.#newest?.members ?? []) {
       const ordinal = ordinalOf(NAME, name);
       if (ordinal === undefined || ordinal < replicas) continue;
+      if (simulator.nowMs - (this.#memberSinceMs.get(name) ?? Number.NEGATIVE_INFINITY) <= LAST_LOOK_MS) {
+        this.onRoomless(name);
+        continue;
+      }
       assert.equal(state, "left", `${name} is ${state}, and no pod of ${replicas} is left for it`);
       assert.equal(this.#owned(name), 0, `${name} is home to no partition when its pod goes`);
     }
