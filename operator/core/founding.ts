@@ -2,7 +2,7 @@
  * The first ring: who its members are, told to the first pods and to nobody else.
  *
  * Pods mount a ConfigMap that does not exist at first, so the kubelet holds their containers back. Once all first pods
- * are bound to machines, and their zones known, it is made with ANNULUS_MEMBERS. As soon as any node has a ring, or
+ * are bound to machines, and their zones known, it is made with ANNULUS_MEMBERS, once: who finds one made leaves it. As soon as any node has a ring, or
  * ever had one as far as the status or the ConfigMap itself remembers, it says ANNULUS_SEEDS only, for good: a pod that
  * comes later, with an empty disk, must look for the ring and can never found a second one.
  */

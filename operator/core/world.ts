@@ -197,6 +197,8 @@ export type Action =
       readonly object: KubeObject;
       /** What must still be so right before: a member may have joined since. */
       readonly proof?: RingProof;
+      /** Only if there is none of its name yet: another's stays as it is. */
+      readonly isFirst?: boolean;
     }
   /** Makes certificates; and the authority that they come from, where there is none. */
   | { readonly kind: "issue"; readonly certificates: readonly Wish[]; readonly why: string }

@@ -74,6 +74,7 @@ export function createReconciler(parts: {
     telemetry.count(`annulus.operator.actions.${action.kind.toLowerCase()}`);
     switch (action.kind) {
       case "apply":
+        if (action.isFirst === true) return void (await kube.create(kindOf(action.object.kind), action.object));
         return kube.apply(kindOf(action.object.kind), action.object);
       case "issue": {
         const pods = action.certificates.map(({ pod }) => pod).join(", ") || "the authority";

@@ -39,6 +39,20 @@ describe("scaling out", () => {
   });
 });
 
+describe("a pod that never answers", () => {
+  it("holds back neither weights nor quorums once it has been waited for", async () => {
+    const cluster = await settled();
+    cluster.crash("sessions-3", true);
+    cluster.edit({ replicas: 4, quorum: { n: 3, r: 1, w: 3, mode: "strict" } });
+    await cluster.until("it is waited for", () => cluster.condition("Progressing").reason === "WaitingForPods");
+    const waitedSinceMs = cluster.kube.nowMs;
+    await cluster.until("the quorums are changed", () => cluster.nodes.ring?.w === 3);
+    assert.ok(cluster.kube.nowMs - waitedSinceMs >= 50_000, "all at once, if it had answered soon");
+    cluster.crash("sessions-3", false);
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+});
+
 describe("scaling in", () => {
   it("waits for the members to have left before their pods go, and keeps the volumes", async () => {
     const cluster = await settled({ replicas: 5 });
@@ -125,6 +139,28 @@ describe("scaling in", () => {
     assert.equal(replicasOf(cluster), 5);
     assert.deepEqual(cluster.story, []);
     assert.equal(cluster.condition("Progressing").reason, "RingUnknown");
+  });
+
+  it("first lets who is wanted join again where a person let it leave, and too few would stay", async () => {
+    const cluster = await settled({ replicas: 4, access: { mode: "open" } });
+    const target = { pod: "sessions-0", ip: "10.0.0.1" };
+    assert.equal((await cluster.nodes.change(target, { leave: ["sessions-1"] })).kind, "accepted");
+    while (cluster.nodes.running !== undefined) cluster.tick();
+    cluster.edit({ replicas: 3 });
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.deepEqual(cluster.members, ["sessions-0", "sessions-1", "sessions-2"]);
+  });
+
+  it("is held for lasting reasons without holding back the weights, which may be the way out", async () => {
+    const cluster = await settled({ replicas: 4, weights: { byNode: { "sessions-1": 0 } } });
+    cluster.edit({ replicas: 3 });
+    for (let second = 0; second < 10; second += 1) {
+      cluster.tick();
+      await cluster.reconcile();
+    }
+    assert.equal(cluster.condition("Progressing").reason, "ScaleInHeld");
+    cluster.edit({ weights: { byNode: {} } });
+    await cluster.until("settled", () => cluster.isSettled());
   });
 
   it("waits out the cool-down of an autoscaled cluster", async () => {

@@ -1,7 +1,10 @@
 /** The life of a cluster, told as stories: what happens, what the operator does, what its status says meanwhile. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
+import { kindOf } from "../../operator/core/kinds.ts";
+import type { KubeObject } from "../../operator/core/objects.ts";
 import { at, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
+import { KubeError } from "../../operator/ports.ts";
 import { FakeCluster, NAME, replicasOf, settled } from "./fake-cluster.ts";
 
 const membersFile = (cluster: FakeCluster) =>
@@ -52,6 +55,37 @@ describe("a new cluster", () => {
     await cluster.reconcile();
     assert.equal(replicasOf(cluster), 5);
     await cluster.until("settled", () => cluster.isSettled());
+  });
+
+  it("has one list of first members, though another operator that saw another size writes its own meanwhile", async () => {
+    const cluster = new FakeCluster({ replicas: 5 });
+    const { kube } = cluster;
+    const create = kube.create.bind(kube);
+    const apply = kube.apply.bind(kube);
+    let isNamed = false;
+    const nameOthers = async (object: KubeObject) => {
+      if (isNamed || object.kind !== "ConfigMap") return;
+      isNamed = true;
+      const data = (object as { data?: Record<string, string> }).data ?? {};
+      const text = (data["members.env"] ?? "").replace(/,sessions-4=[^,\n]*/, "");
+      await create(kindOf("ConfigMap"), { ...object, data: { "members.env": text } } as KubeObject);
+    };
+    kube.create = async (resource, object) => {
+      await nameOthers(object);
+      return create(resource, object);
+    };
+    kube.apply = async (resource, object, options) => {
+      await nameOthers(object);
+      return apply(resource, object, options);
+    };
+    for (let second = 0; second < 20 && !isNamed; second += 1) {
+      await cluster.reconcile().catch((error: unknown) => assert(error instanceof KubeError));
+      cluster.tick();
+    }
+    assert.ok(isNamed);
+    assert.doesNotMatch(membersFile(cluster), /sessions-4/);
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.equal(cluster.members.length, 5);
   });
 
   it("leaves a name alone that belongs to somebody else", async () => {

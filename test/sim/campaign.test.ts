@@ -73,6 +73,13 @@ describe("a set of runs", () => {
     assert.equal(neverMet(new Map()).length, summary.neverMet.length + 4);
   });
 
+  it("expects of runs with operators what happens to operators, and not what their bounds rule out", () => {
+    const missing = neverMet(new Map([["fault: kube: scale", 1]]), true).join("\n");
+    assert.match(missing, /fault: kube: quorums/);
+    assert.doesNotMatch(missing, /fault: kube: scale:|tombstone collected/);
+    assert.doesNotMatch(neverMet(new Map()).join("\n"), /kube/);
+  });
+
   it("counts only seeds that were large enough, and says how quick they were", () => {
     const summary = new Summary();
     const smaller: Partial<ScenarioResult>[] = [

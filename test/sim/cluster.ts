@@ -30,6 +30,8 @@ export type ClusterOptions = {
   readonly writeQuorum: number;
   /** What changes of the ring may make of R and W; nothing when left out. */
   readonly quorumsToBe?: readonly Quorums[];
+  /** Whether changes of the ring may set the mode to sloppy, and back. */
+  readonly mayBeSloppy?: boolean;
   readonly mode: Mode;
   readonly durability: Durability;
   readonly partitions?: number;
@@ -134,6 +136,11 @@ export class SimulatedCluster {
       readQuorum: Math.min(...all.map(({ readQuorum }) => readQuorum)),
       writeQuorum: Math.min(...all.map(({ writeQuorum }) => writeQuorum)),
     };
+  }
+
+  /** Whether every ring of the run is strict. */
+  get isStrict(): boolean {
+    return this.options.mode === "strict" && this.options.mayBeSloppy !== true;
   }
 
   /** Whether R + W > N by every ring of the run: a request that names neither meets what others wrote that named neither. */
@@ -328,7 +335,7 @@ export class SimulatedCluster {
     if (key === undefined) return;
     this.simulator.tell(`${member} lost its newest record of ${key}, from ${fromMs.toFixed(1)} on`);
     // A hint that counted moves to its home after the acknowledgement: what is lost there may be as old as the write.
-    const sinceMs = this.options.mode === "sloppy" ? Number.NEGATIVE_INFINITY : fromMs;
+    const sinceMs = this.isStrict ? fromMs : Number.NEGATIVE_INFINITY;
     this.losses.note({ kind: "power", member, key, fromMs: sinceMs, atMs: this.simulator.nowMs });
   }
 

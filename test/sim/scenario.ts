@@ -4,7 +4,7 @@
 import { checkBounds, watchBounds } from "./bounds.ts";
 import { checkLastOverwriteWins } from "./calm.ts";
 import { Churn } from "./churn.ts";
-import { type ClusterOptions, type Quorums, SimulatedCluster } from "./cluster.ts";
+import { type ClusterOptions, SimulatedCluster } from "./cluster.ts";
 import { collectedOf } from "./collected.ts";
 import { Copies } from "./copies.ts";
 import { type FaultLimits, Faults } from "./faults.ts";
@@ -12,6 +12,7 @@ import { History } from "./history.ts";
 import { createWorld, shapeForOperators } from "./kube/create-world.ts";
 import type { KubeWorld } from "./kube/kube-world.ts";
 import { Upheaval } from "./kube/upheaval.ts";
+import { drawQuorums } from "./quorums.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { becomeCollected, becomeComplete, becomeEqual, checkRest } from "./rest.ts";
 import { watchTrees } from "./tree-watch.ts";
@@ -163,18 +164,6 @@ function createCluster(options: ScenarioOptions): SimulatedCluster {
     partitions,
     ...(quorumsToBe === undefined ? {} : { quorumsToBe }),
     ...(operator === true ? shapeForOperators(shape) : {}),
-  });
-}
-
-/** In half of the runs, what changes make of R and W: where they overlap at first they always do. */
-function drawQuorums({ seed, replicationFactor, readQuorum, writeQuorum }: ClusterOptions): Quorums[] | undefined {
-  const random = createSeededRandom(seed).stream("quorums");
-  if (random.chance([1, 2])) return undefined;
-  const isOverlapping = readQuorum + writeQuorum > replicationFactor;
-  return Array.from({ length: random.between(1, 3) }, () => {
-    const read = random.between(1, replicationFactor);
-    const leastWrite = isOverlapping ? replicationFactor - read + 1 : 1;
-    return { readQuorum: read, writeQuorum: random.between(leastWrite, replicationFactor) };
   });
 }
 

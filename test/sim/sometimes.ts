@@ -3,6 +3,7 @@
  * A run that never met it shows nothing about it, and says so.
  */
 import { FAULT_KINDS } from "./faults.ts";
+import { UPHEAVALS } from "./kube/upheaval.ts";
 
 /** Names as `Summary` counts them, and what they mean. */
 const PATHS: Readonly<Record<string, string>> = {
@@ -51,9 +52,35 @@ const PATHS: Readonly<Record<string, string>> = {
   "annulus.write.stamp_retries": "a write that another home had to stamp",
 };
 
-/** What of it is missing in these totals, in words. */
-export function neverMet(totals: ReadonlyMap<string, number>): readonly string[] {
+/** Of these, what the bounds of runs with operators rule out (`kube/create-world.ts`). */
+const NOT_WITH_OPERATORS: ReadonlySet<string> = new Set([
+  "annulus.hints.refused",
+  "annulus.tombstones.collected",
+  "annulus.tombstones.horizons_raised",
+]);
+
+/** What runs with operators have to meet besides. */
+const OPERATOR_PATHS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(UPHEAVALS.map((kind) => [`fault: kube: ${kind}`, "an upheaval"])),
+  "fault: kube: quorums": "R and W edited",
+  "fault: kube: quorums and mode": "the mode edited",
+  "fault: kube: ring change done": "a ring change brought to its end",
+  "annulus.operator.actions.askchange": "a ring change asked for",
+  "annulus.operator.actions.cancelchange": "a ring change taken back",
+  "annulus.operator.actions.remove": "something that an operator took away",
+  "annulus.operator.runs_failed": "an operator's run that failed",
+};
+
+/**
+ * What of it is missing in these totals, in words.
+ *
+ * @param withOperators Whether the runs had operators.
+ */
+export function neverMet(totals: ReadonlyMap<string, number>, withOperators = false): readonly string[] {
   const kinds = FAULT_KINDS.filter((kind) => (totals.get(`fault: ${kind}`) ?? 0) === 0);
-  const paths = Object.entries(PATHS).filter(([name]) => (totals.get(name) ?? 0) === 0);
+  const expected = withOperators ? { ...PATHS, ...OPERATOR_PATHS } : PATHS;
+  const paths = Object.entries(expected).filter(
+    ([name]) => (totals.get(name) ?? 0) === 0 && !(withOperators && NOT_WITH_OPERATORS.has(name)),
+  );
   return [...kinds.map((kind) => `fault: ${kind}`), ...paths.map(([name, meaning]) => `${name}: ${meaning}`)];
 }

@@ -46,7 +46,7 @@ export class Summary {
 
   /** What should have happened somewhere, and never did. */
   get neverMet(): readonly string[] {
-    return neverMet(this.#totals);
+    return neverMet(this.#totals, this.#kind.operator);
   }
 
   /** How often everything happened. */

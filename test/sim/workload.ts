@@ -163,13 +163,13 @@ export class Workload {
     const shown = answer.siblings
       .filter(({ value }) => value !== undefined)
       .map(({ value }) => idOf(value as Uint8Array));
-    const { replicationFactor, mode } = this.#cluster.options;
+    const { replicationFactor } = this.#cluster.options;
     const { readQuorum: usual, writeQuorum } = this.#cluster.leastQuorums;
     const readQuorum = options.readQuorum ?? usual;
     const meetsAll = options.readQuorum === undefined && this.#cluster.isOverlapping;
     checkReadReceipt(this.#cluster, bytesOf(key), answer, { readQuorum, startedMs, lacking });
     // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
-    const isFresh = mode === "strict" && (meetsAll || readQuorum + writeQuorum > replicationFactor);
+    const isFresh = this.#cluster.isStrict && (meetsAll || readQuorum + writeQuorum > replicationFactor);
     const context = answer.context === undefined ? undefined : decodeToken(answer.context, bytesOf(key));
     const read = { key, startedMs, endedMs: this.#nowMs, shown, isFresh, readQuorum, meetsAll, context };
     this.#cluster.simulator.tell(`${client.name} read ${key}: [${shown}]`);

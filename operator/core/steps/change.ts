@@ -47,27 +47,13 @@ export function wantedChange(world: World, ring: RingView): Wanted {
     const message = `the new disk of ${renewed.join(", ")} is not listed in the ring yet`;
     return { kind: "hold", hold: { reason: "WaitingForMembers", message } };
   }
-  const leaves = unwanted(world, ring);
-  const joiners = awaited(world, ring);
-  const waitFor = joiners.filter(({ answers }) => !answers);
-  const late = waitFor.find(({ ageMs }) => ageMs < JOIN_PATIENCE_MS);
-  const joins = joiners.filter(({ answers }) => answers).map(({ name }) => joinOf(world, name));
-  if (leaves.length > 0) {
-    const held = whyHoldScaleIn(world, ring, leaves) ?? whyCool(world);
-    if (held !== undefined) return { kind: "hold", hold: { reason: "ScaleInHeld", message: held } };
-  } else if (joiners.length > 0) {
-    if (late !== undefined || joins.length === 0) {
-      const names = waitFor.map(({ name, trouble }) => (trouble === undefined ? name : `${name} (${trouble})`));
-      return { kind: "hold", hold: { reason: "WaitingForPods", message: `${names.join(", ")} must answer to join` } };
-    }
-    const held = whyCool(world);
-    if (held !== undefined) return { kind: "hold", hold: { reason: "ScaleOutHeld", message: held } };
-  }
-  const weights = changedWeights(world, ring, new Set(leaves));
+  const size = wantedSize(world, ring);
+  if (size.hold?.isPassing === true) return { kind: "hold", hold: size.hold };
+  const weights = changedWeights(world, ring, new Set(size.leave));
   const quorum = changedQuorum(world, ring);
   const request: ChangeRequest = {
-    ...(joins.length > 0 && leaves.length === 0 ? { join: joins } : {}),
-    ...(leaves.length > 0 ? { leave: leaves } : {}),
+    ...(size.join === undefined ? {} : { join: size.join }),
+    ...(size.leave === undefined ? {} : { leave: size.leave }),
     ...(Object.keys(weights).length > 0 ? { weights } : {}),
     ...(quorum === undefined ? {} : { quorum }),
   };
@@ -80,7 +66,40 @@ export function wantedChange(world: World, ring: RingView): Wanted {
         .join(", ")}`,
     request.quorum && `ask for R=${request.quorum.r}, W=${request.quorum.w}, ${request.quorum.mode}`,
   ].filter((part) => part !== undefined);
-  return parts.length === 0 ? { kind: "nothing" } : { kind: "change", request, why: parts.join("; ") };
+  if (parts.length > 0) return { kind: "change", request, why: parts.join("; ") };
+  return size.hold === undefined ? { kind: "nothing" } : { kind: "hold", hold: size.hold };
+}
+
+/** Who is to come and to go, or why not. One that is passing is waited for with everything else, to change all at once. */
+type Size = {
+  readonly join?: ChangeRequest["join"] & object;
+  readonly leave?: readonly string[];
+  readonly hold?: Hold & { readonly isPassing: boolean };
+};
+
+function wantedSize(world: World, ring: RingView): Size {
+  const leave = unwanted(world, ring);
+  const joiners = awaited(world, ring);
+  // Where too few would stay, others come first: a person may have let one leave that the spec wants.
+  if (leave.length === 0 || (isTooFew(world, ring, leave) && joiners.length > 0)) return wantedJoin(world, joiners);
+  const trouble = unsettled(world, ring) ?? whyCool(world);
+  if (trouble !== undefined) return { hold: { reason: "ScaleInHeld", message: trouble, isPassing: true } };
+  const held = whyHoldScaleIn(world, ring, leave);
+  return held === undefined ? { leave } : { hold: { reason: "ScaleInHeld", message: held, isPassing: false } };
+}
+
+function wantedJoin(world: World, joiners: readonly Joiner[]): Size {
+  if (joiners.length === 0) return {};
+  const waitFor = joiners.filter(({ answers }) => !answers);
+  const isLate = waitFor.every(({ ageMs }) => ageMs >= JOIN_PATIENCE_MS);
+  if (!isLate || waitFor.length === joiners.length) {
+    const names = waitFor.map(({ name, trouble }) => (trouble === undefined ? name : `${name} (${trouble})`));
+    const message = `${names.join(", ")} must answer to join`;
+    return { hold: { reason: "WaitingForPods", message, isPassing: !isLate } };
+  }
+  const cool = whyCool(world);
+  if (cool !== undefined) return { hold: { reason: "ScaleOutHeld", message: cool, isPassing: true } };
+  return { join: joiners.filter(({ answers }) => answers).map(({ name }) => joinOf(world, name)) };
 }
 
 /** Whether a pod answers with another disk than the ring lists. */
@@ -138,13 +157,16 @@ function changedQuorum(world: World, { document }: RingView): ChangeRequest["quo
   return document.r === r && document.w === w && document.mode === mode ? undefined : { r, w, mode };
 }
 
+/** Whether fewer than N members that hold data would stay. */
+function isTooFew(world: World, { present }: RingView, leaves: readonly string[]): boolean {
+  const rest = present.filter(({ name, weight }) => weight > 0 && !leaves.includes(name));
+  return rest.length < world.cluster.spec.quorum.n;
+}
+
 function whyHoldScaleIn(world: World, ring: RingView, leaves: readonly string[]): string | undefined {
-  const trouble = unsettled(world, ring);
-  if (trouble !== undefined) return trouble;
   const { zones, quorum, autoscaling } = world.cluster.spec;
+  if (isTooFew(world, ring, leaves)) return `fewer than N = ${quorum.n} members would hold data`;
   const rest = ring.present.filter(({ name }) => !leaves.includes(name));
-  if (rest.filter(({ weight }) => weight > 0).length < quorum.n)
-    return `fewer than N = ${quorum.n} members would hold data`;
   const zonesNow = new Set(ring.present.map(({ zone }) => zone)).size;
   const zonesLeft = new Set(rest.map(({ zone }) => zone)).size;
   const zonesMin = Math.min(zones.minimum, zonesNow);

@@ -45,8 +45,13 @@ export function placeObjects(world: World): StepResult {
   return { actions };
 }
 
-/** Where it takes pods away, the ring that allows it must be the same right before. */
+/**
+ * Where it takes pods away, the ring that allows it must be the same right before. The first members are named once:
+ * another operator may have seen another size, and a node may already have read what that one wrote.
+ */
 function applying(world: World, object: KubeObject, replicas: number): Action {
+  if (object.kind === "ConfigMap" && !isFounded(world) && !world.objects.has(`ConfigMap/${object.metadata.name}`))
+    return { kind: "apply", object, isFirst: true };
   const isSmaller = object.kind === "StatefulSet" && replicas < (world.statefulSet?.replicas ?? 0);
   const ring = isSmaller ? ringOf(world) : undefined;
   if (ring === undefined) return { kind: "apply", object };

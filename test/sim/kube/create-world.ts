@@ -1,5 +1,6 @@
 /** From a seed to the Kubernetes that a run is played in. */
 import type { ClusterOptions, SimulatedCluster } from "../cluster.ts";
+import { drawQuorums } from "../quorums.ts";
 import { createSeededRandom } from "../random.ts";
 import { KubeWorld, NAME } from "./kube-world.ts";
 
@@ -11,10 +12,15 @@ const MEMBERS_MAX = 7;
 export function shapeForOperators({ seed, nodes }: ClusterOptions): Partial<ClusterOptions> {
   const random = createSeededRandom(seed).stream("shape for operators");
   const replicationFactor = random.between(3, Math.min(4, nodes));
+  const readQuorum = random.between(1, replicationFactor);
+  const writeQuorum = random.between(1, replicationFactor);
+  const quorumsToBe = drawQuorums({ seed, replicationFactor, readQuorum, writeQuorum });
+  const mayBeSloppy = createSeededRandom(seed).stream("modes").chance([1, 3]);
   return {
     replicationFactor,
-    readQuorum: random.between(1, replicationFactor),
-    writeQuorum: random.between(1, replicationFactor),
+    readQuorum,
+    writeQuorum,
+    ...(quorumsToBe === undefined ? {} : { quorumsToBe, mayBeSloppy }),
     zones: random.between(1, 4),
     // What cannot be set below the bounds of a real node's settings.
     hintBytesMax: 1 << 30,

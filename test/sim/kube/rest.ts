@@ -19,6 +19,7 @@ export function whyNotAtRest(world: KubeWorld): string | undefined {
   if (cluster.living.length !== replicas) return "a node runs on without its pod";
   const names = Array.from({ length: replicas }, (_, ordinal) => `${NAME}-${ordinal}`);
   const weights = (at(object, "spec", "weights", "byNode") ?? {}) as Readonly<Record<string, number>>;
+  const quorum = (field: "r" | "w") => numberAt(object, "spec", "quorum", field);
   for (const name of names) {
     const pod = world.server.store.find("Pod", name);
     const wanted = textAt(object, "spec", "image") ?? "annulus:good";
@@ -26,6 +27,9 @@ export function whyNotAtRest(world: KubeWorld): string | undefined {
     const node = cluster.nodes.find((one) => one.name === name)?.node;
     if (node === undefined) return `${name} does not run`;
     const { ringEpoch, members } = node.status.cluster();
+    const ring = node.status.ring();
+    if (ring.r !== quorum("r") || ring.w !== quorum("w")) return `${name} knows other quorums`;
+    if (ring.mode !== textAt(object, "spec", "quorum", "mode")) return `${name} knows another mode`;
     if (ringEpoch !== numberAt(object, "status", "ringEpoch")) return `${name} knows another ring than is told`;
     const present = members.filter(({ state }) => state !== "left");
     if (present.some(({ state, health }) => state !== "active" || health !== "up"))

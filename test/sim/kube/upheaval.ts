@@ -47,6 +47,7 @@ const MEMBERS_MAX = 7;
 const SETTLED_WITHIN_MS = 400_000;
 /** A machine that is away for less is never given up: the spec waits for 10 s. */
 const SHORT_MS = [500, 7_000] as const;
+const QUORUM_MS = [3_000, 15_000] as const;
 const LONG_MS = [12_000, 30_000] as const;
 /** Of the requests that change something, and of the others, so many are an operator's last. */
 const LAST_WRITE: Ratio = [1, 40];
@@ -77,6 +78,24 @@ export class Upheaval {
       if (method !== "GET" && this.#on && killing.chance([1, 8])) this.#killBetween(process);
     };
     this.#later();
+    this.#quorumsLater(this.#random.stream("changes of quorums"));
+  }
+
+  /** R, W and the mode are edited, too, in runs that were given others to choose from. */
+  #quorumsLater(random: SeededRandom): void {
+    const { simulator, options } = this.#world.cluster;
+    const { replicationFactor: n, readQuorum, writeQuorum, quorumsToBe, mayBeSloppy, mode } = options;
+    if (quorumsToBe === undefined) return;
+    simulator.after(random.between(...QUORUM_MS), () => {
+      if (!this.#on) return;
+      const { readQuorum: r, writeQuorum: w } = random.pick([...quorumsToBe, { readQuorum, writeQuorum }]);
+      const modeToBe = mayBeSloppy === true ? random.pick(["strict", "sloppy"] as const) : mode;
+      const quorum = { n, r, w, mode: modeToBe };
+      this.#world.edit({ quorum });
+      this.#count(modeToBe === mode ? "kube: quorums" : "kube: quorums and mode");
+      simulator.tell(`upheaval: quorums, ${JSON.stringify(quorum)}`);
+      this.#quorumsLater(random);
+    });
   }
 
   /** Ring changes that were brought to their end, of the last ones that the ring remembers. */
