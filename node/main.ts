@@ -194,6 +194,8 @@ function createServers(
     locate: (key: Uint8Array) => node.status.locate(key),
     exportPage: node.exporter.page,
     backupPage: node.exporter.records,
+    backupTree: node.backupDifference.tree,
+    backupDifference: node.backupDifference.records,
     restore: node.restorer.restore,
     metricsText,
   };

@@ -13,6 +13,7 @@ import type { MemberId, RingDocument } from "./core/ring/document.ts";
 import type { ProgressReply } from "./messages.ts";
 import type { Ports, Timer } from "./ports.ts";
 import { createAdmission } from "./services/admission.ts";
+import { type BackupDifference, createBackupDifference } from "./services/backup-difference.ts";
 import { createBudget } from "./services/budget.ts";
 import type { Changes } from "./services/changes.ts";
 import { createCollector } from "./services/collector.ts";
@@ -73,6 +74,7 @@ export type StorageNode = {
   readonly status: Status;
   readonly exporter: Exporter;
   readonly restorer: Restorer;
+  readonly backupDifference: BackupDifference;
   readonly repair: Repair;
   readonly changes: Changes;
   /** How far this node is with what the ring asks of it. */
@@ -98,6 +100,8 @@ const BACKGROUND_FLOOR = 1 / 64;
 const HINT_CACHE_BYTES = 2 << 20;
 /** How long a home may take to acknowledge one hint, or to show one record. No client waits for it. */
 const HOME_TIMEOUT_MS = 5_000;
+/** How long one home may take to list leaves: it reads their records first, on a small budget, ms. */
+const LISTING_TIMEOUT_MS = 30_000;
 
 /**
  * After an unclean stop the trees are built by reading everything: not while the node, and perhaps all the others of its
@@ -282,6 +286,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     changes: elasticity.changes,
     progress: elasticity.progress.own,
     exporter: createExporter(parts, { timeoutMs }),
+    backupDifference: createBackupDifference({ ...parts, answerOwn: repair.answer }, { timeoutMs: LISTING_TIMEOUT_MS }),
     restorer: createRestorer({ replicas, ring: parts.ring, collection }, { timeoutMs: HOME_TIMEOUT_MS }),
     bounds() {
       const ring = rings.current();

@@ -1,63 +1,99 @@
-/** `annulus backup`, `annulus backup verify` and `annulus restore`. */
+/** `annulus backup` with `list` and `verify`, and `annulus restore`. */
 import { Command } from "commander";
 import type { Nodes } from "../client/nodes.ts";
 import { adminJson, ClusterAnswer, RingAnswer } from "./admin-views.ts";
-import { type Manifest, requireWhole } from "./backup/manifest.ts";
+import { createDirectory } from "./backup/directory.ts";
+import { requireSound } from "./backup/layer.ts";
+import { backupName, backupNames, bytesOf, keysOf, type Manifest, requireManifest } from "./backup/manifest.ts";
 import { createBytePace, parseRate } from "./backup/pace.ts";
 import { putBack } from "./backup/put-back.ts";
-import { bytesOf, keysOf, takeBackup } from "./backup/take.ts";
+import { takeBackup } from "./backup/take.ts";
 import { byteText } from "./change/figures.ts";
 import { createProgressLine, type ProgressLine } from "./change/follow.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { alignTable } from "./table.ts";
 
 type PacedOptions = ConnectionOptions & { readonly rate?: number };
 
 const RATE_HELP = "at most so many MiB a second (else as fast as it goes)";
+const PLACE_HELP = "directory that holds the backups";
+const WHICH_HELP = "name of the backup, as `backup list` shows it";
 
 /** `annulus backup`. */
 export function backupCommand(): Command {
   const take = withConnection(new Command("take"))
-    .description("Write all records into a directory, or go on with a backup that was broken off")
-    .argument("<directory>", "where the backup is, or is to be")
+    .description("Add a backup: only what differs from the last one, or what one that was broken off still lacks")
+    .argument("<place>", PLACE_HELP)
     .option("--rate <MiB/s>", RATE_HELP, parseRate)
-    .action(async (directory: string, options: PacedOptions) => {
+    .action(async (where: string, options: PacedOptions) => {
       const of = await describeCluster(options);
-      const manifest = await withNodes(options, (nodes, line) =>
-        takeBackup(nodes, directory, { of, pace: createBytePace(options.rate), line }),
+      const { manifest, movedBytes } = await withNodes(options, (nodes, line) =>
+        takeBackup(nodes, createDirectory(where), { of, pace: createBytePace(options.rate), line }),
       );
       process.stderr.write(
-        `annulus: ${summary(manifest)}; whatever ${manifest.writeQuorum} homes acknowledged before ${manifest.startedAt} is in it\n`,
+        `annulus: ${summary(manifest)}, ${byteText(manifest.newBytes)} of it new, ${byteText(movedBytes)} moved; ` +
+          `whatever ${manifest.writeQuorum} homes acknowledged before ${manifest.startedAt} is in it\n`,
       );
     });
-  const verify = new Command("verify")
-    .description("Check that a backup is whole and undamaged")
-    .argument("<directory>", "where the backup is")
-    .action(async (directory: string) => {
-      process.stdout.write(`${summary(await requireWhole(directory))}, whole and undamaged\n`);
-    });
   return new Command("backup")
-    .description("Records of all partitions in a directory: `backup DIRECTORY`, `backup verify DIRECTORY`")
+    .description("Records of all partitions in a place of backups")
     .addCommand(take, { isDefault: true })
-    .addCommand(verify);
+    .addCommand(listCommand())
+    .addCommand(verifyCommand());
+}
+
+function listCommand(): Command {
+  return new Command("list")
+    .description("Show the backups of a place, the oldest first")
+    .argument("<place>", PLACE_HELP)
+    .action(async (where: string) => {
+      const backups = await allBackups(where);
+      const rows = backups.map((manifest) => [
+        ...[backupName(manifest), manifest.startedAt, String(keysOf(manifest))],
+        ...[byteText(bytesOf(manifest)), byteText(manifest.newBytes)],
+      ]);
+      process.stdout.write(alignTable([["BACKUP", "BEGAN", "KEYS", "SIZE", "NEW"], ...rows]));
+    });
+}
+
+function verifyCommand(): Command {
+  return new Command("verify")
+    .description("Check that backups are whole and undamaged: all of a place, or one")
+    .argument("<place>", PLACE_HELP)
+    .option("--backup <name>", WHICH_HELP)
+    .action(async (where: string, { backup }: { readonly backup?: string }) => {
+      const newest = await requireManifest(createDirectory(where), backup);
+      const backups = backup === undefined ? await allBackups(where) : [newest];
+      await requireSound(createDirectory(where), backups);
+      for (const manifest of backups) process.stdout.write(`${summary(manifest)}, whole and undamaged\n`);
+    });
 }
 
 /** `annulus restore`. */
 export function restoreCommand(): Command {
   return withConnection(new Command("restore"))
     .description("Merge the records of a backup into a cluster of any size; nothing deleted since comes back")
-    .argument("<directory>", "where the backup is")
+    .argument("<place>", PLACE_HELP)
+    .option("--backup <name>", `${WHICH_HELP} (default: the newest)`)
     .option("--rate <MiB/s>", RATE_HELP, parseRate)
     .option("--from <partition>", "go on with this partition of the backup", parsePartition, 0)
-    .action(async (directory: string, options: PacedOptions & { readonly from: number }) => {
-      const manifest = await requireWhole(directory);
+    .action(async (where: string, options: PacedOptions & { readonly from: number; readonly backup?: string }) => {
+      const place = createDirectory(where);
+      const manifest = await requireManifest(place, options.backup);
+      await requireSound(place, [manifest]);
       const { merged, outdated } = await withNodes(options, (nodes, line) =>
-        putBack(nodes, { directory, manifest }, { from: options.from, pace: createBytePace(options.rate), line }),
+        putBack(nodes, { place, manifest }, { from: options.from, pace: createBytePace(options.rate), line }),
       );
       process.stderr.write(
         `annulus: ${merged} records are held by W homes, ${outdated} left out: deleted or replaced since the backup\n`,
       );
     });
+}
+
+async function allBackups(where: string): Promise<Manifest[]> {
+  const place = createDirectory(where);
+  return Promise.all((await backupNames(place)).map((name) => requireManifest(place, name)));
 }
 
 /** Runs with the nodes and a progress line, and closes both. */
@@ -84,7 +120,7 @@ async function describeCluster(options: ConnectionOptions) {
 }
 
 function summary(manifest: Manifest): string {
-  return `backup of ${manifest.startedAt}: ${keysOf(manifest)} keys, ${byteText(bytesOf(manifest))}, ${manifest.partitions} partitions`;
+  return `backup ${backupName(manifest)}: ${keysOf(manifest)} keys, ${byteText(bytesOf(manifest))}, ${manifest.partitions} partitions`;
 }
 
 function parsePartition(text: string): number {

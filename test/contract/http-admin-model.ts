@@ -149,6 +149,15 @@ export function createAdminModel(): AdminModel {
       const page = await model.exportPage(partition, after, entriesMax);
       return { ...page, entries: page.entries.map(({ key }) => ({ key, record: Buffer.from([1, ...key]) })) };
     },
+    async backupTree(partition) {
+      await model.exportPage(partition, undefined, 0);
+      return { epoch: 1, bits: 4, sums: new Uint8Array(8 << 4).fill(0xfb), unlike: [3] };
+    },
+    async *backupDifference(partition, bits, leaves) {
+      const { entries } = await model.backupPage(partition, undefined, bits);
+      yield entries;
+      return { epoch: 1, gone: leaves.flatMap(({ briefs }) => briefs) };
+    },
     async restore(entries) {
       needRing();
       if (model.failAt?.page === model.pages) throw model.failAt.error;

@@ -129,6 +129,20 @@ export type ExportPage = {
 /** A key with its record as replicas keep it, encoded. */
 export type BackupEntry = { readonly key: Uint8Array; readonly record: Uint8Array };
 
+/** The leaves of a partition's Merkle tree, as its homes sum them up. */
+export type LeafSums = {
+  readonly epoch: number;
+  /** Resolution: 2^bits leaves. */
+  readonly bits: number;
+  /** The first 8 bytes of each leaf's sum. */
+  readonly sums: Uint8Array;
+  /** Leaves that the homes do not agree on. */
+  readonly unlike: readonly number[];
+};
+
+/** A leaf, and what a backup holds of it. */
+export type HeldLeaf = { readonly leaf: number; readonly briefs: readonly bigint[] };
+
 /** What became of each record of a batch: how many; the places in the batch of those that this node cannot judge. */
 export type RestoreOutcome = {
   /** Held by W homes now. */
@@ -154,6 +168,14 @@ export type Admin = {
     after: Uint8Array | undefined,
     entriesMax: number,
   ): Promise<{ readonly entries: readonly BackupEntry[]; readonly done: boolean; readonly epoch: number }>;
+  /** Sums of a partition's leaves, for a backup to compare itself with. */
+  backupTree(partition: number): Promise<LeafSums>;
+  /** Gives the records of some leaves that a backup lacks, and returns the briefs that it is to drop. */
+  backupDifference(
+    partition: number,
+    bits: number,
+    leaves: readonly HeldLeaf[],
+  ): AsyncGenerator<readonly BackupEntry[], { readonly epoch: number; readonly gone: readonly bigint[] }>;
   /** Merges records of a backup. Repeating it changes nothing. */
   restore(entries: readonly BackupEntry[]): Promise<RestoreOutcome>;
   /** All metrics as Prometheus text. */

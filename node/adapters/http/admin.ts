@@ -3,7 +3,7 @@ import type { Express, Request, Response } from "express";
 import { KvError } from "../../core/errors.ts";
 import type { Telemetry } from "../../ports.ts";
 import type { Admin } from "./admin-api.ts";
-import { backupLine, takeRestore } from "./backup.ts";
+import { backupLine, sendDifference, sendTree, takeRestore } from "./backup.ts";
 import { changeRoutes } from "./changes.ts";
 import { clusterJson } from "./cluster-json.ts";
 import { exportLine, type Streamed, streamPartition } from "./export-stream.ts";
@@ -101,6 +101,13 @@ export function adminRoutes(admin: Admin): readonly Route[] {
       path: /^\/v1\/ring\/.*$/,
       answer: (request, response) => sendJson(response, admin.locate(keyOf(request))),
     },
+    ...recordRoutes(admin),
+  ];
+}
+
+/** Routes that give or take all keys, or records as replicas keep them. */
+function recordRoutes(admin: Admin): readonly Route[] {
+  return [
     {
       template: "/v1/export",
       need: "read-all",
@@ -110,6 +117,17 @@ export function adminRoutes(admin: Admin): readonly Route[] {
       template: "/v1/backup",
       need: "read-all",
       answer: (request, response) => answerExport({ page: admin.backupPage, line: backupLine }, request, response),
+    },
+    {
+      template: "/v1/backup/tree",
+      need: "read-all",
+      answer: (request, response) => sendTree(admin, partitionOf(request), response),
+    },
+    {
+      template: "/v1/backup/difference",
+      method: "POST",
+      need: "read-all",
+      answer: (request, response) => sendDifference(admin, request, response),
     },
     {
       template: "/v1/restore",
@@ -125,19 +143,32 @@ function keyOf(request: Request): Uint8Array {
   return parseKey(request.url, RING_PREFIX.length, question < 0 ? request.url.length : question);
 }
 
+/** The one parameter of what is asked of a whole partition. */
+function partitionOf(request: Request): number {
+  const values = parseQuery(queryOf(request), (name) => name === "partition", RAW_PARAMETERS);
+  return parsePartition(values.get("partition"));
+}
+
+function parsePartition(partition: string | undefined): number {
+  if (partition === undefined) throw invalid('Cannot export: expected the parameter "partition", found none.');
+  return parseInteger("partition", partition, { min: 0, max: PARTITION_MAX });
+}
+
+function queryOf({ url }: Request): string {
+  const question = url.indexOf("?");
+  return question < 0 ? "" : url.slice(question + 1);
+}
+
 async function answerExport<Entry extends { readonly key: Uint8Array }>(
   streamed: Streamed<Entry>,
   request: Request,
   response: Response,
 ): Promise<void> {
-  const question = request.url.indexOf("?");
-  const query = question < 0 ? "" : request.url.slice(question + 1);
-  const values = parseQuery(query, (name) => EXPORT_PARAMETERS.includes(name), RAW_PARAMETERS);
-  const partition = values.get("partition");
-  if (partition === undefined) throw invalid('Cannot export: expected the parameter "partition", found none.');
+  const values = parseQuery(queryOf(request), (name) => EXPORT_PARAMETERS.includes(name), RAW_PARAMETERS);
+  const partition = parsePartition(values.get("partition"));
   const after = values.get("after");
   await streamPartition(response, streamed, {
-    partition: parseInteger("partition", partition, { min: 0, max: PARTITION_MAX }),
+    partition,
     after: after === undefined ? undefined : parseKey(after, 0, after.length),
   });
 }

@@ -48,8 +48,7 @@ export async function streamPartition<Entry extends { readonly key: Uint8Array }
   response.setHeader("Cache-Control", "no-store");
   for (;;) {
     for (const entry of page.entries) {
-      if (!response.write(`${line(entry)}\n`)) await drained(response);
-      if (response.destroyed) return;
+      if (!(await writeLine(response, line(entry)))) return;
     }
     if (page.done) break;
     const last = page.entries.at(-1)?.key;
@@ -59,6 +58,16 @@ export async function streamPartition<Entry extends { readonly key: Uint8Array }
     page = await pageOf(partition, last, PAGE_ENTRIES);
   }
   response.end(`${JSON.stringify({ epoch: page.epoch, partition, complete: true })}\n`);
+}
+
+/**
+ * Writes a line, and waits while the client has enough to read.
+ *
+ * @returns Whether the client is still there.
+ */
+export async function writeLine(response: ServerResponse, text: string): Promise<boolean> {
+  if (!response.write(`${text}\n`)) await drained(response);
+  return !response.destroyed;
 }
 
 /** Waits until the client took what was written, or left. */

@@ -1,7 +1,7 @@
 /** The OpenAPI 3.1 document of the admin port. A test holds it against the routes, in both directions. */
 
 import type { Need } from "../../core/access.ts";
-import { BACKUP_SCHEMAS, RESTORE_PATH } from "./openapi-backup.ts";
+import { BACKUP_PATHS, BACKUP_SCHEMAS, RESTORE_PATH } from "./openapi-backup.ts";
 import { CHANGE_PATHS, CHANGE_SCHEMAS } from "./openapi-changes.ts";
 import {
   DATA_HEADERS,
@@ -308,6 +308,7 @@ const PATHS: JsonObject = {
     partitionAnswers("BackupEntry"),
     EXPORT_QUERY,
   ),
+  ...BACKUP_PATHS,
   "/v1/restore": RESTORE_PATH,
 };
 

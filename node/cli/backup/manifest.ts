@@ -1,36 +1,57 @@
 /**
- * A backup's directory: one part for each partition, and `manifest.json`, which says what it is of and what is whole.
+ * What a place of backups holds:
  *
- *     manifest.json    see `Manifest`
- *     part-00000.jsonl one key a line in storage order: {"key": base64url, "record": base64url}; the record as
- *                      core/version/record-codec.ts writes it
+ *     backups/NAME.json           a manifest for each backup that is whole; NAME is the instant of its beginning
+ *     layers/PARTITION-NAME-ID    records of one partition (layer.ts); backups share them, and none is ever changed
+ *     unfinished/begun.json       of the backup that is being written: what it builds on
+ *     unfinished/part-PARTITION   of the same: each part that got a layer, written before the layer itself
  *
- * A file gets its name when its bytes would survive the loss of power: written as `NAME.new`, fsynced, renamed. A part
- * counts once the manifest lists it with its size and SHA-256.
+ * A manifest names every layer that its backup takes, so that each backup is restored by itself, and one that goes takes nothing of
+ * another with it. What is named nowhere may be swept away (prune.ts).
  */
-import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { open, readFile, rename } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import { CommandError, EXIT } from "../exit.ts";
+import type { Place } from "./place.ts";
 
 /** Raised when a reader of the older form would read it wrongly. */
-export const BACKUP_FORMAT_VERSION = 1;
+export const BACKUP_FORMAT_VERSION = 2;
 
-const NAME = "manifest.json";
+/** Of the unfinished backup. */
+export const BEGUN = "unfinished/begun.json";
+
 const count = z.int().min(0);
 
-const Part = z.strictObject({
-  partition: count,
-  keys: count,
+const LayerShape = z.strictObject({
+  name: z.string().regex(/^layers\/[\w-]+\.jsonl$/),
   bytes: count,
-  /** 64 hex digits. */
+  /** Bytes at its end that say what it holds. */
+  indexBytes: count,
+  records: count,
+  /** Of all its bytes, 64 hex digits. */
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
 });
 
+const PartShape = z.strictObject({
+  partition: count,
+  /** Deleted ones whose tombstones are kept among them. */
+  keys: count,
+  /** The oldest first. */
+  layers: z.array(LayerShape),
+});
+
+const formatVersion = z.literal(BACKUP_FORMAT_VERSION);
+
+const BegunShape = z.strictObject({
+  formatVersion,
+  clusterId: z.string(),
+  partitions: z.int().min(1),
+  /** ISO 8601. */
+  startedAt: z.string(),
+  parts: z.array(PartShape),
+});
+
 const ManifestShape = z.strictObject({
-  formatVersion: z.literal(BACKUP_FORMAT_VERSION),
+  formatVersion,
   clusterId: z.string(),
   partitions: z.int().min(1),
   /** Of the ring when the backup began. */
@@ -40,118 +61,105 @@ const ManifestShape = z.strictObject({
   writeQuorum: count,
   /** ISO 8601. What W homes acknowledged before is in the backup. */
   startedAt: z.string(),
-  /** Null until all parts are there. */
-  completedAt: z.string().nullable(),
-  parts: z.array(Part),
+  completedAt: z.string(),
+  /** Bytes of the layers that this backup wrote. */
+  newBytes: count,
+  /** One for each partition, in order. */
+  parts: z.array(PartShape),
 });
 
-export type Part = z.infer<typeof Part>;
+export type Layer = z.infer<typeof LayerShape>;
+export type Part = z.infer<typeof PartShape>;
+export type Begun = z.infer<typeof BegunShape>;
 export type Manifest = z.infer<typeof ManifestShape>;
 
-/** File name of a partition's part. */
-export function partName(partition: number): string {
-  return `part-${String(partition).padStart(5, "0")}.jsonl`;
+/** The name of a backup: `20260101T000000000Z`. Names sort by time. */
+export function backupName({ startedAt }: Pick<Manifest, "startedAt">): string {
+  return startedAt.replace(/[-:.]/g, "");
 }
 
-/** The text of a manifest as it is stored. */
-export function formatManifest(manifest: Manifest): string {
-  return `${JSON.stringify(manifest, undefined, 1)}\n`;
+/** The file of a backup's manifest. */
+export function manifestFile(name: string): string {
+  return `backups/${name}.json`;
+}
+
+/** The file that says what an unfinished backup has of a partition. */
+export function partFile(partition: number): string {
+  return `unfinished/part-${numberText(partition)}.json`;
+}
+
+/** A partition's number as names have it. */
+export function numberText(partition: number): string {
+  return String(partition).padStart(5, "0");
+}
+
+/** The text of a manifest, or of what an unfinished backup says of itself, as it is stored. */
+export function formatDocument(document: Manifest | Begun | Part): string {
+  return `${JSON.stringify(document)}\n`;
 }
 
 /** @throws {CommandError} For what is no manifest of this format. */
-export function parseManifest(text: string): Manifest {
+export function parseManifest(text: string, name: string): Manifest {
+  return parseAs(ManifestShape, text, name);
+}
+
+/** As `parseManifest`. */
+export function parseBegun(text: string): Begun {
+  return parseAs(BegunShape, text, BEGUN);
+}
+
+/** As `parseManifest`; parts have no version of their own. */
+export function parsePart(text: string, name: string): Part {
+  return parseAs(PartShape, text, name);
+}
+
+function parseAs<T>(shape: z.ZodType<T>, text: string, name: string): T {
   let found: unknown;
   try {
     found = JSON.parse(text);
   } catch (error) {
-    throw new CommandError(`cannot read ${NAME}: ${(error as Error).message}`, EXIT.failed);
+    throw new CommandError(`cannot read ${name}: ${(error as Error).message}`, EXIT.failed);
   }
   const version = z.object({ formatVersion: z.number() }).safeParse(found);
   if (version.success && version.data.formatVersion !== BACKUP_FORMAT_VERSION) {
     throw new CommandError(
-      `cannot read the backup: it has format ${version.data.formatVersion}, this release reads ${BACKUP_FORMAT_VERSION}`,
+      `cannot read the backup: ${name} has format ${version.data.formatVersion}, this release reads ${BACKUP_FORMAT_VERSION}`,
       EXIT.failed,
     );
   }
-  const parsed = ManifestShape.safeParse(found);
+  const parsed = shape.safeParse(found);
   if (parsed.success) return parsed.data;
-  throw new CommandError(`cannot read ${NAME}: ${z.prettifyError(parsed.error)}`, EXIT.failed);
+  throw new CommandError(`cannot read ${name}: ${z.prettifyError(parsed.error)}`, EXIT.failed);
 }
 
-/** Undefined where the directory has none. */
-export async function readManifest(directory: string): Promise<Manifest | undefined> {
-  try {
-    return parseManifest(await readFile(join(directory, NAME), "utf8"));
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
-    throw error;
-  }
+/** Names of the backups that are whole, the oldest first. */
+export async function backupNames(place: Place): Promise<string[]> {
+  const files = [...(await place.list("backups")).keys()];
+  const names = files.flatMap((file) => /^backups\/(\d{8}T\d{9}Z)\.json$/.exec(file)?.[1] ?? []);
+  return names.sort();
 }
 
-/** Puts the manifest in the place of the one before it. */
-export async function writeManifest(directory: string, manifest: Manifest): Promise<void> {
-  const path = join(directory, `${NAME}.new`);
-  const file = await open(path, "w");
-  try {
-    await file.writeFile(formatManifest(manifest));
-    await file.sync();
-  } finally {
-    await file.close();
-  }
-  await settleName(directory, NAME);
+/** Undefined where there is none of that name. */
+export async function readManifest(place: Place, name: string): Promise<Manifest | undefined> {
+  const text = await place.read(manifestFile(name));
+  return text === undefined ? undefined : parseManifest(text, manifestFile(name));
 }
 
-/** Gives the synced file `NAME.new` its name, so that the loss of power does not take it back. */
-export async function settleName(directory: string, name: string): Promise<void> {
-  await rename(join(directory, `${name}.new`), join(directory, name));
-  const folder = await open(directory, "r");
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+/** The manifest of the newest backup, or of the one with this name. @throws {CommandError} When there is none. */
+export async function requireManifest(place: Place, name: string | undefined): Promise<Manifest> {
+  const wanted = name ?? (await backupNames(place)).at(-1);
+  const manifest = wanted === undefined ? undefined : await readManifest(place, wanted);
+  if (manifest !== undefined) return manifest;
+  const which = name === undefined ? "no whole backup" : `no backup ${name}`;
+  throw new CommandError(`there is ${which} in ${place.title}`, EXIT.failed);
 }
 
-/** What is wrong with a part on the disk; undefined when it has the bytes that the manifest says. */
-export async function faultOf(directory: string, { partition, bytes, sha256 }: Part): Promise<string | undefined> {
-  const name = partName(partition);
-  const digest = createHash("sha256");
-  let found = 0;
-  try {
-    for await (const chunk of createReadStream(join(directory, name))) {
-      digest.update(chunk as Buffer);
-      found += (chunk as Buffer).length;
-    }
-  } catch (error) {
-    return `${name}: ${(error as Error).message}`;
-  }
-  if (found !== bytes) return `${name}: expected ${bytes} bytes, found ${found}`;
-  return digest.digest("hex") === sha256 ? undefined : `${name}: its SHA-256 is not the manifest's`;
+/** Bytes of all layers that a backup takes. */
+export function bytesOf({ parts }: Pick<Manifest, "parts">): number {
+  return parts.flatMap(({ layers }) => layers).reduce((sum, { bytes }) => sum + bytes, 0);
 }
 
-/**
- * Reads a backup that is to be used.
- *
- * @throws {CommandError} When there is none, it is not whole, or a part is damaged; names each.
- */
-export async function requireWhole(directory: string): Promise<Manifest> {
-  const manifest = await readManifest(directory);
-  if (manifest === undefined) throw new CommandError(`there is no backup in ${directory}`, EXIT.failed);
-  const listed = new Set(manifest.parts.map(({ partition }) => partition));
-  const missing = Array.from({ length: manifest.partitions }, (_, partition) => partition).filter(
-    (partition) => !listed.has(partition),
-  );
-  if (missing.length > 0 || manifest.completedAt === null) {
-    throw new CommandError(
-      `the backup is not whole: ${missing.length} of ${manifest.partitions} parts are missing; repeat annulus backup`,
-      EXIT.failed,
-    );
-  }
-  const faults: string[] = [];
-  for (const part of manifest.parts) {
-    const fault = await faultOf(directory, part);
-    if (fault !== undefined) faults.push(fault);
-  }
-  if (faults.length > 0) throw new CommandError(`the backup is damaged: ${faults.join("; ")}`, EXIT.failed);
-  return manifest;
+/** Keys of all parts, deleted ones whose tombstones are kept among them. */
+export function keysOf({ parts }: Manifest): number {
+  return parts.reduce((sum, { keys }) => sum + keys, 0);
 }

@@ -4,9 +4,6 @@
  * Not every node can judge every record (services/restore.ts), so what one leaves is sent to the next. Records are merged,
  * so that a batch that was sent twice, or a restore that begins anew, changes nothing.
  */
-import { createReadStream } from "node:fs";
-import { join } from "node:path";
-import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { type Endpoint, NoAnswerError } from "../../client/http.ts";
@@ -15,8 +12,10 @@ import { parseAnswer } from "../admin-views.ts";
 import type { ProgressLine } from "../change/follow.ts";
 import { answerError } from "../connection.ts";
 import { CommandError, EXIT } from "../exit.ts";
-import { type Manifest, partName } from "./manifest.ts";
+import { linesOf } from "./layer.ts";
+import type { Manifest } from "./manifest.ts";
 import type { BytePace } from "./pace.ts";
+import type { Place } from "./place.ts";
 
 const BATCH_ENTRIES = 128;
 /** Far below what a node takes; one record that is larger goes alone. */
@@ -34,14 +33,14 @@ export type Restored = { readonly merged: number; readonly outdated: number };
  */
 export async function putBack(
   nodes: Nodes,
-  { directory, manifest }: { readonly directory: string; readonly manifest: Manifest },
+  { place, manifest }: { readonly place: Place; readonly manifest: Manifest },
   { from, pace, line }: { readonly from: number; readonly pace: BytePace; readonly line: ProgressLine },
 ): Promise<Restored> {
   let [merged, outdated] = [0, 0];
-  for (const { partition } of manifest.parts) {
+  for (const { partition, layers } of manifest.parts) {
     if (partition < from) continue;
     try {
-      for await (const batch of batchesOf(join(directory, partName(partition)))) {
+      for await (const batch of batchesOf(linesOf(place, layers))) {
         await pace(batch.reduce((sum, { length }) => sum + length, 0));
         const outcome = await sendBatch(nodes, batch);
         merged += outcome.merged;
@@ -56,11 +55,11 @@ export async function putBack(
   return { merged, outdated };
 }
 
-/** Lines of a part, some at a time. */
-async function* batchesOf(path: string): AsyncGenerator<readonly string[]> {
+/** Lines, some at a time. */
+async function* batchesOf(lines: AsyncIterable<string>): AsyncGenerator<readonly string[]> {
   let batch: string[] = [];
   let bytes = 0;
-  for await (const text of createInterface({ input: createReadStream(path) })) {
+  for await (const text of lines) {
     if (batch.length >= BATCH_ENTRIES || (batch.length > 0 && bytes + text.length > BATCH_BYTES)) {
       yield batch;
       batch = [];

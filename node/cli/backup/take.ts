@@ -1,124 +1,230 @@
 /**
- * Takes a backup: one partition after the other from the admin API, each into its own part.
+ * Takes a backup: of each partition only what differs from the layers that are there, or all of it where there are none.
  *
- * A part is listed in the manifest once its bytes would survive the loss of power, so that a backup that was killed goes on
- * where it was: the parts that are listed and have their bytes stay, all others are read again.
+ *     newest backup's layers ─┐
+ *     an unfinished one's ────┴─> compared with the cluster ── same: taken over ── differs: one more layer
+ *                                 └─ none, or more dead than alive ── read as a whole: one layer
+ *
+ * A backup that was killed goes on where it was, for what it wrote is compared like what was there before: every partition is as
+ * of this run. What it builds on, and each part before its layer, is written down where `prune` sees it.
  */
-import { createHash } from "node:crypto";
-import { mkdir, open } from "node:fs/promises";
-import { join } from "node:path";
 import { z } from "zod";
 import type { Nodes } from "../../client/nodes.ts";
 import { byteText } from "../change/figures.ts";
 import type { ProgressLine } from "../change/follow.ts";
 import { CommandError, EXIT } from "../exit.ts";
 import { readPartition } from "../partition-stream.ts";
+import { compareWith, takeDifference } from "./difference.ts";
+import { beginLayer, type Held, heldBy, type Index, type LayerWriter, readIndex } from "./layer.ts";
 import {
   BACKUP_FORMAT_VERSION,
-  faultOf,
+  BEGUN,
+  type Begun,
+  backupName,
+  backupNames,
+  bytesOf,
+  formatDocument,
   type Manifest,
+  manifestFile,
   type Part,
-  partName,
+  parseBegun,
+  parsePart,
+  partFile,
   readManifest,
-  settleName,
-  writeManifest,
 } from "./manifest.ts";
 import type { BytePace } from "./pace.ts";
+import type { Place } from "./place.ts";
 
 const Entry = z.object({ key: z.string(), record: z.string() });
 
+/** A part with more layers is read as a whole again; not all parts at the same time. */
+const LAYERS_MAX = 48;
+const LAYERS_SPREAD = 16;
+/** So is one of which so many times as many records are stored as count. */
+const STORED_MAX = 2;
+/** A part with fewer records is no matter. */
+const STORED_MIN = 256;
+
 /** What a new manifest says of the cluster. */
-export type BackupOf = Omit<Manifest, "parts" | "completedAt" | "formatVersion">;
+export type BackupOf = Omit<Manifest, "parts" | "completedAt" | "formatVersion" | "newBytes">;
+
+/** How a backup is taken. */
+export type Taking = { readonly of: BackupOf; readonly pace: BytePace; readonly line: ProgressLine };
+
+/** What was taken, and the bytes of all questions and answers. */
+export type Taken = { readonly manifest: Manifest; readonly movedBytes: number };
 
 /**
- * Writes a backup into a directory, or goes on with the one that is there.
+ * Writes a backup, or goes on with the one that was broken off.
  *
- * @throws {CommandError} The directory holds a backup that is whole, or one of another cluster; a partition cannot be read.
+ * @throws {CommandError} The place holds backups of another cluster; a partition cannot be read; what the place says.
  */
-export async function takeBackup(
-  nodes: Nodes,
-  directory: string,
-  { of, pace, line }: { readonly of: BackupOf; readonly pace: BytePace; readonly line: ProgressLine },
-): Promise<Manifest> {
-  await mkdir(directory, { recursive: true });
-  let manifest = await begun(directory, of);
-  const kept = new Map(manifest.parts.map((part) => [part.partition, part]));
-  for (let partition = 0; partition < manifest.partitions; partition += 1) {
-    if (kept.has(partition)) continue;
-    kept.set(partition, await takePart(nodes, directory, { partition, pace }));
-    manifest = { ...manifest, parts: [...kept.values()].sort((a, b) => a.partition - b.partition) };
-    await writeManifest(directory, manifest);
-    line.show(`${kept.size} of ${manifest.partitions} partitions, ${byteText(bytesOf(manifest))}`, false);
-  }
-  manifest = { ...manifest, completedAt: new Date().toISOString() };
-  await writeManifest(directory, manifest);
-  return manifest;
-}
-
-/** Bytes of all parts. */
-export function bytesOf({ parts }: Manifest): number {
-  return parts.reduce((sum, { bytes }) => sum + bytes, 0);
-}
-
-/** Keys of all parts, deleted ones whose tombstones are kept among them. */
-export function keysOf({ parts }: Manifest): number {
-  return parts.reduce((sum, { keys }) => sum + keys, 0);
-}
-
-async function begun(directory: string, of: BackupOf): Promise<Manifest> {
-  const found = await readManifest(directory);
-  if (found === undefined) {
-    const fresh: Manifest = { formatVersion: BACKUP_FORMAT_VERSION, ...of, completedAt: null, parts: [] };
-    await writeManifest(directory, fresh);
-    return fresh;
-  }
-  if (found.completedAt !== null) {
-    throw new CommandError(
-      `${directory} holds a backup of ${found.startedAt}, which is whole: name another`,
-      EXIT.usage,
-    );
-  }
-  if (found.clusterId !== of.clusterId || found.partitions !== of.partitions) {
-    throw new CommandError(`${directory} holds a backup of another cluster: name another directory`, EXIT.usage);
-  }
+export async function takeBackup(nodes: Nodes, place: Place, { of, pace, line }: Taking): Promise<Taken> {
+  const base = await begin(place, of);
+  const before = new Set(base.before.flatMap(({ layers }) => layers.map(({ name }) => name)));
+  const bytesOfNew = (some: readonly Part[]) =>
+    bytesOf({ parts: some.map((part) => ({ ...part, layers: part.layers.filter(({ name }) => !before.has(name)) })) });
+  const sizes = await place.list("layers");
+  let movedBytes = 0;
+  const onMoved = async (bytes: number) => {
+    movedBytes += bytes;
+    await pace(bytes);
+  };
   const parts: Part[] = [];
-  for (const part of found.parts) if ((await faultOf(directory, part)) === undefined) parts.push(part);
-  return { ...found, parts };
+  for (let partition = 0; partition < of.partitions; partition += 1) {
+    const old = await soundest(place, sizes, [base.unfinished, base.before], partition);
+    parts.push(await takePart(nodes, place, { partition, old, name: backupName(of), onMoved }));
+    line.show(`${parts.length} of ${of.partitions} partitions, ${byteText(bytesOfNew(parts))} new`, false);
+  }
+  const completedAt = new Date().toISOString();
+  const newBytes = bytesOfNew(parts);
+  const manifest: Manifest = { formatVersion: BACKUP_FORMAT_VERSION, ...of, completedAt, newBytes, parts };
+  await place.write(manifestFile(backupName(of)), formatDocument(manifest));
+  await clear(place);
+  return { manifest, movedBytes };
 }
 
-async function takePart(
-  nodes: Nodes,
-  directory: string,
-  { partition, pace }: { readonly partition: number; readonly pace: BytePace },
-): Promise<Part> {
-  const name = partName(partition);
-  const file = await open(join(directory, `${name}.new`), "w");
-  const digest = createHash("sha256");
-  let [keys, bytes] = [0, 0];
-  let why: string | undefined;
+/** What a backup builds on: the parts of the backup before it, and those that it has got a layer for since. */
+type Base = { readonly before: readonly Part[]; readonly unfinished: readonly Part[] };
+
+/** Says what the backup builds on, where nothing unfinished says it already. */
+async function begin(place: Place, of: BackupOf): Promise<Base> {
+  for (;;) {
+    const newestName = (await backupNames(place)).at(-1);
+    const newest = newestName === undefined ? undefined : await readManifest(place, newestName);
+    const text = await place.read(BEGUN);
+    const begun = text === undefined ? undefined : parseBegun(text);
+    for (const found of [newest, begun]) if (found !== undefined) requireSame(place, found, of);
+    if (newest !== undefined && newest.startedAt >= of.startedAt) {
+      throw new CommandError(
+        `the newest backup began at ${newest.startedAt}, and this clock says it is ${of.startedAt}`,
+        EXIT.failed,
+      );
+    }
+    if (begun !== undefined && (newest === undefined || newest.startedAt < begun.startedAt)) {
+      return { before: begun.parts, unfinished: await unfinishedParts(place) };
+    }
+    // Of one that ended, and was killed before it could tidy up.
+    await clear(place);
+    const { clusterId, partitions, startedAt } = of;
+    const parts = newest?.parts ?? [];
+    const fresh: Begun = { formatVersion: BACKUP_FORMAT_VERSION, clusterId, partitions, startedAt, parts };
+    await place.write(BEGUN, formatDocument(fresh));
+    // What was pruned before that was written may be swept away; what is pruned after is kept for it.
+    if (newestName === undefined || (await place.read(manifestFile(newestName))) !== undefined) {
+      return { before: parts, unfinished: [] };
+    }
+    await place.remove(BEGUN);
+  }
+}
+
+function requireSame(place: Place, found: Pick<Begun, "clusterId" | "partitions">, of: BackupOf): void {
+  if (found.clusterId === of.clusterId && found.partitions === of.partitions) return;
+  throw new CommandError(`${place.title} holds backups of another cluster: name another place`, EXIT.usage);
+}
+
+/** Parts that an unfinished backup has written down. */
+export async function unfinishedParts(place: Place): Promise<Part[]> {
+  const parts: Part[] = [];
+  for (const name of (await place.list("unfinished")).keys()) {
+    if (!/^unfinished\/part-\d+\.json$/.test(name)) continue;
+    const text = await place.read(name);
+    if (text !== undefined) parts.push(parsePart(text, name));
+  }
+  return parts;
+}
+
+/** Removes what an unfinished backup has written down, the word that there is one last. */
+async function clear(place: Place): Promise<void> {
+  for (const name of (await place.list("unfinished")).keys()) if (name !== BEGUN) await place.remove(name);
+  await place.remove(BEGUN);
+}
+
+/** A part all of whose layers are there, with what they hold: the first of those that are known. */
+async function soundest(
+  place: Place,
+  sizes: ReadonlyMap<string, number>,
+  known: readonly (readonly Part[])[],
+  partition: number,
+): Promise<PartJob["old"]> {
+  for (const parts of known) {
+    const part = parts.find((one) => one.partition === partition);
+    if (part?.layers.every(({ name, bytes }) => sizes.get(name) === bytes) !== true) continue;
+    const indexes: Index[] = [];
+    for (const layer of part.layers) {
+      const index = await readIndex(place, layer);
+      if (index !== undefined) indexes.push(index);
+    }
+    if (indexes.length === part.layers.length) return { part, indexes };
+  }
+  return undefined;
+}
+
+type PartJob = {
+  readonly partition: number;
+  /** What is there of it, sound. */
+  readonly old: { readonly part: Part; readonly indexes: readonly Index[] } | undefined;
+  /** Of the backup. */
+  readonly name: string;
+  readonly onMoved: (bytes: number) => Promise<void>;
+};
+
+async function takePart(nodes: Nodes, place: Place, job: PartJob): Promise<Part> {
+  const { partition, old, name, onMoved } = job;
+  const isWorthIt = old !== undefined && !isWornOut(old.part);
+  const held = isWorthIt ? heldBy(old.indexes) : [];
+  const found = isWorthIt ? await compareWith(nodes, partition, held, onMoved) : undefined;
+  if (old !== undefined && found !== undefined && found.leaves.length === 0) return old.part;
+  if (old !== undefined && found !== undefined) {
+    const writer = await beginLayer(place, partition, name);
+    try {
+      const gone = await takeDifference(nodes, { partition, ...found, held }, { writer, onMoved });
+      if (gone !== undefined) return await keep(place, writer, { old, partition, gone });
+    } finally {
+      await writer.draft.discard();
+    }
+  }
+  const writer = await beginLayer(place, partition, name);
   try {
-    why = await readPartition(nodes, partition, {
-      route: "/v1/backup",
-      entry: Entry,
-      keyOf: ({ key }) => percentEncoded(key),
-      async take({ key, record }) {
-        const stored = Buffer.from(`${JSON.stringify({ key, record })}\n`);
-        await file.writeFile(stored);
-        digest.update(stored);
-        keys += 1;
-        bytes += stored.length;
-        await pace(stored.length);
-      },
-    });
-    if (why === undefined) await file.sync();
+    await takeWhole(nodes, writer, job);
+    return await keep(place, writer, { old: undefined, partition, gone: [] });
   } finally {
-    await file.close();
+    await writer.draft.discard();
   }
-  if (why !== undefined) {
-    throw new CommandError(`cannot back partition ${partition} up: ${why}; repeat to go on`, EXIT.unavailable);
-  }
-  await settleName(directory, name);
-  return { partition, keys, bytes, sha256: digest.digest("hex") };
+}
+
+/** Whether reading it as a whole is better than one more layer. */
+function isWornOut({ partition, keys, layers }: Part): boolean {
+  const stored = layers.reduce((sum, { records }) => sum + records, 0);
+  return layers.length >= LAYERS_MAX - (partition % LAYERS_SPREAD) || stored > Math.max(STORED_MIN, STORED_MAX * keys);
+}
+
+async function takeWhole(nodes: Nodes, writer: LayerWriter, { partition, onMoved }: PartJob): Promise<void> {
+  const why = await readPartition(nodes, partition, {
+    route: "/v1/backup",
+    entry: Entry,
+    keyOf: ({ key }) => percentEncoded(key),
+    take: async (line) => onMoved(await writer.add(line)),
+  });
+  if (why === undefined) return;
+  throw new CommandError(`cannot back partition ${partition} up: ${why}; repeat to go on`, EXIT.unavailable);
+}
+
+/** Gives a layer its name, after it was written down that the unfinished backup has it. */
+async function keep(
+  place: Place,
+  writer: LayerWriter,
+  what: { readonly old: PartJob["old"]; readonly partition: number; readonly gone: readonly bigint[] },
+): Promise<Part> {
+  const { old, partition, gone } = what;
+  const { layer, index } = await writer.finish(gone);
+  // Leaves that the homes did not agree on may have held nothing new after all.
+  if (old !== undefined && layer.records === 0 && gone.length === 0) return old.part;
+  const held: Held[] = heldBy([...(old?.indexes ?? []), index]);
+  const part = { partition, keys: held.length, layers: [...(old?.part.layers ?? []), layer] };
+  await place.write(partFile(partition), formatDocument(part));
+  await writer.draft.keep(layer.name);
+  return part;
 }
 
 /** A base64url key as the query of the admin API has it: its bytes, each percent-encoded. */

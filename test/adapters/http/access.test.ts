@@ -53,7 +53,9 @@ function entryOf(name: string): TokenEntry {
 function requestOf(method: string, template: string): { readonly path: string; readonly body?: string } {
   const path = template.replace("{key}", "a").replace("{id}", MODEL_CHANGE.id);
   if (template === "/v1/restore") return { path, body: '{"entries":[]}' };
-  if (template === "/v1/export" || template === "/v1/backup") return { path: `${path}?partition=0` };
+  if (template === "/v1/backup/difference")
+    return { path, body: '{"partition":0,"bits":4,"leaves":[{"leaf":0,"briefs":""}]}' };
+  if (["/v1/export", "/v1/backup", "/v1/backup/tree"].includes(template)) return { path: `${path}?partition=0` };
   if (method === "post") return { path: `${path}${path.endsWith("changes") ? "?dryRun=true" : ""}`, body: "{}" };
   return method === "put" ? { path, body: "value" } : { path };
 }

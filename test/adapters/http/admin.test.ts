@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { adminRoutes, createAdminServer, EXPORT_PARAMETERS } from "../../../node/adapters/http/admin.ts";
 import type { ExportEntry } from "../../../node/adapters/http/admin-api.ts";
-import { RESTORE_BYTES_MAX } from "../../../node/adapters/http/backup.ts";
+import { DIFFERENCE_BYTES_MAX, RESTORE_BYTES_MAX } from "../../../node/adapters/http/backup.ts";
 import type { HttpServer } from "../../../node/adapters/http/http-server.ts";
 import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
 import { KvError } from "../../../node/core/errors.ts";
@@ -36,6 +36,13 @@ async function get(path: string, template = path): Promise<Answer> {
 }
 
 const json = (answer: Answer) => JSON.parse(answer.body.toString()) as Record<string, unknown>;
+
+/** What reading and writing records may end with. */
+const FAILURES = [
+  ["STORAGE_FAILED", 500],
+  ["QUORUM_UNAVAILABLE", 503],
+  ["TIMED_OUT", 504],
+] as const;
 
 function entryOf(index: number, bytes = 8): ExportEntry {
   const dot = { actor: "a".repeat(32), incarnation: 1, counter: index + 1 };
@@ -211,14 +218,46 @@ describe("the admin port", () => {
     }
     assert.equal((await post(" ".repeat(RESTORE_BYTES_MAX + 1))).status, 413);
     assert.equal((await get("/v1/backup", "/v1/backup")).status, 400);
-    for (const [code, status] of [
-      ["STORAGE_FAILED", 500],
-      ["QUORUM_UNAVAILABLE", 503],
-      ["TIMED_OUT", 504],
-    ] as const) {
+    for (const [code, status] of FAILURES) {
       model.failAt = { page: model.pages, error: new KvError(code, "Cannot: it was asked to fail.") };
       assert.equal((await get("/v1/backup?partition=0", "/v1/backup")).status, status);
       assert.equal((await post('{"entries":[]}')).status, status);
+    }
+  });
+
+  it("gives sums of leaves, and of some leaves what a backup lacks and is to drop", async () => {
+    model.entries = [entryOf(0)];
+    const tree = json(await get("/v1/backup/tree?partition=1", "/v1/backup/tree")) as { sums: string };
+    assert.deepEqual(tree, { epoch: 1, partition: 1, bits: 4, sums: tree.sums, unlike: [3] });
+    assert.deepEqual(Buffer.from(tree.sums, "base64url"), Buffer.alloc(8 << 4, 0xfb));
+    const post = async (body: string) => {
+      const answer = await call(port, "POST", "/v1/backup/difference", { body });
+      conformance.check("POST", "/v1/backup/difference", answer);
+      return answer;
+    };
+    const question = '{"partition":1,"bits":4,"leaves":[{"leaf":15,"briefs":"AQIDBAUGBwj_AAAAAAAAAA"}]}';
+    const [line, end] = (await post(question)).body.toString().split("\n");
+    assert.deepEqual(JSON.parse(line ?? ""), { key: "_wAA", record: "Af8AAA" });
+    assert.deepEqual(JSON.parse(end ?? ""), {
+      ...{ epoch: 1, partition: 1, complete: true },
+      gone: "AQIDBAUGBwj_AAAAAAAAAA",
+    });
+    for (const [right, wrong] of [
+      ["Bwj_AAAAAAAAAA", "Bwj_AAAAAAAAAAA"],
+      ['"bits":4', '"bits":17'],
+      ['"leaf":15', '"leaf":16'],
+      ['"leaves":[', '"leaves":[],"more":['],
+    ] as const) {
+      assert.equal((await post(question.replace(right, wrong))).status, 400, wrong);
+    }
+    assert.equal((await post(" ".repeat(DIFFERENCE_BYTES_MAX + 1))).status, 413);
+    for (const query of ["", "?partition=x", "?partition=1&after=a"]) {
+      assert.equal((await get(`/v1/backup/tree${query}`, "/v1/backup/tree")).status, 400, query);
+    }
+    for (const [code, status] of FAILURES) {
+      model.failAt = { page: model.pages, error: new KvError(code, "Cannot: it was asked to fail.") };
+      assert.equal((await get("/v1/backup/tree?partition=1", "/v1/backup/tree")).status, status);
+      assert.equal((await post(question)).status, status);
     }
   });
 
