@@ -285,13 +285,10 @@ export function loadConfig(
     ...readSettingsFile(environment.ANNULUS_CONFIG, readFile, problems),
     ...ownVariables(environment),
   };
-  const settings: Record<string, string> = {};
-  for (const [name, value] of Object.entries(given)) {
-    if (OTHER_NAMES.includes(name)) continue;
-    if (Object.hasOwn(Settings.shape, name)) settings[name] = value;
-    else problems.push(`${name}: there is no such setting${suggestion(name)}`);
-  }
-  const parsed = Settings.safeParse(settings);
+  const settings = Object.entries(given).filter(([name]) => !OTHER_NAMES.includes(name));
+  const [known, unknown] = [settings.filter(isKnown), settings.filter((entry) => !isKnown(entry))];
+  problems.push(...unknown.map(([name]) => `${name}: there is no such setting${suggestion(name)}`));
+  const parsed = Settings.safeParse(Object.fromEntries(known));
   if (!parsed.success) {
     problems.push(...parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`));
     throw new ConfigError(problems);
@@ -304,13 +301,20 @@ export function loadConfig(
 }
 
 function ownVariables(environment: Readonly<Record<string, string | undefined>>): Record<string, string> {
-  const own: Record<string, string> = {};
-  for (const [name, value] of Object.entries(environment)) {
-    if (value === undefined || name.startsWith(OPERATOR_PREFIX)) continue;
+  const own = Object.entries(environment).flatMap(([name, value]) => {
+    if (value === undefined || name.startsWith(OPERATOR_PREFIX)) return [];
     // Of OpenTelemetry's an empty one is as good as none, as its users know it.
-    if (name.startsWith(PREFIX) || (value !== "" && Object.hasOwn(TELEMETRY_SETTINGS, name))) own[name] = value;
-  }
-  return own;
+    return name.startsWith(PREFIX) || (value !== "" && isOfTelemetry(name)) ? [[name, value] as const] : [];
+  });
+  return Object.fromEntries(own);
+}
+
+function isKnown([name]: readonly [string, unknown]): boolean {
+  return Object.hasOwn(Settings.shape, name);
+}
+
+function isOfTelemetry(name: string): boolean {
+  return Object.hasOwn(TELEMETRY_SETTINGS, name);
 }
 
 function readSettingsFile(

@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, relative } from "node:path";
 import { describe, it } from "@jest/globals";
 import { type Finding, findings, type SourceFile } from "./tidy.ts";
+import { inputFindings } from "./tidy-input.ts";
 
 const ROOT = join(import.meta.dirname, "..");
 const SOURCES = ["node", "operator", "test"].flatMap((folder) => collect(join(ROOT, folder)));
@@ -26,7 +27,7 @@ function resolve(from: string, specifier: string): string {
 
 describe("the tidy rules", () => {
   it("find nothing in the tree", () => {
-    const all: Finding[] = SOURCES.flatMap((file) => findings(file, resolve));
+    const all: Finding[] = SOURCES.flatMap((file) => [...findings(file, resolve), ...inputFindings(file)]);
     assert.deepEqual(
       all.map((finding) => `${finding.path}:${finding.line} ${finding.message}`),
       [],
@@ -79,5 +80,50 @@ describe("the tidy rules", () => {
       messages.some((message) => expected.test(message)),
       `${expected} is not among ${JSON.stringify(messages)}`,
     );
+  });
+
+  const slow: readonly [string, RegExp][] = [
+    ["const a = /^(a+)+$/;", /exponential/],
+    ["const a = /^(x|x)*$/;", /begin alike/],
+    ["const a = /^(?:(x|xy)z)*$/;", /begin alike/],
+    ["const a = /^(x|)*$/;", /be empty/],
+    ["const a = /^a*b?a*$/;", /more than linear/],
+    ["const a = / +$/;", /more than linear/],
+    ["const a = new RegExp(text);", /put together at run time/],
+    ["const a = RegExp(text);", /put together at run time/],
+  ];
+  const setting: readonly [string, RegExp][] = [
+    ["const a = {}; a[name] = 1;", /a is not declared here to be an array/],
+    ["const a: Record<string, number> = {}; a[name] ??= 1;", /is not declared/],
+    ["const a = JSON.parse(text); a[name]++;", /is not declared/],
+    ["const f = (a: Record<string, number>) => { a[name] = 1; };", /is not declared/],
+    ["function f(a: object) { a[name] = 1; }", /is not declared/],
+    ["class A { a = {}; f() { this.a[name] = 1; } }", /is not declared/],
+    ["const [a, b] = [[], {}]; b[name] = 1;", /b is not declared/],
+    ["const a: number[] = []; const f = () => { const a = {}; a[name] = 1; };", /is not declared/],
+    ["a[first][second] = 1;", /an expression is not declared/],
+    ["Object.assign(a, JSON.parse(text));", /Object\.assign/],
+  ];
+  it.each([...slow, ...setting])("find what hostile input could do with %s", (code, expected) => {
+    const [found, ...more] = inputFindings({ path: "node/a.ts", text: `\n${code}` });
+    assert.match(found?.message ?? "nothing", expected);
+    assert.equal(found?.line, 2);
+    assert.ok(more.every(({ line }) => line === 2));
+    assert.deepEqual(inputFindings({ path: "test/a.ts", text: code }), []);
+  });
+
+  it.each([
+    "const a = /^[a-z]+$/;",
+    'const a = /^(?:[^"\\\\]|\\\\.)*$/;',
+    "const a: number[] = []; a[index] = 1; a[index] += 1;",
+    "class A { readonly #a = new Uint8Array(3); f() { const a = this.#a; a[index] = 1; this.#a[index]++; } }",
+    "const a = new Array<number>(3).fill(0); a[index] = 1;",
+    "const f = (a: readonly number[], b: Buffer) => { b[index] = a[index]; };",
+    'const a = { b: 1 }; a.b = 2; a["b"] = 3;',
+    "const a = { b: new Int32Array(3) }; a.b[index] = 1;",
+    "Object.assign(new Error(), { code: 1 });",
+    "const a = { ...JSON.parse(text), [name]: 1 };",
+  ])("have nothing against %s", (code) => {
+    assert.deepEqual(inputFindings({ path: "node/a.ts", text: code }), []);
   });
 });

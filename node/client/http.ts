@@ -85,10 +85,10 @@ export class Endpoint {
     const isSecure = parsed.protocol === "https:";
     if (parsed.protocol !== "http:" && !isSecure)
       throw new TypeError(`expected http://host:port or https://host:port, found "${url}"`);
-    this.url = url.replace(/\/+$/, "");
+    this.url = withoutSlashes(url);
     this.#host = parsed.hostname.replace(/^\[|\]$/g, "");
     this.#port = Number(parsed.port === "" ? (isSecure ? 443 : 80) : parsed.port);
-    this.#basePath = parsed.pathname.replace(/\/+$/, "");
+    this.#basePath = withoutSlashes(parsed.pathname);
     const pool = { keepAlive: true, maxSockets: options.connectionsMax };
     this.#agent = isSecure ? new SecureAgent({ ...pool, ...secureOptions(options.tls) }) : new Agent(pool);
     this.#request = isSecure ? httpsRequest : httpRequest;
@@ -151,4 +151,11 @@ function secureOptions({ authorities, certificate, key }: ClientTls = {}): Recor
     ...(certificate === undefined ? {} : { cert: certificate }),
     ...(key === undefined ? {} : { key }),
   };
+}
+
+/** A URL or path without the slashes at its end. */
+function withoutSlashes(text: string): string {
+  let end = text.length;
+  while (text.endsWith("/", end)) end -= 1;
+  return text.slice(0, end);
 }

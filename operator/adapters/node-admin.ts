@@ -239,9 +239,14 @@ function instant(text: string | undefined): number | undefined {
   return Number.isNaN(ms) ? undefined : ms;
 }
 
-/** A figure without labels in Prometheus' text. */
+/** The first figure of a name in Prometheus' text, with labels or without. */
 function figure(page: string, name: string): number | undefined {
-  const match = new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)`, "m").exec(page);
-  const value = Number(match?.[1]);
-  return match === null || !Number.isFinite(value) ? undefined : value;
+  for (const line of page.split("\n")) {
+    if (!line.startsWith(name)) continue;
+    const rest = line.slice(name.length);
+    const [gap, text] = rest.slice(rest.startsWith("{") ? rest.indexOf("}") + 1 : 0).split(" ");
+    const value = Number(text);
+    if (gap === "" && text !== undefined && text !== "" && Number.isFinite(value)) return value;
+  }
+  return undefined;
 }

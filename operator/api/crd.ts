@@ -51,13 +51,12 @@ function clean(schema: Schema): void {
  * before it fills anything in.
  */
 function fillDefault(schema: Schema): void {
-  const filled: Record<string, Json> = {};
-  for (const [name, child] of Object.entries((schema.properties ?? {}) as Record<string, Schema>)) {
+  const filled = Object.entries((schema.properties ?? {}) as Record<string, Schema>).flatMap(([name, child]) => {
     fillDefault(child);
-    if (child.default !== undefined) filled[name] = child.default;
-  }
+    return child.default === undefined ? [] : [[name, child.default] as const];
+  });
   if (schema.type === "object" && schema.properties !== undefined && schema.default !== undefined)
-    schema.default = filled;
+    schema.default = Object.fromEntries(filled);
 }
 
 /** Puts each rule where it belongs. */

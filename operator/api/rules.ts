@@ -48,18 +48,18 @@ export const OWNED_SETTINGS: readonly string[] = [
 /** N in CEL, below the quorum at `path`: see the field `false` in `kvcluster.ts`, whose name CEL escapes. */
 const nAt = (path: string) => `(has(${path}.__false__) ? ${path}.__false__ : ${path}.n)`;
 
-const NAME = "^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$";
-const SETTING = "^(ANNULUS|OTEL)_[A-Z0-9_]{1,64}$";
+const NAME = /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/;
+const SETTING = /^(ANNULUS|OTEL)_[A-Z0-9_]{1,64}$/;
 const SIZE_MIN = "256Mi";
 
 /** All rules, in the order of the schema. */
 export const RULES: readonly Rule[] = [
   {
     at: [],
-    cel: `self.metadata.name.matches('${NAME}')`,
+    cel: `self.metadata.name.matches('${NAME.source}')`,
     message:
       "metadata.name is 1 to 40 of a-z, 0-9 and '-', begins with a letter and does not end with '-': choose such a name",
-    holds: ({ name }) => new RegExp(NAME).test(name),
+    holds: ({ name }) => NAME.test(name),
   },
   {
     at: ["spec"],
@@ -161,10 +161,10 @@ export const RULES: readonly Rule[] = [
   },
   {
     at: ["spec", "config"],
-    cel: `self.all(key, key.matches('${SETTING}'))`,
+    cel: `self.all(key, key.matches('${SETTING.source}'))`,
     message:
       "config holds settings of the nodes by their full names, ANNULUS_... or OTEL_...: see docs/configuration.md",
-    holds: ({ spec }) => Object.keys(spec.config).every((key) => new RegExp(SETTING).test(key)),
+    holds: ({ spec }) => Object.keys(spec.config).every((key) => SETTING.test(key)),
   },
   {
     at: ["spec", "config"],

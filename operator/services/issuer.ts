@@ -36,15 +36,14 @@ export async function issueCertificates(
   const authority = presentAuthority(world) ?? (await createAuthority({ kube, certificates }, world));
   const bundle = bundleOf(world, authority.certificate);
   const present = at(objects.get(`Secret/${tlsName(name)}`), "data") as Readonly<Record<string, string>> | undefined;
-  const data: Record<string, string> = { ...present, [AUTHORITY_FILE]: encoded(bundle) };
+  const data = new Map([...Object.entries(present ?? {}), [AUTHORITY_FILE, encoded(bundle)]]);
   const span = { fromMs: nowMs - BACKDATED_MS, untilMs: nowMs + CERTIFICATE_LIFE_MS };
   for (const { pod, names } of wishes) {
     const { certificate, key } = await certificates.issue(authority, names, span);
-    data[`${pod}.crt`] = encoded(certificate);
-    data[`${pod}.key`] = encoded(key);
+    data.set(`${pod}.crt`, encoded(certificate)).set(`${pod}.key`, encoded(key));
   }
   const head = { apiVersion: "v1", kind: "Secret", name: tlsName(name) };
-  await kube.apply(SECRETS, owned(cluster, head, { type: "Opaque", data }));
+  await kube.apply(SECRETS, owned(cluster, head, { type: "Opaque", data: Object.fromEntries(data) }));
 }
 
 function presentAuthority(world: World): Issued | undefined {

@@ -52,7 +52,8 @@ export class Histogram {
   }
 
   observe(value: number): void {
-    const { bounds, counts } = this;
+    const { bounds } = this;
+    const counts = this.counts;
     let bucket = 0;
     while (bucket < bounds.length && value > (bounds[bucket] as number)) bucket += 1;
     counts[bucket] = (counts[bucket] as number) + 1;

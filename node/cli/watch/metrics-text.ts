@@ -14,10 +14,9 @@ export function parseMetrics(text: string): readonly Sample[] {
   return text.split("\n").flatMap((line) => {
     const [, name, labels = "", value = ""] = LINE.exec(line) ?? [];
     if (name === undefined) return [];
-    const pairs = [...labels.matchAll(/([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g)].map(([, label = "", text = ""]) => [
-      label,
-      text,
-    ]);
+    const pairs = [...labels.matchAll(/(?:^|,)([a-zA-Z_]\w*)="((?:[^"\\]|\\.)*)"/g)].map(
+      ([, label = "", text = ""]) => [label, text],
+    );
     return [{ name, labels: Object.fromEntries(pairs) as Record<string, string>, value: numberOf(value) }];
   });
 }

@@ -144,12 +144,11 @@ function joinOf(world: World, name: string) {
 }
 
 function changedWeights(world: World, ring: RingView, leaving: ReadonlySet<string>): Record<string, number> {
-  const changed: Record<string, number> = {};
-  for (const { name, zone, weight } of ring.present) {
+  const changed = ring.present.flatMap(({ name, zone, weight }) => {
     const wanted = weightOf(world.cluster, name, zone);
-    if (!leaving.has(name) && wanted !== weight) changed[name] = wanted;
-  }
-  return changed;
+    return leaving.has(name) || wanted === weight ? [] : [[name, wanted] as const];
+  });
+  return Object.fromEntries(changed);
 }
 
 function changedQuorum(world: World, { document }: RingView): ChangeRequest["quorum"] {
