@@ -39,6 +39,25 @@ describe("scaling out", () => {
   });
 });
 
+describe("a pod on a volume that is being deleted", () => {
+  it("does not join: it is made anew, on a volume that stays", async () => {
+    const cluster = await settled();
+    cluster.edit({ replicas: 4 });
+    const isUp = () => cluster.nodes.processes.has("sessions-3");
+    while (!isUp()) {
+      await cluster.reconcile();
+      cluster.tick();
+    }
+    const claim = cluster.kube.find("PersistentVolumeClaim", "data-sessions-3");
+    assert.ok(claim);
+    cluster.kube.markDeleted(claim);
+    const { actor } = cluster.nodes.processes.get("sessions-3")?.disk ?? {};
+    await cluster.until("settled", () => cluster.isSettled());
+    assert.deepEqual(cluster.story, ["delete Pod sessions-3"]);
+    assert.notEqual(cluster.nodes.ring?.members.find(({ name }) => name === "sessions-3")?.actor, actor);
+  });
+});
+
 describe("a pod that never answers", () => {
   it("holds back neither weights nor quorums once it has been waited for", async () => {
     const cluster = await settled();

@@ -240,6 +240,28 @@ describe("a machine that is lost", () => {
     assert.notEqual(cluster.nodes.processes.get("sessions-1")?.disk.actor, before);
   });
 
+  it("is replaced, once the others are whole, where its volume is being deleted under a node that runs", async () => {
+    const cluster = await settled();
+    const actor = cluster.nodes.processes.get("sessions-1")?.disk.actor;
+    cluster.crash("sessions-2", true);
+    const claim = cluster.kube.find("PersistentVolumeClaim", "data-sessions-1");
+    assert.ok(claim);
+    cluster.kube.markDeleted(claim);
+    for (let second = 0; second < 30; second += 1) {
+      cluster.tick();
+      await cluster.reconcile();
+    }
+    assert.deepEqual(cluster.story, []);
+    assert.match(
+      cluster.condition("Degraded").message,
+      /^Sessions-1 \(the volume of data-sessions-1 is being deleted\)/,
+    );
+    cluster.crash("sessions-2", false);
+    const isRenewed = () => ![undefined, actor].includes(cluster.nodes.processes.get("sessions-1")?.disk.actor);
+    await cluster.until("replaced", () => isRenewed() && cluster.isSettled());
+    assert.deepEqual(cluster.story, ["delete Pod sessions-1"]);
+  });
+
   it("is replaced at once when a person says so", async () => {
     const cluster = await settled();
     const actor = cluster.nodes.processes.get("sessions-2")?.disk.actor;

@@ -71,9 +71,12 @@ function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
     const why = "it was asked for by annotation";
     return { ...loss, why, isWish: true, isForced, machine: isForced ? pod.machine : undefined };
   }
+  if (claim?.isDeleting !== true) return undefined;
+  const why = `the volume of ${claim.name} is being deleted`;
   // Nothing is started on a claim that is marked: it was given up, and then its machine came back.
-  const isStranded = claim?.isDeleting === true && pod.startedAtMs === undefined && isSilent;
-  return isStranded ? { ...loss, why: `the volume of ${claim.name} is being deleted` } : undefined;
+  if (isSilent) return pod.startedAtMs === undefined ? { ...loss, why } : undefined;
+  // It runs on until its pod goes, whenever that is, and its volume with it: better now, while all others are whole.
+  return { ...loss, why, isWish: true };
 }
 
 function lostWithMachine(world: World, pod: PodFacts, claim: ClaimFacts | undefined): Loss | undefined {
