@@ -225,6 +225,14 @@ export const Settings = z.strictObject({
       growth: "some 20 KiB of memory each",
     },
   ),
+  ANNULUS_CONNECTION_REQUESTS_MAX: whole(
+    { min: 1, max: 1_000_000_000, preset: 1_000_000 },
+    {
+      unit: "requests",
+      meaning: "Requests on one connection to an HTTP port; the answer to the last closes it.",
+      growth: "connections stay longer where they are, also when there are more nodes to spread them over",
+    },
+  ),
   ANNULUS_DISK_RESERVE_BYTES: wholeWithoutPreset(
     { min: 0, max: 1024 * GIB },
     {
@@ -377,6 +385,7 @@ function toConfig(settings: z.infer<typeof Settings>) {
     recordCacheBytes: settings.ANNULUS_RECORD_CACHE_BYTES,
     inFlightMax: settings.ANNULUS_IN_FLIGHT_MAX,
     connectionsMax: settings.ANNULUS_CONNECTIONS_MAX,
+    requestsPerConnectionMax: settings.ANNULUS_CONNECTION_REQUESTS_MAX,
     diskReserveBytes: settings.ANNULUS_DISK_RESERVE_BYTES,
     logLevel: settings.ANNULUS_LOG_LEVEL,
     shutdownTimeoutMs: settings.ANNULUS_SHUTDOWN_TIMEOUT_MS,

@@ -14,7 +14,7 @@ import { createChangesView, viewTransition } from "./adapters/http/changes-view.
 import { createDataServer } from "./adapters/http/data-server.ts";
 import { createGate, type Gate } from "./adapters/http/gate.ts";
 import { createHeldUpWatch } from "./adapters/http/held-up.ts";
-import type { HttpServer } from "./adapters/http/http-server.ts";
+import { BODY_TIMEOUT_MS, HTTP_TIMES, type HttpServer } from "./adapters/http/http-server.ts";
 import { type FollowedTokens, followTokens } from "./adapters/http/token-file.ts";
 import { createLevelEngine, type LevelEngine } from "./adapters/level/engine.ts";
 import { bootId, systemRandom, systemTime } from "./adapters/system.ts";
@@ -32,12 +32,6 @@ const EXIT_FAILED = 1;
 const EXIT_BUG = 70;
 const EXIT_CONFIG = 78;
 
-/** How long a request line with its headers, a body, and a whole request may take to arrive. */
-const HEADERS_TIMEOUT_MS = 10_000;
-const BODY_TIMEOUT_MS = 30_000;
-const REQUEST_TIMEOUT_MS = 60_000;
-/** Longer than the 60 s after which usual load balancers drop an idle connection. */
-const KEEP_ALIVE_TIMEOUT_MS = 75_000;
 /** Of the time that a stop may take, the share in which clients get their answers. */
 const ANSWERING_SHARE = 0.5;
 
@@ -175,9 +169,8 @@ function createServers(
   const listen = {
     host: config.host,
     connectionsMax: config.connectionsMax,
-    headersTimeoutMs: HEADERS_TIMEOUT_MS,
-    requestTimeoutMs: REQUEST_TIMEOUT_MS,
-    keepAliveTimeoutMs: KEEP_ALIVE_TIMEOUT_MS,
+    requestsPerConnectionMax: config.requestsPerConnectionMax,
+    ...HTTP_TIMES,
     member: config.nodeName,
   };
   const admin = {

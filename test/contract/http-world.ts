@@ -68,6 +68,7 @@ export const WORLD_OPTIONS: DataServerOptions = {
   host: "127.0.0.1",
   port: 0,
   connectionsMax: 1_000,
+  requestsPerConnectionMax: 10_000,
   headersTimeoutMs: 10_000,
   requestTimeoutMs: 20_000,
   keepAliveTimeoutMs: 10_000,

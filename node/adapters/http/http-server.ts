@@ -24,6 +24,8 @@ export type HttpServerOptions = {
   readonly headersTimeoutMs: number;
   /** Time for a whole request with its body; bounds what a slow or endless body can hold. */
   readonly requestTimeoutMs: number;
+  /** Requests that one connection may send; the answer to the last says that it is closed. */
+  readonly requestsPerConnectionMax: number;
   /** How long an idle connection is kept. Longer than a load balancer's, or requests run into a closing connection. */
   readonly keepAliveTimeoutMs: number;
   /** With them the port speaks TLS only, and asks for certificates where they hold authorities. */
@@ -39,6 +41,17 @@ export type HttpServer = {
    */
   stop(graceMs: number): Promise<void>;
 };
+
+/** How long clients may take on either port, in ms; docs/security.md says the same. */
+export const HTTP_TIMES = {
+  headersTimeoutMs: 10_000,
+  requestTimeoutMs: 60_000,
+  /** Longer than the 60 s after which usual load balancers drop an idle connection. */
+  keepAliveTimeoutMs: 75_000,
+} as const;
+
+/** How long the body of one pair may take, in ms. */
+export const BODY_TIMEOUT_MS = 30_000;
 
 /** Bytes of request line and headers together: room for the longest key, percent-encoded, and a long context token. */
 export const HEADER_BYTES_MAX = 32_768;
@@ -59,6 +72,7 @@ export function createHttpServer(
   options: HttpServerOptions,
 ): HttpServer {
   let stopping = false;
+  const counts = new WeakMap<Socket, number>();
   const handler = makeHandler(() => stopping);
   const answerWireError = (response: ServerResponse, error: WireError) => {
     const problem = problemOf(error);
@@ -66,7 +80,12 @@ export function createHttpServer(
     response.end(problem.body);
   };
   const dispatch: HttpHandler = (request, response) => {
-    const { url = "" } = request;
+    const { url = "", socket } = request;
+    const count = (counts.get(socket) ?? 0) + 1;
+    counts.set(socket, count);
+    // Sent behind the one whose answer closes the connection: it is not done, and its client knows from that answer.
+    if (count > options.requestsPerConnectionMax) return;
+    if (count === options.requestsPerConnectionMax) response.shouldKeepAlive = false;
     if (request.headers.host === undefined && request.httpVersion === "1.1") {
       answerWireError(response, new WireError("MALFORMED", "Cannot read the request: expected a Host header."));
       return;

@@ -51,6 +51,7 @@ async function listen(credentials: TestCredentials): Promise<number> {
       host: "127.0.0.1",
       port: 0,
       connectionsMax: 100,
+      requestsPerConnectionMax: 10_000,
       headersTimeoutMs: 20_000,
       requestTimeoutMs: 20_000,
       keepAliveTimeoutMs: 20_000,
