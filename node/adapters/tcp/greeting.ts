@@ -32,6 +32,8 @@ export type GreetingResult =
       readonly hello: Hello;
       readonly wire: Wire;
       readonly reader: FrameReader;
+      /** When this side said its hello or welcome, by its monotonic clock. */
+      readonly saidMs: number;
       /** What would speak against the peer if certificates were required. */
       readonly objection: string | undefined;
     }
@@ -145,6 +147,8 @@ class Talk implements WireEvents {
   readonly #reader: FrameReader;
   readonly #writer: FrameWriter;
   readonly #deadline: Timer;
+  readonly #time: Time;
+  #saidMs = 0;
   #over = false;
 
   constructor(
@@ -155,6 +159,7 @@ class Talk implements WireEvents {
     meant?: MemberId,
   ) {
     this.#meant = meant;
+    this.#time = time;
     this.#wire = wire;
     this.#report = report;
     this.#part = part;
@@ -192,13 +197,14 @@ class Talk implements WireEvents {
   }
 
   say(type: FrameType, message: readonly unknown[]): void {
+    this.#saidMs = this.#time.monotonicMs();
     this.#writer.append(type, 0, 0, message);
     this.#wire.write(this.#writer.take());
   }
 
   linked(hello: Hello): void {
     const objection = this.#wire.objection(hello.name)?.detail;
-    this.#end({ kind: "linked", hello, wire: this.#wire, reader: this.#reader, objection });
+    this.#end({ kind: "linked", hello, wire: this.#wire, reader: this.#reader, saidMs: this.#saidMs, objection });
   }
 
   refused(refusal: Refusal, name: string | undefined): void {

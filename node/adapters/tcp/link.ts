@@ -21,6 +21,10 @@ import type { Wire, WireEvents } from "./wire.ts";
 /** A chunk of this size goes out at once, not at the end of the turn, so that bursts do not pile up. */
 const FLUSH_BYTES = 256 * 1_024;
 const BUDGET_MS_MAX = 0xffff_ffff;
+/** How often the peer is asked for its clock: what its drift adds in between is 5 ms. */
+const GAUGE_INTERVAL_MS = 10_000;
+/** Ids of pings are 1 to this, then from 1 again; a pong of id 0 answers none. */
+const PINGS = 2 ** 31;
 const NOTHING: readonly unknown[] = [];
 
 /** What the links of one transport share. */
@@ -48,38 +52,44 @@ export class Link implements WireEvents {
   #serving = 0;
   #paused = false;
   #over = false;
-  readonly #delays = new DelayMeter();
+  readonly #delays: DelayMeter;
+  /** The last ping that is not answered yet, whatever it was sent for. */
+  #ping: { readonly id: number; readonly sentMs: number } | undefined;
+  #pings = 0;
   #receivedMs: number;
   #usedMs: number;
-  /** When the ping that is not answered yet was sent. */
+  /** When a ping was sent because the peer said nothing, and it has said nothing since. */
   #pingedMs: number | undefined;
   #whenQuiet: (() => void) | undefined;
 
   /**
-   * @param reader May hold what the peer said right after the handshake.
+   * @param greeted Its reader may hold what the peer said right after the handshake; `saidMs` is when this side said its
+   *   own part of that, by its monotonic clock.
    * @param ended Called once, when the link is over and all its requests have been rejected.
    */
   constructor(
     context: LinkContext,
     peer: PeerIdentity,
-    { wire, reader }: { readonly wire: Wire; readonly reader: FrameReader },
+    greeted: { readonly wire: Wire; readonly reader: FrameReader; readonly saidMs: number },
     ended: (link: Link, why: string) => void,
   ) {
     this.peer = peer;
     this.#context = context;
-    this.#wire = wire;
-    this.#reader = reader;
+    this.#wire = greeted.wire;
+    this.#reader = greeted.reader;
+    this.#delays = new DelayMeter(greeted.saidMs);
     this.#ended = ended;
     this.#writer = new FrameWriter(context.limits.frameBytesMax);
     this.#inFlight = new InFlight(context.time, (waiting) => this.#expire(waiting));
     this.#receivedMs = context.time.monotonicMs();
     this.#usedMs = this.#receivedMs;
-    reader.allow(context.limits.frameBytesMax);
-    wire.attach(this);
+    this.#reader.allow(context.limits.frameBytesMax);
+    this.#wire.attach(this);
   }
 
   /** Reads what came with the handshake. Apart from the constructor, so that the owner can enter the link first. */
   begin(): void {
+    this.#sendPing(this.#context.time.monotonicMs());
     this.#read();
   }
 
@@ -118,9 +128,10 @@ export class Link implements WireEvents {
         this.close(`it said nothing for ${Math.round(nowMs - this.#receivedMs)} ms`);
       return;
     }
-    if (nowMs - this.#receivedMs < (this.#inFlight.size > 0 ? silenceMs : keepAliveMs)) return;
-    this.#pingedMs = nowMs;
-    this.#say(FRAME_TYPE.ping, 0, NOTHING);
+    if (nowMs - this.#receivedMs >= (this.#inFlight.size > 0 ? silenceMs : keepAliveMs)) {
+      this.#pingedMs = nowMs;
+      this.#sendPing(nowMs);
+    } else if (nowMs - this.#delays.answeredMs >= GAUGE_INTERVAL_MS) this.#sendPing(nowMs);
   }
 
   /** Whether no request went either way for `forMs`, and none is in work. */
@@ -236,7 +247,7 @@ export class Link implements WireEvents {
 
   #take(frame: Frame): void {
     const nowMs = this.#context.time.monotonicMs();
-    const underWayMs = this.#delays.excessMs(frame.sentMs, nowMs);
+    const underWayMs = this.#delays.underWayMs(frame.sentMs, nowMs);
     switch (frame.type) {
       case FRAME_TYPE.request:
         return this.#serve(frame, nowMs, underWayMs);
@@ -245,7 +256,7 @@ export class Link implements WireEvents {
       case FRAME_TYPE.ping:
         return this.#say(FRAME_TYPE.pong, frame.id, NOTHING);
       case FRAME_TYPE.pong:
-        return;
+        return this.#gauge(frame, nowMs);
       case FRAME_TYPE.hello:
       case FRAME_TYPE.welcome:
       case FRAME_TYPE.refusal:
@@ -257,7 +268,11 @@ export class Link implements WireEvents {
     const { telemetry } = this.#context;
     const restMs = budgetMs - underWayMs;
     this.#usedMs = nowMs;
-    if (restMs <= 0) return telemetry.count("annulus.transport.expired_requests");
+    if (restMs <= 0) {
+      // A sender whose machine slept seems late until it answers.
+      if (this.#ping === undefined) this.#sendPing(nowMs);
+      return telemetry.count("annulus.transport.expired_requests");
+    }
     const handler = this.#context.handler();
     if (handler === undefined) return this.#say(FRAME_TYPE.reply, id, encodeReply(STOPPING));
     if (this.#isFull()) return this.#refuse(id, this.#overloaded());
@@ -275,6 +290,18 @@ export class Link implements WireEvents {
         this.#refuse(id, error);
       },
     );
+  }
+
+  #sendPing(nowMs: number): void {
+    this.#pings = (this.#pings % PINGS) + 1;
+    this.#ping = { id: this.#pings, sentMs: nowMs };
+    this.#say(FRAME_TYPE.ping, this.#pings, NOTHING);
+  }
+
+  #gauge({ id, sentMs }: Frame, nowMs: number): void {
+    if (this.#ping?.id !== id) return;
+    this.#delays.answered(this.#ping.sentMs, sentMs, nowMs);
+    this.#ping = undefined;
   }
 
   #answer(id: number, reply: Reply): void {
