@@ -1,11 +1,13 @@
-/** `annulus backup` with `list` and `verify`, and `annulus restore`. */
+/** `annulus backup` with `list`, `verify` and `prune`, and `annulus restore`. */
 import { Command } from "commander";
 import type { Nodes } from "../client/nodes.ts";
 import { adminJson, ClusterAnswer, RingAnswer } from "./admin-views.ts";
 import { createDirectory } from "./backup/directory.ts";
+import { KEEP_RULES, type KeepRule } from "./backup/keep.ts";
 import { requireSound } from "./backup/layer.ts";
 import { backupName, backupNames, bytesOf, keysOf, type Manifest, requireManifest } from "./backup/manifest.ts";
 import { createBytePace, parseRate } from "./backup/pace.ts";
+import { prune } from "./backup/prune.ts";
 import { putBack } from "./backup/put-back.ts";
 import { takeBackup } from "./backup/take.ts";
 import { byteText } from "./change/figures.ts";
@@ -40,7 +42,45 @@ export function backupCommand(): Command {
     .description("Records of all partitions in a place of backups")
     .addCommand(take, { isDefault: true })
     .addCommand(listCommand())
-    .addCommand(verifyCommand());
+    .addCommand(verifyCommand())
+    .addCommand(pruneCommand());
+}
+
+function pruneCommand(): Command {
+  const command = new Command("prune")
+    .description("Remove backups that no rule keeps, and what only they needed; the newest always stays")
+    .argument("<place>", PLACE_HELP)
+    .option("--dry-run", "only say what would go", false);
+  for (const rule of KEEP_RULES) command.option(`--keep-${rule} <n>`, KEEP_HELP[rule], parseKeep);
+  return command.action(async (where: string, options: Readonly<Record<string, unknown>>) => {
+    const given = KEEP_RULES.flatMap((rule) => {
+      const count = options[`keep${rule.charAt(0).toUpperCase()}${rule.slice(1)}`];
+      return typeof count === "number" ? [[rule, count] as const] : [];
+    });
+    if (given.length === 0) throw new CommandError("Cannot prune: name at least one --keep-… rule", EXIT.usage);
+    const dryRun = options.dryRun === true;
+    const { kept, removed, freedBytes } = await prune(createDirectory(where), Object.fromEntries(given), { dryRun });
+    const rows = [
+      ...kept.map(({ manifest, rules }) => [backupName(manifest), rules.length > 0 ? rules.join(", ") : "the newest"]),
+      ...removed.map((manifest) => [backupName(manifest), dryRun ? "would go" : "removed"]),
+    ];
+    process.stdout.write(alignTable([["BACKUP", "KEPT BY"], ...rows.sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))]));
+    process.stderr.write(`annulus: ${byteText(freedBytes)} ${dryRun ? "would be freed" : "freed"}\n`);
+  });
+}
+
+const KEEP_HELP: Readonly<Record<KeepRule, string>> = {
+  last: "keep the last n",
+  hourly: "keep the last of each of the last n hours that have one",
+  daily: "the same for days (UTC)",
+  weekly: "the same for weeks (from Monday)",
+  monthly: "the same for months",
+  yearly: "the same for years",
+};
+
+function parseKeep(text: string): number {
+  if (/^\d{1,6}$/.test(text)) return Number(text);
+  throw new CommandError(`Cannot keep "${text}" backups: expected a number from 0`, EXIT.usage);
 }
 
 function listCommand(): Command {

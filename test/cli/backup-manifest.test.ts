@@ -72,7 +72,7 @@ async function layerOf(lines: readonly ReturnType<typeof lineOf>[], gone: readon
   const writer = await beginLayer(createDirectory(directory), 0, "20260101T000000000Z");
   for (const line of lines) await writer.add(line);
   const { layer, index } = await writer.finish(gone);
-  await writer.draft.keep(layer.name);
+  await writer.draft.keep();
   return { layer, index };
 }
 
@@ -178,7 +178,7 @@ describe("a place of backups", () => {
     }
     rmSync(path);
     await assert.rejects(requireSound(place, [manifest]), /it is missing/);
-    const draft = await place.draft();
+    const draft = await place.draft(layer.name);
     await draft.write(whole);
     await draft.discard();
     assert.equal(readdirSync(join(directory, "unfinished")).length, 0);

@@ -245,6 +245,25 @@ describe("a backup", () => {
   );
 
   it(
+    "is shown and pruned, and what stays is whole",
+    async () => {
+      const shown = await run(source, "backup", "list", backup);
+      assert.equal(shown.stdout.trim().split("\n").length, 1 + readdirSync(join(backup, "backups")).length);
+      const before = filesOf(backup).size;
+      assert.equal((await run(source, "backup", "prune", backup)).code, 2);
+      const planned = await run(source, "backup", "prune", backup, "--keep-last", "1", "--dry-run");
+      assert.match(planned.stdout, /would go/);
+      assert.equal(filesOf(backup).size, before);
+      const { code, stdout, stderr } = await run(source, "backup", "prune", backup, "--keep-last", "1");
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, /\n\S+Z +removed\n(.*\n)*\S+Z +last\n$/);
+      assert.equal(readdirSync(join(backup, "backups")).length, 1);
+      assert.equal((await run(source, "backup", "verify", backup)).code, 0);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     "merged into the cluster that it came from undoes nothing that was written or deleted since",
     async () => {
       const node = nodeOf(source, 0);

@@ -26,7 +26,7 @@ export function createDirectory(directory: string): Place {
     for (const folder of FOLDERS) await mkdir(pathOf(folder), { recursive: true });
   }
 
-  async function draft(): Promise<Draft> {
+  async function draft(name: string): Promise<Draft> {
     await makeFolders();
     const path = pathOf(`unfinished/${randomBytes(8).toString("hex")}.new`);
     const file = await open(path, "wx");
@@ -37,7 +37,7 @@ export function createDirectory(directory: string): Place {
     };
     return {
       write: (bytes) => using(() => file.writeFile(bytes)),
-      keep: (name) =>
+      keep: () =>
         using(async () => {
           await file.sync();
           await close();
@@ -61,11 +61,11 @@ export function createDirectory(directory: string): Place {
       }),
     write: (name, text) =>
       using(async () => {
-        const written = await draft();
+        const written = await draft(name);
         await written.write(Buffer.from(text));
-        await written.keep(name);
+        await written.keep();
       }),
-    draft: () => using(draft),
+    draft: (name) => using(() => draft(name)),
     list: (folder) =>
       using(async () => {
         const sizes = new Map<string, number>();

@@ -34,14 +34,15 @@ export type Index = { readonly held: readonly Held[]; readonly gone: readonly bi
 export type LayerWriter = {
   /** @returns Bytes that the line takes. */
   add(line: Line): Promise<number>;
-  /** Ends it, but gives it no name yet. */
+  /** Ends it, but does not let it appear yet. */
   finish(gone: readonly bigint[]): Promise<{ readonly layer: Layer; readonly index: Index }>;
   readonly draft: Draft;
 };
 
 /** @param ofBackup Name of the backup that writes it. */
 export async function beginLayer(place: Place, partition: number, ofBackup: string): Promise<LayerWriter> {
-  const draft = await place.draft();
+  const name = `layers/${numberText(partition)}-${ofBackup}-${randomBytes(4).toString("hex")}.jsonl`;
+  const draft = await place.draft(name);
   const digest = createHash("sha256");
   const held: Held[] = [];
   let bytes = 0;
@@ -60,7 +61,6 @@ export async function beginLayer(place: Place, partition: number, ofBackup: stri
     },
     async finish(gone) {
       const indexBytes = await write(formatIndex({ held, gone }));
-      const name = `layers/${numberText(partition)}-${ofBackup}-${randomBytes(4).toString("hex")}.jsonl`;
       const layer = { name, bytes, indexBytes, records: held.length, sha256: digest.digest("hex") };
       return { layer, index: { held, gone } };
     },

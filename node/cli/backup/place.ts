@@ -6,12 +6,12 @@
  */
 import type { Readable } from "node:stream";
 
-/** A file that is being written, and has no name yet. */
+/** A file that is being written, and is not there yet. */
 export type Draft = {
   write(bytes: Uint8Array): Promise<void>;
-  /** Gives it its name. */
-  keep(name: string): Promise<void>;
-  /** Throws away what was written; does nothing once it has a name. */
+  /** Lets it appear under its name. */
+  keep(): Promise<void>;
+  /** Throws away what was written; does nothing once it has appeared. */
   discard(): Promise<void>;
 };
 
@@ -25,7 +25,7 @@ export type Place = {
   open(name: string, from: number): Promise<Readable | undefined>;
   /** Writes a small file. */
   write(name: string, text: string): Promise<void>;
-  draft(): Promise<Draft>;
+  draft(name: string): Promise<Draft>;
   /** All files of a folder with their sizes in bytes, in any order. */
   list(folder: Folder): Promise<ReadonlyMap<string, number>>;
   /** Does nothing where there is none. */

@@ -210,7 +210,7 @@ async function takeWhole(nodes: Nodes, writer: LayerWriter, { partition, onMoved
   throw new CommandError(`cannot back partition ${partition} up: ${why}; repeat to go on`, EXIT.unavailable);
 }
 
-/** Gives a layer its name, after it was written down that the unfinished backup has it. */
+/** Lets a layer appear, after it was written down that the unfinished backup has it. */
 async function keep(
   place: Place,
   writer: LayerWriter,
@@ -223,7 +223,7 @@ async function keep(
   const held: Held[] = heldBy([...(old?.indexes ?? []), index]);
   const part = { partition, keys: held.length, layers: [...(old?.part.layers ?? []), layer] };
   await place.write(partFile(partition), formatDocument(part));
-  await writer.draft.keep(layer.name);
+  await writer.draft.keep();
   return part;
 }
 
