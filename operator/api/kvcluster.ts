@@ -131,6 +131,26 @@ const Tls = z.object({
     ),
   admin: z.boolean().default(false).describe("The admin port speaks TLS; the operator and Kubernetes' probes follow."),
   data: z.boolean().default(false).describe("The data port speaks TLS; clients must use https from then on."),
+  issuer: z
+    .object({
+      name: z.string().min(1).max(253).describe("Its name."),
+      kind: z
+        .string()
+        .max(63)
+        .regex(/^[A-Z][A-Za-z]*$/)
+        .default("Issuer")
+        .describe("Issuer, of the same namespace, or ClusterIssuer."),
+      group: z
+        .string()
+        .max(253)
+        .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/)
+        .default("cert-manager.io")
+        .describe("The API group of its kind."),
+    })
+    .optional()
+    .describe(
+      "An issuer of cert-manager that makes the certificates, and tells its authority (ca.crt). Absent: the operator makes them.",
+    ),
 });
 
 const Token = z.object({

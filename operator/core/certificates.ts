@@ -132,11 +132,17 @@ export function bundleOf({ cluster, objects, nowMs }: World, authority: string):
   return [own, ...(isOver ? [] : earlier)].map(String).join("");
 }
 
-/** The authority that is there, with a year left at least; undefined where a new one is needed. */
+/**
+ * The authority that is there, with a year left at least; undefined where a new one is needed. One from before certificates
+ * came from elsewhere does not count: no member trusts it any more, and all must before one shows what it makes.
+ */
 function authorityOf({ cluster, objects, nowMs }: World): X509Certificate | undefined {
   const secret = objects.get(`Secret/${authorityName(cluster.metadata.name)}`);
   const [authority] = certificatesIn(fileOf(secret, AUTHORITY_FILE));
   const hasKey = fileOf(secret, AUTHORITY_KEY_FILE) !== undefined;
+  const trusted = certificatesIn(fileOf(objects.get(`Secret/${tlsName(cluster.metadata.name)}`), AUTHORITY_FILE));
+  const isTrusted = ({ fingerprint256 }: X509Certificate) => fingerprint256 === authority?.fingerprint256;
+  if (trusted.length > 0 && !trusted.some(isTrusted)) return undefined;
   return hasKey && authority !== undefined && authority.validToDate.getTime() - nowMs > YEAR_MS ? authority : undefined;
 }
 
@@ -146,11 +152,16 @@ export function needsAuthority(world: World): boolean {
 }
 
 function isFit(certificate: X509Certificate, names: readonly string[], nowMs: number): boolean {
-  if (certificate.validToDate.getTime() - nowMs < RENEWED_WITH_LEFT_MS) return false;
+  return certificate.validToDate.getTime() - nowMs >= RENEWED_WITH_LEFT_MS && isNamed(certificate, names);
+}
+
+/** Whether a certificate holds all of these DNS names, letter by letter. */
+export function isNamed(certificate: X509Certificate, names: readonly string[]): boolean {
   return names.every((one) => certificate.checkHost(one, { subject: "never", wildcards: false }) !== undefined);
 }
 
-function isIssued(certificate: X509Certificate, authority: X509Certificate): boolean {
+/** Whether a certificate was made by the very authority. */
+export function isIssued(certificate: X509Certificate, authority: X509Certificate): boolean {
   return certificate.checkIssued(authority) && certificate.verify(authority.publicKey);
 }
 
@@ -165,7 +176,7 @@ export function fileOf(secret: KubeObject | undefined, file: string): string | u
 }
 
 /** Those that can be read; somebody's hand was in the others, and they are made anew. */
-function certificatesIn(text: string | undefined): X509Certificate[] {
+export function certificatesIn(text: string | undefined): X509Certificate[] {
   const blocks = text?.match(/-----BEGIN CERTIFICATE-----[^-]*-----END CERTIFICATE-----/g) ?? [];
   return blocks.flatMap((block) => {
     try {

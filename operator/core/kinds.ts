@@ -30,6 +30,8 @@ export const AUTOSCALERS = kind("autoscaling/v2", "HorizontalPodAutoscaler", "ho
 export const SERVICE_MONITORS = kind("monitoring.coreos.com/v1", "ServiceMonitor", "servicemonitors");
 /** Those of TLS and tokens, by their names: it has no right to list them, and so watches none. */
 export const SECRETS = kind("v1", "Secret", "secrets");
+/** Of cert-manager, where a KVCluster names an issuer of it. */
+export const CERTIFICATES = kind("cert-manager.io/v1", "Certificate", "certificates");
 export const LEASES = kind("coordination.k8s.io/v1", "Lease", "leases");
 export const EVENTS = kind("events.k8s.io/v1", "Event", "events");
 
@@ -45,7 +47,7 @@ export const OWNED_KINDS: readonly Kind[] = [
   SERVICE_MONITORS,
 ];
 
-const ALL = [CLUSTERS, PODS, CLAIMS, VOLUMES, MACHINES, LEASES, EVENTS, SECRETS, ...OWNED_KINDS];
+const ALL = [CLUSTERS, PODS, CLAIMS, VOLUMES, MACHINES, LEASES, EVENTS, SECRETS, CERTIFICATES, ...OWNED_KINDS];
 
 /** The kind of a name, which must be one of the above. */
 export function kindOf(name: string): Kind {

@@ -66,6 +66,11 @@ export function tlsName(clusterName: string): string {
   return `${clusterName}-tls`;
 }
 
+/** The Certificate that cert-manager is asked for, and the Secret that it makes; no cluster has an object of such a name. */
+export function certificateName(pod: string): string {
+  return `${pod}-certificate`;
+}
+
 /** The Secret with the authority's key, which no pod mounts. */
 export function authorityName(clusterName: string): string {
   return `${clusterName}-authority`;

@@ -148,6 +148,8 @@ export type World = {
   readonly objects: ReadonlyMap<string, KubeObject>;
   /** Secrets that the manifest names as those of tokens, by name; they belong to others. */
   readonly tokenSecrets: ReadonlyMap<string, KubeObject>;
+  /** Secrets with what cert-manager made, by pod. */
+  readonly issued: ReadonlyMap<string, KubeObject>;
   readonly statefulSet: StatefulSetFacts | undefined;
   readonly pods: readonly PodFacts[];
   readonly claims: readonly ClaimFacts[];

@@ -10,8 +10,27 @@ import { wantsTokens } from "../core/access.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { peerTlsOf, usesTls } from "../core/certificates.ts";
 import { readClaim, readMachine, readPod, readStatefulSet } from "../core/facts.ts";
-import { CLAIMS, MACHINES, OWNED_KINDS, PODS, SECRETS, SERVICE_MONITORS, VOLUMES } from "../core/kinds.ts";
-import { accessName, authorityName, membersName, peersName, selectorText, tlsName } from "../core/names.ts";
+import { usesIssuer } from "../core/issued.ts";
+import {
+  CERTIFICATES,
+  CLAIMS,
+  MACHINES,
+  OWNED_KINDS,
+  PODS,
+  SECRETS,
+  SERVICE_MONITORS,
+  VOLUMES,
+} from "../core/kinds.ts";
+import {
+  accessName,
+  authorityName,
+  certificateName,
+  membersName,
+  peersName,
+  podName,
+  selectorText,
+  tlsName,
+} from "../core/names.ts";
 import { type KubeObject, textAt } from "../core/objects.ts";
 import type { NodeAnswer, PodFacts, Policy, Silence, World } from "../core/world.ts";
 import { type AdminTarget, type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
@@ -56,6 +75,24 @@ export function createObserver(
       ...(asksForTokens ? [accessName(name)] : []),
     ];
     return readSecrets(cluster, names);
+  }
+
+  /** Certificates that cert-manager was asked for, and the Secrets that it made, for pods that are and that are to be. */
+  async function issuedOf(cluster: Cluster, pods: readonly PodFacts[], objects: Map<string, KubeObject>) {
+    const { namespace, name } = cluster.metadata;
+    const issued = new Map<string, KubeObject>();
+    if (!usesIssuer({ cluster, pods })) return issued;
+    const count = Math.max(cluster.spec.replicas, ...pods.map(({ ordinal }) => ordinal + 1));
+    const wanted = Array.from({ length: count }, (_, ordinal) => podName(name, ordinal));
+    await Promise.all(
+      wanted.map(async (pod) => {
+        const place = { namespace, name: certificateName(pod) };
+        const [asked, made] = await Promise.all([kube.read(CERTIFICATES, place), kube.read(SECRETS, place)]);
+        if (asked !== undefined) objects.set(`${CERTIFICATES.kind}/${place.name}`, asked);
+        if (made !== undefined) issued.set(pod, made);
+      }),
+    );
+    return issued;
   }
 
   async function readSecrets(cluster: Cluster, names: readonly string[]): Promise<Map<string, KubeObject>> {
@@ -120,6 +157,7 @@ export function createObserver(
       policy,
       cluster,
       objects,
+      issued: await issuedOf(cluster, pods, objects),
       tokenSecrets: await readSecrets(cluster, named),
       statefulSet: statefulSet === undefined ? undefined : readStatefulSet(statefulSet),
       pods,

@@ -2,34 +2,22 @@
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 import { describe, it } from "@jest/globals";
-import { readIdentity } from "../../node/adapters/tls/identity.ts";
 import { fileOf } from "../../operator/core/certificates.ts";
 import { readPod } from "../../operator/core/facts.ts";
 import { at, listAt, textAt } from "../../operator/core/objects.ts";
+import { identityOf, knows, secretOf, viewOf } from "./certificate-view.ts";
 import { FakeCluster, NAME } from "./fake-cluster.ts";
 
 const DAY_MS = 86_400_000;
 const PLAIN = { peers: false, admin: false, data: false };
 const SECURE = { peers: true, admin: true, data: true };
 
-const secretOf = (cluster: FakeCluster) => cluster.kube.find("Secret", `${NAME}-tls`);
 const modesOf = (cluster: FakeCluster) => cluster.pods.map((pod) => readPod(pod, NAME)?.peerTls);
 
 async function settled(tls: Record<string, boolean>): Promise<FakeCluster> {
   const cluster = new FakeCluster({ tls });
   await cluster.until("settled at first", () => cluster.isSettled());
   return cluster;
-}
-
-/** Reads a member's files as its node does when it starts, for its peer port. */
-function identityOf(cluster: FakeCluster, pod: string) {
-  const text = (file: string) => Buffer.from(fileOf(secretOf(cluster), file) ?? "");
-  return readIdentity(
-    { certificate: text(`${pod}.crt`), key: text(`${pod}.key`), authorities: text("ca.crt") },
-    { certificate: `${pod}.crt`, key: `${pod}.key`, authorities: "ca.crt" },
-    { port: "the peer port", name: `${pod}.${NAME}-peers.default.svc`, isMutual: true },
-    cluster.kube.nowMs,
-  );
 }
 
 function loseAuthority(cluster: FakeCluster): void {
@@ -40,22 +28,6 @@ function loseAuthority(cluster: FakeCluster): void {
 
 function passSixDays(cluster: FakeCluster): void {
   cluster.kube.nowMs += 6 * DAY_MS;
-}
-
-type View = { readonly authorities: readonly X509Certificate[]; readonly shown: readonly X509Certificate[] };
-
-/** What a pod with the files as they are now trusts, and what the members with these files show. */
-function viewOf(cluster: FakeCluster): View {
-  const bundle = fileOf(secretOf(cluster), "ca.crt") ?? "";
-  const blocks = bundle.match(/-----BEGIN[^-]*-----[^-]*-----END[^-]*-----/g) ?? [];
-  return {
-    authorities: blocks.map((block) => new X509Certificate(block)),
-    shown: [0, 1, 2].map((ordinal) => new X509Certificate(fileOf(secretOf(cluster), `${NAME}-${ordinal}.crt`) ?? "")),
-  };
-}
-
-function knows(one: View, other: View): boolean {
-  return other.shown.every((shown) => one.authorities.some((authority) => shown.verify(authority.publicKey)));
 }
 
 describe("certificates of a cluster", () => {

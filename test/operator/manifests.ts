@@ -121,6 +121,11 @@ export const ALLOWED: readonly {
     before: { access: {} },
     spec: { access: { mode: "open" } },
   },
+  {
+    what: "certificates of an issuer, of another, and of the operator's own",
+    before: { tls: { peers: true, issuer: { name: "office" } } },
+    spec: { tls: { peers: true } },
+  },
   { what: "more replicas", before: {}, spec: { replicas: 5 } },
   { what: "another R and W", before: {}, spec: { quorum: { r: 1, w: 3, mode: "strict" } } },
   { what: "a volume that grows", before: { storage: { size: "2047Mi" } }, spec: { storage: { size: "2Gi" } } },

@@ -150,6 +150,12 @@ beforeAll(async () => {
   cluster.setMachineDown(machine, true);
   const claim = () => cluster.kube.find("PersistentVolumeClaim", `data-${NAME}-1`)?.metadata.uid;
   await until("rebuilt elsewhere", () => claim() !== uid && cluster.isSettled(), 1_200);
+  // What cert-manager is asked for, and asked for again when another issuer is named.
+  const issuerOf = () => textAt(cluster.kube.find("Certificate", `${NAME}-0-certificate`), "spec", "issuerRef", "name");
+  for (const name of ["office", "other"]) {
+    cluster.edit({ tls: { data: true, issuer: { name } } });
+    await until("asked for", () => issuerOf() === name);
+  }
   await end(operator);
 }, 60_000);
 

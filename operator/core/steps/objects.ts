@@ -2,6 +2,7 @@
 import { startsWithTokens, tokensDue } from "../access.ts";
 import { certificatesDue, peerTlsOf } from "../certificates.ts";
 import { isFounded, wantedMembers } from "../founding.ts";
+import { issuedDue, usesIssuer } from "../issued.ts";
 import type { KubeObject } from "../objects.ts";
 import { membersConfig, serviceAccount } from "../resources/members.ts";
 import { clientService, networkPolicy, peersService } from "../resources/network.ts";
@@ -38,11 +39,26 @@ export function placeObjects(world: World): StepResult {
     serviceMonitor(cluster),
   ];
   // First: a pod that is started without its certificate, or the file of tokens, does not run.
-  const actions: Action[] = [...certificatesDue(world, Math.max(replicas, cluster.spec.replicas)), ...tokensDue(world)];
+  const count = Math.max(replicas, cluster.spec.replicas);
+  const issued = usesIssuer(world) ? issuedDue(world, count) : undefined;
+  const actions: Action[] = [...(issued?.actions ?? certificatesDue(world, count)), ...tokensDue(world)];
+  const awaited = issued?.awaited.filter((pod) => isNeeded(world, pod)) ?? [];
+  if (awaited.length > 0)
+    return { actions, hold: { reason: "CertificatesAwaited", message: whyAwaited(world, awaited) } };
   for (const object of objects) if (object !== undefined) actions.push(applying(world, object, replicas));
   actions.push(...unwantedObjects(world));
   if (members.kind === "wait") return { actions, hold: { reason: "Founding", message: members.why } };
   return { actions };
+}
+
+/** Whether a pod would be started without a certificate, or restarted; one that is to join can wait for its own. */
+function isNeeded({ statefulSet, pods }: World, pod: string): boolean {
+  return statefulSet === undefined || pods.some(({ name }) => name === pod);
+}
+
+function whyAwaited({ cluster }: World, pods: readonly string[]): string {
+  const { kind, name } = cluster.spec.tls.issuer ?? {};
+  return `cert-manager has made no certificate with its authority (ca.crt) for ${pods.join(", ")}: look at ${kind} ${name}`;
 }
 
 /**
