@@ -126,6 +126,22 @@ describe("nodes with a file of tokens", () => {
     }
   });
 
+  it("say that they ask for tokens, by which an operator learns that their release knows them", async () => {
+    const made = await make("watcher", "--cluster", "monitor");
+    write(made);
+    for (const { host, adminPort } of cluster.nodes) {
+      const untilMs = performance.now() + TAKEN_OVER_WITHIN_MS;
+      const headers = { Authorization: `Bearer ${made.token}` };
+      const look = () => fetch(`http://${host}:${adminPort}/v1/cluster`, { headers });
+      let answer = await look();
+      while (answer.status !== 200 && performance.now() < untilMs) {
+        await sleep(100);
+        answer = await look();
+      }
+      assert.equal(((await answer.json()) as { access?: string }).access, "tokens");
+    }
+  });
+
   it("never write a token to their log", () => {
     for (const { server } of cluster.nodes) {
       assert.match(server?.output ?? "", /access\.not_reloaded/);
