@@ -161,7 +161,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   );
   const isUp = (name: MemberId): boolean => gossiper.isUp(name);
   const completeness = createCompleteness(member, { identity, isUp, telemetry });
-  const admission = createAdmission(member, rings);
+  const admission = createAdmission(member, rings, identity);
   // First of all: what comes after it relies on which writes may still be under way.
   rings.onAdopted(admission.adopt);
   rings.onAdopted(completeness.adopt);

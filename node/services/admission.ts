@@ -55,16 +55,18 @@ class Group implements Ticket {
 /**
  * @param self This node's name.
  * @param rings `ringOf` gives the ring of a recent epoch.
+ * @param identity Whether another directory took the place of this one.
  */
 export function createAdmission(
   self: MemberId,
   rings: { required(): Ring; ringOf(epoch: number): Ring | undefined },
+  identity: { isSuperseded(): boolean },
 ): Admission {
   /** One for each ring under which a write may still be on its way, the one in force last. */
   let groups: readonly Group[] = [];
   const waiting: (() => void)[] = [];
-  /** The members went on without this directory. */
-  let isDestroyed = false;
+  /** The members went on without this directory: it was declared destroyed, or another took its place. */
+  let isSetAside = false;
 
   function review(): void {
     const last = groups.at(-1);
@@ -104,7 +106,7 @@ export function createAdmission(
 
   return {
     adopt(ring) {
-      isDestroyed = ring.member(self)?.isDestroyed === true;
+      isSetAside = ring.member(self)?.isDestroyed === true || identity.isSuperseded();
       groups = [...groups, new Group(ring.epoch, review)];
       review();
     },
@@ -112,14 +114,14 @@ export function createAdmission(
     settled: () => (groups.length <= 1 ? Promise.resolve() : new Promise((resolve) => waiting.push(resolve))),
     write(epoch, partition) {
       const ring = sameRing(epoch, partition, haveSameWriteSets);
-      // What a disk takes that was declared destroyed would count, and be set aside with it.
-      if (!ring.isWriter(self, partition) || isDestroyed) throw notHere(ring, partition);
+      // What it takes would count, and be set aside with it.
+      if (!ring.isWriter(self, partition) || isSetAside) throw notHere(ring, partition);
       return letIn();
     },
     hint(epoch, partition, target, counts) {
       const ring = sameRing(epoch, partition, haveSameWriteSets);
       const state = ring.member(self)?.state;
-      const mayKeep = state === "active" || state === "rebuilding";
+      const mayKeep = (state === "active" || state === "rebuilding") && !identity.isSuperseded();
       const isKnown = target !== self && ring.member(target) !== undefined;
       if (mayKeep && isKnown && !(counts && ring.isWriter(self, partition))) return letIn();
       throw new KvError(
@@ -129,7 +131,7 @@ export function createAdmission(
     },
     read(epoch, partition) {
       const ring = sameRing(epoch, partition, haveSameReadSets);
-      if (!ring.isHome(self, partition) || isDestroyed) throw notHere(ring, partition);
+      if (!ring.isHome(self, partition) || isSetAside) throw notHere(ring, partition);
     },
     standInRead(epoch, partition) {
       const ring = sameRing(epoch, partition, haveSameReadSets);

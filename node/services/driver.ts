@@ -58,7 +58,9 @@ export function createDriver(parts: {
   }
 
   function enrolled(document: RingDocument, facts: ReadonlyMap<MemberId, ProgressReply>): RingDocument | undefined {
-    const actors = new Map([...facts].map(([name, { actor }]) => [name, actor]));
+    // One that lags may be a directory whose successor is listed by now: it would be listed again, lacking what came since.
+    const present = [...facts].filter(([, { epoch }]) => epoch >= document.epoch);
+    const actors = new Map(present.map(([name, { actor }]) => [name, actor]));
     const isPatient = time.monotonicMs() - startedMs < ENROL_PATIENCE_MS;
     const unknown = document.members.filter(({ name, actor }) => actor === undefined && !actors.has(name));
     if (unknown.length > 0 && isPatient) return undefined;

@@ -33,6 +33,8 @@ const SUCCESSOR_KEY = metaKey("successor");
 const RING_NAME = "ring";
 /** The value of a key that only has to be there. */
 const MARK = Uint8Array.of(1);
+/** The value of the successor's key in a directory that has a successor itself. */
+const SUPERSEDED = 2;
 
 export type Identity = {
   readonly clusterId: string;
@@ -81,9 +83,15 @@ export type Identity = {
    * Stores the newest ring document; resolves when it would survive the loss of power.
    *
    * @param options `isRebuilding`: the ring is older than this directory, which from now on lacks data until
-   *   `endRebuilding`. One batch with the ring: a node that knows the ring knows this too.
+   *   `endRebuilding`. `isSuperseded`: the ring lists another directory in the place of this one. One batch with the ring: a
+   *   node that knows the ring knows this too.
    */
-  saveRing(document: string, options?: { readonly isRebuilding: boolean }): Promise<void>;
+  saveRing(
+    document: string,
+    options?: { readonly isRebuilding?: boolean; readonly isSuperseded?: boolean },
+  ): Promise<void>;
+  /** Whether another directory took the place of this one under its name, which is set aside from then on. */
+  isSuperseded(): boolean;
   /** Whether this directory may lack what its predecessor under the same name had acknowledged. */
   isRebuilding(): boolean;
   /**
@@ -126,14 +134,15 @@ export async function openIdentity(
   const hadRing = (await engine.get(HAD_RING_KEY)) !== undefined;
   const isRebuilding = (await engine.get(REBUILDING_KEY)) !== undefined;
   const givenUp = await readGivenUp(engine, document.incarnation);
-  const isSuccessor = (await engine.get(SUCCESSOR_KEY)) !== undefined;
+  const succession = await engine.get(SUCCESSOR_KEY);
   const firstCounter = (previous?.counterLimit ?? 0) + 1;
   return new StoredIdentity(engine, telemetry, {
     document,
     hadRing,
     isRebuilding,
     givenUp,
-    isSuccessor,
+    isSuccessor: succession !== undefined,
+    isSuperseded: succession?.[0] === SUPERSEDED,
     firstCounter,
     wasStoppedCleanly: previous?.stoppedCleanly === true,
   });
@@ -171,6 +180,7 @@ class StoredIdentity implements Identity {
   #nextCounter: number;
   #hadRing: boolean;
   #isRebuilding: boolean;
+  #isSuperseded: boolean;
   #isSuccessor: boolean;
   #reserving: Promise<void> | undefined;
   /** Whether the present incarnation may stamp. */
@@ -193,6 +203,7 @@ class StoredIdentity implements Identity {
       readonly isRebuilding: boolean;
       readonly givenUp: number;
       readonly isSuccessor: boolean;
+      readonly isSuperseded: boolean;
       readonly wasStoppedCleanly: boolean;
     },
   ) {
@@ -204,6 +215,7 @@ class StoredIdentity implements Identity {
     this.#isRebuilding = start.isRebuilding;
     this.#givenUp = start.givenUp;
     this.#isSuccessor = start.isSuccessor;
+    this.#isSuperseded = start.isSuperseded;
     this.wasStoppedCleanly = start.wasStoppedCleanly;
     this.clusterId = start.document.clusterId;
     this.member = start.document.member;
@@ -275,18 +287,22 @@ class StoredIdentity implements Identity {
     return this.#hadRing;
   }
 
-  async saveRing(document: string, options?: { readonly isRebuilding: boolean }): Promise<void> {
+  async saveRing(document: string, options: Parameters<Identity["saveRing"]>[1] = {}): Promise<void> {
     const writes: EngineWrite[] = [
       { kind: "put", key: RING_KEY, value: seal(RING_NAME, document) },
       { kind: "put", key: HAD_RING_KEY, value: MARK },
     ];
-    if (options?.isRebuilding === true) {
+    if (options.isRebuilding === true) {
       for (const key of [REBUILDING_KEY, SUCCESSOR_KEY]) writes.push({ kind: "put", key, value: MARK });
+    }
+    if (options.isSuperseded === true) {
+      writes.push({ kind: "put", key: SUCCESSOR_KEY, value: Uint8Array.of(SUPERSEDED) });
     }
     await this.#engine.batch(writes, { sync: true });
     this.#hadRing = true;
-    this.#isRebuilding ||= options?.isRebuilding === true;
-    this.#isSuccessor ||= options?.isRebuilding === true;
+    this.#isRebuilding ||= options.isRebuilding === true;
+    this.#isSuccessor ||= options.isRebuilding === true;
+    this.#isSuperseded ||= options.isSuperseded === true;
   }
 
   isRebuilding(): boolean {
@@ -295,6 +311,10 @@ class StoredIdentity implements Identity {
 
   isSuccessor(): boolean {
     return this.#isSuccessor;
+  }
+
+  isSuperseded(): boolean {
+    return this.#isSuperseded;
   }
 
   async endRebuilding(): Promise<void> {

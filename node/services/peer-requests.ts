@@ -64,6 +64,23 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
     );
   }
 
+  /**
+   * A directory in whose place the ring lists another takes part in nothing either: what it counts as acknowledged goes
+   * with it. Its successor, until it is listed, is not the one that is listed either; it was never listed, and goes by the
+   * newest ring.
+   */
+  function refuseSuperseded({ name, actor }: PeerIdentity, request: Request): void {
+    const ring = rings.current();
+    const listed = ring?.member(name)?.actor;
+    if (ring === undefined || listed === undefined || listed === actor) return;
+    const isOlder = "epoch" in request && typeof request.epoch === "number" && request.epoch < ring.epoch;
+    if (!isOlder && !rings.hasListed(name, actor)) return;
+    throw new KvError(
+      "STALE_RING",
+      `Cannot serve ${name}: another data directory took the place of its own. Start it with an empty one, or read it with annulus salvage.`,
+    );
+  }
+
   /** Makes sure that this node does not go by an earlier epoch than the request, if it can be. */
   function catchUp(from: MemberId, epoch: number): Promise<unknown> | undefined {
     const ring = rings.current();
@@ -73,7 +90,12 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
   async function answer(from: PeerIdentity, request: Request, budgetMs: number): Promise<Reply> {
     // Who asks for the ring is not linked yet, and must not become known by asking.
     if (request.kind !== "ring") actors.note(from);
-    if (request.kind !== "ring" && request.kind !== "gossip") refuseDestroyed(from);
+    if (request.kind !== "ring" && request.kind !== "gossip") {
+      refuseDestroyed(from);
+      refuseSuperseded(from, request);
+      if (identity.isSuperseded())
+        throw new KvError("STALE_RING", "Cannot serve: another data directory took the place of this one.");
+    }
     switch (request.kind) {
       case "merge": {
         const behind = catchUp(from.name, request.epoch);

@@ -30,6 +30,8 @@ export type RingKeeper = {
    * those before its start it knows only the last.
    */
   ringOf(epoch: number): Ring | undefined;
+  /** Whether a recent ring lists a member with this data directory. */
+  hasListed(member: MemberId, actor: string): boolean;
   /** Reads the ring from disk, or begins to look for it. */
   open(): Promise<void>;
   /**
@@ -95,10 +97,29 @@ export function createRingKeeper(
     for (const listener of listeners) listener(ring);
   }
 
+  const listed = (document: RingDocument) => document.members.find(({ name }) => name === options.member)?.actor;
+
+  /** Whether the ring in force lists this directory. One of before members were known by their directories lists the first. */
+  function wasListed(): boolean {
+    if (ring === undefined) return false;
+    const actor = listed(ring.document);
+    return actor === undefined
+      ? ring.member(options.member) !== undefined && !identity.isSuccessor()
+      : actor === identity.actor;
+  }
+
+  function isAnother(document: RingDocument): boolean {
+    const actor = listed(document);
+    return actor !== undefined && actor !== identity.actor;
+  }
+
   function adopt({ document, origin, isRebuilding }: FoundRing): Promise<void> {
     const adopted = adopting.then(async () => {
       if (ring !== undefined && document.epoch <= ring.epoch) return;
-      await identity.saveRing(serializeRing(document), { isRebuilding });
+      const isSuperseded = wasListed() && isAnother(document);
+      await identity.saveRing(serializeRing(document), { isRebuilding, isSuperseded });
+      if (isSuperseded)
+        telemetry.log("error", "directory.superseded", { actor: identity.actor, epoch: document.epoch });
       enter(document, origin);
     });
     // Whoever asked is told of a disk that fails; the next document is tried all the same.
@@ -136,6 +157,7 @@ export function createRingKeeper(
     },
 
     hadRing: () => identity.hadRing(),
+    hasListed: (name, actor) => rings.some((one) => one.member(name)?.actor === actor),
     ringOf: (epoch) => rings.find((one) => one.epoch === epoch),
     adopt: (document, origin) => adopt({ document, origin, isRebuilding: false }),
 

@@ -119,6 +119,7 @@ export function createStatus(
       const own = ring?.member(options.member);
       if (own?.state === "left") return { ready: false, reason: "this member has left the ring" };
       if (own?.isDestroyed === true) return { ready: false, reason: "this member's disk was declared destroyed" };
+      if (identity.isSuperseded()) return { ready: false, reason: "another data directory took the place of this one" };
       if (draining) return { ready: false, reason: "the node is shutting down" };
       if (ring === undefined) return { ready: false, reason: "the node has no ring yet" };
       if (!linksStand(ring)) return { ready: false, reason: "the node is connecting to its peers" };

@@ -28,16 +28,21 @@ const SWITCH: RingDocument = {
 /** The admission of one member, as it adopts some documents. */
 function admissionOf(self: string, ...documents: readonly RingDocument[]) {
   const rings: Ring[] = [];
-  const admission: Admission = createAdmission(self, {
-    required: () => rings.at(-1) as Ring,
-    ringOf: (epoch) => rings.find((ring) => ring.epoch === epoch),
-  });
+  const world = { isSuperseded: false };
+  const admission: Admission = createAdmission(
+    self,
+    {
+      required: () => rings.at(-1) as Ring,
+      ringOf: (epoch) => rings.find((ring) => ring.epoch === epoch),
+    },
+    { isSuperseded: () => world.isSuperseded },
+  );
   const adopt = (document: RingDocument) => {
     rings.push(createRing(document));
     admission.adopt(rings.at(-1) as Ring);
   };
   for (const document of documents) adopt(document);
-  return { admission, adopt, ring: () => rings.at(-1) as Ring };
+  return { admission, adopt, world, ring: () => rings.at(-1) as Ring };
 }
 
 const stale = expect.objectContaining({ code: "STALE_RING" });
@@ -45,6 +50,17 @@ const moving = (ring: Ring) =>
   Array.from({ length: ring.partitions }, (_, partition) => partition).filter((p) => ring.writeSets(p).length === 2);
 
 describe("what a replica lets in by its epoch", () => {
+  it("takes nothing, and tells nothing, once another directory took the place of its own", () => {
+    const { admission, adopt, world } = admissionOf("a", FIRST);
+    const own = moving(createRing(PREPARE)).find((partition) => createRing(FIRST).isHome("a", partition)) ?? 0;
+    admission.write(1, own).end();
+    world.isSuperseded = true;
+    adopt({ ...FIRST, epoch: 2 });
+    expect(() => admission.write(2, own)).toThrow(stale);
+    expect(() => admission.read(2, own)).toThrow(stale);
+    expect(() => admission.hint(2, own, "b", false)).toThrow(stale);
+  });
+
   it("refuses writes of an earlier epoch where a partition moves, and takes them where it does not", () => {
     const { admission, ring } = admissionOf("a", FIRST, PREPARE);
     const moved = moving(ring());

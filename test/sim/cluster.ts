@@ -16,6 +16,7 @@ import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
 import { Losses } from "./losses.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
+import { settingsOf } from "./settings.ts";
 import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
 
 /** R and W, as a ring document has them. */
@@ -56,7 +57,7 @@ export type SimulatedNode = {
   readonly isFirst: boolean;
   /** It has left the ring and is not started any more. */
   isRetired: boolean;
-  readonly disk: SimulatedDisk;
+  disk: SimulatedDisk;
   readonly clock: ClockFaults;
   /** Changes with every boot of the machine. */
   bootId: string;
@@ -68,7 +69,6 @@ export type SimulatedNode = {
   diskLostMs: number;
 };
 
-const CLUSTER_ID = "simulated";
 const HINT_SPACE = hintsRange().from[0];
 const DATA_SPACE = dataKey(0, Uint8Array.of(0))[0];
 
@@ -77,6 +77,8 @@ export class SimulatedCluster {
   readonly network: SimulatedNetwork;
   readonly random: SeededRandom;
   readonly nodes: SimulatedNode[];
+  /** What runs on, on a disk of its own, under a name that another has by now. */
+  readonly ghosts: SimulatedNode[] = [];
   readonly options: ClusterOptions;
   readonly counters = new Map<string, number>();
   /** By member and name; of the last start of each. */
@@ -149,6 +151,22 @@ export class SimulatedCluster {
     return [this.options, ...quorumsToBe].every(
       ({ readQuorum, writeQuorum }) => readQuorum + writeQuorum > replicationFactor,
     );
+  }
+
+  /** Whatever may run or hold a disk. */
+  get machines(): readonly SimulatedNode[] {
+    return this.ghosts.length === 0 ? this.nodes : [...this.nodes, ...this.ghosts];
+  }
+
+  /** Lets what runs under a name go on by itself; whoever is started under it next begins with an empty disk. */
+  abandon(machine: SimulatedNode): SimulatedNode {
+    const ghost = { ...machine };
+    this.ghosts.push(ghost);
+    const { disk, bootId } = this.#createMachine(machine.name, machine.zone, false);
+    Object.assign(machine, { disk, bootId: `${bootId} after ${machine.bootId}` });
+    Object.assign(machine, { process: undefined, node: undefined, engine: undefined });
+    this.simulator.tell(`${machine.name} runs on by itself`);
+    return ghost;
   }
 
   /** Machines that have not left the ring for good. */
@@ -235,7 +253,7 @@ export class SimulatedCluster {
   }
 
   async #boot(machine: SimulatedNode, process: Process): Promise<void> {
-    const settings = this.settingsOf?.(machine) ?? this.#settingsOf(machine);
+    const settings = this.settingsOf?.(machine) ?? settingsOf(machine, this.#document, this.options);
     const time = this.simulator.timeOf(process, machine.clock);
     const random = this.random.stream(`${machine.name} ${machine.bootId} at ${this.simulator.nowMs}`);
     const telemetry = this.#telemetryOf(machine.name);
@@ -255,32 +273,6 @@ export class SimulatedCluster {
     const node = createNode(settings, { time, random, telemetry, engine, transport }, identity);
     await node.start();
     machine.node = node;
-  }
-
-  #settingsOf({ name, isFirst }: SimulatedNode): NodeSettings {
-    const { options } = this;
-    return {
-      clusterId: CLUSTER_ID,
-      member: name,
-      firstRing: isFirst ? this.#document : undefined,
-      seeds: isFirst ? [] : this.#document.members.map(({ address }) => address),
-      timeoutMs: 1_000,
-      gossipIntervalMs: 1_000,
-      phiThreshold: 8,
-      durability: options.durability,
-      siblingsMax: options.siblingsMax ?? 50,
-      contextEntriesMax: options.contextEntriesMax ?? 32,
-      recordCacheBytes: options.recordCacheBytes ?? 64 * 1_024,
-      inFlightMax: 1_024,
-      backgroundBytesPerSecond: 16 << 20,
-      repair: {
-        repairIntervalMs: options.repairIntervalMs ?? 2_000,
-        scrubIntervalMs: options.scrubIntervalMs ?? 60_000,
-      },
-      hintWindowMs: options.hintWindowMs ?? 3 * 3_600_000,
-      hintBytesMax: options.hintBytesMax ?? 1 << 30,
-      tombstoneAgeMs: options.tombstoneAgeMs ?? 86_400_000,
-    };
   }
 
   /** A node that cannot start (its disk fails, say) ends, as its process would; somebody may start it again. */

@@ -102,7 +102,7 @@ export class Copies {
   #heldForHomes(key: string): readonly Held[] {
     return this.#placesOf(key).map(({ home, own, hint, horizon }) => {
       const contexts: CausalContext[] = [];
-      for (const { name, disk } of this.#cluster.nodes) {
+      for (const { name, disk } of this.#cluster.machines) {
         const record = name === home ? recordIn(disk.peek(own)) : recordInHint(disk.peek(hint));
         const known = record?.context ?? EMPTY_CONTEXT;
         contexts.push(name === home ? joinContexts(known, horizonIn(disk.peek(horizon))) : known);

@@ -56,11 +56,11 @@ export function checkReceipt(
 }
 
 /** The homes of a key whose disk holds no record of it now. */
-export function homesWithout({ nodes, ring, isElastic }: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
+export function homesWithout({ machines, ring, isElastic }: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
   const partition = ring.partitionOf(key);
   const at = dataKey(partition, key);
   // Where the ring changes, any machine may be a home.
-  const lacking = nodes.filter(
+  const lacking = machines.filter(
     ({ name, disk }) => (isElastic || ring.isHome(name, partition)) && disk.peek(at) === undefined,
   );
   return new Set(lacking.map(({ name }) => name));
@@ -103,13 +103,13 @@ function holds(record: KvRecord, { seen, name, observe }: Written): boolean {
 }
 
 function copiesOf(cluster: SimulatedCluster, key: Uint8Array, written: Written): Copy[] {
-  const { nodes, ring, isElastic } = cluster;
+  const { nodes, machines, ring, isElastic } = cluster;
   const partition = ring.partitionOf(key);
   const at = dataKey(partition, key);
   const targets = isElastic ? nodes : ring.homes(partition);
   const hintsAt = targets.map(({ name }) => hintKey({ partition, target: name, key }));
   const copies: Copy[] = [];
-  for (const node of nodes) {
+  for (const node of machines) {
     const { disk } = node;
     const own = recordIn(disk.peek(at));
     const isHome = own !== undefined && holds(own, written);

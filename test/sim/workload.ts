@@ -295,8 +295,8 @@ export class Workload {
     what: string,
     request: (coordinator: Coordinator) => Promise<T>,
   ): { readonly answer: Promise<T | KvError | undefined>; readonly reachedMs: () => number | undefined } {
-    const { simulator, nodes } = this.#cluster;
-    const serving = nodes.filter(({ node }) => node !== undefined);
+    const { simulator, machines } = this.#cluster;
+    const serving = machines.filter(({ node }) => node !== undefined);
     const machine: SimulatedNode | undefined = serving.length === 0 ? undefined : client.random.pick(serving);
     let reachedMs: number | undefined;
     const answer = new Promise<T | KvError | undefined>((resolve, reject) => {

@@ -64,6 +64,7 @@ export class AdminPorts {
         simulator.after(this.#latencyMs(), () => {
           const pod = this.#kubelets.podAt(ip);
           const node = this.#cluster.nodes.find(({ name }) => name === pod);
+          if (!this.#kubelets.isReached(ip)) return;
           if (pod === undefined || this.unreachable.has(pod) || this.#random.chance(this.loss)) return;
           if (node?.process === undefined) return;
           if (node.node === undefined) return void fail("connection refused", this.#latencyMs());

@@ -17,6 +17,7 @@ const KUBE: KubeOptions = {
 /** A cluster that operators have brought up, and who watches over it. */
 export async function founded(
   options: Partial<KubeOptions> = {},
+  mode: "strict" | "sloppy" = "sloppy",
 ): Promise<{ readonly world: KubeWorld; readonly watchman: Watchman }> {
   const cluster = new SimulatedCluster({
     seed: 1,
@@ -25,7 +26,7 @@ export async function founded(
     replicationFactor: 3,
     readQuorum: 2,
     writeQuorum: 2,
-    mode: "sloppy",
+    mode,
     durability: "os",
     partitions: 8,
     memberName: (index) => `sessions-${index}`,

@@ -198,11 +198,11 @@ export class KubeWorld {
   }
 
   /** The nodes of pods that are bound to a machine. */
-  nodesOn({ name }: Machine): readonly SimulatedNode[] {
+  nodesOn(machine: Machine): readonly SimulatedNode[] {
     const names = new Set(
-      this.pods.filter((pod) => textAt(pod, "spec", "nodeName") === name).map(({ metadata }) => metadata.name),
+      this.pods.filter((pod) => textAt(pod, "spec", "nodeName") === machine.name).map(({ metadata }) => metadata.name),
     );
-    return this.cluster.nodes.filter((node) => names.has(node.name));
+    return [...this.cluster.nodes.filter((node) => names.has(node.name)), ...this.kubelets.ghostsOn(machine)];
   }
 
   /** Where things stand, for a person. */

@@ -17,6 +17,7 @@ import type { Machine, Machines } from "./machines.ts";
 type Container = {
   readonly pod: string;
   readonly ip: string;
+  readonly machine: Machine;
   process: Process | undefined;
   startedMs: number;
   restartAtMs: number;
@@ -54,6 +55,10 @@ export class Kubelets {
   readonly #claims = new Map<string, string>();
   /** What the ConfigMap said, and since when. */
   readonly #texts: { readonly sinceMs: number; readonly text: string | undefined }[] = [];
+  /** Nodes whose pods and volumes were given up while nobody reached their machines. */
+  readonly #ghosts = new Map<SimulatedNode, { readonly machine: Machine; readonly claim: string }>();
+  /** Is told of a node that goes on though it was given up. */
+  onGhost: (name: string) => void = () => undefined;
   #starting: SimulatedNode | undefined;
   #addresses = 0;
   readonly #freeAddresses: string[] = [];
@@ -70,6 +75,17 @@ export class Kubelets {
     return [...this.#containers.values()].find((container) => container.ip === ip)?.pod;
   }
 
+  /** Whether operators reach what has an address. */
+  isReached(ip: string): boolean {
+    const container = [...this.#containers.values()].find((one) => one.ip === ip);
+    return container !== undefined && container.machine.cutOffUntilMs <= this.#parts.cluster.simulator.nowMs;
+  }
+
+  /** What was given up and runs on a machine all the same. */
+  ghostsOn(machine: Machine): readonly SimulatedNode[] {
+    return [...this.#ghosts].flatMap(([ghost, held]) => (held.machine === machine ? [ghost] : []));
+  }
+
   /** The claim whose volume is the disk of a pod's node. */
   claimOf(pod: string): string | undefined {
     return this.#claims.get(pod);
@@ -83,6 +99,7 @@ export class Kubelets {
     if (this.#texts.at(-1)?.text !== text || this.#texts.length === 0) this.#texts.push({ sinceMs: nowMs, text });
     const pods = store.all("Pod").sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
     this.#forget(pods);
+    this.#endGhosts();
     this.#clearDisks();
     for (const pod of pods) this.#run(pod);
   }
@@ -109,11 +126,38 @@ export class Kubelets {
       this.#containers.delete(uid);
       this.#freeAddresses.push(container.ip);
       const node = cluster.nodes.find(({ name }) => name === container.pod);
-      if (node !== undefined && node.process !== undefined && node.process === container.process)
-        cluster.crash(node, "process");
+      if (node?.process === undefined || node.process !== container.process) continue;
+      if (!this.#goesOn(node, container.machine)) cluster.crash(node, "process");
     }
     const names = new Set(pods.map(({ metadata }) => metadata.name));
     for (const node of cluster.nodes) node.isRetired = !names.has(node.name);
+  }
+
+  /** A machine that hears of nothing stops nothing: a node that was given up with its volume runs on there. */
+  #goesOn(node: SimulatedNode, machine: Machine): boolean {
+    const { cluster, machines, server } = this.#parts;
+    const claim = this.#claims.get(node.name);
+    const found = server.store.find("PersistentVolumeClaim", `data-${node.name}`);
+    const isGivenUp = found?.metadata.uid !== claim || found?.metadata.deletionTimestamp !== undefined;
+    if (!isGivenUp || claim === undefined || node.node === undefined || !machine.isUp || machines.isSeen(machine))
+      return false;
+    this.#ghosts.set(cluster.abandon(node), { machine, claim });
+    this.#claims.delete(node.name);
+    this.onGhost(node.name);
+    return true;
+  }
+
+  /** A machine that is back ends what it should not run, and its volume goes. */
+  #endGhosts(): void {
+    const { cluster, machines } = this.#parts;
+    for (const [ghost, { machine, claim }] of this.#ghosts) {
+      if (!machine.isLost && !machines.isSeen(machine)) continue;
+      cluster.crash(ghost, "process");
+      ghost.disk.wipe();
+      this.onWipe(ghost, claim);
+      this.#ghosts.delete(ghost);
+      cluster.ghosts.splice(cluster.ghosts.indexOf(ghost), 1);
+    }
   }
 
   #run(pod: KubeObject): void {
@@ -125,7 +169,7 @@ export class Kubelets {
     }
     if (!machines.isSeen(machine)) return;
     const node = this.#nodeOf(pod.metadata.name, machine);
-    const container = this.#containerOf(pod);
+    const container = this.#containerOf(pod, machine);
     if (pod.metadata.deletionTimestamp !== undefined) return this.#stop(pod, node, container);
     this.#setStatus(pod, node, container, this.#start(pod, node, container));
   }
@@ -137,13 +181,13 @@ export class Kubelets {
     return node;
   }
 
-  #containerOf(pod: KubeObject): Container {
+  #containerOf(pod: KubeObject, machine: Machine): Container {
     const { name, uid = "" } = pod.metadata;
     let container = this.#containers.get(uid);
     if (container === undefined) {
       // Addresses are given out again: one that was a pod's a moment ago is another's now.
       const ip = this.#freeAddresses.pop() ?? `10.0.0.${++this.#addresses}`;
-      container = { pod: name, ip, process: undefined, startedMs: 0, restartAtMs: 0, isStopping: false };
+      container = { pod: name, ip, machine, process: undefined, startedMs: 0, restartAtMs: 0, isStopping: false };
       this.#containers.set(uid, container);
     }
     return container;

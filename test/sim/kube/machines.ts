@@ -16,6 +16,8 @@ export type Machine = {
   isLost: boolean;
   /** Until when its kubelet reaches no API server, though everything on it runs. */
   muteUntilMs: number;
+  /** Until when no operator reaches what runs on it either. */
+  cutOffUntilMs: number;
   /** When the API server last heard of it. */
   beatMs: number;
   /** When the API server heard of it again after a silence, and how long that had lasted then. */
@@ -54,6 +56,7 @@ export class Machines {
       isUp: true,
       isLost: false,
       muteUntilMs: 0,
+      cutOffUntilMs: 0,
       beatMs: nowMs,
       backMs: nowMs,
       silenceMs: 0,

@@ -17,6 +17,7 @@ export function whyNotAtRest(world: KubeWorld): string | undefined {
   if (world.condition("Degraded").status !== "False") return `it is Degraded: ${world.condition("Degraded").reason}`;
   if (pods.length !== replicas) return `${pods.length} pods of ${replicas}`;
   if (cluster.living.length !== replicas) return "a node runs on without its pod";
+  if (cluster.ghosts.length > 0) return "a node runs on though it was given up";
   const names = Array.from({ length: replicas }, (_, ordinal) => `${NAME}-${ordinal}`);
   const weights = (at(object, "spec", "weights", "byNode") ?? {}) as Readonly<Record<string, number>>;
   const quorum = (field: "r" | "w") => numberAt(object, "spec", "quorum", field);

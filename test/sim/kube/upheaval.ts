@@ -33,6 +33,7 @@ export const UPHEAVALS = [
   "machine off for long",
   "machine lost",
   "machine mute",
+  "machine cut off",
   "volume lost",
   "replacement asked",
   "cold start",
@@ -48,6 +49,8 @@ const SETTLED_WITHIN_MS = 400_000;
 /** A machine that is away for less is never given up: the spec waits for 10 s. */
 const SHORT_MS = [500, 7_000] as const;
 const QUORUM_MS = [3_000, 15_000] as const;
+/** Long enough for what runs on it to be made anew elsewhere while it runs on. */
+const CUT_OFF_MS = [20_000, 60_000] as const;
 const LONG_MS = [12_000, 30_000] as const;
 /** Of the requests that change something, and of the others, so many are an operator's last. */
 const LAST_WRITE: Ratio = [1, 40];
@@ -68,6 +71,7 @@ export class Upheaval {
     this.#random = world.random.stream("upheaval");
     this.#kinds = UPHEAVALS.filter((kind) => ALWAYS.includes(kind) || this.#random.chance([1, 2]));
     this.#watchman = new Watchman(world);
+    world.kubelets.onGhost = () => this.#count("kube: node ran on beside its successor");
     this.#watchman.onRoomless = () => this.#count("kube: member joined as its pod was taken away");
     faults.mayLoseDisk = () => this.#watchman.isWhole();
     const killing = this.#random.stream("last actions");
@@ -261,7 +265,12 @@ export class Upheaval {
     }
     if (kind === "volume lost" || kind === "replacement asked") return this.#spoilVolume(kind);
     // One that was away before has been away for longer than it seems.
-    const able = machines.all.filter((machine) => machines.isSeen(machine) && machines.isReady(machine));
+    const able = machines.all.filter(
+      (machine) =>
+        machines.isSeen(machine) &&
+        machines.isReady(machine) &&
+        (kind !== "machine cut off" || world.volumesOn(machine).length === 1),
+    );
     if (able.length === 0) return undefined;
     const victim = this.#random.pick(able);
     if (kind === "machine mute") {
@@ -281,6 +290,11 @@ export class Upheaval {
     const world = this.#world;
     const held = world.volumesOn(victim);
     if (held.length > 1 || (held.length === 1 && !this.#faults.takeDisk())) return undefined;
+    if (kind === "machine cut off") {
+      victim.muteUntilMs = world.cluster.simulator.nowMs + this.#random.between(...CUT_OFF_MS);
+      victim.cutOffUntilMs = victim.muteUntilMs;
+      return `${victim.name}, with ${held.join()}`;
+    }
     world.powerOff(victim);
     if (kind === "machine off for long") {
       this.#afterwards(LONG_MS, () => world.powerOn(victim));
@@ -324,6 +338,7 @@ export class Upheaval {
     world.autoscaler?.settle();
     for (const machine of world.machines.all) {
       machine.muteUntilMs = 0;
+      machine.cutOffUntilMs = 0;
       world.powerOn(machine);
     }
     for (const process of world.operators.processes) process.pausedUntilMs = 0;
