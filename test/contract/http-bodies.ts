@@ -173,13 +173,28 @@ export function bodyContract(name: string, mount: Mount, conformance: Conformanc
       const { world } = bench();
       const release = world.model.hold();
       const raw = await connectRaw(world.port);
-      raw.send(`GET /v1/kv/a ${HEAD}\r\n`.repeat(11));
-      await eventually(() => world.inFlight() === 8);
+      // One in work, eight that may wait, and three more.
+      raw.send(`GET /v1/kv/a ${HEAD}\r\n`.repeat(12));
+      await eventually(() => world.inFlight() === 9);
       release();
       const text = await raw.receives(/(429[\s\S]*){3}/);
       const statuses = [...text.matchAll(/HTTP\/1\.1 (\d+)/g)].map(([, status]) => status);
-      assert.deepEqual(statuses, [...Array(8).fill("404"), "429", "429", "429"]);
+      assert.deepEqual(statuses, [...Array(9).fill("404"), "429", "429", "429"]);
       raw.socket.destroy();
+    });
+
+    it("that wait for their turn take no place from others, however many they are", async () => {
+      const { world, kv } = bench();
+      const release = world.model.hold();
+      const raw = await connectRaw(world.port);
+      raw.send(`GET /v1/kv/a ${HEAD}\r\n`.repeat(30));
+      await eventually(() => world.inFlight() === 9);
+      const other = kv("GET", "b");
+      await eventually(() => world.inFlight() === 10);
+      release();
+      assert.equal((await other).status, 404);
+      raw.socket.destroy();
+      await eventually(() => world.inFlight() === 0);
     });
 
     it("that leave while they wait for their turn give their places back", async () => {

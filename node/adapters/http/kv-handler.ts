@@ -88,7 +88,9 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     "Cannot take the write: this node stood still, and cannot tell how old the request is. Nothing was done; repeat it.",
   );
   let inFlight = 0;
-  telemetry.gauge("http.server.active_requests", () => inFlight);
+  /** Pipelined behind others that were not answered yet. */
+  let waiting = 0;
+  telemetry.gauge("http.server.active_requests", () => inFlight + waiting);
 
   async function execute(
     request: IncomingMessage,
@@ -173,22 +175,31 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     span?.end({ "http.response.status_code": response.statusCode });
   }
 
-  return (request, response) => {
+  function shed(request: IncomingMessage, response: ServerResponse): void {
+    telemetry.count("annulus.http.errors.overloaded");
+    respond.problem(request, response, overloaded);
+  }
+
+  /** Takes a request whose turn it is into work, or refuses it. */
+  function begin(request: IncomingMessage, response: ServerResponse, startedMs: number): void {
     const isRead = request.method === "GET" || request.method === "HEAD";
     if (inFlight >= inFlightMax || coordinator.isFull(isRead ? "read" : "write")) {
-      telemetry.count("annulus.http.errors.overloaded");
-      respond.problem(request, response, overloaded);
+      shed(request, response);
       return;
     }
     inFlight += 1;
+    void serve(request, response, startedMs);
+  }
+
+  return (request, response) => {
     const startedMs = time.monotonicMs();
-    if (response.socket !== null) {
-      void serve(request, response, startedMs);
-      return;
-    }
-    whenItsTurn(request, response, (left) => {
-      if (left) inFlight -= 1;
-      else void serve(request, response, startedMs);
+    if (response.socket !== null) return begin(request, response, startedMs);
+    // Those that wait have places of their own: else a client that takes no answers could have all with one connection.
+    if (waiting >= inFlightMax) return shed(request, response);
+    waiting += 1;
+    whenItsTurn(request, response, (hasLeft) => {
+      waiting -= 1;
+      if (!hasLeft) begin(request, response, startedMs);
     });
   };
 }
@@ -201,12 +212,12 @@ function isWrite(method: KvRequest["method"]): boolean {
  * Holds a pipelined request back until the one before it on its connection was answered. Node hands them over at
  * once, but a GET that follows a PUT must see it (RFC 9112 §9.3.2). A response without a socket is one that waits.
  */
-function whenItsTurn(request: IncomingMessage, response: ServerResponse, run: (left: boolean) => void): void {
+function whenItsTurn(request: IncomingMessage, response: ServerResponse, run: (hasLeft: boolean) => void): void {
   let settled = false;
-  const settle = (left: boolean) => {
+  const settle = (hasLeft: boolean) => {
     if (settled) return;
     settled = true;
-    run(left);
+    run(hasLeft);
   };
   response.once("socket", () => settle(false));
   request.once("close", () => settle(true));
