@@ -5,7 +5,8 @@ import { type KubeOptions, KubeWorld } from "./kube-world.ts";
 import { isAtRest } from "./rest.ts";
 import { Watchman } from "./watchman.ts";
 
-const KUBE: KubeOptions = {
+/** What a small world is made of. */
+export const KUBE: KubeOptions = {
   machinesPerZone: 2,
   operators: 2,
   isSharedLease: true,
