@@ -69,7 +69,16 @@ export class AdminPorts {
           if (node?.process === undefined) return;
           if (node.node === undefined) return void fail("connection refused", this.#latencyMs());
           this.onRequest(process, { ...request, pod }, "before");
-          const answering = answer(node.node, request);
+          // What is sent to a process that is held up waits in its socket, also when nobody waits for the answer any more.
+          const answering = new Promise<Answer>((done, broken) => {
+            simulator.after(
+              0,
+              () => {
+                if (node.node !== undefined) answer(node.node, request).then(done, broken);
+              },
+              node.process,
+            );
+          });
           this.onRequest(process, { ...request, pod }, "after");
           answering.then(
             (told) => {

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { REPLACE_ANNOTATION } from "../../../operator/api/kvcluster.ts";
 import { textAt } from "../../../operator/core/objects.ts";
+import { NodeSilentError } from "../../../operator/ports.ts";
 import type { Faults } from "../faults.ts";
 import type { Ratio, SeededRandom } from "../random.ts";
 import { REQUEST_MS_MAX } from "./api-server.ts";
@@ -21,6 +22,7 @@ export const UPHEAVALS = [
   "weights",
   "image",
   "orphaned pods",
+  "member asked out",
   "operator killed",
   "operator held up",
   "operator killed between actions",
@@ -36,12 +38,14 @@ export const UPHEAVALS = [
   "machine cut off",
   "volume lost",
   "replacement asked",
+  "volume deleted",
   "cold start",
 ] as const;
 export type UpheavalKind = (typeof UPHEAVALS)[number];
 
-/** These alone change how many members there are; a run has them all. */
+/** These change how many members there are; a run has them all, and often. */
 const ALWAYS: readonly UpheavalKind[] = ["scale", "scale and back", "operator killed between actions"];
+const OFTEN: Ratio = [1, 3];
 /** Members that a run has at most: each costs the simulation time. */
 const MEMBERS_MAX = 7;
 /** Once nothing goes wrong any more, all is as the spec wants it within this much virtual time. */
@@ -120,7 +124,7 @@ export class Upheaval {
   #later(): void {
     this.#world.cluster.simulator.after(this.#random.between(500, 6_000), () => {
       if (!this.#on) return;
-      const kind = this.#random.pick(this.#kinds);
+      const kind = this.#random.pick(this.#random.chance(OFTEN) ? ALWAYS : this.#kinds);
       const what = this.#happen(kind);
       if (what !== undefined) {
         this.#count(`kube: ${kind}`);
@@ -140,6 +144,8 @@ export class Upheaval {
       case "image":
       case "orphaned pods":
         return this.#want(kind);
+      case "member asked out":
+        return this.#askOut();
       case "operator killed":
       case "operator held up":
       case "operator killed between actions":
@@ -191,6 +197,21 @@ export class Upheaval {
         return "somebody deletes the StatefulSet";
       }
     }
+  }
+
+  /** A person lets a member leave by hand, as with the command line; the operator wants it back. */
+  #askOut(): string | undefined {
+    const { admin, pods, cluster } = this.#world;
+    const [through, victim] = this.#random.shuffle([...pods]);
+    if (through === undefined || victim === undefined) return undefined;
+    const target = { pod: through.metadata.name, ip: textAt(through, "status", "podIP") ?? "" };
+    const body = { leave: [victim.metadata.name] };
+    admin
+      .of(cluster.simulator.createProcess("a person"))(target, { method: "POST", path: "/v1/cluster/changes", body })
+      .catch((error: unknown) => {
+        if (!(error instanceof NodeSilentError)) cluster.bug ??= error;
+      });
+    return `${victim.metadata.name}, through ${target.pod}`;
   }
 
   #troubleOperator(kind: UpheavalKind): string | undefined {
@@ -263,7 +284,8 @@ export class Upheaval {
       });
       return "all machines at once";
     }
-    if (kind === "volume lost" || kind === "replacement asked") return this.#spoilVolume(kind);
+    if (kind === "volume lost" || kind === "replacement asked" || kind === "volume deleted")
+      return this.#spoilVolume(kind);
     // One that was away before has been away for longer than it seems.
     const able = machines.all.filter(
       (machine) =>
@@ -317,6 +339,11 @@ export class Upheaval {
       kubelets.lostClaims.add(claim.metadata.uid);
       server.store.set({ ...claim, status: { phase: "Lost" } });
       cluster.loseDisk(victim);
+      return victim.name;
+    }
+    if (kind === "volume deleted") {
+      this.#watchman.noteGivenUp(claim.metadata.uid);
+      server.store.markDeleted(claim);
       return victim.name;
     }
     const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: "true" };

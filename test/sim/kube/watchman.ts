@@ -63,8 +63,15 @@ export class Watchman {
     return (this.#newest?.members ?? []).flatMap(({ name, state }) => (state === "left" ? [] : [name]));
   }
 
-  /** Whether every member runs, on the disk that the ring lists: only then may another disk be lost. */
+  /** A person gives a volume up: it goes with its pod, whenever that does. */
+  noteGivenUp(claim: string): void {
+    this.#givenUp.add(claim);
+  }
+
+  /** Whether every member runs, on the disk that the ring lists, and none is about to go: only then may another be lost. */
   isWhole(): boolean {
+    const claims = this.#world.server.store.all("PersistentVolumeClaim");
+    if (claims.some(({ metadata }) => this.#givenUp.has(metadata.uid ?? ""))) return false;
     return this.members.every((name) => this.#runsAsListed(name)) && this.members.length > 0;
   }
 
