@@ -72,7 +72,7 @@ const LAYERS: readonly Layer[] = [
       /^node\/(cli|client|core)\//,
       /^node\/(config(-\w+)?|main|salvage-directory)\.ts$/,
       /^node:/,
-      /^(commander|cli-progress|csv-parse|zod|pino-pretty)$/,
+      /^(commander|cli-progress|csv-parse|zod|pino-pretty|@aws-sdk\/client-s3)$/,
     ],
   },
   { files: /^operator\/api\//, mayImport: [/^operator\/api\//, /^zod$/, /^yaml$/] },

@@ -2,11 +2,12 @@
 import { Command } from "commander";
 import type { Nodes } from "../client/nodes.ts";
 import { adminJson, ClusterAnswer, RingAnswer } from "./admin-views.ts";
-import { createDirectory } from "./backup/directory.ts";
 import { KEEP_RULES, type KeepRule } from "./backup/keep.ts";
 import { requireSound } from "./backup/layer.ts";
 import { backupName, backupNames, bytesOf, keysOf, type Manifest, requireManifest } from "./backup/manifest.ts";
+import { openPlace } from "./backup/open-place.ts";
 import { createBytePace, parseRate } from "./backup/pace.ts";
+import type { Place } from "./backup/place.ts";
 import { prune } from "./backup/prune.ts";
 import { putBack } from "./backup/put-back.ts";
 import { takeBackup } from "./backup/take.ts";
@@ -19,7 +20,7 @@ import { alignTable } from "./table.ts";
 type PacedOptions = ConnectionOptions & { readonly rate?: number };
 
 const RATE_HELP = "at most so many MiB a second (else as fast as it goes)";
-const PLACE_HELP = "directory that holds the backups";
+const PLACE_HELP = "directory that holds the backups, or s3://BUCKET/PREFIX";
 const WHICH_HELP = "name of the backup, as `backup list` shows it";
 
 /** `annulus backup`. */
@@ -30,8 +31,9 @@ export function backupCommand(): Command {
     .option("--rate <MiB/s>", RATE_HELP, parseRate)
     .action(async (where: string, options: PacedOptions) => {
       const of = await describeCluster(options);
+      const place = await openPlace(where);
       const { manifest, movedBytes } = await withNodes(options, (nodes, line) =>
-        takeBackup(nodes, createDirectory(where), { of, pace: createBytePace(options.rate), line }),
+        takeBackup(nodes, place, { of, pace: createBytePace(options.rate), line }),
       );
       process.stderr.write(
         `annulus: ${summary(manifest)}, ${byteText(manifest.newBytes)} of it new, ${byteText(movedBytes)} moved; ` +
@@ -59,7 +61,7 @@ function pruneCommand(): Command {
     });
     if (given.length === 0) throw new CommandError("Cannot prune: name at least one --keep-… rule", EXIT.usage);
     const dryRun = options.dryRun === true;
-    const { kept, removed, freedBytes } = await prune(createDirectory(where), Object.fromEntries(given), { dryRun });
+    const { kept, removed, freedBytes } = await prune(await openPlace(where), Object.fromEntries(given), { dryRun });
     const rows = [
       ...kept.map(({ manifest, rules }) => [backupName(manifest), rules.length > 0 ? rules.join(", ") : "the newest"]),
       ...removed.map((manifest) => [backupName(manifest), dryRun ? "would go" : "removed"]),
@@ -88,7 +90,7 @@ function listCommand(): Command {
     .description("Show the backups of a place, the oldest first")
     .argument("<place>", PLACE_HELP)
     .action(async (where: string) => {
-      const backups = await allBackups(where);
+      const backups = await allBackups(await openPlace(where));
       const rows = backups.map((manifest) => [
         ...[backupName(manifest), manifest.startedAt, String(keysOf(manifest))],
         ...[byteText(bytesOf(manifest)), byteText(manifest.newBytes)],
@@ -103,9 +105,10 @@ function verifyCommand(): Command {
     .argument("<place>", PLACE_HELP)
     .option("--backup <name>", WHICH_HELP)
     .action(async (where: string, { backup }: { readonly backup?: string }) => {
-      const newest = await requireManifest(createDirectory(where), backup);
-      const backups = backup === undefined ? await allBackups(where) : [newest];
-      await requireSound(createDirectory(where), backups);
+      const place = await openPlace(where);
+      const newest = await requireManifest(place, backup);
+      const backups = backup === undefined ? await allBackups(place) : [newest];
+      await requireSound(place, backups);
       for (const manifest of backups) process.stdout.write(`${summary(manifest)}, whole and undamaged\n`);
     });
 }
@@ -119,7 +122,7 @@ export function restoreCommand(): Command {
     .option("--rate <MiB/s>", RATE_HELP, parseRate)
     .option("--from <partition>", "go on with this partition of the backup", parsePartition, 0)
     .action(async (where: string, options: PacedOptions & { readonly from: number; readonly backup?: string }) => {
-      const place = createDirectory(where);
+      const place = await openPlace(where);
       const manifest = await requireManifest(place, options.backup);
       await requireSound(place, [manifest]);
       const { merged, outdated } = await withNodes(options, (nodes, line) =>
@@ -131,8 +134,7 @@ export function restoreCommand(): Command {
     });
 }
 
-async function allBackups(where: string): Promise<Manifest[]> {
-  const place = createDirectory(where);
+async function allBackups(place: Place): Promise<Manifest[]> {
   return Promise.all((await backupNames(place)).map((name) => requireManifest(place, name)));
 }
 

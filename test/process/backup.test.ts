@@ -23,6 +23,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { LocalCluster } from "../bench/cluster.ts";
 import { checkoutDirectory, sleep } from "../bench/processes.ts";
+import { startS3 } from "../cli/s3.ts";
 import { ask } from "./http.ts";
 
 const PROGRAM = join(checkoutDirectory(), "dist/node/cli/main.js");
@@ -259,6 +260,43 @@ describe("a backup", () => {
       assert.match(stdout, /\n\S+Z +removed\n(.*\n)*\S+Z +last\n$/);
       assert.equal(readdirSync(join(backup, "backups")).length, 1);
       assert.equal((await run(source, "backup", "verify", backup)).code, 0);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
+    "goes to a bucket too, and comes back from there",
+    async () => {
+      const s3 = await startS3();
+      const place = `s3://${s3.bucket}/${Date.now()}`;
+      const command = (cluster: LocalCluster, ...args: readonly string[]) =>
+        runWith({ ...environment(cluster), ...s3.environment }, ...args);
+      try {
+        for (const text of [/backup \S+: (\d+) keys, \S+ \S+, 32 partitions, [1-9]/, /, 0 B of it new/]) {
+          const { code, stderr } = await command(source, "backup", place);
+          assert.equal(code, 0, stderr);
+          assert.match(stderr, text);
+        }
+        const shown = await command(source, "backup", "list", place);
+        assert.equal(shown.stdout.trim().split("\n").length, 3);
+        assert.equal((await command(source, "backup", "prune", place, "--keep-last", "1")).code, 0);
+        assert.match((await command(source, "backup", "verify", place)).stdout, /^backup .*, whole and undamaged\n$/);
+        const { code, stderr } = await command(target, "restore", place);
+        assert.equal(code, 0, stderr);
+        assert.match(stderr, /0 left out/);
+      } finally {
+        await s3.stop();
+      }
+      // Nothing listens there any more.
+      const AWS_ENDPOINT_URL_S3 = "http://127.0.0.1:9";
+      const away = await runWith(
+        { ...environment(source), ...s3.environment, AWS_ENDPOINT_URL_S3 },
+        "backup",
+        "list",
+        place,
+      );
+      assert.equal(away.code, 5, away.stderr);
+      assert.match(away.stderr, /cannot use s3:/);
     },
     TEST_TIMEOUT_MS,
   );
