@@ -17,6 +17,12 @@ import { packMarks, toMarks, toNumbers } from "./messages-horizon-codec.ts";
 /** The same numbers for requests and for replies. */
 const KIND = { roots: 10, branches: 11, leaves: 12, sizes: 13 } as const;
 
+/**
+ * Says at the end of a reply that something of its partition is in doubt; members of older releases never say so. No number:
+ * it must not be taken for a field of a release that knew of none here.
+ */
+const IN_DOUBT = "in doubt";
+
 /** Bounds of the fields, the same for what is sent and what is taken. */
 export const REPAIR_BOUNDS = {
   partitionsMax: 4_096,
@@ -75,9 +81,9 @@ export function encodeRepairReply(reply: Exclude<RepairReply, HorizonsReply> | S
     case "roots":
       return [KIND.roots, packRoots(reply.roots), reply.epoch, packMarks(reply.horizons)];
     case "branches":
-      return [KIND.branches, reply.sums];
+      return [KIND.branches, reply.sums, ...(reply.inDoubt === true ? [IN_DOUBT] : [])];
     case "leaves":
-      return [KIND.leaves, packLeafKeys(reply.keys)];
+      return [KIND.leaves, packLeafKeys(reply.keys), ...(reply.inDoubt === true ? [IN_DOUBT] : [])];
   }
 }
 
@@ -90,15 +96,16 @@ export function decodeRepairReply(fields: readonly unknown[]): RepairReply | Siz
     return { kind: "roots", roots, epoch: toCount(fields[2], "epoch"), horizons: toMarks(fields[3], roots.length) };
   }
   if (fields[0] === KIND.sizes) return { kind: "sizes", bytes: unpackSizes(body) };
+  const doubt: { readonly inDoubt?: true } = fields[2] === IN_DOUBT ? { inDoubt: true } : {};
   if (fields[0] === KIND.branches) {
     if (body.length % SUM_BYTES !== 0) throw invalid("sums", "whole ones", body);
-    return { kind: "branches", sums: body };
+    return { kind: "branches", sums: body, ...doubt };
   }
   const keys = unpackLeafKeys(body);
   if (keys === undefined || keys.some(({ key }) => key.length > REPAIR_BOUNDS.keyBytesMax)) {
     throw invalid("leaf keys", "whole ones", body);
   }
-  return { kind: "leaves", keys };
+  return { kind: "leaves", keys, ...doubt };
 }
 
 /** Sizes are larger than four bytes can say: eight each, as doubles. */

@@ -246,9 +246,10 @@ export type HorizonMark = {
   /** Whether what the replica lacks and the horizon covers was deleted for sure. */
   readonly vouches: boolean;
 };
-/** One sum of 16 bytes for each child of each node, in order. */
-export type BranchesReply = { readonly kind: "branches"; readonly sums: Uint8Array };
-export type LeavesReply = { readonly kind: "leaves"; readonly keys: readonly LeafKey[] };
+/** One sum of 16 bytes for each child of each node, in order. `inDoubt`: see `LeavesReply`. */
+export type BranchesReply = { readonly kind: "branches"; readonly sums: Uint8Array; readonly inDoubt?: true };
+/** `inDoubt`: a record of the partition was in doubt at that moment (services/doubts.ts), and may be missing. */
+export type LeavesReply = { readonly kind: "leaves"; readonly keys: readonly LeafKey[]; readonly inDoubt?: true };
 
 /** In the order in which they were asked for, as `encodeHorizon` writes them; undefined where there is none. */
 export type HorizonsReply = { readonly kind: "horizons"; readonly horizons: readonly (Uint8Array | undefined)[] };

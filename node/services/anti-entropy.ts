@@ -164,11 +164,10 @@ export function createAntiEntropy(
     return ring.isPresentHome(peer, partition);
   }
 
-  /** Whether all that the peer held when this began is held here now. */
+  /** Whether all that the peer had acknowledged when this began is held here now. */
   async function mend(pairing: Parameters<Comparer["mend"]>[0]): Promise<boolean> {
     try {
-      await comparer.mend(pairing);
-      return true;
+      return await comparer.mend(pairing);
     } catch (error) {
       if (!(error instanceof KvError) || error.code !== "NOT_READY") throw error;
       telemetry.count("annulus.repair.partitions_not_ready");

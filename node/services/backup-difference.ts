@@ -122,7 +122,9 @@ export function createBackupDifference(
     for (let from = 0; from < 2 ** depth; from += NODES_AT_ONCE) {
       const nodes = Array.from({ length: Math.min(NODES_AT_ONCE, 2 ** depth - from) }, (_, index) => from + index);
       const request = { kind: "branches", epoch: ring.epoch, partition, depth, step: STEP_BITS, nodes } as const;
-      found.push((await ask<"branches">(member, request)).sums);
+      const { sums, inDoubt } = await ask<"branches">(member, request);
+      if (inDoubt) throw refusedDoubt(partition, member);
+      found.push(sums);
     }
     const sums = Buffer.concat(found);
     if (sums.length === SUM_BYTES * 2 ** bits) return sums;
@@ -154,7 +156,13 @@ export function createBackupDifference(
       ...({ kind: "leaves", epoch: ring.epoch, partition, depth: bits } as const),
       nodes: leaves.map(({ leaf }) => leaf),
     };
-    const lists = await Promise.all(homes.map(async (name) => (await ask<"leaves">(name, request)).keys));
+    const lists = await Promise.all(
+      homes.map(async (name) => {
+        const { keys, inDoubt } = await ask<"leaves">(name, request);
+        if (inDoubt) throw refusedDoubt(partition, name);
+        return keys;
+      }),
+    );
     const held = new Set(leaves.flatMap(({ briefs }) => briefs));
     const current = new Set<bigint>();
     const doubtful: Uint8Array[] = [];
@@ -211,4 +219,13 @@ function unionOf(
     else if (known.print !== undefined && !equalFingerprints(known.print, print)) known.print = undefined;
   }
   return union.values();
+}
+
+/** A home that lost a record to damage meanwhile may not be gone by until others have made it good. */
+function refusedDoubt(partition: number, member: MemberId): KvError {
+  return new KvError(
+    "QUORUM_UNAVAILABLE",
+    `Cannot compare partition ${partition}: ${member} has just found a record of it damaged. Try again.`,
+    { details: { retryAfterS: 1 } },
+  );
 }

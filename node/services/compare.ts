@@ -31,14 +31,18 @@ export type Pairing = {
   readonly isOffer?: true;
 };
 
+/** A comparison that runs, and whether the peer has been sure of all that it said so far. */
+type Mending = { readonly pairing: Pairing; isSure: boolean };
+
 export type Comparer = {
   /**
    * Makes the two the same, as of some moment while it runs.
    *
-   * @returns How many records were sent either way.
+   * @returns Whether all is here that the peer had acknowledged: nothing of the partition was in doubt there whenever it
+   *   answered, and all that it listed could be read. A record that is found damaged only now is missing from its lists.
    * @throws {KvError} What the peer, the way to it, or a disk says; NOT_READY when a tree is not there any more.
    */
-  mend(pairing: Pairing): Promise<number>;
+  mend(pairing: Pairing): Promise<boolean>;
 };
 
 /** Nodes whose children are asked for at once: 512 × 16 sums are 128 KiB. */
@@ -80,13 +84,14 @@ export function createComparer(
   }
 
   /** The children, `step` levels down, whose sums differ. */
-  async function differingChildren(pairing: Pairing, depth: number, nodes: readonly number[], step: number) {
-    const { epoch, partition, peer } = pairing;
-    const { sums } = await replicas.compare(
+  async function differingChildren(mending: Mending, depth: number, nodes: readonly number[], step: number) {
+    const { epoch, partition, peer } = mending.pairing;
+    const { sums, inDoubt } = await replicas.compare(
       peer,
       { kind: "branches", epoch, partition, depth, step, nodes },
       timeoutMs,
     );
+    if (inDoubt) mending.isSure = false;
     await account(nodes.length * 4, sums.length);
     const children = childrenOf(nodes, step);
     if (sums.length !== children.length * SUM_BYTES) {
@@ -98,14 +103,14 @@ export function createComparer(
     return differingNodes(children, treeOf(partition).sums(depth + step, children), sums);
   }
 
-  async function differingLeaves(pairing: Pairing, common: number): Promise<number[]> {
+  async function differingLeaves(mending: Mending, common: number): Promise<number[]> {
     let depth = 0;
     let nodes = [0];
     while (depth < common && nodes.length > 0) {
       const step = Math.min(STEP_BITS, common - depth);
       const found: number[] = [];
       for (const some of inPartsOf(NODES_AT_ONCE, nodes)) {
-        found.push(...(await differingChildren(pairing, depth, some, step)));
+        found.push(...(await differingChildren(mending, depth, some, step)));
       }
       nodes = found;
       depth += step;
@@ -144,34 +149,41 @@ export function createComparer(
     if (outcome === "covered" && pairing.isOffer !== true) await parts.covered(partition, key, record);
   }
 
-  async function mendLeaves(pairing: Pairing, depth: number, nodes: readonly number[]): Promise<number> {
+  async function mendLeaves(mending: Mending, depth: number, nodes: readonly number[]): Promise<void> {
+    const { pairing } = mending;
     const { epoch, partition, peer } = pairing;
     const [mine, theirs] = await Promise.all([
       trees.list(partition, depth, nodes),
       replicas.compare(peer, { kind: "leaves", epoch, partition, depth, nodes }, timeoutMs),
     ]);
     await account(nodes.length * 4, packLeafKeys(theirs.keys).length);
+    if (theirs.inDoubt) mending.isSure = false;
+    const pulled = async (key: Uint8Array) => {
+      const record = await pull(pairing, key);
+      // Collected since it was listed, or found damaged.
+      if (record === undefined) mending.isSure = false;
+      return record;
+    };
     const { missingHere, missingThere, unlike } = differingKeys(mine, theirs.keys);
     const jobs =
       pairing.isOffer === true
         ? [...missingThere, ...unlike].map((key) => () => push(pairing, key))
         : [
-            ...missingHere.map((key) => () => pull(pairing, key)),
+            ...missingHere.map((key) => () => pulled(key)),
             ...missingThere.map((key) => () => push(pairing, key)),
-            ...unlike.map((key) => async () => push(pairing, key, await pull(pairing, key))),
+            ...unlike.map((key) => async () => push(pairing, key, await pulled(key))),
           ];
     for (const some of inPartsOf(RECORDS_AT_ONCE, jobs)) await Promise.all(some.map((job) => job()));
-    return jobs.length;
   }
 
   return {
     async mend(pairing) {
       const common = Math.min(treeOf(pairing.partition).bits, pairing.peerBits);
-      const leaves = await differingLeaves(pairing, common);
+      const mending: Mending = { pairing, isSure: true };
+      const leaves = await differingLeaves(mending, common);
       telemetry.count("annulus.repair.leaves_differing", leaves.length);
-      let records = 0;
-      for (const some of inPartsOf(LEAVES_AT_ONCE, leaves)) records += await mendLeaves(pairing, common, some);
-      return records;
+      for (const some of inPartsOf(LEAVES_AT_ONCE, leaves)) await mendLeaves(mending, common, some);
+      return mending.isSure;
     },
   };
 }

@@ -30,6 +30,8 @@ export async function answerRepair(
   },
   request: RepairRequest,
 ): Promise<RepairReply> {
+  const doubtOf = (partition: number): { readonly inDoubt?: true } =>
+    doubts.isSure(partition) ? {} : { inDoubt: true };
   switch (request.kind) {
     case "roots": {
       const epoch = adoptedEpoch();
@@ -53,9 +55,12 @@ export async function answerRepair(
     case "horizons":
       return { kind: "horizons", horizons: request.partitions.map(horizons.encoded) };
     case "branches":
-      return { kind: "branches", sums: sumsUnder(trees, request) };
-    case "leaves":
-      return { kind: "leaves", keys: await trees.list(request.partition, request.depth, request.nodes) };
+      return { kind: "branches", sums: sumsUnder(trees, request), ...doubtOf(request.partition) };
+    case "leaves": {
+      const keys = await trees.list(request.partition, request.depth, request.nodes);
+      // Last: the listing itself may have found a record damaged, which then is not on the list.
+      return { kind: "leaves", keys, ...doubtOf(request.partition) };
+    }
   }
 }
 

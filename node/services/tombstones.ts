@@ -153,10 +153,8 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
       const mine = horizons.isSettled(partition) ? parts.trees.ready(partition) : undefined;
       const isSame = epoch === ring.epoch && marks[index]?.digest === horizons.digest(partition);
       if (mine === undefined || theirs?.isComplete !== true || !isSame) continue;
-      if (!equalBytes(mine.root(), theirs.sum)) {
-        await parts.comparer.mend({ epoch: ring.epoch, partition, peer, peerBits: theirs.bits });
-      }
-      equal.push(partition);
+      const pairing = { epoch: ring.epoch, partition, peer, peerBits: theirs.bits };
+      if (equalBytes(mine.root(), theirs.sum) || (await parts.comparer.mend(pairing))) equal.push(partition);
     }
     return equal;
   }

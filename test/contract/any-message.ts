@@ -156,7 +156,13 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
   plain({ kind: fc.constant("clearance" as const), epoch: count, clear: fc.array(fc.boolean(), { maxLength: 20 }) }),
   plain({ kind: fc.constant("sizes" as const), bytes: fc.array(count) }),
   plain({ kind: fc.constant("branches" as const), sums }),
+  plain({ kind: fc.constant("branches" as const), sums, inDoubt: fc.constant(true as const) }),
   plain({ kind: fc.constant("leaves" as const), keys: fc.array(leafKey, { maxLength: 10 }) }),
+  plain({
+    kind: fc.constant("leaves" as const),
+    keys: fc.array(leafKey, { maxLength: 10 }),
+    inDoubt: fc.constant(true as const),
+  }),
   plain({
     kind: fc.constant("failure" as const),
     code: fc.constantFrom(...codes),

@@ -150,4 +150,48 @@ describe("a member whose disk was lost", () => {
     for (const name of ["n1", "n2", "n4"])
       assert.equal(await missedThrough(cluster, name), 0, `missed through ${name}`);
   });
+
+  it("is not filled by a home that finds a record of its own damaged while it fills it", async () => {
+    // W = 3 acknowledged each write, and one key is lost twice: with n1's disk, and in n2's. n3 alone holds it, and is cut off.
+    const cluster = new SimulatedCluster({
+      seed: 7,
+      nodes: 3,
+      zones: 3,
+      replicationFactor: 3,
+      readQuorum: 1,
+      writeQuorum: 3,
+      mode: "strict",
+      durability: "disk",
+      repairIntervalMs: 2_000,
+    });
+    await cluster.startAll();
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 3_000);
+    const coordinator = cluster.byName("n1").node?.coordinator ?? assert.fail("n1 serves");
+    for (let key = 0; key < KEYS; key++) {
+      const put = {
+        key: bytesOf(`key ${key}`),
+        value: bytesOf("value"),
+        contentType: "text/plain",
+        base: "sibling",
+      } as const;
+      const answer = await answerOf(cluster, coordinator.put(put, {}));
+      assert(!(answer instanceof KvError), String(answer));
+    }
+    for (const other of ["n1", "n2"]) {
+      cluster.network.cut(other, "n3");
+      cluster.network.cut("n3", other);
+    }
+    const n1 = cluster.byName("n1");
+    cluster.loseDisk(n1);
+    assert(cluster.rot(cluster.byName("n2"), bytesOf("key 7")), "n2 holds the record");
+    cluster.start(n1);
+    await cluster.simulator.runUntil(cluster.simulator.nowMs + 15_000);
+    for (const name of ["n1", "n2"]) assert.equal(await missedThrough(cluster, name), 0, `missed through ${name}`);
+    assert.equal(stateOf(cluster, "n1"), "rebuilding", "nobody whom it heard holds all");
+    cluster.network.heal();
+    const full = await cluster.simulator.runWhile(() => stateOf(cluster, "n1") !== "active", 30_000);
+    assert(full, "it is full soon after the last copy is back");
+    for (const name of ["n1", "n2", "n3"])
+      assert.equal(await missedThrough(cluster, name), 0, `missed through ${name}`);
+  });
 });
