@@ -12,8 +12,8 @@ import { join } from "node:path";
 const LICENCES = new Set(
   "MIT ISC Apache-2.0 BSD-2-Clause BSD-3-Clause 0BSD BlueOak-1.0.0 Unlicense PSF-2.0 CC0-1.0 Python-2.0".split(" "),
 );
-// Data that tests and build tools read; never shipped.
-const FOR_DEVELOPMENT = new Set(["CC-BY-4.0"]);
+// Data and programs that tests and build tools use as they are; never shipped.
+const FOR_DEVELOPMENT = new Set(["CC-BY-4.0", "MPL-2.0"]);
 // What node/Dockerfile leaves out of the node's image.
 const NOT_IN_NODE_IMAGE = /^@kubernetes\//;
 

@@ -11,6 +11,7 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { createAdminServer } from "./adapters/http/admin.ts";
 import { createChangesView, viewTransition } from "./adapters/http/changes-view.ts";
+import { readConsoleFiles } from "./adapters/http/console-files.ts";
 import { createDataServer } from "./adapters/http/data-server.ts";
 import { createGate, type Gate } from "./adapters/http/gate.ts";
 import { createHeldUpWatch } from "./adapters/http/held-up.ts";
@@ -32,6 +33,8 @@ const EXIT_FAILED = 1;
 const EXIT_BUG = 70;
 const EXIT_CONFIG = 78;
 
+/** Where the build puts the console's page. */
+const CONSOLE = join(import.meta.dirname, "console");
 /** Of the time that a stop may take, the share in which clients get their answers. */
 const ANSWERING_SHARE = 0.5;
 
@@ -194,7 +197,7 @@ function createServers(
   };
   return {
     adminServer: createAdminServer(
-      { admin, telemetry, onBug: parts.crash, gate },
+      { admin, telemetry, time: systemTime, consoleFiles: readConsoleFiles(CONSOLE), onBug: parts.crash, gate },
       { ...listen, port: config.adminPort, tls: parts.tls.admin },
     ),
     dataServer: createDataServer(

@@ -61,6 +61,8 @@ const LAYERS: readonly Layer[] = [
     files: /^node\/adapters\/tls\//,
     mayImport: [/^node\/(adapters\/tls|core)\//, /^node\/adapters\/followed-files\.ts$/, /^node\/ports\.ts$/, /^node:/],
   },
+  // In the browser: what it takes from the core are types, of which nothing is left in the page.
+  { files: /^node\/console\//, mayImport: [/^node\/(console|core\/watch)\//] },
   { files: /^node\/adapters\/followed-files\.ts$/, mayImport: [/^node\/core\//, /^node\/ports\.ts$/] },
   { files: /^node\/adapters\/system\.ts$/, mayImport: [/^node\/ports\.ts$/, /^node:/] },
   { files: /^node\/config(-\w+)?\.ts$/, mayImport: [/^node\/core\//, /^node\/config/, /^node:(util|os)$/, /^zod$/] },

@@ -1,8 +1,8 @@
 /** `annulus doctor`: what is wrong with a cluster, and what to do. */
 import { Command } from "commander";
+import { type Diagnosis, diagnose } from "../core/watch/diagnose.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
-import { type Diagnosis, diagnose } from "./watch/diagnose.ts";
 import { look } from "./watch/look.ts";
 
 /** `annulus doctor`. Ends with 0 when nothing needs to be done, 1 after a warning, 6 when something is critical. */

@@ -1,10 +1,11 @@
 /** `annulus top`: the members of a cluster and what they do, live in the terminal. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
+import type { Look } from "../core/watch/look.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { positive } from "./key-value.ts";
-import { type Look, look } from "./watch/look.ts";
+import { look } from "./watch/look.ts";
 import { topTable } from "./watch/table.ts";
 
 type TopOptions = ConnectionOptions & { readonly interval: number; readonly once?: boolean };

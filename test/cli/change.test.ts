@@ -11,7 +11,13 @@ import type { HttpServer } from "../../node/adapters/http/http-server.ts";
 import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand } from "../../node/cli/change.ts";
 import { changesCommand } from "../../node/cli/changes.ts";
 import { KvError } from "../../node/core/errors.ts";
-import { type AdminModel, createAdminModel, MODEL_CHANGE, MODEL_PLAN } from "../contract/http-admin-model.ts";
+import {
+  ADMIN_PORTS,
+  type AdminModel,
+  createAdminModel,
+  MODEL_CHANGE,
+  MODEL_PLAN,
+} from "../contract/http-admin-model.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../contract/http-world.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -28,7 +34,10 @@ let env: Record<string, string>;
 
 beforeEach(async () => {
   model = createAdminModel();
-  server = createAdminServer({ admin: model, telemetry: createTestTelemetry(), onBug: () => {} }, WORLD_OPTIONS);
+  server = createAdminServer(
+    { ...ADMIN_PORTS, admin: model, telemetry: createTestTelemetry(), onBug: () => {} },
+    WORLD_OPTIONS,
+  );
   env = { ANNULUS_ADMIN_URL: `http://127.0.0.1:${await server.start()}` };
 });
 
@@ -173,7 +182,7 @@ describe("a command that changes the ring", () => {
     };
     Object.assign(stranger.changes, { progress: unknown, cancel: unknown });
     const beside = createAdminServer(
-      { admin: stranger, telemetry: createTestTelemetry(), onBug: () => {} },
+      { ...ADMIN_PORTS, admin: stranger, telemetry: createTestTelemetry(), onBug: () => {} },
       WORLD_OPTIONS,
     );
     progress({ state: "done" });

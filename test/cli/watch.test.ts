@@ -1,11 +1,11 @@
 /** `annulus doctor` and `annulus top` against nodes that say whatever is to be found. */
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it, jest } from "@jest/globals";
-import { diagnose } from "../../node/cli/watch/diagnose.ts";
 import { look } from "../../node/cli/watch/look.ts";
-import { bucketsOf, parseMetrics, quantile, sumOf } from "../../node/cli/watch/metrics-text.ts";
 import { topTable } from "../../node/cli/watch/table.ts";
 import { Nodes } from "../../node/client/nodes.ts";
+import { diagnose } from "../../node/core/watch/diagnose.ts";
+import { bucketsOf, parseMetrics, quantile, sumOf } from "../../node/core/watch/metrics-text.ts";
 import { FakeAdmin } from "./fake-admin.ts";
 import { runCli } from "./run-cli.ts";
 

@@ -8,6 +8,8 @@ import type {
   RepairView,
   TransitionView,
 } from "../../node/adapters/http/admin-api.ts";
+import type { ConsoleFiles } from "../../node/adapters/http/console-files.ts";
+import { systemTime } from "../../node/adapters/system.ts";
 import { KvError } from "../../node/core/errors.ts";
 import type { ChangeRequest } from "../../node/core/ring/change.ts";
 import type { ChangePlan } from "../../node/core/ring/plan-report.ts";
@@ -26,6 +28,14 @@ export const MODEL_RING = {
 } as const;
 
 const MOVED = { movedBytes: 10, totalBytes: 2_000, movedPartitions: 0, totalPartitions: 1 };
+
+/** A page of two files, in place of the console's. */
+const MODEL_FILES: ConsoleFiles = new Map([
+  ["index.html", { type: "text/html; charset=utf-8", body: Buffer.from("<!doctype html><title>console</title>") }],
+  ["main.js", { type: "text/javascript; charset=utf-8", body: Buffer.from("export {};") }],
+]);
+/** What an admin server is given besides the node that it speaks for. */
+export const ADMIN_PORTS = { time: systemTime, consoleFiles: MODEL_FILES };
 
 /** A change that joins n2, as the model plans every one. */
 export const MODEL_PLAN: ChangePlan = {

@@ -10,7 +10,7 @@ import { digestOf } from "../../node/core/access.ts";
 import { createNodeAdmin } from "../../operator/adapters/node-admin.ts";
 import { NodeSilentError } from "../../operator/ports.ts";
 import { TestCredentials } from "../adapters/tcp/tls-world.ts";
-import { type AdminModel, createAdminModel } from "../contract/http-admin-model.ts";
+import { ADMIN_PORTS, type AdminModel, createAdminModel } from "../contract/http-admin-model.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../contract/http-world.ts";
 import { TestAuthority } from "../tls/authority.ts";
 
@@ -25,6 +25,7 @@ let port: number;
 beforeEach(async () => {
   model = createAdminModel();
   const ports = {
+    ...ADMIN_PORTS,
     admin: model,
     telemetry: createTestTelemetry(),
     onBug: (error: unknown) => assert.fail(String(error)),
@@ -42,7 +43,12 @@ describe("a node whose admin port speaks TLS", () => {
     const name = "n1.c-peers.default.svc";
     const issued = await authority.issue({ names: [name] });
     const secure = createAdminServer(
-      { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => assert.fail(String(error)) },
+      {
+        ...ADMIN_PORTS,
+        admin: model,
+        telemetry: createTestTelemetry(),
+        onBug: (error: unknown) => assert.fail(String(error)),
+      },
       { ...WORLD_OPTIONS, tls: new TestCredentials({ ...issued, authorities: undefined }) },
     );
     const admin = createNodeAdmin(TIME, await secure.start());
@@ -65,7 +71,13 @@ describe("a node that asks for tokens", () => {
     const source = { table: () => [{ digest: digestOf(TOKEN), grant: admitted }] };
     const gate = createGate(source, { name: "anonymous", data: "none", cluster: "none", prefixes: undefined });
     const closed = createAdminServer(
-      { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => assert.fail(String(error)), gate },
+      {
+        ...ADMIN_PORTS,
+        admin: model,
+        telemetry: createTestTelemetry(),
+        onBug: (error: unknown) => assert.fail(String(error)),
+        gate,
+      },
       WORLD_OPTIONS,
     );
     const admin = createNodeAdmin(TIME, await closed.start());

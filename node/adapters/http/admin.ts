@@ -1,15 +1,17 @@
 /** The admin port: health, metrics, the cluster and the ring as this node sees them, changes, export. Never for clients. */
-import type { Express, Request, Response } from "express";
+import type { Request, Response } from "express";
 import { KvError } from "../../core/errors.ts";
-import type { Telemetry } from "../../ports.ts";
+import type { Telemetry, Time } from "../../ports.ts";
 import type { Admin } from "./admin-api.ts";
 import { backupLine, sendDifference, sendTree, takeRestore } from "./backup.ts";
 import { changeRoutes } from "./changes.ts";
 import { clusterJson } from "./cluster-json.ts";
+import { type ConsoleFiles, consoleRoutes } from "./console-files.ts";
 import { exportLine, type Streamed, streamPartition } from "./export-stream.ts";
-import { type AppPorts, createGetApp, type Route, sendJson } from "./express-parts.ts";
+import { createGetApp, type Route, sendJson } from "./express-parts.ts";
 import type { Gate } from "./gate.ts";
 import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
+import { createLiveFeed, eventsRoute, type LiveFeed } from "./live-feed.ts";
 import { adminDocument } from "./openapi-admin.ts";
 import { parseKey } from "./parse-key.ts";
 import { parseInteger, parseQuery } from "./parse-query.ts";
@@ -18,6 +20,9 @@ import { invalid } from "./problem.ts";
 export type AdminServerPorts = {
   readonly admin: Admin;
   readonly telemetry: Telemetry;
+  readonly time: Time;
+  /** The console's page; empty where it is not installed. */
+  readonly consoleFiles: ConsoleFiles;
   readonly onBug: (error: unknown) => void;
   /** Undefined: everybody may do everything. */
   readonly gate?: Gate | undefined;
@@ -37,21 +42,25 @@ const RAW_PARAMETERS: ReadonlySet<string> = new Set(["after"]);
 /** Makes the server of the admin port; it listens after `start()`. */
 export function createAdminServer(ports: AdminServerPorts, options: AdminServerOptions): HttpServer {
   const identity = ["KV-Node", options.member];
-  return createHttpServer(
+  const feed = createLiveFeed(ports);
+  const routes = adminRoutes(ports.admin, feed, ports.consoleFiles);
+  const server = createHttpServer(
     ports.telemetry,
     () => identity,
-    (draining) => createAdminApp(ports.admin, { ...ports, draining, identity: () => identity }),
+    (draining) => createGetApp({ ...ports, draining, identity: () => identity }, routes),
     options,
   );
-}
-
-/** The routes, without a server. */
-export function createAdminApp(admin: Admin, ports: AppPorts): Express {
-  return createGetApp(ports, adminRoutes(admin));
+  return {
+    start: () => server.start(),
+    stop(graceMs) {
+      feed.close();
+      return server.stop(graceMs);
+    },
+  };
 }
 
 /** Every route of the admin port; `openapi-admin.ts` describes them. */
-export function adminRoutes(admin: Admin): readonly Route[] {
+export function adminRoutes(admin: Admin, feed: LiveFeed, consoleFiles: ConsoleFiles): readonly Route[] {
   const document = adminDocument();
   return [
     { template: "/openapi.json", need: "open", answer: (_request, response) => sendJson(response, document) },
@@ -82,6 +91,8 @@ export function adminRoutes(admin: Admin): readonly Route[] {
         sendJson(response, clusterJson(await admin.cluster()));
       },
     },
+    eventsRoute(feed),
+    ...consoleRoutes(consoleFiles),
     ...changeRoutes(admin.changes),
     {
       template: "/v1/repair",

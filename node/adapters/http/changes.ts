@@ -109,7 +109,7 @@ function idOf(request: Request): string {
 }
 
 /** The change under way, as `GET /v1/cluster` shows it. */
-export function transitionJson({ id, phase, kind, startedAtMs, ...moved }: TransitionView): object {
+export function transitionJson({ id, phase, kind, startedAtMs, ...moved }: TransitionView) {
   return { id, phase, kind, startedAt: formatInstant(startedAtMs), ...movedOf(moved) };
 }
 

@@ -4,7 +4,7 @@ import { transitionJson } from "./changes.ts";
 import { formatInstant } from "./respond.ts";
 
 /** Instants become texts, and what anti-entropy found a summary beside its list. */
-export function clusterJson(cluster: ClusterView): object {
+export function clusterJson(cluster: ClusterView) {
   const transition = cluster.transition === null ? null : transitionJson(cluster.transition);
   return { ...cluster, transition, repair: repairJson(cluster.repair) };
 }

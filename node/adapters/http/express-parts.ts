@@ -33,7 +33,8 @@ export type Route = {
   readonly method?: "POST" | "DELETE";
   /** The right that it takes; the OpenAPI document says the same. */
   readonly need: Need;
-  readonly answer: (request: Request, response: Response) => void | Promise<void>;
+  /** @param stillMay Throws once the caller has the right no more: an answer that goes on for long asks it again. */
+  readonly answer: (request: Request, response: Response, stillMay: () => void) => void | Promise<void>;
 };
 
 /**
@@ -79,11 +80,15 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
 }
 
 /** A route's answer to those who may have it. */
-function guarded({ need, answer }: Route, gate: Gate | undefined): Route["answer"] {
-  if (gate === undefined || need === "open") return answer;
+function guarded(
+  { need, answer }: Route,
+  gate: Gate | undefined,
+): (request: Request, response: Response) => void | Promise<void> {
+  if (gate === undefined || need === "open") return (request, response) => answer(request, response, () => {});
   return (request, response) => {
-    gate.demand(gate.admit(request), need);
-    return answer(request, response);
+    const stillMay = () => gate.demand(gate.admit(request), need);
+    stillMay();
+    return answer(request, response, stillMay);
   };
 }
 

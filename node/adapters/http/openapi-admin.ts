@@ -3,6 +3,7 @@
 import type { Need } from "../../core/access.ts";
 import { BACKUP_PATHS, BACKUP_SCHEMAS, RESTORE_PATH } from "./openapi-backup.ts";
 import { CHANGE_PATHS, CHANGE_SCHEMAS } from "./openapi-changes.ts";
+import { CONSOLE_PATHS, EVENTS_PATH } from "./openapi-console.ts";
 import {
   DATA_HEADERS,
   documentPath,
@@ -270,6 +271,7 @@ const PATHS: JsonObject = {
     "200": jsonAnswer("The cluster.", ref("schemas", "Cluster"), ALWAYS),
     "503": NO_RING,
   }),
+  "/v1/events": EVENTS_PATH,
   ...CHANGE_PATHS,
   "/v1/repair": {
     post: guardedBy(
@@ -310,6 +312,7 @@ const PATHS: JsonObject = {
   ),
   ...BACKUP_PATHS,
   "/v1/restore": RESTORE_PATH,
+  ...CONSOLE_PATHS,
 };
 
 const LOCATION: JsonObject = { description: "Path of the change.", schema: { type: "string" } };

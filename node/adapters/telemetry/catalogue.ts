@@ -58,6 +58,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.commit.group_writes": distribution("Writes that shared one flush."),
   "annulus.commit.queued_bytes": gauge("Bytes of writes that wait for the store.", "By"),
   "annulus.commit.refused": counter("Writes refused because too many bytes waited for the store, or for too long."),
+  "annulus.console.viewers": gauge("Streams of `/v1/events` that are open: pages of the console, mostly."),
   "annulus.context.over_limit": counter(
     "Writes whose version vector had more entries than it should, for none could go.",
   ),

@@ -2,9 +2,10 @@
 import { z } from "zod";
 import { type Answer, type Endpoint, NoAnswerError } from "../../client/http.ts";
 import type { Nodes } from "../../client/nodes.ts";
-import { ClusterAnswer, RingAnswer } from "../admin-views.ts";
+import type { Look, NodeView, SeenRing, Silence } from "../../core/watch/look.ts";
+import { parseMetrics } from "../../core/watch/metrics-text.ts";
+import { ClusterAnswer, RingAnswer, TransitionAnswer } from "../admin-views.ts";
 import { answerError } from "../connection.ts";
-import { parseMetrics, type Sample } from "./metrics-text.ts";
 
 const LookedAtCluster = ClusterAnswer.extend({
   members: z.array(
@@ -17,31 +18,9 @@ const LookedAtCluster = ClusterAnswer.extend({
       phi: z.number().optional(),
     }),
   ),
+  transition: TransitionAnswer.transform((each) => ({ ...each, startedAtMs: Date.parse(each.startedAt) })).nullish(),
   hints: z.object({ waiting: z.array(z.object({ target: z.string(), count: z.number(), bytes: z.number() })) }),
 });
-
-/** What one node said. */
-export type NodeView = {
-  /** Base URL of its admin port. */
-  readonly url: string;
-  readonly cluster: z.infer<typeof LookedAtCluster>;
-  readonly metrics: readonly Sample[];
-  /** Why it does not serve clients, in its own words; undefined: it does. */
-  readonly notReady: string | undefined;
-  /** How far its wall clock is ahead of this program's, in ms, to about a second: `Date` has no more. */
-  readonly aheadMs: number | undefined;
-};
-
-/** A node that gave no view of itself, and why. */
-export type Silence = { readonly url: string; readonly why: string };
-
-export type Look = {
-  readonly atMs: number;
-  readonly views: readonly NodeView[];
-  readonly silent: readonly Silence[];
-  /** The newest ring that a node told. */
-  readonly ring: z.infer<typeof RingAnswer> | undefined;
-};
 
 /** Asks all nodes at once. One that does not answer is no error: that is what was looked for. */
 export async function look(nodes: Nodes): Promise<Look> {
@@ -58,7 +37,7 @@ export async function look(nodes: Nodes): Promise<Look> {
 type Heard = {
   readonly view?: NodeView;
   readonly silence?: Silence;
-  readonly ring?: z.infer<typeof RingAnswer> | undefined;
+  readonly ring?: SeenRing | undefined;
 };
 
 async function askOne(endpoint: Endpoint): Promise<Heard> {

@@ -1,10 +1,9 @@
 /** The table of `annulus top`: two looks at a cluster, and what happened between them. Pure. */
+import { newest } from "../../core/watch/diagnose.ts";
+import { loadBetween } from "../../core/watch/load.ts";
+import type { Look, NodeView } from "../../core/watch/look.ts";
 import { alignTable } from "../table.ts";
-import { newest } from "./diagnose.ts";
-import type { Look, NodeView } from "./look.ts";
-import { bucketsOf, quantile, type Sample, sumOf } from "./metrics-text.ts";
 
-const REQUESTS = "http_server_request_duration_seconds";
 const HEAD = ["MEMBER", "ZONE", "STATE", "HEALTH", "PHI", "READS/S", "WRITES/S", "P50 MS", "P99 MS", "HINTS"];
 const UNKNOWN = "-";
 
@@ -37,17 +36,7 @@ export function topTable(before: Look | undefined, now: Look): string {
 /** Reads and writes a second, p50 and p99, between two looks at one node; dashes where there are no two. */
 function figuresOf(past: NodeView | undefined, own: NodeView | undefined, seconds: number): readonly string[] {
   if (past === undefined || own === undefined || seconds <= 0) return [UNKNOWN, UNKNOWN, UNKNOWN, UNKNOWN];
-  const isRead = (labels: Sample["labels"]) => /^(GET|HEAD)$/.test(labels.http_request_method ?? "");
-  const isWrite = (labels: Sample["labels"]) => /^(PUT|DELETE)$/.test(labels.http_request_method ?? "");
-  const rate = (fits: (labels: Sample["labels"]) => boolean) => {
-    const counted = (view: NodeView) => sumOf(view.metrics, `${REQUESTS}_count`, fits) ?? 0;
-    // A node that was started again counts from nothing.
-    return (Math.max(0, counted(own) - counted(past)) / seconds).toFixed(0);
-  };
-  const buckets = (view: NodeView) => bucketsOf(view.metrics, REQUESTS, (labels) => isRead(labels) || isWrite(labels));
-  const at = (share: number) => {
-    const found = quantile(buckets(past), buckets(own), share);
-    return found === undefined ? UNKNOWN : (found * 1000).toFixed(1);
-  };
-  return [rate(isRead), rate(isWrite), at(0.5), at(0.99)];
+  const { readsPerSecond, writesPerSecond, p50Ms, p99Ms } = loadBetween(past.metrics, own.metrics, seconds);
+  const quantiles = [p50Ms, p99Ms].map((ms) => ms?.toFixed(1) ?? UNKNOWN);
+  return [readsPerSecond.toFixed(0), writesPerSecond.toFixed(0), ...quantiles];
 }

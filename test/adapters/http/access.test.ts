@@ -7,10 +7,11 @@ import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { adminRoutes, createAdminServer } from "../../../node/adapters/http/admin.ts";
 import { createGate, type TokenSource } from "../../../node/adapters/http/gate.ts";
 import type { HttpServer } from "../../../node/adapters/http/http-server.ts";
+import { createLiveFeed } from "../../../node/adapters/http/live-feed.ts";
 import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
 import { dataDocument } from "../../../node/adapters/http/openapi-data.ts";
 import { type ClusterRight, type DataRight, digestOf, type Grant, type TokenEntry } from "../../../node/core/access.ts";
-import { type AdminModel, createAdminModel, MODEL_CHANGE } from "../../contract/http-admin-model.ts";
+import { ADMIN_PORTS, type AdminModel, createAdminModel, MODEL_CHANGE } from "../../contract/http-admin-model.ts";
 import { type Answer, call } from "../../contract/http-client.ts";
 import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, type HttpWorld, inFront, startWorld, WORLD_OPTIONS } from "../../contract/http-world.ts";
@@ -51,8 +52,9 @@ function entryOf(name: string): TokenEntry {
 
 /** A request that would be answered well, if it were let through. */
 function requestOf(method: string, template: string): { readonly path: string; readonly body?: string } {
-  const path = template.replace("{key}", "a").replace("{id}", MODEL_CHANGE.id);
+  const path = template.replace("{key}", "a").replace("{id}", MODEL_CHANGE.id).replace("{file}", "main.js");
   if (template === "/v1/restore") return { path, body: '{"entries":[]}' };
+  if (template === "/v1/events") return { path: `${path}?looks=1` };
   if (template === "/v1/backup/difference")
     return { path, body: '{"partition":0,"bits":4,"leaves":[{"leaf":0,"briefs":""}]}' };
   if (["/v1/export", "/v1/backup", "/v1/backup/tree"].includes(template)) return { path: `${path}?partition=0` };
@@ -92,7 +94,13 @@ beforeAll(async () => {
   world = await startWorld(inFront, {}, { gate });
   model = createAdminModel();
   model.change = MODEL_CHANGE;
-  const ports = { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => bugs.push(error), gate };
+  const ports = {
+    ...ADMIN_PORTS,
+    admin: model,
+    telemetry: createTestTelemetry(),
+    onBug: (error: unknown) => bugs.push(error),
+    gate,
+  };
   server = createAdminServer(ports, WORLD_OPTIONS);
   adminPort = await server.start();
 });
@@ -159,7 +167,13 @@ describe("access", () => {
 
   it("is described by the documents as it is, and what is described was seen", () => {
     const described = operationsOf(ADMIN).map(([method, template, rule]) => `${method} ${template} ${rule ?? "open"}`);
-    const routes = adminRoutes(model).map(({ template, method = "GET", need }) => {
+    const feed = createLiveFeed({
+      ...ADMIN_PORTS,
+      admin: model,
+      telemetry: createTestTelemetry(),
+      onBug: (error) => assert.fail(String(error)),
+    });
+    const routes = adminRoutes(model, feed, new Map()).map(({ template, method = "GET", need }) => {
       return `${method.toLowerCase()} ${template} ${need}`;
     });
     assert.deepEqual(described.sort(), routes.sort());

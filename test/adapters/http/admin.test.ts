@@ -5,9 +5,11 @@ import { adminRoutes, createAdminServer, EXPORT_PARAMETERS } from "../../../node
 import type { ExportEntry } from "../../../node/adapters/http/admin-api.ts";
 import { DIFFERENCE_BYTES_MAX, RESTORE_BYTES_MAX } from "../../../node/adapters/http/backup.ts";
 import type { HttpServer } from "../../../node/adapters/http/http-server.ts";
+import { createLiveFeed, VIEWERS_MAX } from "../../../node/adapters/http/live-feed.ts";
 import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
 import { KvError } from "../../../node/core/errors.ts";
-import { type AdminModel, createAdminModel, MODEL_RING } from "../../contract/http-admin-model.ts";
+import type { ConsoleLook } from "../../../node/core/watch/console-look.ts";
+import { ADMIN_PORTS, type AdminModel, createAdminModel, MODEL_RING } from "../../contract/http-admin-model.ts";
 import { type Answer, call, connectRaw, eventually } from "../../contract/http-client.ts";
 import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../../contract/http-world.ts";
@@ -21,7 +23,12 @@ let port: number;
 beforeEach(async () => {
   model = createAdminModel();
   bugs = [];
-  const ports = { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => bugs.push(error) };
+  const ports = {
+    ...ADMIN_PORTS,
+    admin: model,
+    telemetry: createTestTelemetry(),
+    onBug: (error: unknown) => bugs.push(error),
+  };
   server = createAdminServer(ports, WORLD_OPTIONS);
   port = await server.start();
 });
@@ -109,6 +116,61 @@ describe("the admin port", () => {
     assert.equal(refused.status, 405);
     assert.equal(refused.headers.allow, "POST");
     assert.equal(model.repairs, 1);
+  });
+
+  it("serves the files of the console's page, which may load from here only, and no others", async () => {
+    const found = await get("/console");
+    assert.deepEqual([found.status, found.headers.location], [308, "console/"]);
+    const page = await get("/console/");
+    assert.match(page.body.toString(), /<title>console/);
+    assert.equal(page.headers["content-type"], "text/html; charset=utf-8");
+    assert.match(String(page.headers["content-security-policy"]), /default-src 'none'.*frame-ancestors 'none'/);
+    assert.equal((await get("/console/main.js", "/console/{file}")).headers["x-content-type-options"], "nosniff");
+    for (const name of ["nothing.js", "..%2Fmain.js", "%2e%2e", "constructor"]) {
+      assert.equal((await get(`/console/${name}`, "/console/{file}")).status, 404, name);
+    }
+    const bare = createAdminServer(
+      {
+        ...ADMIN_PORTS,
+        consoleFiles: new Map(),
+        admin: model,
+        telemetry: createTestTelemetry(),
+        onBug: (error) => assert.fail(String(error)),
+      },
+      WORLD_OPTIONS,
+    );
+    const answer = await call(await bare.start(), "GET", "/console/");
+    conformance.check("GET", "/console/", answer);
+    assert.equal(answer.status, 404);
+    await bare.stop(0);
+  });
+
+  it("tells what it knows as events, as many as are asked for", async () => {
+    const answer = await get("/v1/events?looks=1", "/v1/events");
+    assert.equal(answer.headers["content-type"], "text/event-stream");
+    const [, data = ""] = /^event: look\ndata: (.*)\n\n$/.exec(answer.body.toString()) ?? [];
+    const look = JSON.parse(data) as ConsoleLook;
+    assert.equal(look.cluster.members[0]?.name, "n1");
+    assert.deepEqual(look.cluster.repair, { running: false, rounds: 0, owned: 0, built: 0 });
+    assert.deepEqual(
+      look.findings.map(({ check }) => check),
+      ["hints"],
+    );
+    for (const query of ["looks=0", "looks=x", "look=1"]) {
+      assert.equal((await get(`/v1/events?${query}`, "/v1/events")).status, 400, query);
+    }
+    const head = await call(port, "HEAD", "/v1/events");
+    assert.deepEqual([head.status, head.body.length], [200, 0]);
+  });
+
+  it("refuses more viewers than it may have, and ends the streams of the others when it stops", async () => {
+    const streams = await Promise.all(
+      Array.from({ length: VIEWERS_MAX }, () => fetch(`http://127.0.0.1:${port}/v1/events`)),
+    );
+    const refused = await get("/v1/events");
+    assert.deepEqual([refused.status, refused.headers["retry-after"]], [429, "1"]);
+    await server.stop(1_000);
+    for (const stream of streams) assert.match(await stream.text(), /\nevent: stopping\ndata: .*\n\n$/);
   });
 
   it("locates keys of any bytes, and refuses what is no key", async () => {
@@ -276,7 +338,15 @@ describe("the admin port", () => {
     const described = Object.entries(paths).flatMap(([template, path]) => {
       return ["get", "post", "delete"].filter((method) => method in path).map((method) => `${method} ${template}`);
     });
-    const routes = adminRoutes(model).map(({ template, method = "GET" }) => `${method.toLowerCase()} ${template}`);
+    const feed = createLiveFeed({
+      ...ADMIN_PORTS,
+      admin: model,
+      telemetry: createTestTelemetry(),
+      onBug: (error) => assert.fail(String(error)),
+    });
+    const routes = adminRoutes(model, feed, new Map()).map(
+      ({ template, method = "GET" }) => `${method.toLowerCase()} ${template}`,
+    );
     assert.deepEqual(described.sort(), routes.sort());
     const queries = (paths["/v1/export"]?.get.parameters ?? []).map(({ name }) => name);
     assert.deepEqual(queries, EXPORT_PARAMETERS);

@@ -6,7 +6,13 @@ import { CHANGE_BYTES_MAX, CHANGE_PARAMETERS } from "../../../node/adapters/http
 import type { HttpServer } from "../../../node/adapters/http/http-server.ts";
 import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
 import { KvError } from "../../../node/core/errors.ts";
-import { type AdminModel, createAdminModel, MODEL_CHANGE, MODEL_PLAN } from "../../contract/http-admin-model.ts";
+import {
+  ADMIN_PORTS,
+  type AdminModel,
+  createAdminModel,
+  MODEL_CHANGE,
+  MODEL_PLAN,
+} from "../../contract/http-admin-model.ts";
 import { type Answer, call, connectRaw } from "../../contract/http-client.ts";
 import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../../contract/http-world.ts";
@@ -21,7 +27,12 @@ let port: number;
 beforeEach(async () => {
   model = createAdminModel();
   bugs = [];
-  const ports = { admin: model, telemetry: createTestTelemetry(), onBug: (error: unknown) => bugs.push(error) };
+  const ports = {
+    ...ADMIN_PORTS,
+    admin: model,
+    telemetry: createTestTelemetry(),
+    onBug: (error: unknown) => bugs.push(error),
+  };
   server = createAdminServer(ports, WORLD_OPTIONS);
   port = await server.start();
 });

@@ -8,7 +8,7 @@ import { describe, it } from "@jest/globals";
 import { createAdminServer } from "../../../node/adapters/http/admin.ts";
 import { KV_PARAMETERS } from "../../../node/adapters/http/parse-request.ts";
 import { PROBLEMS, WIRE_PROBLEMS } from "../../../node/adapters/http/problem.ts";
-import { createAdminModel } from "../../contract/http-admin-model.ts";
+import { ADMIN_PORTS, createAdminModel } from "../../contract/http-admin-model.ts";
 import { createTestTelemetry, inFront, startWorld, WORLD_OPTIONS } from "../../contract/http-world.ts";
 
 const run = promisify(execFile);
@@ -20,7 +20,7 @@ const CURL = `curl() { command curl -sS -w '\\nstatus %{http_code}\\n' "$@"; }`;
 describe("docs/api.md", () => {
   it("has curl lines that work as printed", async () => {
     const world = await startWorld(inFront);
-    const ports = { admin: createAdminModel(), telemetry: createTestTelemetry(), onBug: () => {} };
+    const ports = { ...ADMIN_PORTS, admin: createAdminModel(), telemetry: createTestTelemetry(), onBug: () => {} };
     const admin = createAdminServer(ports, WORLD_OPTIONS);
     const adminPort = await admin.start();
     const statuses: string[] = [];

@@ -11,7 +11,7 @@ import { RESTORE_BYTES_MAX } from "../../../node/adapters/http/backup.ts";
 import { CHANGE_BYTES_MAX } from "../../../node/adapters/http/changes.ts";
 import { BODY_TIMEOUT_MS, HEADER_BYTES_MAX, HTTP_TIMES } from "../../../node/adapters/http/http-server.ts";
 import { Settings } from "../../../node/config.ts";
-import { createAdminModel } from "../../contract/http-admin-model.ts";
+import { ADMIN_PORTS, createAdminModel } from "../../contract/http-admin-model.ts";
 import { call, connectRaw, eventually, type RawConnection } from "../../contract/http-client.ts";
 import { createTestTelemetry, inFront, startWorld, WORLD_OPTIONS } from "../../contract/http-world.ts";
 
@@ -43,7 +43,7 @@ async function adminPort(): Promise<Port> {
   const model = createAdminModel();
   const telemetry = createTestTelemetry();
   const bugs: unknown[] = [];
-  const ports = { admin: model, telemetry, onBug: (error: unknown) => bugs.push(error) };
+  const ports = { ...ADMIN_PORTS, admin: model, telemetry, onBug: (error: unknown) => bugs.push(error) };
   const server = createAdminServer(ports, { ...WORLD_OPTIONS, ...SHORT });
   const port = await server.start();
   const refused = () => telemetry.counts.get("annulus.http.connections_refused") ?? 0;

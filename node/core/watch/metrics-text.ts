@@ -1,4 +1,4 @@
-/** A node's metrics page as figures, as far as `top` and `doctor` look at it: Prometheus text, format 0.0.4. */
+/** A node's metrics page as figures, as far as `top`, `doctor` and the console look at it: Prometheus text, format 0.0.4. */
 
 /** One line of the page. */
 export type Sample = {

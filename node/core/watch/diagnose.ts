@@ -189,10 +189,10 @@ function clocks({ views }: Look): readonly Diagnosis[] {
 function transition({ views, atMs }: Look): readonly Diagnosis[] {
   const found = views.flatMap(({ cluster }) => cluster.transition ?? [])[0];
   if (found === undefined) return [];
-  const { id, kind, phase, startedAt, movedPartitions, totalPartitions } = found;
-  const minutes = Math.round((atMs - Date.parse(startedAt)) / 60_000);
+  const { id, kind, phase, startedAtMs, movedPartitions, totalPartitions } = found;
+  const minutes = Math.round((atMs - startedAtMs) / 60_000);
   const what = `the change ${id} (${kind}) is in ${phase} for ${minutes} min, ${movedPartitions} of ${totalPartitions} partitions moved`;
-  const isStalled = atMs - Date.parse(startedAt) > STALLED_MS;
+  const isStalled = atMs - startedAtMs > STALLED_MS;
   if (!isStalled) return [of("note", "transition", what, `it goes on by itself: annulus changes ${id}`)];
   return [
     of(
