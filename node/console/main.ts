@@ -11,6 +11,7 @@ import { createChangePanel } from "./change.ts";
 import { coloursOf } from "./colours.ts";
 import { askJson, type ConnectionState, RefusedError, setToken, token, watchNode } from "./connection.ts";
 import { byId, setAttributes, setText } from "./dom.ts";
+import { createLooker, type KeyPlace } from "./looker.ts";
 import { createMembersTable, createZones } from "./members.ts";
 import { homeCounts, partitionText, type RingAnswer } from "./ring-answer.ts";
 import { createRingPicture } from "./ring-picture.ts";
@@ -50,6 +51,16 @@ slider.addEventListener("input", () => {
   partition = Number(slider.value);
   render();
 });
+
+createLooker(
+  (key) => askJson<KeyPlace>(`v1/ring/${encodeURIComponent(key)}`),
+  (name) => look?.cluster.members.find((member) => member.name === name)?.health ?? "not known",
+  (found) => {
+    partition = found;
+    slider.value = String(found);
+    render();
+  },
+);
 
 function render(): void {
   if (look === undefined) return;

@@ -114,7 +114,7 @@ describe("the console", () => {
     await context.close();
   });
 
-  it("shows a member chosen by keyboard on the ring, and the homes of a partition", async () => {
+  it("shows a member chosen by keyboard on the ring, the homes of a partition, and where a key lives", async () => {
     const { page, context } = await openConsole(nodeAt(0));
     const button = page.getByRole("button", { name: "node-2" });
     await button.focus();
@@ -124,6 +124,15 @@ describe("the console", () => {
     await page.getByRole("slider", { name: "Partition" }).focus();
     await page.keyboard.press("End");
     await page.locator("#partition-homes", { hasText: /^Partition 63: node-\d, node-\d, node-\d$/ }).waitFor();
+    const ring = await fetch(urlOf(nodeAt(0)).replace("console/", "v1/ring/a%20key%2F1"));
+    const { partition, homes } = (await ring.json()) as { partition: number; homes: { name: string }[] };
+    await page.getByLabel("Key", { exact: true }).fill("a key/1");
+    await page.keyboard.press("Enter");
+    await page.locator("#key-place", { hasText: `a key/1 is in partition ${partition} ` }).waitFor();
+    const told = await page.locator("#key-homes strong").allTextContents();
+    assert.equal(told.join(), homes.map(({ name }) => name).join());
+    await page.locator("#partition-homes", { hasText: `Partition ${partition}: ` }).waitFor();
+    assert.deepEqual(await accessibilityFindings(page), []);
     await context.close();
   });
 
