@@ -156,7 +156,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const replica = createReplica(stored, { ...limits, cacheBytes: settings.recordCacheBytes });
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
   const hints = createHints(
-    { ...disk, targets: () => rings.required().document.members },
+    { ...disk, targets: () => rings.required().document.members, leftover: replica.read },
     { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, limits },
   );
   const isUp = (name: MemberId): boolean => gossiper.isUp(name);

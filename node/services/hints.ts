@@ -8,7 +8,9 @@
  * A vector's entry claims every earlier dot of its actor and incarnation. So once a hint with dots of this node's own is
  * delivered and gone, the incarnation is *spent*: another stamp under it would claim values that are not in the record,
  * and every replica would take them for replaced. The mark is written in one batch with the removal, and a new
- * incarnation is on the disk before this node stamps as a stand-in again (design §4).
+ * incarnation is on the disk before this node stamps as a stand-in again (design §4). The same holds for a home of before:
+ * as long as it keeps the key's record, which has what it stamped as a home, it stamps on top of that; once it has begun to
+ * drop such records, under a new incarnation (seed 912022 of 5ae7a6e, with changes of the ring).
  *
  * Not here: who stands in for whom (core/quorum/targets.ts), and the delivery (hint-delivery.ts).
  */
@@ -81,6 +83,8 @@ export function createHints(
     readonly time: Time;
     readonly telemetry: Telemetry;
     readonly targets: () => readonly { readonly name: MemberId }[];
+    /** The record that this node keeps of a key since it was a home of it; undefined when there is none. */
+    readonly leftover: (partition: number, key: Uint8Array) => Promise<Uint8Array | undefined>;
   },
   options: HintOptions,
 ): Hints {
@@ -145,9 +149,14 @@ export function createHints(
     return ledger.run(change);
   }
 
-  /** Under the present incarnation this node has given up nothing that it stamped as a stand-in. */
+  /** Whether what this node stamped under its present incarnation may have left it. */
+  const isSpent = (): boolean => spentIncarnation >= identity.incarnation() || identity.hasGivenUp();
+
+  /** Under the present incarnation this node has given up nothing that it stamped. */
   async function ensureUnspent(): Promise<void> {
-    while (spentIncarnation >= identity.incarnation()) {
+    while (isSpent()) {
+      await identity.renewAfterGivingUp();
+      if (spentIncarnation < identity.incarnation()) continue;
       renewing ??= identity.renewIncarnation("hints that it stamped were delivered").finally(() => {
         renewing = undefined;
       });
@@ -162,9 +171,10 @@ export function createHints(
     return all.filter((name) => ledger.mayHold({ partition, target: name }));
   }
 
-  /** Everything kept for a key, whoever it is for, but for one target. */
-  async function keptForOthers(partition: number, target: MemberId, key: Uint8Array): Promise<KvRecord | undefined> {
-    let kept: KvRecord | undefined;
+  /** Everything kept of a key, as a home of before and whoever it is for, but for one target. */
+  async function keptBesides(partition: number, target: MemberId, key: Uint8Array): Promise<KvRecord | undefined> {
+    const leftover = await parts.leftover(partition, key);
+    let kept = leftover === undefined ? undefined : decodeRecord(leftover);
     for (const name of targetsOf(partition)) {
       if (name === target) continue;
       const found = await loaded(nameOf(name, key), hintKey({ partition, target: name, key }));
@@ -184,10 +194,10 @@ export function createHints(
     const at = hintKey(place);
     for (;;) {
       await ensureUnspent();
-      const others = await keptForOthers(place.partition, place.target, place.key);
+      const others = await keptBesides(place.partition, place.target, place.key);
       const held = current(name, await loaded(name, at));
-      // From here on nothing is awaited. A hint that went meanwhile may have taken dots of this incarnation with it.
-      if (spentIncarnation >= identity.incarnation()) continue;
+      // From here on nothing is awaited. What went meanwhile may have taken dots of this incarnation with it.
+      if (isSpent()) continue;
       refuseIfLate(time, deadlineMs);
       const own = held === undefined ? undefined : decodeRecord(store.decoded(held).record);
       const kept = own === undefined || others === undefined ? (own ?? others) : mergeRecords(own, others);

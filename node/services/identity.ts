@@ -75,7 +75,12 @@ export type Identity = {
    * the loss of power. To be called before the first is removed.
    */
   markGivingUp(): Promise<void>;
-  /** Goes on under a new incarnation if under the present one something was given up: before partitions are regained. */
+  /** Whether records were given up which may hold dots of the present incarnation. */
+  hasGivenUp(): boolean;
+  /**
+   * Goes on under a new incarnation if under the present one something was given up: before partitions are regained, and
+   * before a stamp for a partition that is none of this node's.
+   */
   renewAfterGivingUp(): Promise<void>;
   /** Whether this directory ever held a ring. */
   hadRing(): boolean;
@@ -262,8 +267,12 @@ class StoredIdentity implements Identity {
     this.#givenUp = Math.max(this.#givenUp, incarnation);
   }
 
+  hasGivenUp(): boolean {
+    return this.#givenUp >= this.#document.incarnation;
+  }
+
   async renewAfterGivingUp(): Promise<void> {
-    if (this.#givenUp < this.#document.incarnation) return;
+    if (!this.hasGivenUp()) return;
     this.#renewing ??= this.renewIncarnation("partitions were given up under the last one").finally(() => {
       this.#renewing = undefined;
     });

@@ -13,7 +13,7 @@ import { createBudget } from "../../node/services/budget.ts";
 import { createGroupCommit } from "../../node/services/group-commit.ts";
 import { createHintDelivery, type HintDelivery } from "../../node/services/hint-delivery.ts";
 import { createHints, type Hints } from "../../node/services/hints.ts";
-import { openIdentity } from "../../node/services/identity.ts";
+import { type Identity, openIdentity } from "../../node/services/identity.ts";
 import type { Replicas } from "../../node/services/replicas.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
 import { createSimulatedDisk } from "../sim/disk.ts";
@@ -68,6 +68,8 @@ type WorldOptions = {
   /** What delivery may spend. */
   readonly bytesPerSecond?: number;
   readonly homes?: string;
+  /** What the node keeps of every key since it was a home of it. */
+  readonly leftover?: () => Uint8Array | undefined;
   /** Memory for hints that were used last; as good as none where it is not given. */
   readonly cacheBytes?: number;
 };
@@ -79,7 +81,7 @@ export async function createHintsWorld(options: WorldOptions = {}) {
   const diskTime = simulator.timeOf(simulator.createProcess("disk"));
   const disk = createSimulatedDisk({ time: diskTime, random: random.stream("disk") });
   const sent: { readonly atMs: number; readonly to: string; readonly request: MergeRequest }[] = [];
-  let running: { hints: Hints; delivery: HintDelivery; engine: Engine } | undefined;
+  let running: { hints: Hints; delivery: HintDelivery; engine: Engine; identity: Identity } | undefined;
 
   const world = {
     simulator,
@@ -92,6 +94,9 @@ export async function createHintsWorld(options: WorldOptions = {}) {
     answers: new Map<string, () => Promise<void>>(),
     get hints(): Hints {
       return running?.hints ?? assert.fail("the node runs");
+    },
+    get identity(): Identity {
+      return running?.identity ?? assert.fail("the node runs");
     },
     get delivery(): HintDelivery {
       return running?.delivery ?? assert.fail("the node runs");
@@ -106,7 +111,13 @@ export async function createHintsWorld(options: WorldOptions = {}) {
       const commit = createGroupCommit(ports, { sync: false, intervalMs: 1, ...sizes });
       const limits = { siblingsMax: 50, contextEntriesMax: 32, mayForget: () => false };
       const hints = createHints(
-        { ...ports, commit, identity, targets: () => world.ring.document.members },
+        {
+          ...ports,
+          commit,
+          identity,
+          targets: () => world.ring.document.members,
+          leftover: async () => options.leftover?.(),
+        },
         { bytesMax: options.bytesMax ?? 1 << 20, cacheBytes: options.cacheBytes ?? 1, limits },
       );
       const rate = options.bytesPerSecond ?? 1 << 30;
@@ -123,7 +134,7 @@ export async function createHintsWorld(options: WorldOptions = {}) {
         { ...ports, hints, replicas, ring: () => world.ring, isUp, budget },
         { windowMs: WINDOW_MS, timeoutMs: 5_000 },
       );
-      running = { hints, delivery, engine };
+      running = { hints, delivery, engine, identity };
       await world.settled(hints.open());
     },
     /** Ends the process as a kill would. */
