@@ -39,7 +39,7 @@ describe("the clients and checks of the fault tests", () => {
 
   const lies: readonly [Lie, RegExp][] = [
     ["loses a write", /missed write \d+|replaced for good/],
-    ["keeps what it refused", /client was told that nothing stuck/],
+    ["keeps what it refused", /client was told that nothing stuck|showed one write twice/],
     ["brings back", /which had seen it|showed one write twice/],
     ["makes up", /a value that nobody wrote/],
     ["counts a retry", /showed one write twice|which had seen it/],

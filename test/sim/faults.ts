@@ -12,6 +12,7 @@ export const FAULT_KINDS = [
   "process crash",
   "crash in a batch",
   "machine crash",
+  "power cut",
   "cut",
   "one-way cut",
   "zone cut",
@@ -122,6 +123,8 @@ export class Faults {
       case "process crash":
       case "machine crash":
         return this.#crash(victim, random, kind === "machine crash" ? "machine" : "process");
+      case "power cut":
+        return this.#powerCut(victim, random);
       case "crash in a batch":
         return this.#crashInBatch(victim, random);
       case "cut":
@@ -198,6 +201,14 @@ export class Faults {
     return victim.name;
   }
 
+  /** All machines of a zone, or all there are, lose their power in the same moment. */
+  #powerCut(victim: SimulatedNode, random: SeededRandom): string | undefined {
+    const isEverywhere = random.chance([1, 3]);
+    const struck = this.#cluster.living.filter(({ zone }) => isEverywhere || zone === victim.zone);
+    const names = struck.flatMap((node) => this.#crash(node, random, "machine") ?? []);
+    return names.length === 0 ? undefined : names.join();
+  }
+
   /** The process dies while the next batch is being written: nobody knows whether it was. */
   #crashInBatch(victim: SimulatedNode, random: SeededRandom): undefined {
     const { process } = victim;
@@ -210,7 +221,7 @@ export class Faults {
   }
 
   #startLater(victim: SimulatedNode, random: SeededRandom): void {
-    this.#afterwards(random.between(100, 6_000), () => {
+    this.#afterwards(this.#spell(random, 100, 6_000), () => {
       if (victim.process === undefined && !victim.isRetired) this.#cluster.start(victim);
     });
   }
@@ -235,7 +246,7 @@ export class Faults {
       network.cut(one, other);
       if (!oneWay) network.cut(other, one);
     }
-    this.#afterwards(random.between(500, 8_000), () => {
+    this.#afterwards(this.#spell(random, 500, 8_000), () => {
       for (const [one, other] of pairs) {
         network.heal(one, other);
         network.heal(other, one);
@@ -253,6 +264,11 @@ export class Faults {
       network.faults = { ...network.faults, ...QUIET };
     });
     return `of 100 frames ${loss[0]} lost, ${duplication[0]} doubled, ${reordering[0]} late`;
+  }
+
+  /** How long something stays away: now and then longer than hints are kept and tombstones grow old. */
+  #spell(random: SeededRandom, fromMs: number, untilMs: number): number {
+    return random.chance([1, 10]) ? random.between(15_000, 40_000) : random.between(fromMs, untilMs);
   }
 
   /** What mends a fault happens even when no new ones begin any more. */
