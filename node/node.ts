@@ -157,7 +157,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
   const hints = createHints(
     { ...disk, targets: () => rings.required().document.members, leftover: replica.read },
-    { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, limits },
+    { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, countWaitMsMax: settings.timeoutMs, limits },
   );
   const isUp = (name: MemberId): boolean => gossiper.isUp(name);
   const completeness = createCompleteness(member, { identity, isUp, telemetry });

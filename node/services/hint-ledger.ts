@@ -7,7 +7,8 @@
  * until the engine has opened its store again.
  *
  * Until the count is complete the figures are too low, so "no hints" is evidence of nothing, and a budget would be passed:
- * whoever adds hints waits for the count.
+ * whoever adds hints waits for the count. Not for long: what waits is held in memory, and keeps others from being served;
+ * and not at all while the disk is known to take no writes, for as long as that lasts the count does not begin.
  */
 
 import { compareBytes, successor } from "../core/bytes.ts";
@@ -39,8 +40,12 @@ export type WaitingHints = { readonly target: string; readonly count: number; re
 export type HintLedger = {
   /** Whether everything on the disk has been counted. */
   isComplete(): boolean;
-  /** Resolves when it has been, or when nobody counts any more; undefined when it has. Not to be awaited within `run`. */
-  completed(): Promise<void> | undefined;
+  /**
+   * Resolves when it has been, or when nobody counts any more; undefined when it has. Not to be awaited within `run`.
+   *
+   * Rejects with OVERLOADED after `waitMs`, and with what the disk says, at once, while it is known to take no writes.
+   */
+  counted(waitMs: number): Promise<void> | undefined;
   /** For whom hints wait, by name. */
   waiting(): readonly WaitingHints[];
   /** The partitions of which hints wait for a target, ascending. */
@@ -101,8 +106,11 @@ export function createHintLedger(
   let assumedBytes = 0;
   /** Hints before it are counted; undefined once all are. */
   let position: Uint8Array | undefined = hintsRange().from;
-  /** Opens when all is counted; there only while it is not. */
-  let completion: PromiseWithResolvers<void> | undefined;
+  let isCounting = false;
+  /** Who waits until all is counted; each is told once. */
+  const waiters = new Set<(why: KvError | undefined) => void>();
+  /** Why the count cannot begin: what the disk said of the last probe. */
+  let refusal: KvError | undefined;
   /** Raised by each count that begins: the one before it ends. */
   let generation = 0;
   let running = 0;
@@ -162,11 +170,31 @@ export function createHintLedger(
     }
   }
 
+  function tellWaiters(why: KvError | undefined): void {
+    const told = [...waiters];
+    waiters.clear();
+    for (const tell of told) tell(why);
+  }
+
+  /** Learns whether the store takes writes again. */
+  async function probe(): Promise<void> {
+    try {
+      await commit.write(PROBE);
+      refusal = undefined;
+    } catch (cause) {
+      if (cause instanceof KvError) {
+        refusal = takesNoWrites(cause);
+        tellWaiters(refusal);
+      }
+      throw cause;
+    }
+  }
+
   async function countAll(mine: number, afterFailure: boolean): Promise<void> {
     let mustProbe = afterFailure;
     while (position !== undefined && mine === generation) {
       try {
-        if (mustProbe) await commit.write(PROBE);
+        if (mustProbe) await probe();
         mustProbe = false;
         await countPage(mine);
       } catch (cause) {
@@ -176,8 +204,8 @@ export function createHintLedger(
       }
     }
     if (mine !== generation || position !== undefined) return;
-    completion?.resolve();
-    completion = undefined;
+    isCounting = false;
+    tellWaiters(undefined);
   }
 
   /** One count at a time: the gate is for one page. */
@@ -190,13 +218,28 @@ export function createHintLedger(
     accounts.clear();
     totalBytes = 0;
     position = hintsRange().from;
-    completion ??= Promise.withResolvers();
+    isCounting = true;
     counting = counting.then(() => countAll(mine, afterFailure));
   }
 
   return {
     isComplete: () => position === undefined,
-    completed: () => completion?.promise,
+    counted(waitMs) {
+      if (!isCounting) return undefined;
+      if (refusal !== undefined) return Promise.reject(refusal);
+      return new Promise((resolve, reject) => {
+        const tell = (why: KvError | undefined): void => {
+          timer.cancel();
+          if (why === undefined) resolve();
+          else reject(why);
+        };
+        const timer = time.after(waitMs, () => {
+          waiters.delete(tell);
+          reject(stillCounting(waitMs));
+        });
+        waiters.add(tell);
+      });
+    },
     waiting() {
       return [...accounts.entries()]
         .map(([target, partitions]) => {
@@ -272,12 +315,27 @@ export function createHintLedger(
     },
     close() {
       generation += 1;
-      completion?.resolve();
-      completion = undefined;
+      isCounting = false;
+      tellWaiters(undefined);
     },
   };
 }
 
 function nameOf({ partition, target }: HintsOf): string {
   return `${target} ${partition}`;
+}
+
+function takesNoWrites(cause: KvError): KvError {
+  return new KvError(cause.code, `Cannot keep the hint: the disk takes no writes (${cause.message})`, {
+    details: { retryAfterS: 1 },
+    cause,
+  });
+}
+
+function stillCounting(waitMs: number): KvError {
+  return new KvError(
+    "OVERLOADED",
+    `Cannot keep the hint: those on the disk are still being counted, after ${Math.round(waitMs)} ms.`,
+    { details: { retryAfterS: 1 } },
+  );
 }

@@ -46,7 +46,8 @@ export type Hints = {
    * Keeps a record for a target. Resolves once it is durable.
    *
    * @param counts Whether a write's quorum counts the copy.
-   * Rejects with OVERLOADED when the hints would be more than the budget allows, or the store's error.
+   * Rejects with OVERLOADED when the hints would be more than the budget allows, or their count takes too long, or the
+   * store's error.
    */
   store(place: HintPlace, record: Uint8Array, counts: boolean): Promise<void>;
   /**
@@ -69,6 +70,8 @@ export type Hints = {
 export type HintOptions = {
   /** Bytes of all hints together, beyond which none is taken. */
   readonly bytesMax: number;
+  /** How long a request may wait until the hints on the disk have been counted, in ms: about as long as its sender waits. */
+  readonly countWaitMsMax: number;
   readonly limits: StampLimits;
   /** Memory for hints that were used last, in bytes. */
   readonly cacheBytes: number;
@@ -145,7 +148,17 @@ export function createHints(
 
   /** What adds to the hints: at a time when all of them are counted, or the budget would be one for the new ones only. */
   async function adding<T>(change: () => Promise<T>): Promise<T> {
-    for (let counted = ledger.completed(); counted !== undefined; counted = ledger.completed()) await counted;
+    const untilMs = time.monotonicMs() + options.countWaitMsMax;
+    try {
+      for (;;) {
+        const counted = ledger.counted(Math.max(0, untilMs - time.monotonicMs()));
+        if (counted === undefined) break;
+        await counted;
+      }
+    } catch (error) {
+      telemetry.count("annulus.hints.refused_uncounted");
+      throw error;
+    }
     return ledger.run(change);
   }
 

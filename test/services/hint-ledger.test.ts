@@ -1,6 +1,7 @@
 /** The count of hints: what the budget goes by, also while they are counted anew. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
+import { KvError } from "../../node/core/errors.ts";
 import { hintKey } from "../../node/core/keyspace.ts";
 import type { Engine, Entry } from "../../node/ports.ts";
 import { createHintLedger, type HintFigures } from "../../node/services/hint-ledger.ts";
@@ -14,6 +15,7 @@ function createWorld() {
   const simulator = new Simulator();
   const stored = new Map<string, Entry>();
   let turnPage: (() => void) | undefined;
+  let refusal: KvError | undefined;
   const engine: Pick<Engine, "scan"> = {
     scan: () =>
       new Promise((resolve) => {
@@ -23,7 +25,11 @@ function createWorld() {
   const ledger = createHintLedger(
     {
       engine: engine as Engine,
-      commit: { write: async () => {} },
+      commit: {
+        async write() {
+          if (refusal !== undefined) throw refusal;
+        },
+      },
       time: simulator.timeOf(simulator.createProcess("n1")),
       telemetry: { count() {}, observe() {}, gauge() {}, log() {} },
     },
@@ -34,6 +40,15 @@ function createWorld() {
     put(name: string, bytes: number): void {
       stored.set(name, { key: at(name), value: new Uint8Array(bytes) });
       ledger.note({ at: at(name), before: undefined, after: figures(bytes) });
+    },
+    pass: (ms: number): Promise<void> => simulator.runUntil(simulator.nowMs + ms),
+    /** Has the disk take no writes from here on, or take them again. */
+    refuseWrites(why: KvError | undefined): void {
+      refusal = why;
+    },
+    /** Has a batch fail that a hint may have been in. */
+    async failBatch(): Promise<void> {
+      await ledger.run(async () => ledger.batchFailed());
     },
     async letCount(): Promise<void> {
       await simulator.runUntil(simulator.nowMs + 1);
@@ -72,4 +87,62 @@ describe("the ledger of hints", () => {
     await letCount();
     assert.equal(ledger.bytes(), 30);
   });
+
+  it("has nobody wait for its count longer than was said", async () => {
+    const { ledger, pass, letCount } = createWorld();
+    ledger.count();
+    const [short, long] = [watched(ledger.counted(1_000)), watched(ledger.counted(5_000))];
+    await pass(999);
+    assert.deepEqual([short.outcome, long.outcome], ["waits", "waits"]);
+    await pass(2);
+    assert.deepEqual([short.outcome, long.outcome], ["OVERLOADED none", "waits"]);
+    await letCount();
+    assert.equal(long.outcome, "counted");
+    assert.equal(ledger.counted(1_000), undefined);
+  });
+
+  it("has nobody wait at all while the disk is known to take no writes", async () => {
+    const { ledger, pass, letCount, refuseWrites, failBatch } = createWorld();
+    ledger.count();
+    await letCount();
+    refuseWrites(new KvError("STORAGE_FULL", "no space", { outcome: "unknown" }));
+    await failBatch();
+    const early = watched(ledger.counted(60_000));
+    await pass(1);
+    assert.equal(early.outcome, "STORAGE_FULL none", "who waited already is told as well");
+    const late = watched(ledger.counted(60_000));
+    await pass(0);
+    assert.equal(late.outcome, "STORAGE_FULL none");
+    refuseWrites(undefined);
+    await pass(2_000);
+    const after = watched(ledger.counted(60_000));
+    await letCount();
+    assert.equal(after.outcome, "counted");
+  });
+
+  it("lets who waits go when it counts no further", async () => {
+    const { ledger, pass } = createWorld();
+    ledger.count();
+    const waiting = watched(ledger.counted(1_000));
+    ledger.close();
+    await pass(1);
+    assert.equal(waiting.outcome, "counted");
+    assert.equal(ledger.counted(1_000), undefined);
+  });
 });
+
+/** How a wait ends, once it has. */
+function watched(waiting: Promise<void> | undefined): { outcome: string } {
+  const watch = { outcome: "waits" };
+  assert(waiting !== undefined);
+  waiting.then(
+    () => {
+      watch.outcome = "counted";
+    },
+    (error: unknown) => {
+      assert(error instanceof KvError);
+      watch.outcome = `${error.code} ${error.outcome}`;
+    },
+  );
+  return watch;
+}

@@ -118,7 +118,7 @@ export async function createHintsWorld(options: WorldOptions = {}) {
           targets: () => world.ring.document.members,
           leftover: async () => options.leftover?.(),
         },
-        { bytesMax: options.bytesMax ?? 1 << 20, cacheBytes: options.cacheBytes ?? 1, limits },
+        { bytesMax: options.bytesMax ?? 1 << 20, cacheBytes: options.cacheBytes ?? 1, countWaitMsMax: 1_000, limits },
       );
       const rate = options.bytesPerSecond ?? 1 << 30;
       const budget = createBudget(ports, { bytesPerSecondMax: rate, bytesPerSecondMin: rate });

@@ -77,6 +77,9 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.hints.expired": counter("Surplus hints given up for their age."),
   "annulus.hints.failed": counter("Attempts to deliver a hint that failed; it is tried again."),
   "annulus.hints.refused": counter("Hints not taken because the budget of hints was used up."),
+  "annulus.hints.refused_uncounted": counter(
+    "Hints not taken because those on the disk could not be counted: it takes no writes, or the count takes long.",
+  ),
   "annulus.hints.stamped": counter("Writes stamped here as a stand-in, for no home replica could be reached."),
   "annulus.hints.stored": counter("Writes kept here for a home replica that missed them."),
   "annulus.hints.waiting": gauge("Hints kept here for other members: keys, each with all that its target missed."),
