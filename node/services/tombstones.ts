@@ -66,6 +66,7 @@ export type TombstoneParts = {
 /** What was deleted at an instant of the monotonic clock; without a horizon there was nothing to collect. */
 type Snapshot = { readonly takenMs: number; readonly horizon: Horizon | undefined };
 
+const NO_HORIZON: Horizon = { vector: EMPTY_VECTOR, expiredBeforeMs: 0 };
 const PAGE_RECORDS = 128;
 const PARTITIONS_AT_ONCE = 1_024;
 const TIMEOUT_MS = 30_000;
@@ -83,22 +84,28 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
   /** The horizon that covers what is deleted here now; undefined when the one in force does, as far as it can. */
   async function deletedHere(partition: number): Promise<Horizon | undefined> {
     const expiredBeforeMs = time.wallMs();
-    const known = horizons.of(partition)?.vector ?? EMPTY_VECTOR;
+    const inForce = horizons.of(partition) ?? NO_HORIZON;
+    const known = inForce.vector;
     let wanted = EMPTY_VECTOR;
     let stamped = known;
+    let hasExpired = false;
     for await (const page of pagesOf(parts.engine, partitionRange(partition), PAGE_RECORDS)) {
       for (const { value } of page) {
         const record = soundRecord(value);
         if (record === undefined) continue;
         stamped = mergeVectors(stamped, record.eventsSeen);
-        if (isDeleted(record, expiredBeforeMs)) wanted = raiseHorizon(wanted, record);
+        if (!isDeleted(record, expiredBeforeMs)) continue;
+        wanted = raiseHorizon(wanted, record);
+        // Its time came after its dot was covered, so that the vector has nothing to grow by.
+        hasExpired ||= !isDeleted(record, inForce.expiredBeforeMs);
       }
       await parts.budget.spend(page.reduce((sum, { key, value }) => sum + key.length + value.length, 0));
       if (rounds.isStopped()) break;
     }
     const vector = mergeVectors(known, withinStamped(wanted, stamped));
     // Of a horizon that nobody vouches for any more, the evidence is gathered anew.
-    const isNews = vector !== known || (known !== EMPTY_VECTOR && !collection.vouches(partition));
+    const isForgotten = known !== EMPTY_VECTOR && !collection.vouches(partition);
+    const isNews = vector !== known || (hasExpired && vector !== EMPTY_VECTOR) || isForgotten;
     return isNews ? { vector, expiredBeforeMs } : undefined;
   }
 
