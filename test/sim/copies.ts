@@ -43,11 +43,14 @@ const CHECK_MS = 500;
 
 export class Copies {
   readonly #cluster: SimulatedCluster;
+  readonly #mayBeCollected: (key: string) => boolean;
   readonly #byKey = new Map<string, Acknowledged[]>();
   readonly #places = new Map<string, readonly Place[]>();
 
-  constructor(cluster: SimulatedCluster) {
+  /** @param mayBeCollected Whether something of the key may have been deleted: only then a horizon stands for a record. */
+  constructor(cluster: SimulatedCluster, mayBeCollected: (key: string) => boolean) {
     this.#cluster = cluster;
+    this.#mayBeCollected = mayBeCollected;
     this.#later();
   }
 
@@ -100,12 +103,14 @@ export class Copies {
 
   /** Of each home of a key, what is held by it and for it. */
   #heldForHomes(key: string): readonly Held[] {
+    const isCollectable = this.#mayBeCollected(key);
     return this.#placesOf(key).map(({ home, own, hint, horizon }) => {
       const contexts: CausalContext[] = [];
       for (const { name, disk } of this.#cluster.machines) {
         const record = name === home ? recordIn(disk.peek(own)) : recordInHint(disk.peek(hint));
         const known = record?.context ?? EMPTY_CONTEXT;
-        contexts.push(name === home ? joinContexts(known, horizonIn(disk.peek(horizon))) : known);
+        const isHeldUnder = name === home && isCollectable;
+        contexts.push(isHeldUnder ? joinContexts(known, horizonIn(disk.peek(horizon))) : known);
       }
       return contexts;
     });

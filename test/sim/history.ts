@@ -258,6 +258,11 @@ export class History {
     return this.#losses.of({ key, startedMs, endedMs }).length > 0;
   }
 
+  /** Whether something of the key may have been deleted so far; what never was is not excused by a horizon. */
+  mayBeCollected(key: string): boolean {
+    return this.#ofKey(key).some(({ isDelete, outcome }) => isDelete && outcome !== "none");
+  }
+
   #ofKey(key: string): readonly Write[] {
     return this.#byKey.get(key) ?? [];
   }
@@ -269,7 +274,8 @@ export class History {
     if (!read.isFresh) return;
     const { readQuorum, context, isLast = false } = read;
     if (readQuorum !== undefined && this.#contexts !== undefined) {
-      const known = joinContexts(context ?? EMPTY_CONTEXT, this.#collectedOf(read.key));
+      const told = context ?? EMPTY_CONTEXT;
+      const known = this.mayBeCollected(read.key) ? joinContexts(told, this.#collectedOf(read.key)) : told;
       this.#contexts.check(read.key, { ...read, readQuorum, context: known, isLast });
     }
     this.#checkMissing(read);

@@ -213,7 +213,11 @@ async function play(
   const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, (key) =>
     collectedOf(cluster, key),
   );
-  const workload = new Workload(cluster, { history, copies: new Copies(cluster) }, load);
+  const workload = new Workload(
+    cluster,
+    { history, copies: new Copies(cluster, (key) => history.mayBeCollected(key)) },
+    load,
+  );
   faults.begin();
   const changes =
     world !== undefined ? new Upheaval(world, faults) : isChurning ? new Churn(cluster, faults) : undefined;
