@@ -184,7 +184,8 @@ export const Settings = z.strictObject({
     { min: 4, max: 1024, preset: 32 },
     {
       unit: "entries",
-      meaning: "Entries of a version vector from which old ones are pruned when that is safe.",
+      meaning:
+        "Entries of a version vector past which a write is counted (`annulus_context_over_limit_total`); none is pruned yet.",
       growth: "longer context tokens and records",
     },
   ),
