@@ -308,19 +308,6 @@ export class SimulatedCluster {
     this.losses.note({ kind: "disk", member: machine.name, key: undefined, fromMs: Number.NEGATIVE_INFINITY, atMs });
   }
 
-  /**
-   * Damages what a machine's disk holds of a key.
-   *
-   * @returns Whether there was anything.
-   */
-  rot(machine: SimulatedNode, key: Uint8Array): boolean {
-    if (!machine.disk.flipBit(dataKey(this.ring.partitionOf(key), key))) return false;
-    const atMs = this.simulator.nowMs;
-    const damaged = new TextDecoder().decode(key);
-    this.losses.note({ kind: "rot", member: machine.name, key: damaged, fromMs: Number.NEGATIVE_INFINITY, atMs });
-    return true;
-  }
-
   /** A loss of power took the newest value of a storage key. */
   #noteLoss({ name: member }: SimulatedNode, stored: Uint8Array, fromMs: number): void {
     const key = clientKeyOf(stored);

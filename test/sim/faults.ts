@@ -5,6 +5,7 @@
  * how a failing run is made small (shrink.ts).
  */
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
+import { rot } from "./damage.ts";
 import type { SeededRandom } from "./random.ts";
 
 /** What a seed may choose from. A swarm of runs that each leave some out meets more than runs that have all. */
@@ -189,7 +190,7 @@ export class Faults {
       const span = { key: new TextDecoder().decode(key), startedMs: 0, endedMs: Number.POSITIVE_INFINITY };
       const hit = losses.disksOf(span);
       if (!hit.has(victim.name) && hit.size + 1 >= leastQuorums.writeQuorum) continue;
-      if (this.#cluster.rot(victim, key)) return `${span.key} at ${victim.name}`;
+      if (rot(this.#cluster, victim, key)) return `${span.key} at ${victim.name}`;
     }
     return undefined;
   }

@@ -16,6 +16,11 @@ export type Loss = {
   /** What was on the disk before this is still there. */
   readonly fromMs: number;
   readonly atMs: number;
+  /**
+   * Until when what it destroyed may have been taken for whole, if longer than at that moment: a damaged record is
+   * served from memory until it is read or written anew.
+   */
+  untilMs?: number;
 };
 
 /** When copies of something were made: not before `startedMs`, and those that count no later than `endedMs`. */
@@ -33,7 +38,10 @@ export class Losses {
     // Most runs have few losses, and most writes none.
     if (this.#losses.length === 0) return NOTHING;
     return this.#losses.filter(
-      (loss) => (loss.key === undefined || loss.key === key) && loss.atMs >= startedMs && loss.fromMs <= endedMs,
+      (loss) =>
+        (loss.key === undefined || loss.key === key) &&
+        (loss.untilMs ?? loss.atMs) >= startedMs &&
+        loss.fromMs <= endedMs,
     );
   }
 

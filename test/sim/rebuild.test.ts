@@ -5,6 +5,7 @@ import { KvError } from "../../node/core/errors.ts";
 import { hintsRange } from "../../node/core/keyspace.ts";
 import { answerOf } from "./answers.ts";
 import { SimulatedCluster } from "./cluster.ts";
+import { rot } from "./damage.ts";
 
 const KEYS = 30;
 const bytesOf = (text: string) => new TextEncoder().encode(text);
@@ -183,7 +184,7 @@ describe("a member whose disk was lost", () => {
     }
     const n1 = cluster.byName("n1");
     cluster.loseDisk(n1);
-    assert(cluster.rot(cluster.byName("n2"), bytesOf("key 7")), "n2 holds the record");
+    assert(rot(cluster, cluster.byName("n2"), bytesOf("key 7")), "n2 holds the record");
     cluster.start(n1);
     await cluster.simulator.runUntil(cluster.simulator.nowMs + 15_000);
     for (const name of ["n1", "n2"]) assert.equal(await missedThrough(cluster, name), 0, `missed through ${name}`);
