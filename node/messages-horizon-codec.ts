@@ -15,6 +15,10 @@ import { invalid, toBytes, toCount } from "./messages-fields.ts";
 /** The same numbers for requests and for replies. */
 const KIND = { horizons: 14, clearance: 15 } as const;
 
+/** What was added at the end of clearances, in words, for what else may stand there is a later release's. */
+const FLUSH = "flush";
+const INCARNATION = "incarnation ";
+
 const PARTITIONS_MAX = 4_096;
 const LIST_BYTES_MAX = 16 * 1_024 * 1_024;
 const MARK_BYTES = 5;
@@ -27,21 +31,24 @@ export function isHorizonKind(kind: unknown): boolean {
 }
 
 /** The array for `request`. */
-export function encodeHorizonRequest({ kind, epoch, partitions }: HorizonsRequest | ClearanceRequest): unknown[] {
-  return [KIND[kind], epoch, packNumbers(partitions)];
+export function encodeHorizonRequest(request: HorizonsRequest | ClearanceRequest): unknown[] {
+  const fields = [KIND[request.kind], request.epoch, packNumbers(request.partitions)];
+  return request.kind === "clearance" && request.isToFlush === true ? [...fields, FLUSH] : fields;
 }
 
 /** @throws {KvError} INVALID_REQUEST. */
 export function decodeHorizonRequest(fields: readonly unknown[]): HorizonsRequest | ClearanceRequest {
-  const kind = fields[0] === KIND.horizons ? "horizons" : "clearance";
+  const epoch = toCount(fields[1], "epoch");
   const partitions = toNumbers(fields[2], PARTITIONS_MAX, "partitions");
-  return { kind, epoch: toCount(fields[1], "epoch"), partitions };
+  if (fields[0] === KIND.horizons) return { kind: "horizons", epoch, partitions };
+  return { kind: "clearance", epoch, partitions, ...(fields[3] === FLUSH ? { isToFlush: true } : {}) };
 }
 
 /** The array for `reply`. */
 export function encodeHorizonReply(reply: HorizonsReply | ClearanceReply): unknown[] {
   if (reply.kind === "horizons") return [KIND.horizons, packHorizons(reply.horizons)];
-  return [KIND.clearance, reply.epoch, Uint8Array.from(reply.clear, Number)];
+  const fields = [KIND.clearance, reply.epoch, Uint8Array.from(reply.clear, Number)];
+  return reply.incarnation === undefined ? fields : [...fields, INCARNATION + reply.incarnation];
 }
 
 /** @throws {KvError} INVALID_REQUEST. */
@@ -50,7 +57,17 @@ export function decodeHorizonReply(fields: readonly unknown[]): HorizonsReply | 
     return { kind: "horizons", horizons: unpackHorizons(toBytes(fields[1], 0, LIST_BYTES_MAX, "horizons")) };
   }
   const clear = Array.from(toBytes(fields[2], 0, PARTITIONS_MAX, "clearances"), (byte) => byte === 1);
-  return { kind: "clearance", epoch: toCount(fields[1], "epoch"), clear };
+  const epoch = toCount(fields[1], "epoch");
+  const incarnation = toIncarnation(fields[3]);
+  return { kind: "clearance", epoch, clear, ...(incarnation === undefined ? {} : { incarnation }) };
+}
+
+/** Undefined for what is none: a peer of an older release sends nothing there. */
+function toIncarnation(field: unknown): number | undefined {
+  if (typeof field !== "string" || !field.startsWith(INCARNATION)) return undefined;
+  const digits = field.slice(INCARNATION.length);
+  const incarnation = /^(0|[1-9][0-9]*)$/.test(digits) ? Number(digits) : undefined;
+  return Number.isSafeInteger(incarnation) ? incarnation : undefined;
 }
 
 /** Marks in the order of the roots that they stand beside. */

@@ -141,6 +141,8 @@ export type ClearanceRequest = {
   readonly epoch: number;
   /** At most 4_096. */
   readonly partitions: readonly number[];
+  /** Asks that all that was written there so far survive the loss of power before the member answers. */
+  readonly isToFlush?: true;
 };
 /** What the sender knows of everybody's liveness; see core/membership/news.ts. */
 export type GossipRequest = {
@@ -262,6 +264,11 @@ export type ClearanceReply = {
   /** Newest epoch that the member has adopted. */
   readonly epoch: number;
   readonly clear: readonly boolean[];
+  /**
+   * Under which the member answers, after the flush if one was asked for: while it stays the same nothing was lost. Absent
+   * in the answer of an older release, which does not flush either.
+   */
+  readonly incarnation?: number;
 };
 /** What the one who was told knows besides. */
 export type GossipedReply = {

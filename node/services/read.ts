@@ -22,10 +22,11 @@ import { readOrder, standInsForRead } from "../core/quorum/targets.ts";
 import { bitOf, writeTallyOf } from "../core/quorum/write-tally.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
-import { mergeEncoded } from "../core/version/merge-encoded.ts";
+import { mergeEncoded, withoutSiblings } from "../core/version/merge-encoded.ts";
 import type { ReadRequest } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import { type Choices, receiptOf, underTrace } from "./options.ts";
+import type { MergeOutcome } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { RingChanged } from "./ring-changed.ts";
 
@@ -300,18 +301,21 @@ class Read {
       acknowledged.ask(bit);
       acknowledged.acked(bit, holder.zone);
     }
+    let isCovered = false;
     const decide = () => {
       const verdict = acknowledged.verdict();
-      if (verdict === "won" && this.#phase === "writing") this.#answer(shown);
+      // A home knows all of it to be deleted: who sent it lost that, and will be told.
+      if (verdict === "won" && this.#phase === "writing") this.#answer(isCovered ? withoutSiblings(shown) : shown);
       if (verdict === "lost") this.#fail(this.#shortfall("QUORUM_UNAVAILABLE", acknowledged.weakest));
     };
     for (const member of writers) {
       if (holders.includes(member)) continue;
       const bit = bitOf(writers, member);
       acknowledged.ask(bit);
-      this.#merge(member, shown, (error) => {
-        if (error === undefined) acknowledged.acked(bit, member.zone);
-        else acknowledged.failed(bit, error.outcome);
+      this.#merge(member, shown, (outcome) => {
+        if (outcome === "covered") isCovered = true;
+        if (outcome instanceof KvError) acknowledged.failed(bit, outcome.outcome);
+        else acknowledged.acked(bit, member.zone);
         decide();
       });
     }
@@ -329,17 +333,16 @@ class Read {
     }
   }
 
-  #merge(member: RingMember, record: Uint8Array, done: (error?: KvError) => void): void {
+  #merge(member: RingMember, record: Uint8Array, done: (outcome: MergeOutcome | KvError) => void): void {
     const { epoch, key } = this.#request;
     const request = { kind: "merge", epoch, key, record } as const;
-    this.#parts.replicas.merge(member.name, this.#partition, request, this.#choices.timeoutMs).then(
-      () => done(),
-      (error: unknown) => {
+    this.#parts.replicas
+      .merge(member.name, this.#partition, request, this.#choices.timeoutMs)
+      .then(done, (error: unknown) => {
         if (!(error instanceof KvError)) return this.#fail(error);
         this.#parts.telemetry.count("annulus.read.repairs_failed");
         done(error);
-      },
-    );
+      });
   }
 
   #answer(shown = this.#merged): void {

@@ -2,7 +2,8 @@
  * Raises collection horizons, by evidence and never by age alone (design §6): which tombstones of a partition may be forgotten.
  *
  *     snapshot of what is deleted ── the floor passes ── no change of the ring, every member up
- *          ── every member: no hint, nothing to give up ── compared with every other home, twice ── raised, stored, spread
+ *          ── every member: no hint, nothing to give up ── compared with every other home, twice
+ *          ── every member: all on the disk, nothing lost meanwhile ── raised, stored, spread
  *
  * Only the first home of a partition does so, for its own ring position; that the others do not is thrift, not safety, for horizons
  * join. What the snapshot covers was stamped before it, so it is older than the floor by this node's monotonic clock; nobody's
@@ -10,6 +11,10 @@
  * is at some home; the first comparison brings it here, and the second to every home. So every home knows all that the
  * horizon covers, and an older copy that turns up later (a frame that a cut held back, a hint of a process that
  * slept) says nothing new. What does not answer, or answers by another ring, blocks it.
+ *
+ * What was heard must not go with a machine's power either: a home that had the deletion in an unsynced log, or a member that
+ * had removed a hint there, would come back with the older value when nobody remembers the deletion any more. So in the end
+ * every member flushes, whatever the durability, and says that it is under the incarnation of its first word.
  */
 import { equalBytes } from "../core/bytes.ts";
 import { partitionRange } from "../core/keyspace.ts";
@@ -36,7 +41,7 @@ import type { Trees } from "./trees.ts";
 
 export type Tombstones = {
   /** Answers a member that gathers evidence. */
-  clearance(request: ClearanceRequest): ClearanceReply;
+  clearance(request: ClearanceRequest): Promise<ClearanceReply>;
   start(): void;
   /** Resolves when nothing of it is under way any more. */
   stop(): Promise<void>;
@@ -57,7 +62,7 @@ export type TombstoneParts = {
   readonly replicas: Pick<Replicas, "compare">;
   readonly transport: Pick<Transport, "request">;
   readonly isUp: (member: MemberId) => boolean;
-  readonly engine: Pick<Engine, "scan">;
+  readonly engine: Pick<Engine, "scan" | "flush">;
   readonly budget: Budget;
   readonly time: Time;
   readonly telemetry: Telemetry;
@@ -134,20 +139,26 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
       .map(({ name }) => name);
   }
 
-  async function askClearance(
-    member: MemberId,
-    ring: Ring,
-    partitions: readonly number[],
-  ): Promise<readonly boolean[]> {
-    const request = { kind: "clearance", epoch: ring.epoch, partitions } as const;
-    const reply = member === self ? clearance(request) : await parts.transport.request(member, request, TIMEOUT_MS);
-    return reply.kind === "clearance" && reply.epoch === ring.epoch ? reply.clear : [];
+  /** Undefined for a member that goes by another ring. */
+  async function askClearance(member: MemberId, request: ClearanceRequest): Promise<ClearanceReply | undefined> {
+    const reply =
+      member === self ? await clearance(request) : await parts.transport.request(member, request, TIMEOUT_MS);
+    return reply.kind === "clearance" && reply.epoch === request.epoch ? reply : undefined;
   }
 
-  /** Those of which no member keeps anything besides what the homes hold. */
-  async function cleared(ring: Ring, partitions: readonly number[]): Promise<number[]> {
-    const answers = await Promise.all(membersOf(ring).map((name) => askClearance(name, ring, partitions)));
-    return partitions.filter((_, index) => answers.every((clear) => clear[index] === true));
+  /** What every member says, in their order. */
+  function askAll(ring: Ring, partitions: readonly number[]): Promise<readonly (ClearanceReply | undefined)[]> {
+    const request = { kind: "clearance", epoch: ring.epoch, partitions } as const;
+    return Promise.all(membersOf(ring).map((name) => askClearance(name, request)));
+  }
+
+  /** Whether all that the members had when they gave these answers, and were sent since, would survive the loss of power. */
+  async function isOnDisks(ring: Ring, earlier: readonly (ClearanceReply | undefined)[]): Promise<boolean> {
+    const request = { kind: "clearance", epoch: ring.epoch, partitions: [], isToFlush: true } as const;
+    const now = await Promise.all(membersOf(ring).map((name) => askClearance(name, request)));
+    return now.every(
+      (reply, index) => reply?.incarnation !== undefined && reply.incarnation === earlier[index]?.incarnation,
+    );
   }
 
   /** Those that a home was found equal in, or was made equal in. */
@@ -186,7 +197,11 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
 
   async function raise(ring: Ring, partitions: readonly number[]): Promise<void> {
     const incarnation = identity.incarnation();
-    const proven = await compared(ring, await cleared(ring, partitions));
+    const answers = await askAll(ring, partitions);
+    // Those of which no member keeps anything besides what the homes hold.
+    const cleared = partitions.filter((_, index) => answers.every((reply) => reply?.clear[index] === true));
+    const proven = await compared(ring, cleared);
+    if (proven.length === 0 || !(await isOnDisks(ring, answers))) return;
     for (const partition of proven) {
       const isStillSo = parts.ring() === ring && admission.adoptedEpoch() === ring.epoch && !rounds.isStopped();
       const horizon = snapshots.get(partition)?.horizon;
@@ -225,7 +240,8 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
     Math.min(ROUND_MS.max, Math.max(ROUND_MS.min, floorMs * ROUND_SHARE)),
   );
 
-  function clearance({ epoch, partitions }: ClearanceRequest): ClearanceReply {
+  async function clearance({ epoch, partitions, isToFlush }: ClearanceRequest): Promise<ClearanceReply> {
+    if (isToFlush === true) await parts.engine.flush();
     const ring = parts.ring();
     const adopted = admission.adoptedEpoch();
     const isSame = ring?.epoch === epoch && adopted === epoch && ring.document.transition === undefined;
@@ -237,7 +253,7 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
         leftovers.isClear(partition, epoch) &&
         !names.some(({ name }) => hints.mayHold({ partition, target: name })),
     );
-    return { kind: "clearance", epoch: adopted, clear };
+    return { kind: "clearance", epoch: adopted, clear, incarnation: identity.incarnation() };
   }
 
   return {

@@ -77,10 +77,18 @@ export const anyRequest: fc.Arbitrary<Request> = fc.oneof(
   }),
   plain({ kind: fc.constant("sizes" as const), partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })) }),
   plain({
-    kind: fc.constantFrom("roots" as const, "horizons" as const, "clearance" as const),
+    kind: fc.constantFrom("roots" as const, "horizons" as const),
     epoch: count,
     partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })),
   }),
+  withOptional(
+    plain({
+      kind: fc.constant("clearance" as const),
+      epoch: count,
+      partitions: fc.array(fc.nat({ max: 2 ** 32 - 1 })),
+    }),
+    plain({ isToFlush: fc.constant(true as const) }),
+  ),
   plain({
     kind: fc.constant("branches" as const),
     epoch: count,
@@ -153,7 +161,10 @@ export const anyReply: fc.Arbitrary<Reply> = fc.oneof(
     kind: fc.constant("horizons" as const),
     horizons: fc.array(orAbsent(fc.uint8Array({ minLength: 1, maxLength: 60 })), { maxLength: 10 }),
   }),
-  plain({ kind: fc.constant("clearance" as const), epoch: count, clear: fc.array(fc.boolean(), { maxLength: 20 }) }),
+  withOptional(
+    plain({ kind: fc.constant("clearance" as const), epoch: count, clear: fc.array(fc.boolean(), { maxLength: 20 }) }),
+    plain({ incarnation: count }),
+  ),
   plain({ kind: fc.constant("sizes" as const), bytes: fc.array(count) }),
   plain({ kind: fc.constant("branches" as const), sums }),
   plain({ kind: fc.constant("branches" as const), sums, inDoubt: fc.constant(true as const) }),

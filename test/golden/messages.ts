@@ -2,7 +2,7 @@
 import fc from "fast-check";
 import { FRAME_TYPE, FrameReader, type FrameType, FrameWriter } from "../../node/adapters/tcp/frame.ts";
 import { decodeHello, encodeHello, type Hello, isRefusal, type Refusal } from "../../node/adapters/tcp/handshake.ts";
-import type { Request } from "../../node/messages.ts";
+import type { Reply, Request } from "../../node/messages.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "../../node/messages-codec.ts";
 import { anyReply, anyRequest } from "../contract/any-message.ts";
 import type { Format } from "./formats.ts";
@@ -52,6 +52,10 @@ const TRACED: Readonly<Record<string, Request>> = {
   },
 };
 
+/** Of collecting tombstones: what was added at the end of the messages. */
+const FLUSH: Request = { kind: "clearance", epoch: 3, partitions: [], isToFlush: true };
+const FLUSHED: Reply = { kind: "clearance", epoch: 3, clear: [], incarnation: 2 };
+
 function formats(): readonly Format[] {
   const of = <T>(format: Format<T>) => format as Format;
   return [
@@ -59,13 +63,13 @@ function formats(): readonly Format[] {
       name: "request",
       write: (request) => frame(FRAME_TYPE.request, encodeRequest(request)),
       read: (written) => decodeRequest(messageIn(written)),
-      examples: { ...ofEachKind(anyRequest), ...TRACED },
+      examples: { ...ofEachKind(anyRequest), ...TRACED, "clearance with a flush": FLUSH },
     }),
     of({
       name: "reply",
       write: (reply) => frame(FRAME_TYPE.reply, encodeReply(reply)),
       read: (written) => decodeReply(messageIn(written)),
-      examples: ofEachKind(anyReply),
+      examples: { ...ofEachKind(anyReply), "clearance after a flush": FLUSHED },
     }),
     of<Hello | Refusal>({
       name: "hello",

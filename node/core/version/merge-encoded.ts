@@ -33,6 +33,16 @@ export function mergeEncoded(local: Uint8Array | undefined, incoming: Uint8Array
   return { bytes: encodeRecord(merged), record: merged, changed: true };
 }
 
+/**
+ * What a record comes to once a home has said that a horizon covers all of it: its values were deleted, and its context
+ * still replaces them for whoever writes upon it.
+ *
+ * @throws {RecordCorruptError}
+ */
+export function withoutSiblings(record: Uint8Array): Uint8Array {
+  return encodeRecord({ ...decodeRecord(record), siblings: [] });
+}
+
 function decodeFrom(bytes: Uint8Array, source: CorruptSource): KvRecord {
   try {
     return decodeRecord(bytes);
