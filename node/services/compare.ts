@@ -61,7 +61,7 @@ export function createComparer(
     /** Reads a record of this node's own, also of a partition that it is no home of any more. */
     readonly readOwn: (partition: number, key: Uint8Array) => Promise<Uint8Array | undefined>;
     /** Is told what a peer knows to be deleted, and this node holds. */
-    readonly covered: (partition: number, key: Uint8Array, record: Uint8Array) => Promise<void>;
+    readonly covered: (peer: MemberId, partition: number, key: Uint8Array, record: Uint8Array) => Promise<void>;
     readonly trees: Trees;
     readonly budget: Budget;
     readonly telemetry: Telemetry;
@@ -146,7 +146,7 @@ export function createComparer(
     await account(key.length + record.length, 0);
     const outcome = await replicas.merge(peer, partition, { kind: "merge", epoch, key, record }, timeoutMs);
     telemetry.count("annulus.repair.records_pushed");
-    if (outcome === "covered" && pairing.isOffer !== true) await parts.covered(partition, key, record);
+    if (outcome === "covered" && pairing.isOffer !== true) await parts.covered(peer, partition, key, record);
   }
 
   async function mendLeaves(mending: Mending, depth: number, nodes: readonly number[]): Promise<void> {

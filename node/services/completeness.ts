@@ -90,6 +90,7 @@ export function createCompleteness(
       () => {
         lost = undefined;
         isEnding = false;
+        telemetry.count("annulus.rebuild.completed");
         telemetry.log("info", "rebuild.complete");
       },
       (error: unknown) => {

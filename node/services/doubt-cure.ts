@@ -96,6 +96,7 @@ export function createDoubtCure(
       if (!isSettled(ring, others, doubt) || (await isLeft(doubt, others))) return;
     }
     await doubts.settle(doubt, (mark) => commit.write(mark));
+    telemetry.count("annulus.store.doubts_settled");
     telemetry.log("info", "record.doubt_settled", { partition: doubt.partition });
   }
 

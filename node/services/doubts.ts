@@ -37,7 +37,7 @@ export type Doubts = {
   requireSure(partition: number, key: Uint8Array): void;
   /** @throws {KvError} NOT_READY while any key of the partition is in doubt. */
   requireAllSure(partition: number): void;
-  /** Whether no key of the partition is in doubt. */
+  /** Whether no key of the partition is in doubt. Costs the same however many are. */
   isSure(partition: number): boolean;
 };
 
@@ -53,15 +53,23 @@ export function createDoubts({
   readonly telemetry: Telemetry;
 }): Doubts {
   const doubts = new Map<string, Doubt>();
+  /** How many of them are of each partition that has any: asked for every partition of a comparison, and of every answer. */
+  const countOf = new Map<number, number>();
   telemetry.gauge("annulus.store.doubtful_keys", () => doubts.size);
 
   function add(partition: number, key: Uint8Array): void {
     // One that is damaged once more has to be learnt of anew.
-    doubts.set(nameOf(partition, key), { partition, key: key.slice(), sure: new Set(), heard: new Set() });
+    const name = nameOf(partition, key);
+    if (!doubts.has(name)) countOf.set(partition, (countOf.get(partition) ?? 0) + 1);
+    doubts.set(name, { partition, key: key.slice(), sure: new Set(), heard: new Set() });
   }
 
-  const hasAny = (partition: number): boolean =>
-    doubts.size > 0 && [...doubts.values()].some((doubt) => doubt.partition === partition);
+  function forget(name: string, { partition }: Doubt): void {
+    doubts.delete(name);
+    const left = (countOf.get(partition) ?? 0) - 1;
+    if (left > 0) countOf.set(partition, left);
+    else countOf.delete(partition);
+  }
 
   return {
     async open() {
@@ -83,7 +91,7 @@ export function createDoubts({
       if (!isSame()) return;
       const at = doubtKey(doubt.partition, doubt.key);
       await write({ kind: "delete", key: at });
-      if (isSame()) doubts.delete(name);
+      if (isSame()) forget(name, doubt);
       // Damaged again meanwhile: which of the two marks came last on the disk nobody knows.
       else await write({ kind: "put", key: at, value: MARK });
     },
@@ -91,9 +99,9 @@ export function createDoubts({
       if (doubts.size > 0 && doubts.has(nameOf(partition, key))) throw inDoubt(partition);
     },
     requireAllSure(partition) {
-      if (hasAny(partition)) throw inDoubt(partition);
+      if (countOf.has(partition)) throw inDoubt(partition);
     },
-    isSure: (partition) => !hasAny(partition),
+    isSure: (partition) => !countOf.has(partition),
   };
 }
 

@@ -79,6 +79,11 @@ export class HandOffs {
     this.#place(missed);
   }
 
+  /** Whether copies count. */
+  get isCounting(): boolean {
+    return this.#counts;
+  }
+
   /** The homes alone will not do: from here on copies count, those too that were sent as surplus. */
   count(): void {
     if (this.#counts) return;

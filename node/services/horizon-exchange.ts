@@ -35,8 +35,11 @@ export type HorizonExchange = {
   witness(): number;
   /** The partition was found equal to a peer's. */
   foundEqual(partition: number, mark: HorizonMark | undefined, witness: number): Promise<void>;
-  /** A peer knows a record to be deleted that is held here: it is dropped where this node is the one that cannot tell. */
-  covered(partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
+  /**
+   * A peer knows a record to be deleted that is held here: it is dropped where this node is the one that cannot tell. Where
+   * both can, one of them is wrong, and nobody knows which: the two stay different, and a person is told.
+   */
+  covered(peer: MemberId, partition: number, key: Uint8Array, record: Uint8Array): Promise<void>;
 };
 
 /** @param timeoutMs For one request. */
@@ -52,6 +55,12 @@ export function createHorizonExchange(
   { timeoutMs }: { readonly timeoutMs: number },
 ): HorizonExchange {
   const { horizons, collection, identity, replica, replicas, telemetry } = parts;
+
+  function contradicted(peer: MemberId, partition: number, key: Uint8Array): void {
+    telemetry.count("annulus.repair.contradictions");
+    telemetry.log("error", "repair.contradiction", { peer, partition, key: Buffer.from(key).toString("base64url") });
+  }
+
   return {
     isSettled: horizons.isSettled,
     witness: () => identity.incarnation(),
@@ -72,10 +81,15 @@ export function createHorizonExchange(
       if (digest === NO_HORIZON || mark?.vouches !== true || mark.digest !== digest) return;
       await horizons.vouch(partition, digest, witness);
     },
-    async covered(partition, key, record) {
+    async covered(peer, partition, key, record) {
       const horizon = horizons.of(partition);
-      if (horizon === undefined || collection.vouches(partition)) return;
-      if (!isCovered(decodeRecord(record), horizon.vector)) return;
+      // A horizon that only the peer has, or has further, comes with the next visit.
+      if (horizon === undefined || !isCovered(decodeRecord(record), horizon.vector)) return;
+      if (collection.vouches(partition)) {
+        // What is still to be collected here under this very horizon is no contradiction.
+        if (horizons.isSettled(partition)) contradicted(peer, partition, key);
+        return;
+      }
       await replica.drop(partition, key, (held) => held !== undefined && equalBytes(held, record));
       telemetry.count("annulus.tombstones.dropped");
     },

@@ -87,6 +87,8 @@ class Read {
   #merged: Uint8Array | undefined;
   #anyReply = false;
   #differ = false;
+  /** Whether somebody replied who was asked because others were late. */
+  #hedgeReplied = false;
   #nextToAsk = 0;
   #deadline: Timer | undefined;
   #hedge: Timer | undefined;
@@ -133,7 +135,7 @@ class Read {
     if (this.#phase !== "asking") return;
     this.#parts.telemetry.count("annulus.read.hedges");
     this.#askedMs = this.#parts.time.monotonicMs();
-    this.#askNext();
+    this.#askNext(true);
     this.#hedgeAfter(delayMs * HEDGE_GROWTH);
   }
 
@@ -151,7 +153,7 @@ class Read {
   }
 
   /** Asks one more member. Returns false when none is left. */
-  #askNext(): boolean {
+  #askNext(isHedge = false): boolean {
     const member = this.#nextMember();
     if (member === undefined) return false;
     this.#nextToAsk += 1;
@@ -166,6 +168,7 @@ class Read {
         // What is usual is learned from those who are not slow: a hedge that waits as long as they take is none.
         if (member.name !== replicas.self && !pace.isSlow(member.name)) usualLatency.add(nowMs - this.#startedMs);
         pace.add(member.name, nowMs - askedMs);
+        this.#hedgeReplied ||= isHedge;
         if (isStandIn) this.#standInReplied(member, record);
         else this.#replied(member, record);
       },
@@ -266,6 +269,7 @@ class Read {
       // All who were asked may have replied, but from too few zones: others may still bring one.
       if (verdict === "pending" || (verdict === "lost" && this.#askNext())) return;
       if (verdict === "lost") return this.#fail(this.#shortfall("QUORUM_UNAVAILABLE"));
+      if (this.#hedgeReplied && this.#tally.outstanding > 0) this.#parts.telemetry.count("annulus.read.hedges_won");
       if ((this.#differ || this.#isMoving()) && this.#mustBeMonotonic()) return this.#writeBack();
       this.#answer();
     }

@@ -304,7 +304,7 @@ class Write {
     if (this.#settled) return;
     const verdict = this.#tally.verdict();
     if (verdict === "pending") return;
-    if (verdict === "lost" || this.#context === undefined) return this.#fail(this.#shortfall());
+    if (verdict === "lost" || this.#context === undefined) return this.#fallShort("QUORUM_LOST");
     this.#settle();
     if (this.#tally.weakest.hinted > 0) this.#parts.telemetry.count("annulus.write.hinted");
     this.#resolve({ context: this.#context, receipt: this.#receipt() });
@@ -314,7 +314,12 @@ class Write {
     if (this.#settled) return;
     if (this.#stamper.isInFlight) this.#tally.noteUnknown();
     this.#tally.expire();
-    this.#fail(this.#shortfall("TIMED_OUT"));
+    this.#fallShort("TIMED_OUT");
+  }
+
+  #fallShort(code: "QUORUM_LOST" | "TIMED_OUT"): void {
+    if (this.#handOffs?.isCounting === true) this.#parts.telemetry.count("annulus.write.hints_short");
+    this.#fail(this.#shortfall(code));
   }
 
   #shortfall(code: "QUORUM_LOST" | "TIMED_OUT" = "QUORUM_LOST"): KvError {

@@ -83,7 +83,7 @@ const isRefused = (doubts: Doubts): boolean => {
 
 describe("a key whose record was damaged", () => {
   it("is answered for once N − W + 1 complete homes were heard, and their records merged", async () => {
-    const { doubts, answers, merged, pass, isMarked } = await createWorld();
+    const { doubts, answers, merged, pass, isMarked, telemetry } = await createWorld();
     answers.set("b", "complete");
     await pass();
     assert(isRefused(doubts), "one of two is not enough");
@@ -95,6 +95,7 @@ describe("a key whose record was damaged", () => {
     assert(!isRefused(doubts));
     assert(doubts.isSure(PARTITION));
     assert(!isMarked());
+    assert.equal(telemetry.counted("annulus.store.doubts_settled"), 1);
   });
 
   it("does not wait for ever for homes that lack something themselves: all of them is all there is", async () => {
@@ -171,6 +172,26 @@ describe("a key whose record was damaged", () => {
     await settled;
     assert(isRefused(doubts));
     assert(isMarked());
+  });
+
+  it("leaves its partition in doubt while another of it is, be it raised twice, and no other partition", async () => {
+    const { doubts, simulator } = await createWorld("bcd");
+    const others = [bytesOf("second"), bytesOf("third")];
+    for (const key of others) doubts.raise(PARTITION, key);
+    doubts.raise(PARTITION, KEY);
+    doubts.raise(PARTITION + 1, KEY);
+    for (const left of [3, 2, 1]) {
+      assert.equal(doubts.all().filter(({ partition }) => partition === PARTITION).length, left);
+      assert(!doubts.isSure(PARTITION) && !doubts.isSure(PARTITION + 1) && doubts.isSure(PARTITION + 2));
+      const doubt = doubts.all().find(({ partition }) => partition === PARTITION) ?? assert.fail("one is left");
+      await doubts.settle(doubt, async () => {});
+      // What is settled already counts no second time.
+      await doubts.settle(doubt, async () => {});
+    }
+    assert(doubts.isSure(PARTITION) && !doubts.isSure(PARTITION + 1));
+    assert.throws(() => doubts.requireAllSure(PARTITION + 1), KvError);
+    await simulator.runUntil(simulator.nowMs + 5_000);
+    assert(doubts.isSure(PARTITION + 1), "this node is no home, and its cure settles what is left");
   });
 
   it("is nobody's concern where this node is no home any more", async () => {

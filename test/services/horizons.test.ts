@@ -10,9 +10,11 @@ import { EMPTY_VECTOR } from "../../node/core/version/vector.ts";
 import { createCollector } from "../../node/services/collector.ts";
 import { createDoubts } from "../../node/services/doubts.ts";
 import { createGroupCommit } from "../../node/services/group-commit.ts";
+import { createHorizonExchange } from "../../node/services/horizon-exchange.ts";
 import { createHorizons } from "../../node/services/horizons.ts";
 import { openIdentity } from "../../node/services/identity.ts";
 import { createReplica } from "../../node/services/replica.ts";
+import type { Replicas } from "../../node/services/replicas.ts";
 import { TreeLedger } from "../../node/services/tree-ledger.ts";
 import { createTrees } from "../../node/services/trees.ts";
 import { createInstantTime } from "../contract/instant-time.ts";
@@ -139,5 +141,50 @@ describe("a collection horizon at a home", () => {
     assert.equal(horizons.isVouched(PARTITION), false);
     await horizons.vouch(PARTITION, horizons.digest(PARTITION), identity.incarnation());
     assert(horizons.isVouched(PARTITION));
+  });
+});
+
+describe("a record that a peer knows to be deleted", () => {
+  /** A node that holds the value, and what it does when a peer says so. */
+  async function openExchange(vouches: boolean) {
+    const node = await open(...newDisk());
+    const { horizons, identity, replica, telemetry } = node;
+    await node.merge(VALUE);
+    const collection = { of: horizons.of, vouches: () => vouches };
+    const replicas = {} as Replicas;
+    const parts = { horizons, collection, identity, replica, replicas, telemetry };
+    const { covered } = createHorizonExchange(parts, { timeoutMs: 1_000 });
+    return {
+      ...node,
+      covered: () => covered("n2", PARTITION, KEY, encodeRecord(VALUE)),
+      contradictions: () => telemetry.counted("annulus.repair.contradictions"),
+    };
+  }
+
+  it("is dropped where this node may lack something", async () => {
+    const { horizons, covered, contradictions, pass, disk } = await openExchange(false);
+    await horizons.adopt(PARTITION, HORIZON);
+    await pass(200);
+    await covered();
+    assert.deepEqual([recordsOn(disk), contradictions()], [0, 0]);
+  });
+
+  it("stays, is counted and told of where neither may lack anything", async () => {
+    const { horizons, covered, contradictions, pass, disk, telemetry } = await openExchange(true);
+    await horizons.adopt(PARTITION, HORIZON);
+    await pass(200);
+    await covered();
+    assert.deepEqual([recordsOn(disk), contradictions()], [1, 1]);
+    assert(telemetry.events.includes("repair.contradiction"));
+  });
+
+  it("is no contradiction before the horizon is here that the peer goes by, nor while it is being applied", async () => {
+    const { horizons, covered, contradictions } = await openExchange(true);
+    await covered();
+    assert.equal(contradictions(), 0);
+    await horizons.adopt(PARTITION, HORIZON);
+    assert(!horizons.isSettled(PARTITION));
+    await covered();
+    assert.equal(contradictions(), 0);
   });
 });

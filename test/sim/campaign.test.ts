@@ -59,7 +59,7 @@ describe("a set of runs", () => {
     scales: 0,
     strikes: 12,
     faults: { "process crash": 2, held: 7 },
-    counters: { "annulus.read.hedges": 3 },
+    counters: { "annulus.read.hedges": 3, "annulus.read.hedges_won": 1 },
   };
 
   it("says what it never met, of faults and of what they lead to", () => {
@@ -70,7 +70,7 @@ describe("a set of runs", () => {
       assert(!missing.includes(met), met);
     for (const kind of FAULT_KINDS.slice(1)) assert(missing.includes(`fault: ${kind}`), kind);
     assert.match(missing, /a hint delivered/);
-    assert.equal(neverMet(new Map()).length, summary.neverMet.length + 4);
+    assert.equal(neverMet(new Map()).length, summary.neverMet.length + 5);
   });
 
   it("expects of runs with operators what happens to operators, and not what their bounds rule out", () => {

@@ -156,10 +156,15 @@ describe("one slow replica of three", () => {
     const options = { through, perSecond: 200, forMs: 10_000 };
     const before = figures(await load(cluster, work, options), 1_000, 10_000);
     cluster.byName("n2").disk.setFaults({ latencyMs: [150, 250] });
+    const wonBefore = cluster.counters.get("annulus.read.hedges_won") ?? 0;
     const after = figures(await load(cluster, work, options), 1_000, 10_000);
     const told = `p50 ${before.p50Ms.toFixed(1)} -> ${after.p50Ms.toFixed(1)}, p99 ${before.p99Ms.toFixed(1)} -> ${after.p99Ms.toFixed(1)} ms`;
     cluster.simulator.tell(told);
     assert.deepEqual([before.others.length, before.shed.length, after.others.length, after.shed.length], [0, 0, 0, 0]);
     assert(after.p99Ms < before.p99Ms * 1.5 + 5, told);
+    assert(
+      (cluster.counters.get("annulus.read.hedges_won") ?? 0) > wonBefore,
+      "until it is known to be slow it is overtaken",
+    );
   }, 300_000);
 });

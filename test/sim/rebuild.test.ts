@@ -81,6 +81,7 @@ describe("a member whose disk was lost", () => {
       (cluster.byName("n1").node ?? assert.fail("n1 serves")).coordinator.get(bytesOf("key 0"), { readQuorum: 3 }),
     );
     assert(!(answer instanceof KvError) && answer.siblings.length === 1, "all three homes answer");
+    assert.equal(cluster.counters.get("annulus.rebuild.completed"), 1);
   });
 
   it("goes on being rebuilt after it was killed half-way", async () => {

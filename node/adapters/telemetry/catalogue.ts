@@ -132,6 +132,9 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
     { operation: 3, outcome: 16 },
   ),
   "annulus.read.hedges": counter("Reads that asked one more replica because an answer was late."),
+  "annulus.read.hedges_won": counter(
+    "Reads that had their quorum with the reply of such a replica before the late one's came.",
+  ),
   "annulus.read.hinted": counter("Reads whose answer counted a stand-in in a home's place."),
   "annulus.read.repairs": counter("Replicas found behind by a read and sent what they missed."),
   "annulus.read.repairs_failed": counter("Such repairs that the replica did not take."),
@@ -142,7 +145,11 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.read.write_backs": counter(
     "Strict reads that had their answer written to W replicas before they showed it.",
   ),
+  "annulus.rebuild.completed": counter("Times that this node, whose disk was lost, was filled again."),
   "annulus.rebuild.partitions_missing": gauge("Partitions for which this node lacks what its lost disk held."),
+  "annulus.repair.contradictions": counter(
+    "Records held here that a peer knows to be deleted, though neither may lack anything: they stay different.",
+  ),
   "annulus.repair.failures": counter("Visits of anti-entropy to a peer that broke off."),
   "annulus.repair.leaves_differing": counter("Leaves of Merkle trees that differed from a peer's."),
   "annulus.repair.partitions_compared": counter("Partitions whose root was compared with a peer's."),
@@ -168,6 +175,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.scrub.partitions": counter("Partitions that the scrub read and counted anew."),
   "annulus.store.corrupt_records": counter("Records whose checksum was wrong; set aside."),
   "annulus.store.doubt_failures": counter("Tries to settle a doubtful key that failed; made again."),
+  "annulus.store.doubts_settled": counter("Doubtful keys that are answered for again."),
   "annulus.store.doubtful_keys": gauge(
     "Keys that this node does not answer for: damaged, and other homes not heard yet.",
   ),
@@ -223,6 +231,9 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.trees.leaves_corrected": counter("Leaves whose sum was wrong when it was counted anew."),
   "annulus.trees.owned": gauge("Partitions that this node keeps a Merkle tree of."),
   "annulus.write.hinted": counter("Writes whose acknowledgement stood on a stand-in's hint."),
+  "annulus.write.hints_short": counter(
+    "Writes that fell short of W although stand-ins were asked for hints that count.",
+  ),
   "annulus.write.replicas_missed": counter("Home replicas that did not acknowledge a write."),
   "annulus.write.ring_changed": counter("Writes that met a later ring and began again by it."),
   "annulus.write.stamp_retries": counter("Writes for which the next home replica had to be asked to stamp."),
