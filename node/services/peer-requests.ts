@@ -20,6 +20,7 @@ import type { Progress } from "./progress.ts";
 import type { Repair } from "./repair.ts";
 import type { OwnReplica } from "./replicas.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
+import { boundStoring } from "./storing-bound.ts";
 import type { Tombstones } from "./tombstones.ts";
 
 const KEPT: Reply = { kind: "merged", isCovered: false };
@@ -163,9 +164,10 @@ export function createPeerRequests(parts: PeerRequestParts): RequestHandler {
   }
 
   const { tracer } = parts.telemetry;
-  if (tracer === undefined) return answer;
-  return (from, request, budgetMs) =>
+  if (tracer === undefined) return boundStoring(answer, parts.telemetry);
+  const traced: RequestHandler = (from, request, budgetMs) =>
     isTraced(request) ? answerTraced(tracer, from, request, budgetMs) : answer(from, request, budgetMs);
+  return boundStoring(traced, parts.telemetry);
 }
 
 type Traced = (StampRequest | MergeRequest | ReadRequest) & { readonly trace: TraceContext };

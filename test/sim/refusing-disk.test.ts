@@ -8,6 +8,7 @@ import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { answerOf } from "./answers.ts";
 import { SimulatedCluster } from "./cluster.ts";
+import type { DiskFaults } from "./disk-faults.ts";
 
 /** More than a link takes into service at once. */
 const WRITES = 1_100;
@@ -15,7 +16,7 @@ const WRITES = 1_100;
 const pass = ({ simulator }: SimulatedCluster, ms: number) => simulator.runUntil(simulator.nowMs + ms);
 
 /** Four members of which n3 is away, and n4 has been sent more hints than a link takes, with a disk that takes no write. */
-async function startWorld(writes = WRITES) {
+async function startWorld(writes = WRITES, disks: Partial<DiskFaults> = { writeErrors: [1, 1] }, atOnce = 1) {
   const cluster = new SimulatedCluster({
     ...{ seed: 3, nodes: 4, zones: 1, replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
     ...{ mode: "sloppy", durability: "os", repairIntervalMs: 3_600_000 },
@@ -33,10 +34,10 @@ async function startWorld(writes = WRITES) {
   cluster.crash(cluster.byName("n3"), "process");
   await pass(cluster, 15_000);
   const { disk } = cluster.byName("n4");
-  disk.setFaults({ writeErrors: [1, 1] });
+  disk.setFaults(disks);
   const keys = all.filter((key) => !isOf("n4", key)).slice(0, writes);
-  for (const key of keys) {
-    await put(key);
+  for (let from = 0; from < keys.length; from += atOnce) {
+    await Promise.all(keys.slice(from, from + atOnce).map(put));
     await pass(cluster, 5);
   }
   const read = () => answerOf(cluster, coordinator.get(ofBoth, { mode: "strict", readQuorum: 2 }));
@@ -66,5 +67,14 @@ describe("a stand-in whose disk takes no writes", () => {
     const answer = await put(keys[0] as Uint8Array);
     assert(answer instanceof KvError && answer.code === "QUORUM_LOST" && answer.outcome === "unknown", String(answer));
     assert.equal(short(), before + 1);
+  });
+});
+
+describe("a stand-in whose disk hangs", () => {
+  it("goes on answering what memory can answer, and refuses the hints that it has no more places for", async () => {
+    const { cluster, read } = await startWorld(WRITES, { latencyMs: [3_600_000, 3_600_000] }, 20);
+    const answer = await read();
+    assert(!(answer instanceof Error), `a read found no quorum: ${answer}`);
+    assert((cluster.counters.get("annulus.transport.writes_refused") ?? 0) >= 1);
   });
 });

@@ -226,6 +226,9 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   ),
   "annulus.transport.timed_out_requests": counter("Requests to peers that were not answered in time."),
   "annulus.transport.untrusted_links": gauge("Links to peers that `ANNULUS_PEER_TLS=require` would refuse."),
+  "annulus.transport.writes_refused": counter(
+    "Writes of peers refused because too many of theirs waited for this disk.",
+  ),
   "annulus.trees.builds": counter("Merkle trees of partitions that were built by scan."),
   "annulus.trees.built": gauge("Partitions of this node whose Merkle tree is built."),
   "annulus.trees.leaves_corrected": counter("Leaves whose sum was wrong when it was counted anew."),
