@@ -45,7 +45,7 @@ const ENTRIES_MAX = 12;
 /** Changes are told for this many intervals. */
 const TOLD_INTERVALS = 3;
 /** An ordinary pause of a process, in intervals, and the least deviation of heartbeats that is assumed. */
-const PAUSE_INTERVALS = 3;
+const PAUSE_INTERVALS = 4;
 const DEVIATION_INTERVALS = 0.5;
 /** A tick that is later than this many intervals shows that this process was held up. */
 const LATE_INTERVALS = 0.5;
