@@ -1,10 +1,11 @@
 /** Coordinates one client request: who is asked, what counts, when to answer. */
+import { equalBytes } from "../core/bytes.ts";
 import { KvError, type Receipt } from "../core/errors.ts";
 import type { AdaptiveLimit, RequestEnd } from "../core/overload/adaptive-limit.ts";
 import type { Mode } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { decodeContext, decodeToken, encodeContext, encodeToken } from "../core/version/context-codec.ts";
-import type { CausalContext, Sibling } from "../core/version/record.ts";
+import type { CausalContext, Sibling, WriteEvent } from "../core/version/record.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
 import { type RecordView, viewRecord } from "../core/version/view.ts";
 import type { EventName, TraceContext, WriteBase } from "../messages.ts";
@@ -140,7 +141,7 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const decoded = record === undefined ? undefined : decodeRecord(record);
       const view = viewRecord(decoded, time.wallMs());
       telemetry.observe("annulus.read.siblings", view.siblings.length);
-      return { view, everWritten: decoded !== undefined, receipt };
+      return { view, everWritten: decoded !== undefined, events: decoded?.events ?? [], receipt };
     } catch (error) {
       failure = error;
       throw error;
@@ -189,8 +190,10 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const base = writeBase(command.base, key);
       if (command.onlyIfAbsent !== true) return write({ key, base, content, event }, options);
       const startedMs = parts.time.monotonicMs();
-      const { view, receipt } = await read(key, options);
-      if (view.siblings.some((sibling) => sibling.value !== undefined)) {
+      const { view, events, receipt } = await read(key, options);
+      // Under its name this may be the very write that made the key: it is acknowledged once more then, and not stamped again.
+      const isRepeated = event !== undefined && events.some((held) => isSameEvent(held, event));
+      if (!isRepeated && view.siblings.some((sibling) => sibling.value !== undefined)) {
         throw new KvError("PRECONDITION_FAILED", "Cannot write: If-None-Match is *, and the key has a value.", {
           details: { receipt },
         });
@@ -212,7 +215,16 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
 }
 
 /** What a read found, before it is shaped for a client. */
-type Seen = { readonly view: RecordView; readonly everWritten: boolean; readonly receipt: Receipt };
+type Seen = {
+  readonly view: RecordView;
+  readonly everWritten: boolean;
+  readonly events: readonly WriteEvent[];
+  readonly receipt: Receipt;
+};
+
+function isSameEvent(held: WriteEvent, event: EventName): boolean {
+  return held.kind === event.kind && equalBytes(held.id, event.id);
+}
 
 /** Made once: under overload an error with its stack would be the dearest part of saying no. */
 const OVERLOADED = new KvError(

@@ -25,6 +25,8 @@ export type HandOffOptions = {
   readonly partition: number;
   /** The members that may stand in, in order; none in strict mode. */
   readonly walk: readonly RingMember[];
+  /** The homes among which copies are to stay spread over zones; none where that was not asked for. */
+  readonly homes: readonly RingMember[];
   readonly request: MergeRequest;
   /** A copy that counts is on its way to a stand-in of `home`; `kept` or `failed` follows. */
   readonly asked: (home: RingMember) => void;
@@ -93,9 +95,19 @@ export class HandOffs {
 
   #place(missed: Missed): void {
     if (this.#options.isSettled()) return this.#keepHere(missed);
-    missed.member ??= this.#standIns.take(missed.home.zone);
+    missed.member ??= this.#standIns.take(missed.home.zone, this.#awaited(missed));
     if (missed.member === undefined) return this.#keepHere(missed);
     this.#send(missed, missed.member, this.#counts);
+  }
+
+  /** Zones of the other homes that are down, and that nobody stands in for yet: only one of their own zone keeps the copies spread. */
+  #awaited(missed: Missed): string[] {
+    const { homes } = this.#options;
+    if (homes.length === 0) return [];
+    const served = new Set(this.#missed.filter(({ member }) => member !== undefined).map(({ home }) => home.name));
+    return homes
+      .filter(({ name }) => name !== missed.home.name && !served.has(name) && !this.#parts.isUp(name))
+      .map(({ zone }) => zone);
   }
 
   #send(missed: Missed, member: RingMember, counts: boolean): void {

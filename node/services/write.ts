@@ -205,7 +205,7 @@ class Write {
     this.#tally.ask(bit);
     if (hintFor === undefined) this.#tally.acked(bit, stampedBy.zone);
     else {
-      this.#tally.hint(bit, stampedBy.zone);
+      this.#tally.hint(bit, lastingZone(home, stampedBy));
       this.#missed |= bit;
       this.#counted |= bit;
     }
@@ -258,6 +258,7 @@ class Write {
     this.#handOffs ??= new HandOffs(this.#parts, {
       partition: this.#partition,
       walk: this.#walk(),
+      homes: this.#choices.zones > 1 ? this.#writers : NOBODY,
       request: this.#request as MergeRequest,
       asked: (home) => this.#tally.ask(this.#bitOf(home)),
       failed: (home, outcome) => this.#tally.failed(this.#bitOf(home), outcome),
@@ -274,7 +275,7 @@ class Write {
 
   #kept(home: RingMember, standIn: RingMember): void {
     const bit = this.#bitOf(home);
-    if ((this.#counted & bit) === 0) this.#tally.hint(bit, standIn.zone);
+    if ((this.#counted & bit) === 0) this.#tally.hint(bit, lastingZone(home, standIn));
     else this.#tally.repeated(bit);
     this.#counted |= bit;
   }
@@ -353,6 +354,11 @@ class Write {
   #receipt(): Receipt {
     return receiptOf(this.#tally.weakest, this.#parts.durability);
   }
+}
+
+/** The zone that a stand-in's copy is in for as long as it counts: when its home is back it moves there, and is gone from here. */
+function lastingZone(home: RingMember | undefined, standIn: RingMember): string | undefined {
+  return home?.zone === standIn.zone ? standIn.zone : undefined;
 }
 
 function unset(): never {

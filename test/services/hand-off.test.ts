@@ -35,6 +35,7 @@ function createWorld(options: { full?: readonly string[]; walk?: readonly RingMe
     {
       partition: 1,
       walk: options.walk ?? [d, e],
+      homes: [],
       request: { kind: "merge", epoch: 1, key: bytesOf("k"), record: recordOf("v") },
       asked: () => tally.ask(),
       failed: (_home, outcome) => tally.failed(outcome),

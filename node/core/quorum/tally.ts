@@ -49,9 +49,9 @@ export class Tally {
     return this.#asked;
   }
 
-  /** Distinct zones among the acknowledgements. */
+  /** Distinct zones among the acknowledgements, now and when those of stand-ins have moved to their homes. */
   get zones(): number {
-    return this.#zones.length;
+    return this.#zones.length > 0 || this.#acks === 0 ? this.#zones.length : 1;
   }
 
   /** Replicas that were asked and have not replied yet. */
@@ -78,9 +78,16 @@ export class Tally {
     if (!this.#zones.includes(zone)) this.#zones.push(zone);
   }
 
-  /** A stand-in in `zone` keeps the write as a hint, or replied to a read in a home's place. */
-  hint(zone: string): void {
-    this.acked(zone);
+  /**
+   * A stand-in keeps the write as a hint, or replied to a read in a home's place.
+   *
+   * @param zone Undefined for a copy that will not stay where it is: its home is in another zone.
+   */
+  hint(zone: string | undefined): void {
+    this.#settle();
+    this.#acks += 1;
+    this.#mayHold = true;
+    if (zone !== undefined && !this.#zones.includes(zone)) this.#zones.push(zone);
     this.#hinted += 1;
   }
 
@@ -113,7 +120,7 @@ export class Tally {
   }
 
   verdict(): Verdict {
-    if (this.#acks >= this.required && this.#zones.length >= this.zonesRequired) return "won";
+    if (this.#acks >= this.required && this.zones >= this.zonesRequired) return "won";
     return this.#outstanding > 0 ? "pending" : "lost";
   }
 

@@ -77,10 +77,21 @@ export class StandIns {
     return this.#free;
   }
 
-  /** The member that stands in for a home in `zone`; undefined when nobody is left. */
-  take(zone: string): RingMember | undefined {
-    const inZone = this.#free.findIndex((member) => member.zone === zone);
-    return this.#free.splice(Math.max(0, inZone), 1)[0];
+  /**
+   * The member that stands in for a home in `zone`; undefined when nobody is left.
+   *
+   * @param awaited Zones of other homes that want a stand-in, one for each: as many members are left to those.
+   */
+  take(zone: string, awaited: readonly string[] = []): RingMember | undefined {
+    let at = this.#free.findIndex((member) => member.zone === zone);
+    if (at < 0) at = this.#free.findIndex((member) => this.#isSpare(member.zone, awaited));
+    return at < 0 ? undefined : this.#free.splice(at, 1)[0];
+  }
+
+  #isSpare(zone: string, awaited: readonly string[]): boolean {
+    if (awaited.length === 0) return true;
+    const free = this.#free.filter((member) => member.zone === zone).length;
+    return free > awaited.filter((wanted) => wanted === zone).length;
   }
 
   /** Takes a member out of the choice; does nothing when it is not in it. */

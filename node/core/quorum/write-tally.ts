@@ -49,8 +49,8 @@ export class WriteTally {
     if ((bit & this.#secondBits) !== 0) this.#second?.acked(zone);
   }
 
-  /** A stand-in in `zone` keeps the write for it. */
-  hint(bit: number, zone: string): void {
+  /** A stand-in keeps the write for it; `zone` as `Tally.hint` takes it. */
+  hint(bit: number, zone: string | undefined): void {
     if ((bit & this.#firstBits) !== 0) this.#first.hint(zone);
     if ((bit & this.#secondBits) !== 0) this.#second?.hint(zone);
   }
