@@ -48,6 +48,8 @@ export class Faults {
   readonly #without: ReadonlySet<number>;
   /** Disks that may still be lost: always fewer than acknowledged any one write. */
   #disksToLose: number;
+  /** Machines that are down and will be started. */
+  readonly #away = new Set<SimulatedNode>();
   #on = true;
   /** Whether a disk may be lost now, beside the count: for changes of the ring, which need a majority of known disks. */
   mayLoseDisk: () => boolean = () => true;
@@ -90,6 +92,8 @@ export class Faults {
       disk.setCapacityBytes(undefined);
       if (process !== undefined) process.pausedUntilMs = 0;
     }
+    // A long absence ends here, too, or what was kept for the absent would still be on its way when all is to be at rest.
+    for (const machine of this.#away) this.#startAgain(machine);
   }
 
   #later(): void {
@@ -222,9 +226,13 @@ export class Faults {
   }
 
   #startLater(victim: SimulatedNode, random: SeededRandom): void {
-    this.#afterwards(this.#spell(random, 100, 6_000), () => {
-      if (victim.process === undefined && !victim.isRetired) this.#cluster.start(victim);
-    });
+    this.#away.add(victim);
+    this.#afterwards(this.#spell(random, 100, 6_000), () => this.#startAgain(victim));
+  }
+
+  #startAgain(victim: SimulatedNode): void {
+    this.#away.delete(victim);
+    if (victim.process === undefined && !victim.isRetired) this.#cluster.start(victim);
   }
 
   /** The machine dies and comes back with an empty disk, under the same name. */
