@@ -199,7 +199,8 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
         });
       }
       // On what was read and nothing else: of two writers that race here, neither replaces the other unseen.
-      const seen = base.kind === "context" ? base : contextBase(view.context);
+      // A repetition replaces nothing that its first try had not seen: where that is unknown it falls with it.
+      const seen = base.kind === "context" ? base : isRepeated ? writeBase("sibling", key) : contextBase(view.context);
       return write({ key, base: seen, content, event }, lessTime(options, startedMs));
     },
 

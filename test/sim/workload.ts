@@ -169,7 +169,11 @@ export class Workload {
     const meetsAll = options.readQuorum === undefined && this.#cluster.isOverlapping;
     checkReadReceipt(this.#cluster, bytesOf(key), answer, { readQuorum, startedMs, lacking });
     // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
-    const isFresh = this.#cluster.isStrict && (meetsAll || readQuorum + writeQuorum > replicationFactor);
+    // And through a change of the ring a smaller r than the ring's keeps no freshness (design §3).
+    const keepsOverlap =
+      !this.#cluster.isElastic || options.readQuorum === undefined || readQuorum === replicationFactor;
+    const isFresh =
+      this.#cluster.isStrict && (meetsAll || (keepsOverlap && readQuorum + writeQuorum > replicationFactor));
     const context = answer.context === undefined ? undefined : decodeToken(answer.context, bytesOf(key));
     const read = { key, startedMs, endedMs: this.#nowMs, shown, isFresh, readQuorum, meetsAll, context };
     this.#cluster.simulator.tell(`${client.name} read ${key}: [${shown}]`);
