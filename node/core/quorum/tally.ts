@@ -72,10 +72,7 @@ export class Tally {
 
   /** A replica in `zone` did what it was asked for. */
   acked(zone: string): void {
-    this.#settle();
-    this.#acks += 1;
-    this.#mayHold = true;
-    if (!this.#zones.includes(zone)) this.#zones.push(zone);
+    this.#did(zone);
   }
 
   /**
@@ -84,10 +81,7 @@ export class Tally {
    * @param zone Undefined for a copy that will not stay where it is: its home is in another zone.
    */
   hint(zone: string | undefined): void {
-    this.#settle();
-    this.#acks += 1;
-    this.#mayHold = true;
-    if (zone !== undefined && !this.#zones.includes(zone)) this.#zones.push(zone);
+    this.#did(zone);
     this.#hinted += 1;
   }
 
@@ -98,9 +92,8 @@ export class Tally {
 
   /** A stand-in's reply that settled as one that does not count turns out to count after all. */
   hintAfterAll(zone: string): void {
-    this.#acks += 1;
+    this.#add(zone);
     this.#hinted += 1;
-    if (!this.#zones.includes(zone)) this.#zones.push(zone);
   }
 
   /** A replica refused ("none") or was not heard of in time ("unknown"). */
@@ -122,6 +115,17 @@ export class Tally {
   verdict(): Verdict {
     if (this.#acks >= this.required && this.zones >= this.zonesRequired) return "won";
     return this.#outstanding > 0 ? "pending" : "lost";
+  }
+
+  #did(zone: string | undefined): void {
+    this.#settle();
+    this.#mayHold = true;
+    this.#add(zone);
+  }
+
+  #add(zone: string | undefined): void {
+    this.#acks += 1;
+    if (zone !== undefined && !this.#zones.includes(zone)) this.#zones.push(zone);
   }
 
   #settle(): void {
