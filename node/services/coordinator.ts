@@ -1,11 +1,10 @@
 /** Coordinates one client request: who is asked, what counts, when to answer. */
-import { equalBytes } from "../core/bytes.ts";
 import { KvError, type Receipt } from "../core/errors.ts";
 import type { AdaptiveLimit, RequestEnd } from "../core/overload/adaptive-limit.ts";
 import type { Mode } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { decodeContext, decodeToken, encodeContext, encodeToken } from "../core/version/context-codec.ts";
-import type { CausalContext, Sibling, WriteEvent } from "../core/version/record.ts";
+import { type CausalContext, isEvent, type Sibling, type WriteEvent } from "../core/version/record.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
 import { type RecordView, viewRecord } from "../core/version/view.ts";
 import type { EventName, TraceContext, WriteBase } from "../messages.ts";
@@ -192,7 +191,7 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const startedMs = parts.time.monotonicMs();
       const { view, events, receipt } = await read(key, options);
       // Under its name this may be the very write that made the key: it is acknowledged once more then, and not stamped again.
-      const isRepeated = event !== undefined && events.some((held) => isSameEvent(held, event));
+      const isRepeated = event !== undefined && events.some((held) => isEvent(held, event));
       if (!isRepeated && view.siblings.some((sibling) => sibling.value !== undefined)) {
         throw new KvError("PRECONDITION_FAILED", "Cannot write: If-None-Match is *, and the key has a value.", {
           details: { receipt },
@@ -222,10 +221,6 @@ type Seen = {
   readonly events: readonly WriteEvent[];
   readonly receipt: Receipt;
 };
-
-function isSameEvent(held: WriteEvent, event: EventName): boolean {
-  return held.kind === event.kind && equalBytes(held.id, event.id);
-}
 
 /** Made once: under overload an error with its stack would be the dearest part of saying no. */
 const OVERLOADED = new KvError(

@@ -63,6 +63,11 @@ export type WriteEvent = {
   readonly past: CausalContext | undefined;
 };
 
+/** Whether a remembered event is the one of this name. */
+export function isEvent(held: WriteEvent, name: Pick<WriteEvent, "kind" | "id">): boolean {
+  return held.kind === name.kind && equalBytes(held.id, name.id);
+}
+
 export type KvRecord = {
   readonly context: CausalContext;
   /** The dots whose events this record holds or has dropped on purpose; at most what `context` claims. */

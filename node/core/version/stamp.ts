@@ -6,7 +6,6 @@
  * Done by one replica per write, under the key's lock, with a dot that it never used before. Everybody else merges.
  * What this is not: durable (the replica stores the record before it answers) or pruning (prune.ts).
  */
-import { equalBytes } from "../bytes.ts";
 import { KvError } from "../errors.ts";
 import { findByDot, insertByDot, standingSiblings } from "./closure.ts";
 import { covers, EMPTY_CONTEXT, joinContexts, withDot, withEntry } from "./context.ts";
@@ -15,6 +14,7 @@ import {
   type Dot,
   EVENT_ID_BYTES_MAX,
   type EventKind,
+  isEvent,
   type KvRecord,
   type Sibling,
   type WriteEvent,
@@ -78,7 +78,7 @@ export function stampWrite(options: StampOptions): Stamped {
   const record = options.record ?? EMPTY_RECORD;
   checkBounds(options);
   if (event !== undefined && options.record !== undefined) {
-    const earlier = options.record.events.filter((held) => held.kind === event.kind && equalBytes(held.id, event.id));
+    const earlier = options.record.events.filter((held) => isEvent(held, event));
     if (earlier.length > 0) return { record, token: tokenOfRepeated(record, earlier, base), repeated: true };
   }
   checkUnstamped(record, dot, base);
