@@ -107,7 +107,6 @@ export function createHints(
 
   /** The last incarnation under which a hint with dots of its own was given up. */
   let spentIncarnation = 0;
-  let renewing: Promise<void> | undefined;
   /** Stamps of one key, one after the other: each must see what the one before it left. */
   const stampTurns = new Map<string, Promise<unknown>>();
 
@@ -167,14 +166,7 @@ export function createHints(
 
   /** Under the present incarnation this node has given up nothing that it stamped. */
   async function ensureUnspent(): Promise<void> {
-    while (isSpent()) {
-      await identity.renewAfterGivingUp();
-      if (spentIncarnation < identity.incarnation()) continue;
-      renewing ??= identity.renewIncarnation("hints that it stamped were delivered").finally(() => {
-        renewing = undefined;
-      });
-      await renewing;
-    }
+    while (isSpent()) await identity.renewIncarnation("what it stamped was delivered or given up");
   }
 
   /** For whom hints of a partition may be kept here. */

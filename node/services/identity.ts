@@ -62,7 +62,7 @@ export type Identity = {
   newIncarnation(reason: string): Promise<void>;
   /**
    * Goes on under a new incarnation although nothing is lost; dots of the present one are given out until the new one
-   * is on the disk. For who must not stamp again under the present one (see hints.ts).
+   * is on the disk. For who must not stamp again under the present one (see hints.ts). Those who ask at the same time get one.
    */
   renewIncarnation(reason: string): Promise<void>;
   /**
@@ -77,10 +77,7 @@ export type Identity = {
   markGivingUp(): Promise<void>;
   /** Whether records were given up which may hold dots of the present incarnation. */
   hasGivenUp(): boolean;
-  /**
-   * Goes on under a new incarnation if under the present one something was given up: before partitions are regained, and
-   * before a stamp for a partition that is none of this node's.
-   */
+  /** Goes on under a new incarnation if under the present one something was given up: before partitions are regained. */
   renewAfterGivingUp(): Promise<void>;
   /** Whether this directory ever held a ring. */
   hadRing(): boolean;
@@ -256,7 +253,10 @@ class StoredIdentity implements Identity {
 
   async renewIncarnation(reason: string): Promise<void> {
     if (this.#stamping === "stopped") throw this.#notStamping();
-    await this.#nextIncarnation(reason, "info");
+    this.#renewing ??= this.#nextIncarnation(reason, "info").finally(() => {
+      this.#renewing = undefined;
+    });
+    await this.#renewing;
   }
 
   async markGivingUp(): Promise<void> {
@@ -273,10 +273,7 @@ class StoredIdentity implements Identity {
 
   async renewAfterGivingUp(): Promise<void> {
     if (!this.hasGivenUp()) return;
-    this.#renewing ??= this.renewIncarnation("partitions were given up under the last one").finally(() => {
-      this.#renewing = undefined;
-    });
-    await this.#renewing;
+    await this.renewIncarnation("partitions were given up under the last one");
   }
 
   async #nextIncarnation(reason: string, level: "info" | "warn"): Promise<void> {
