@@ -147,15 +147,17 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
   }
 
   /** What every member says, in their order. */
-  function askAll(ring: Ring, partitions: readonly number[]): Promise<readonly (ClearanceReply | undefined)[]> {
-    const request = { kind: "clearance", epoch: ring.epoch, partitions } as const;
+  function askAll(
+    ring: Ring,
+    asked: Pick<ClearanceRequest, "partitions" | "isToFlush">,
+  ): Promise<readonly (ClearanceReply | undefined)[]> {
+    const request = { kind: "clearance", epoch: ring.epoch, ...asked } as const;
     return Promise.all(membersOf(ring).map((name) => askClearance(name, request)));
   }
 
   /** Whether all that the members had when they gave these answers, and were sent since, would survive the loss of power. */
   async function isOnDisks(ring: Ring, earlier: readonly (ClearanceReply | undefined)[]): Promise<boolean> {
-    const request = { kind: "clearance", epoch: ring.epoch, partitions: [], isToFlush: true } as const;
-    const now = await Promise.all(membersOf(ring).map((name) => askClearance(name, request)));
+    const now = await askAll(ring, { partitions: [], isToFlush: true });
     return now.every(
       (reply, index) => reply?.incarnation !== undefined && reply.incarnation === earlier[index]?.incarnation,
     );
@@ -197,7 +199,7 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
 
   async function raise(ring: Ring, partitions: readonly number[]): Promise<void> {
     const incarnation = identity.incarnation();
-    const answers = await askAll(ring, partitions);
+    const answers = await askAll(ring, { partitions });
     // Those of which no member keeps anything besides what the homes hold.
     const cleared = partitions.filter((_, index) => answers.every((reply) => reply?.clear[index] === true));
     const proven = await compared(ring, cleared);
