@@ -9,31 +9,18 @@
  * what it lacks for another reason than a collected tombstone would else be dropped from the backup.
  */
 import { KvError } from "../core/errors.ts";
-import { briefOf, halvesOf } from "../core/merkle/brief.ts";
+import { briefOf, type HeldLeaf, halvesOf, type LeafSums } from "../core/merkle/brief.ts";
 import { childrenOf, differingNodes, type LeafKey } from "../core/merkle/difference.ts";
 import { equalFingerprints, type Fingerprint, fingerprintOf } from "../core/merkle/fingerprint.ts";
-import { STEP_BITS, SUM_BYTES } from "../core/merkle/tree.ts";
+import { STEP_BITS } from "../core/merkle/tree.ts";
 import { readOrder } from "../core/quorum/targets.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
 import type { RepairReply, RepairRequest, ScannedEntry } from "../messages.ts";
+import { NODES_AT_ONCE, RECORDS_AT_ONCE, requireSums } from "./compare.ts";
 import type { ReadParts } from "./read.ts";
-
-/** The leaves of a partition as its homes sum them up. */
-export type LeafSums = {
-  readonly epoch: number;
-  /** Resolution: 2^bits leaves, 4 .. 16. */
-  readonly bits: number;
-  /** Of each leaf the first 8 bytes of its sum (core/merkle/brief.ts); of one that homes do not agree on, what one of them says. */
-  readonly sums: Uint8Array;
-  /** Leaves that the homes do not agree on. */
-  readonly unlike: readonly number[];
-};
-
-/** A leaf and what a backup holds of it. */
-export type HeldLeaf = { readonly leaf: number; readonly briefs: readonly bigint[] };
 
 /** What is known once all records have come. */
 export type DifferenceEnd = { readonly epoch: number; readonly gone: readonly bigint[] };
@@ -54,10 +41,6 @@ export type BackupDifference = {
     leaves: readonly HeldLeaf[],
   ): AsyncGenerator<readonly ScannedEntry[], DifferenceEnd>;
 };
-
-/** Nodes whose children are asked for at once, as in compare.ts. */
-const NODES_AT_ONCE = 512;
-const RECORDS_AT_ONCE = 16;
 
 type Ask = <Kind extends RepairRequest["kind"]>(
   member: MemberId,
@@ -127,11 +110,8 @@ export function createBackupDifference(
       found.push(sums);
     }
     const sums = Buffer.concat(found);
-    if (sums.length === SUM_BYTES * 2 ** bits) return sums;
-    throw new KvError(
-      "PEER_UNREACHABLE",
-      `Cannot compare with ${member}: it answered for other nodes than were asked.`,
-    );
+    requireSums(member, sums, 2 ** bits);
+    return sums;
   }
 
   async function readMerged(ring: Ring, homes: readonly MemberId[], key: Uint8Array): Promise<Uint8Array | undefined> {

@@ -46,11 +46,11 @@ export type Comparer = {
 };
 
 /** Nodes whose children are asked for at once: 512 × 16 sums are 128 KiB. */
-const NODES_AT_ONCE = 512;
+export const NODES_AT_ONCE = 512;
 /** Leaves whose keys are asked for at once; the other side reads all of their records to answer. */
 const LEAVES_AT_ONCE = 8;
 /** Records on their way at once. */
-const RECORDS_AT_ONCE = 16;
+export const RECORDS_AT_ONCE = 16;
 /** What a request or reply takes beside its content, about: frame, kind, epoch, numbers. */
 const MESSAGE_BYTES = 32;
 
@@ -94,12 +94,7 @@ export function createComparer(
     if (inDoubt) mending.isSure = false;
     await account(nodes.length * 4, sums.length);
     const children = childrenOf(nodes, step);
-    if (sums.length !== children.length * SUM_BYTES) {
-      throw new KvError(
-        "PEER_UNREACHABLE",
-        `Cannot compare with ${peer}: it answered for other nodes than were asked.`,
-      );
-    }
+    requireSums(peer, sums, children.length);
     return differingNodes(children, treeOf(partition).sums(depth + step, children), sums);
   }
 
@@ -186,6 +181,12 @@ export function createComparer(
       return mending.isSure;
     },
   };
+}
+
+/** @throws {KvError} PEER_UNREACHABLE when these are not the sums of so many nodes. */
+export function requireSums(peer: MemberId, sums: Uint8Array, nodes: number): void {
+  if (sums.length === nodes * SUM_BYTES) return;
+  throw new KvError("PEER_UNREACHABLE", `Cannot compare with ${peer}: it answered for other nodes than were asked.`);
 }
 
 function inPartsOf<T>(size: number, items: readonly T[]): T[][] {

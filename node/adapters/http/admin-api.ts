@@ -4,6 +4,7 @@
  * Every function may throw a `KvError`, which becomes a problem document: NOT_READY where there is no ring yet,
  * INVALID_REQUEST for a partition that the ring does not have.
  */
+import type { HeldLeaf, LeafSums } from "../../core/merkle/brief.ts";
 import type { ChangeRequest } from "../../core/ring/change.ts";
 import type { ChangeReport, Moved } from "../../core/ring/change-report.ts";
 import type { MemberId, MemberState, Phase, RingView } from "../../core/ring/document.ts";
@@ -128,20 +129,6 @@ export type ExportPage = {
 
 /** A key with its record as replicas keep it, encoded. */
 export type BackupEntry = { readonly key: Uint8Array; readonly record: Uint8Array };
-
-/** The leaves of a partition's Merkle tree, as its homes sum them up. */
-export type LeafSums = {
-  readonly epoch: number;
-  /** Resolution: 2^bits leaves. */
-  readonly bits: number;
-  /** The first 8 bytes of each leaf's sum. */
-  readonly sums: Uint8Array;
-  /** Leaves that the homes do not agree on. */
-  readonly unlike: readonly number[];
-};
-
-/** A leaf, and what a backup holds of it. */
-export type HeldLeaf = { readonly leaf: number; readonly briefs: readonly bigint[] };
 
 /** What became of each record of a batch: how many; the places in the batch of those that this node cannot judge. */
 export type RestoreOutcome = {

@@ -15,6 +15,20 @@ export const BRIEF_BYTES = 8;
 
 const PLACE_BITS = 32;
 
+/** The leaves of a partition as its homes sum them up. */
+export type LeafSums = {
+  readonly epoch: number;
+  /** Resolution: 2^bits leaves, 4 .. 16. */
+  readonly bits: number;
+  /** Of each leaf the first 8 bytes of its sum; of one that homes do not agree on, what one of them says. */
+  readonly sums: Uint8Array;
+  /** Leaves that the homes do not agree on. */
+  readonly unlike: readonly number[];
+};
+
+/** A leaf and what a backup holds of it. */
+export type HeldLeaf = { readonly leaf: number; readonly briefs: readonly bigint[] };
+
 /** Lanes a and b of a fingerprint. */
 export function briefOf({ a, b }: Fingerprint): bigint {
   return (BigInt(a >>> 0) << 32n) | BigInt(b >>> 0);
@@ -33,7 +47,7 @@ export function packBriefs(briefs: readonly bigint[]): Uint8Array {
 /** What `packBriefs` made; undefined for bytes that are no such list. */
 export function unpackBriefs(packed: Uint8Array): bigint[] | undefined {
   if (packed.length % BRIEF_BYTES !== 0) return undefined;
-  const view = new DataView(packed.buffer, packed.byteOffset, packed.length);
+  const view = viewOf(packed);
   return Array.from({ length: packed.length / BRIEF_BYTES }, (_, index) => view.getBigUint64(index * BRIEF_BYTES));
 }
 
