@@ -14,7 +14,7 @@ import { createHttpServer, type HttpServer, type HttpServerOptions } from "./htt
 import { createLiveFeed, eventsRoute, type LiveFeed } from "./live-feed.ts";
 import { adminDocument } from "./openapi-admin.ts";
 import { parseKey } from "./parse-key.ts";
-import { parseInteger, parseQuery } from "./parse-query.ts";
+import { parseInteger, parseQuery, queryOf } from "./parse-query.ts";
 import { invalid } from "./problem.ts";
 
 export type AdminServerPorts = {
@@ -163,11 +163,6 @@ function partitionOf(request: Request): number {
 function parsePartition(partition: string | undefined): number {
   if (partition === undefined) throw invalid('Cannot export: expected the parameter "partition", found none.');
   return parseInteger("partition", partition, { min: 0, max: PARTITION_MAX });
-}
-
-function queryOf({ url }: Request): string {
-  const question = url.indexOf("?");
-  return question < 0 ? "" : url.slice(question + 1);
 }
 
 async function answerExport<Entry extends { readonly key: Uint8Array }>(

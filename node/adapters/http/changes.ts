@@ -10,7 +10,7 @@ import type { ChangeRequest } from "../../core/ring/change.ts";
 import type { Moved } from "../../core/ring/change-report.ts";
 import type { Changes, ChangeView, TransitionView } from "./admin-api.ts";
 import { type Route, sendJson } from "./express-parts.ts";
-import { parseQuery } from "./parse-query.ts";
+import { parseQuery, queryOf } from "./parse-query.ts";
 import { invalid, quote } from "./problem.ts";
 import { readJson } from "./read-json.ts";
 import { formatInstant } from "./respond.ts";
@@ -97,9 +97,8 @@ export function changeOf(body: z.output<typeof ChangeBody>): ChangeRequest {
 }
 
 function isDryRun(request: Request): boolean {
-  const question = request.url.indexOf("?");
-  const query = question < 0 ? "" : request.url.slice(question + 1);
-  const value = parseQuery(query, (parameter) => CHANGE_PARAMETERS.includes(parameter)).get("dryRun") ?? "false";
+  const value =
+    parseQuery(queryOf(request), (parameter) => CHANGE_PARAMETERS.includes(parameter)).get("dryRun") ?? "false";
   if (value === "true" || value === "false") return value === "true";
   throw invalid(`Cannot use the parameter "dryRun": expected true or false, found ${quote(value)}.`);
 }

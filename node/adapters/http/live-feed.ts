@@ -18,7 +18,7 @@ import type { Telemetry, Time, Timer } from "../../ports.ts";
 import type { Admin, ClusterView } from "./admin-api.ts";
 import { clusterJson } from "./cluster-json.ts";
 import type { Route } from "./express-parts.ts";
-import { parseInteger, parseQuery } from "./parse-query.ts";
+import { parseInteger, parseQuery, queryOf } from "./parse-query.ts";
 import { formatInstant } from "./respond.ts";
 
 /** Streams at once; the next one gets 429. */
@@ -165,9 +165,7 @@ export function eventsRoute(feed: LiveFeed): Route {
 
 /** How many looks a stream is to have: as many as the client stays for, unless it says so. */
 function looksOf(request: Request): number {
-  const question = request.url.indexOf("?");
-  const query = question < 0 ? "" : request.url.slice(question + 1);
-  const looks = parseQuery(query, (name) => name === "looks").get("looks");
+  const looks = parseQuery(queryOf(request), (name) => name === "looks").get("looks");
   return looks === undefined ? Number.POSITIVE_INFINITY : parseInteger("looks", looks, { min: 1, max: LOOKS_MAX });
 }
 

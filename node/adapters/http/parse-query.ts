@@ -15,6 +15,12 @@ function decode(text: string): string {
   }
 }
 
+/** What follows the question mark of a request, as sent; empty where there is none. */
+export function queryOf({ url }: { readonly url: string }): string {
+  const question = url.indexOf("?");
+  return question < 0 ? "" : url.slice(question + 1);
+}
+
 /**
  * Splits a query.
  *
