@@ -4,13 +4,10 @@
  * It is taken up again behind the last key that came, and is whole only once a node has said so.
  */
 import { createInterface } from "node:readline";
-import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { type Endpoint, NoAnswerError } from "../client/http.ts";
 import type { Nodes } from "../client/nodes.ts";
-
-const ATTEMPTS_MAX = 20;
-const PAUSE_MS = 250;
+import { endpointsInTurn } from "./endpoints-in-turn.ts";
 
 const End = z.object({ partition: z.number(), complete: z.literal(true) });
 
@@ -36,9 +33,7 @@ export async function readPartition<Entry extends object>(
 ): Promise<string | undefined> {
   const progress: Progress = { after: undefined, isComplete: false };
   let lastError: Error | undefined;
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    const endpoint = nodes.endpoints[attempt % nodes.endpoints.length] as Endpoint;
-    if (attempt >= nodes.endpoints.length) await sleep(PAUSE_MS);
+  for await (const endpoint of endpointsInTurn(nodes)) {
     lastError = await readFrom(endpoint, partition, { ...source, progress });
     if (progress.isComplete) return undefined;
   }

@@ -98,7 +98,8 @@ export class Nodes {
   }
 }
 
-async function answerOf(endpoint: Endpoint, call: Call): Promise<Answer | NoAnswerError> {
+/** The answer of one node, or why there was none. */
+export async function answerOf(endpoint: Endpoint, call: Call): Promise<Answer | NoAnswerError> {
   try {
     return await endpoint.exchange(call);
   } catch (error) {

@@ -3,13 +3,13 @@
  *
  * Bytes grow with the difference: 8 for each leaf of 16 to 64 keys, 8 for each key of a leaf that differs, and the records.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { type Answer, type Call, type Endpoint, NoAnswerError } from "../../client/http.ts";
-import type { Nodes } from "../../client/nodes.ts";
+import { type Answer, type Call, NoAnswerError } from "../../client/http.ts";
+import { answerOf, type Nodes } from "../../client/nodes.ts";
 import { BRIEF_BYTES, briefSums, differingLeaves, leafOf, packBriefs, unpackBriefs } from "../../core/merkle/brief.ts";
 import { parseAnswer } from "../admin-views.ts";
 import { answerError } from "../connection.ts";
+import { endpointsInTurn } from "../endpoints-in-turn.ts";
 import { EXIT } from "../exit.ts";
 import type { Held, LayerWriter } from "./layer.ts";
 
@@ -17,8 +17,6 @@ import type { Held, LayerWriter } from "./layer.ts";
 const LEAVES_MAX = 16;
 /** Of one question: far below the bytes that a node takes. */
 const BRIEFS_MAX = 65_536;
-const ATTEMPTS_MAX = 20;
-const PAUSE_MS = 250;
 
 const bytes = z.base64url().transform((text) => Buffer.from(text, "base64url"));
 
@@ -119,11 +117,9 @@ function* questionsOf(briefs: ReadonlyMap<number, readonly bigint[]>): Generator
  * @throws {CommandError} For an answer that will not change.
  */
 async function askAny(nodes: Nodes, call: Call, onMoved: OnMoved): Promise<Answer | undefined> {
-  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
-    const endpoint = nodes.endpoints[attempt % nodes.endpoints.length] as Endpoint;
-    if (attempt >= nodes.endpoints.length) await sleep(PAUSE_MS);
+  for await (const endpoint of endpointsInTurn(nodes)) {
     const answer = await answerOf(endpoint, call);
-    if (answer === undefined) continue;
+    if (answer instanceof NoAnswerError) continue;
     await onMoved((call.body?.length ?? 0) + answer.body.length);
     if (answer.status === 200) return answer;
     if (answer.status === 404) return undefined;
@@ -131,14 +127,4 @@ async function askAny(nodes: Nodes, call: Call, onMoved: OnMoved): Promise<Answe
     if (error.exitCode !== EXIT.unavailable) throw error;
   }
   return undefined;
-}
-
-/** Undefined when there was none, or it broke off. */
-async function answerOf(endpoint: Endpoint, call: Call): Promise<Answer | undefined> {
-  try {
-    return await endpoint.exchange(call);
-  } catch (error) {
-    if (error instanceof NoAnswerError) return undefined;
-    throw error;
-  }
 }

@@ -7,7 +7,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { type Endpoint, NoAnswerError } from "../../client/http.ts";
-import type { Nodes } from "../../client/nodes.ts";
+import { answerOf, type Nodes } from "../../client/nodes.ts";
 import { parseAnswer } from "../admin-views.ts";
 import type { ProgressLine } from "../change/follow.ts";
 import { answerError } from "../connection.ts";
@@ -98,15 +98,11 @@ async function sendBatch(nodes: Nodes, lines: readonly string[]): Promise<Restor
 /** An error that is returned may pass; one that is thrown does not. */
 async function send(nodes: Nodes, endpoint: Endpoint, lines: readonly string[]) {
   const body = Buffer.from(`{"entries":[${lines.join(",")}]}`);
-  try {
-    const headers = { "content-type": "application/json" };
-    const answer = await endpoint.exchange({ method: "POST", path: "/v1/restore", headers, body });
-    if (answer.status === 200) return parseAnswer(nodes, answer, Outcome);
-    const error = answerError(answer);
-    if (error.exitCode !== EXIT.unavailable) throw error;
-    return error;
-  } catch (error) {
-    if (error instanceof NoAnswerError) return error;
-    throw error;
-  }
+  const headers = { "content-type": "application/json" };
+  const answer = await answerOf(endpoint, { method: "POST", path: "/v1/restore", headers, body });
+  if (answer instanceof NoAnswerError) return answer;
+  if (answer.status === 200) return parseAnswer(nodes, answer, Outcome);
+  const error = answerError(answer);
+  if (error.exitCode !== EXIT.unavailable) throw error;
+  return error;
 }

@@ -1,7 +1,7 @@
 /** One look at a cluster through the admin ports that were named: what each node says of itself and of the others. */
 import { z } from "zod";
 import { type Answer, type Endpoint, NoAnswerError } from "../../client/http.ts";
-import type { Nodes } from "../../client/nodes.ts";
+import { answerOf, type Nodes } from "../../client/nodes.ts";
 import type { Look, NodeView, SeenRing, Silence } from "../../core/watch/look.ts";
 import { parseMetrics } from "../../core/watch/metrics-text.ts";
 import { ClusterAnswer, RingAnswer, TransitionAnswer } from "../admin-views.ts";
@@ -43,24 +43,15 @@ type Heard = {
 async function askOne(endpoint: Endpoint): Promise<Heard> {
   const { url } = endpoint;
   const startedMs = Date.now();
-  const answer = await answerOf(endpoint, "/v1/cluster");
+  const answer = await answerOf(endpoint, { method: "GET", path: "/v1/cluster" });
   const endedMs = Date.now();
   const cluster = parsed(answer, LookedAtCluster);
   if (cluster === undefined) return { silence: { url, why: whyNot(answer) } };
   const paths = ["/metrics", "/readyz", "/v1/ring"];
-  const [metrics, ready, ring] = await Promise.all(paths.map((path) => answerOf(endpoint, path)));
+  const [metrics, ready, ring] = await Promise.all(paths.map((path) => answerOf(endpoint, { method: "GET", path })));
   const aheadMs = aheadOf(answer, { startedMs, endedMs });
   const view = { url, cluster, metrics: parseMetrics(textOf(metrics)), notReady: whyNotReady(ready), aheadMs };
   return { view, ring: parsed(ring, RingAnswer) };
-}
-
-async function answerOf(endpoint: Endpoint, path: string): Promise<Answer | NoAnswerError> {
-  try {
-    return await endpoint.exchange({ method: "GET", path });
-  } catch (error) {
-    if (error instanceof NoAnswerError) return error;
-    throw error;
-  }
 }
 
 type Answered = Answer | NoAnswerError | undefined;
