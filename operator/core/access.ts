@@ -14,7 +14,7 @@
  */
 import { createHash } from "node:crypto";
 import { type Access, accessOf, type Cluster } from "../api/kvcluster.ts";
-import { fileOf } from "./certificates.ts";
+import { encoded, fileOf } from "./certificates.ts";
 import { accessName } from "./names.ts";
 import { type KubeObject, textAt } from "./objects.ts";
 import { owned } from "./resources/owned.ts";
@@ -187,8 +187,4 @@ function tokenIn(secret: KubeObject | undefined, file: string): string | undefin
 
 function digest(token: string): string {
   return createHash("sha256").update(token).digest("hex");
-}
-
-function encoded(text: string): string {
-  return Buffer.from(text).toString("base64");
 }

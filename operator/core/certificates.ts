@@ -169,10 +169,15 @@ function madeMs(certificate: X509Certificate): number {
   return certificate.validFromDate.getTime() + BACKDATED_MS;
 }
 
+/** A text as a Secret holds it. */
+export function encoded(text: string): string {
+  return Buffer.from(text).toString("base64");
+}
+
 /** The text of a Secret's file. */
 export function fileOf(secret: KubeObject | undefined, file: string): string | undefined {
-  const encoded = textAt(secret, "data", file);
-  return encoded === undefined ? undefined : Buffer.from(encoded, "base64").toString("utf8");
+  const held = textAt(secret, "data", file);
+  return held === undefined ? undefined : Buffer.from(held, "base64").toString("utf8");
 }
 
 /** Those that can be read; somebody's hand was in the others, and they are made anew. */

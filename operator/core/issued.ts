@@ -13,6 +13,7 @@ import {
   AUTHORITY_FILE,
   certificatesIn,
   certifiedNames,
+  encoded,
   fileOf,
   isIssued,
   isNamed,
@@ -137,8 +138,4 @@ function includes(certificates: readonly X509Certificate[], one: X509Certificate
 
 function unique(certificates: readonly X509Certificate[]): X509Certificate[] {
   return certificates.filter((one, index) => !includes(certificates.slice(0, index), one));
-}
-
-function encoded(text: string): string {
-  return Buffer.from(text).toString("base64");
 }

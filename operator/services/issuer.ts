@@ -11,6 +11,7 @@ import {
   BACKDATED_MS,
   bundleOf,
   CERTIFICATE_LIFE_MS,
+  encoded,
   fileOf,
   needsAuthority,
 } from "../core/certificates.ts";
@@ -71,8 +72,4 @@ async function createAuthority(
   if (objects.has(`Secret/${head.name}`)) await kube.apply(SECRETS, secret);
   else await kube.create(SECRETS, secret);
   return authority;
-}
-
-function encoded(text: string): string {
-  return Buffer.from(text).toString("base64");
 }

@@ -100,12 +100,7 @@ describe("a cluster whose manifest says nothing of access", () => {
   it("gets its Secret whole when the operator was killed anywhere while it made it", async () => {
     for (let calls = 0; ; calls += 1) {
       const cluster = new FakeCluster();
-      cluster.kube.callsLeft = calls;
-      const wasKilled = await cluster.reconcile().then(
-        () => false,
-        () => true,
-      );
-      cluster.kube.callsLeft = undefined;
+      const wasKilled = await cluster.reconcile(calls);
       const before = fileIn(cluster, "admin-token");
       await cluster.reconcile();
       assert.equal(grantIn(cluster, fileIn(cluster, "admin-token"))?.cluster, "admin");

@@ -121,12 +121,7 @@ describe("certificates of a cluster", () => {
   it("are completed when the operator was killed anywhere while it made them", async () => {
     for (let calls = 0; ; calls += 1) {
       const cluster = new FakeCluster({ tls: SECURE });
-      cluster.kube.callsLeft = calls;
-      const wasKilled = await cluster.reconcile().then(
-        () => false,
-        () => true,
-      );
-      cluster.kube.callsLeft = undefined;
+      const wasKilled = await cluster.reconcile(calls);
       await cluster.reconcile();
       for (const ordinal of [0, 1, 2]) assert.ok(identityOf(cluster, `${NAME}-${ordinal}`));
       if (!wasKilled) break;

@@ -113,19 +113,25 @@ export class FakeCluster {
     });
   }
 
-  /** One run of the operator; with `calls`, it is killed at that call and started anew. */
-  async reconcile(calls?: number): Promise<void> {
+  /**
+   * One run of the operator; with `calls`, it is killed at that call and started anew.
+   *
+   * @returns Whether it was killed: a run may have fewer calls.
+   */
+  async reconcile(calls?: number): Promise<boolean> {
     this.kube.callsLeft = calls;
+    let wasKilled = false;
     try {
       await this.#reconcile();
       this.kube.callsLeft = undefined;
     } catch (error) {
-      const wasKilled = this.kube.callsLeft === 0;
+      wasKilled = this.kube.callsLeft === 0;
       this.kube.callsLeft = undefined;
       if (!wasKilled) throw error;
       this.#reconcile = this.#newOperator();
     }
     this.#check();
+    return wasKilled;
   }
 
   /** A second passes in Kubernetes and in the nodes. */
