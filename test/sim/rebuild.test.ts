@@ -29,6 +29,17 @@ function stateOf(cluster: SimulatedCluster, name: string): string | undefined {
   return members.find((member) => member.name === name)?.state;
 }
 
+/** Writes every key, through n1. */
+async function writeAll(cluster: SimulatedCluster): Promise<void> {
+  const coordinator = cluster.byName("n1").node?.coordinator ?? assert.fail("n1 serves");
+  for (let key = 0; key < KEYS; key++) {
+    const value = bytesOf(`value ${key}`);
+    const put = { key: bytesOf(`key ${key}`), value, contentType: "text/plain", base: "sibling" } as const;
+    const answer = await answerOf(cluster, coordinator.put(put, {}));
+    assert(!(answer instanceof KvError), String(answer));
+  }
+}
+
 /** Writes every key while n3 hears nothing, so that n1 and n2 alone acknowledge; then n1 loses its disk. */
 async function loseOneOfTwoCopies(cluster: SimulatedCluster): Promise<void> {
   await cluster.startAll();
@@ -38,13 +49,7 @@ async function loseOneOfTwoCopies(cluster: SimulatedCluster): Promise<void> {
     cluster.network.cut("n3", other);
   }
   await cluster.simulator.runUntil(cluster.simulator.nowMs + 15_000);
-  const coordinator = cluster.byName("n1").node?.coordinator ?? assert.fail("n1 serves");
-  for (let key = 0; key < KEYS; key++) {
-    const value = bytesOf(`value ${key}`);
-    const put = { key: bytesOf(`key ${key}`), value, contentType: "text/plain", base: "sibling" } as const;
-    const answer = await answerOf(cluster, coordinator.put(put, {}));
-    assert(!(answer instanceof KvError), String(answer));
-  }
+  await writeAll(cluster);
   cluster.loseDisk(cluster.byName("n1"));
 }
 
@@ -131,17 +136,7 @@ describe("a member whose disk was lost", () => {
       cluster.network.cut("n4", other);
     }
     await cluster.simulator.runUntil(cluster.simulator.nowMs + 15_000);
-    const coordinator = cluster.byName("n1").node?.coordinator ?? assert.fail("n1 serves");
-    for (let key = 0; key < KEYS; key++) {
-      const put = {
-        key: bytesOf(`key ${key}`),
-        value: bytesOf("value"),
-        contentType: "text/plain",
-        base: "sibling",
-      } as const;
-      const answer = await answerOf(cluster, coordinator.put(put, {}));
-      assert(!(answer instanceof KvError), String(answer));
-    }
+    await writeAll(cluster);
     // Two of the three disks that acknowledged are lost, and the third is away; n4 never heard of the writes.
     for (const name of ["n1", "n2"]) cluster.loseDisk(cluster.byName(name));
     cluster.crash(cluster.byName("n3"), "process");
@@ -168,17 +163,7 @@ describe("a member whose disk was lost", () => {
     });
     await cluster.startAll();
     await cluster.simulator.runUntil(cluster.simulator.nowMs + 3_000);
-    const coordinator = cluster.byName("n1").node?.coordinator ?? assert.fail("n1 serves");
-    for (let key = 0; key < KEYS; key++) {
-      const put = {
-        key: bytesOf(`key ${key}`),
-        value: bytesOf("value"),
-        contentType: "text/plain",
-        base: "sibling",
-      } as const;
-      const answer = await answerOf(cluster, coordinator.put(put, {}));
-      assert(!(answer instanceof KvError), String(answer));
-    }
+    await writeAll(cluster);
     for (const other of ["n1", "n2"]) {
       cluster.network.cut(other, "n3");
       cluster.network.cut("n3", other);

@@ -4,61 +4,49 @@ import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import type { PutCommand } from "../../node/services/coordinator.ts";
 import { answerOf } from "./answers.ts";
+import type { SimulatedCluster } from "./cluster.ts";
 import { nodeOf, startQuietCluster } from "./quiet-cluster.ts";
+
+const key = new TextEncoder().encode("key");
+const CREATE = { key, value: key, contentType: "", base: "overwrite", onlyIfAbsent: true } as const;
+
+function start(seed: number): Promise<SimulatedCluster> {
+  return startQuietCluster({ seed, nodes: 3, partitions: 8, readQuorum: 2, writeQuorum: 2 });
+}
+
+function put(cluster: SimulatedCluster, through: string, command: PutCommand) {
+  return answerOf(cluster, nodeOf(cluster, through).coordinator.put(command, {}));
+}
+
+async function accepted(cluster: SimulatedCluster, through: string, command: PutCommand) {
+  const answer = await put(cluster, through, command);
+  assert(!(answer instanceof KvError), `${answer instanceof KvError ? `${answer}, outcome ${answer.outcome}` : ""}`);
+  return answer;
+}
 
 describe("a conditional write that is tried again under its Idempotency-Key", () => {
   it("is acknowledged as the write that it is", async () => {
-    const cluster = await startQuietCluster({ seed: 5, nodes: 3, partitions: 8, readQuorum: 2, writeQuorum: 2 });
-    const key = new TextEncoder().encode("key");
-    const put = {
-      key,
-      value: key,
-      contentType: "",
-      base: "overwrite",
-      idempotencyKey: key,
-      onlyIfAbsent: true,
-    } as const;
-    const first = await answerOf(cluster, nodeOf(cluster, "n1").coordinator.put(put, {}));
-    assert(!(first instanceof KvError));
-    const again = await answerOf(cluster, nodeOf(cluster, "n2").coordinator.put(put, {}));
-    assert(
-      !(again instanceof KvError),
-      `${again instanceof KvError ? again.code : ""}, outcome ${again instanceof KvError ? again.outcome : ""}`,
-    );
+    const cluster = await start(5);
+    const create = { ...CREATE, idempotencyKey: key };
+    await accepted(cluster, "n1", create);
+    await accepted(cluster, "n2", create);
   });
 
   it("is refused where the value is another write's", async () => {
-    const cluster = await startQuietCluster({ seed: 6, nodes: 3, partitions: 8, readQuorum: 2, writeQuorum: 2 });
-    const key = new TextEncoder().encode("key");
-    const put = { key, value: key, contentType: "", base: "overwrite", onlyIfAbsent: true } as const;
-    const first = await answerOf(cluster, nodeOf(cluster, "n1").coordinator.put(put, {}));
-    assert(!(first instanceof KvError));
-    const named = { ...put, idempotencyKey: key } as const;
-    const other = await answerOf(cluster, nodeOf(cluster, "n2").coordinator.put(named, {}));
+    const cluster = await start(6);
+    await accepted(cluster, "n1", CREATE);
+    const other = await put(cluster, "n2", { ...CREATE, idempotencyKey: key });
     assert(other instanceof KvError && other.code === "PRECONDITION_FAILED", `refused: ${other}`);
   });
 
   it("replaces nothing that others wrote since: its token covers no more than that of its first try", async () => {
-    const cluster = await startQuietCluster({ seed: 7, nodes: 3, partitions: 8, readQuorum: 2, writeQuorum: 2 });
-    const key = new TextEncoder().encode("key");
+    const cluster = await start(7);
     const bytesOf = (text: string) => new TextEncoder().encode(text);
-    const create = {
-      key,
-      value: key,
-      contentType: "",
-      base: "overwrite",
-      idempotencyKey: key,
-      onlyIfAbsent: true,
-    } as const;
-    const put = async (command: PutCommand) => {
-      const answer = await answerOf(cluster, nodeOf(cluster, "n1").coordinator.put(command, {}));
-      assert(!(answer instanceof KvError), String(answer));
-      return answer;
-    };
-    await put(create);
-    await put({ key, value: bytesOf("another's"), contentType: "", base: "sibling" });
-    const again = await put(create);
-    await put({ key, value: bytesOf("on top"), contentType: "", base: { context: again.context } });
+    const create = { ...CREATE, idempotencyKey: key };
+    await accepted(cluster, "n1", create);
+    await accepted(cluster, "n1", { key, value: bytesOf("another's"), contentType: "", base: "sibling" });
+    const again = await accepted(cluster, "n1", create);
+    await accepted(cluster, "n1", { key, value: bytesOf("on top"), contentType: "", base: { context: again.context } });
     const read = await answerOf(cluster, nodeOf(cluster, "n3").coordinator.get(key, {}));
     assert(!(read instanceof KvError), String(read));
     const shown = read.siblings.map(({ value }) => Buffer.from(value ?? []).toString());
