@@ -68,9 +68,9 @@ function checkGauges({ gauges }: SimulatedCluster, { name, node }: SimulatedNode
 /**
  * A vector has an entry for each incarnation that stamped the key, so that there are no more than incarnations; and no
  * member stamped under one that it has not reached. Beside siblings that merges brought together, a key has no more than
- * each stamping member may have let through.
+ * each incarnation may have let through: one that follows a loss knows nothing of what the one before let in.
  */
-function checkRecord({ options, incarnations, nodes }: SimulatedCluster, where: string, record: KvRecord): void {
+function checkRecord({ options, incarnations }: SimulatedCluster, where: string, record: KvRecord): void {
   const { vector, dots } = record.context;
   for (const { actor, incarnation, counter } of [...vector, ...dots]) {
     const reached = incarnations.get(actor)?.();
@@ -81,7 +81,7 @@ function checkRecord({ options, incarnations, nodes }: SimulatedCluster, where: 
   }
   const total = [...incarnations.values()].reduce((sum, reached) => sum + reached(), 0);
   assert(vector.length <= total, `${where} has ${vector.length} entries, with ${total} incarnations in all`);
-  const siblingsMax = (options.siblingsMax ?? Number.POSITIVE_INFINITY) * nodes.length;
+  const siblingsMax = (options.siblingsMax ?? Number.POSITIVE_INFINITY) * total;
   assert(record.siblings.length <= siblingsMax, `${where} has ${record.siblings.length} values at once`);
 }
 

@@ -16,6 +16,7 @@ import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
 import { Losses } from "./losses.ts";
 import { SimulatedNetwork } from "./network.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
+import type { RequestVariety } from "./request-choices.ts";
 import { settingsOf } from "./settings.ts";
 import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
 
@@ -47,6 +48,8 @@ export type ClusterOptions = {
   readonly memberName?: (index: number) => MemberId;
   /** The least age at which a tombstone is collected, in virtual ms. */
   readonly tombstoneAgeMs?: number;
+  /** What clients may ask for beyond what the ring says; nothing when left out. */
+  readonly requests?: RequestVariety;
   readonly trace?: boolean;
 };
 
@@ -69,6 +72,8 @@ export type SimulatedNode = {
   diskLostMs: number;
 };
 
+/** What the drift of a clock makes of a run at most. */
+const DRIFT_MS_MAX = 200;
 const HINT_SPACE = hintsRange().from[0];
 const DATA_SPACE = dataKey(0, Uint8Array.of(0))[0];
 
@@ -84,7 +89,9 @@ export class SimulatedCluster {
   /** By member and name; of the last start of each. */
   readonly gauges = new Map<string, () => number>();
   /** What faults destroyed so far. */
-  readonly losses = new Losses();
+  readonly losses = new Losses((member) => this.machines.find(({ name }) => name === member)?.zone ?? member);
+  /** How far at most a clock of any machine was from the true time so far. */
+  clockSkewMs = 0;
   /** Of each data directory that ever was: its newest incarnation so far. */
   readonly incarnations = new Map<string, () => number>();
   readonly #document: RingDocument;
@@ -197,7 +204,9 @@ export class SimulatedCluster {
       random,
     });
     const skew = this.random.stream(`clock of ${name}`);
-    const clock = { wallSkewMs: skew.between(-2_000, 2_000), driftPpm: skew.between(-200, 200) };
+    const wallSkewMs = skew.between(-2_000, 2_000);
+    const clock = { wallSkewMs, driftPpm: skew.between(-200, 200) };
+    this.setClock({ clock }, wallSkewMs);
     return {
       name,
       zone,
@@ -299,6 +308,12 @@ export class SimulatedCluster {
     machine.engine = undefined;
   }
 
+  /** Somebody sets the clock of a machine. */
+  setClock({ clock }: Pick<SimulatedNode, "clock">, wallSkewMs: number): void {
+    clock.wallSkewMs = wallSkewMs;
+    this.clockSkewMs = Math.max(this.clockSkewMs, Math.abs(wallSkewMs) + DRIFT_MS_MAX);
+  }
+
   /** The machine dies, and will come back with an empty disk under the same name. */
   loseDisk(machine: SimulatedNode): void {
     this.crash(machine, "machine");
@@ -314,7 +329,8 @@ export class SimulatedCluster {
     if (key === undefined) return;
     this.simulator.tell(`${member} lost its newest record of ${key}, from ${fromMs.toFixed(1)} on`);
     // A hint that counted moves to its home after the acknowledgement: what is lost there may be as old as the write.
-    const sinceMs = this.isStrict ? fromMs : Number.NEGATIVE_INFINITY;
+    const mayHandOn = !this.isStrict || this.options.requests?.modes === true;
+    const sinceMs = !mayHandOn ? fromMs : Number.NEGATIVE_INFINITY;
     this.losses.note({ kind: "power", member, key, fromMs: sinceMs, atMs: this.simulator.nowMs });
   }
 

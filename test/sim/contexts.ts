@@ -15,21 +15,30 @@ import type { Losses } from "./losses.ts";
 
 /**
  * Copies of something: made between two instants, on so many disks. `isByRing`: on as many as the ring's own W was, which
- * may have been more than `holders`.
+ * may have been more than `holders`. `zones`: on disks in at least so many. `isForLast`: reads need not meet it, but what it
+ * stands for is there when all is quiet: of a sloppy write, or one of a quorum of its own while the ring changes.
  */
 export type Settlement = {
   readonly startedMs: number;
   readonly endedMs: number;
   readonly holders: number;
   readonly isByRing?: boolean;
+  readonly zones?: number;
+  readonly isForLast?: boolean;
 };
+
+/** Of two settlements of one kind the earlier binds more reads, and either may be kept for both. */
+export function kindOf({ holders, isByRing = false, zones = 1, isForLast = false }: Settlement): string {
+  return `${holders} ${isByRing} ${zones} ${isForLast}`;
+}
 
 /** Whether a strict read surely asked somebody who held what was settled. */
 export function meets(
-  read: { readonly readQuorum: number; readonly meetsAll?: boolean },
-  { holders, isByRing }: Settlement,
+  read: { readonly readQuorum: number; readonly meetsAll?: boolean; readonly isLast?: boolean },
+  { holders, isByRing, isForLast = false }: Settlement,
   replicationFactor: number,
 ): boolean {
+  if (isForLast && read.isLast !== true) return false;
   return (read.meetsAll === true && isByRing === true) || read.readQuorum + holders > replicationFactor;
 }
 
@@ -74,7 +83,7 @@ export class SettledContexts {
     for (const known of this.#byKey.get(key) ?? []) {
       if (known.endedMs >= read.startedMs || !meets(read, known, this.#replicationFactor)) continue;
       if (contextDescends(read.context ?? EMPTY_CONTEXT, known.context)) continue;
-      if (read.isLast && this.#losses.disksOf({ key, ...known }).size >= known.holders) continue;
+      if (read.isLast && this.#losses.mayHaveTakenAll({ key, ...known }, known)) continue;
       if (!read.isLast && mayBeMissed(this.#losses, key, known, this.#writeQuorum)) continue;
       assert.fail(
         `a read of ${key} at ${read.startedMs} ms knows less than what was settled at ${known.endedMs} ms on ${known.holders} disks: ${tell(read.context)} lacks ${tell(known.context)}`,
@@ -87,7 +96,7 @@ export class SettledContexts {
     const old = known.splice(0, KEPT_MAX >> 1);
     const joined = new Map<string, Known>();
     for (const entry of old) {
-      const kind = `${entry.holders} ${entry.isByRing}`;
+      const kind = kindOf(entry);
       const other = joined.get(kind);
       // What a loss may have hit is forgotten rather than guessed.
       if (mayBeMissed(this.#losses, key, entry, this.#writeQuorum)) continue;
@@ -109,15 +118,14 @@ export function mayBeMissed(losses: Losses, key: string, settlement: Settlement,
   const hits = losses.of({ key, ...settlement });
   if (hits.length === 0) return false;
   if (settlement.holders < writeQuorum || hits.some(({ kind }) => kind === "power")) return true;
-  return new Set(hits.map(({ member }) => member)).size >= settlement.holders;
+  return losses.mayHaveTakenAll({ key, ...settlement }, settlement);
 }
 
 function join(a: Known, b: Known): Known {
   return {
+    ...a,
     startedMs: Math.min(a.startedMs, b.startedMs),
     endedMs: Math.max(a.endedMs, b.endedMs),
-    holders: a.holders,
-    ...(a.isByRing === undefined ? {} : { isByRing: a.isByRing }),
     context: joinContexts(a.context, b.context),
   };
 }

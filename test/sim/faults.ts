@@ -34,6 +34,9 @@ export type FaultLimits = {
   readonly without?: ReadonlySet<number>;
 };
 
+/** Clocks that somebody looks after are no further from the true time than this. */
+const CLOCK_SKEW_MS = 2_000;
+
 const HEALTHY = { writeErrors: [0, 1], readErrors: [0, 1], latencyMs: [0, 2] } as const;
 const QUIET = { loss: [0, 1], duplication: [0, 1], reordering: [0, 1] } as const;
 
@@ -84,8 +87,10 @@ export class Faults {
   /** Ends all faults: the world is quiet from here on. */
   heal(): void {
     this.#on = false;
-    const { network, nodes } = this.#cluster;
+    const { network, nodes, options } = this.#cluster;
     network.heal();
+    // By clocks that are minutes apart, values end their lives minutes apart: no two homes would be equal so long.
+    if (options.requests?.lifeSpans === true) for (const { clock } of nodes) clock.wallSkewMs %= CLOCK_SKEW_MS;
     network.faults = { ...network.faults, ...QUIET };
     for (const { disk, process } of nodes) {
       disk.setFaults(HEALTHY);
@@ -157,7 +162,7 @@ export class Faults {
         return this.#noise(random);
       case "clock jump":
         // Names of writes are remembered for ten minutes of wall clock: clocks are assumed to agree to within some.
-        victim.clock.wallSkewMs = random.between(-240_000, 240_000);
+        this.#cluster.setClock(victim, random.between(-240_000, 240_000));
         return `${victim.name} by ${victim.clock.wallSkewMs} ms`;
       default:
         return this.#spoilDisk(kind, victim, random);
@@ -235,12 +240,22 @@ export class Faults {
     if (victim.process === undefined && !victim.isRetired) this.#cluster.start(victim);
   }
 
-  /** The machine dies and comes back with an empty disk, under the same name. */
+  /**
+   * The machine dies and comes back with an empty disk, under the same name. Where clients ask for zones, all of its zone do
+   * now and then, if so many may.
+   */
   #loseDisk(victim: SimulatedNode, random: SeededRandom): string | undefined {
-    if (victim.process === undefined || !this.takeDisk()) return undefined;
-    this.#cluster.loseDisk(victim);
-    this.#startLater(victim, random);
-    return victim.name;
+    if (victim.process === undefined) return undefined;
+    const { options, living, isElastic } = this.#cluster;
+    const inZone = living.filter(({ zone }) => zone === victim.zone);
+    const isZone = options.requests?.zones === true && !isElastic && inZone.length <= this.#disksToLose;
+    const struck = isZone ? inZone : [victim];
+    const lost = struck.filter(() => this.takeDisk());
+    for (const machine of lost) {
+      this.#cluster.loseDisk(machine);
+      this.#startLater(machine, random);
+    }
+    return lost.length === 0 ? undefined : lost.map(({ name }) => name).join();
   }
 
   #cut(

@@ -13,47 +13,22 @@ import assert from "node:assert/strict";
 import { EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
-import { mayBeMissed, meets, SettledContexts, type Settlement } from "./contexts.ts";
+import { kindOf, mayBeMissed, meets, SettledContexts, type Settlement } from "./contexts.ts";
 import { Losses } from "./losses.ts";
 import { Stamps } from "./stamps.ts";
+import {
+  hasExpired,
+  isStampedOnce,
+  mayHaveExpired,
+  mayStandTwice,
+  type Stamping,
+  stampsMax,
+  type Unfinished,
+  type Write,
+  type WriteId,
+} from "./writes.ts";
 
-export type WriteId = number;
-
-/** A coordinator waits longer than this for a home to stamp before it turns to another. */
-const RETRY_MS_MIN = 200;
-/** A client tries a write four times, and each time one or two members may stamp it. */
-const STAMPS_MORE_MAX = 7;
-
-export type Write = {
-  readonly id: WriteId;
-  readonly key: string;
-  readonly kind: "context" | "overwrite" | "sibling";
-  readonly isDelete: boolean;
-  /** Whether it carries an Idempotency-Key. */
-  readonly isNamed: boolean;
-  /** All writes that the client's context stood for. */
-  readonly past: ReadonlySet<WriteId>;
-  readonly startedMs: number;
-  endedMs: number;
-  /** Earlier tries of it of which nobody can say what became: each may have left a stamp, however quickly it ended. */
-  unknownTries: number;
-  /** How often at most a coordinator turned to another member to stamp it; undefined: known only from the time it took. */
-  restamps: number | undefined;
-  /** After this instant no member stamps it any more: what began later it cannot have replaced. It may be *shown* later. */
-  stampableUntilMs: number;
-  /** Of a blind overwrite that was stamped once: covers what it replaced, and nothing else. */
-  token: CausalContext | undefined;
-  /** `unknown`: told that a replica may hold it, or never told anything. */
-  outcome: "acknowledged" | "none" | "unknown" | "running";
-};
-
-/** What a client, or who watches it, knows of how a write was stamped. */
-export type Stamping = {
-  readonly restamps?: number;
-  readonly stampableUntilMs?: number;
-  /** The context of the answer's token. */
-  readonly token?: CausalContext;
-};
+export type { Stamping, Write, WriteId } from "./writes.ts";
 
 export type ReadSeen = {
   readonly key: string;
@@ -81,7 +56,6 @@ export type Quorums = {
 };
 
 type Settled = { readonly shownBy: Settlement[]; gone: Settlement | undefined };
-type Unfinished = "id" | "endedMs" | "unknownTries" | "restamps" | "stampableUntilMs" | "token" | "outcome";
 
 export class History {
   readonly writes = new Map<WriteId, Write>();
@@ -91,6 +65,7 @@ export class History {
   readonly #quorums: Quorums | undefined;
   readonly #losses: Losses;
   readonly #collectedOf: (key: string) => CausalContext;
+  readonly #clockSkewMs: () => number;
   readonly #contexts: SettledContexts | undefined;
   readonly #settled = new Map<Write, Settled>();
   readonly #mustShow = new Map<string, Set<Write>>();
@@ -100,14 +75,16 @@ export class History {
   /**
    * @param quorums Without them, only writes that were acknowledged are taken for settled.
    * @param losses What faults destroyed; the history looks again with each check.
-   * @param collectedOf What was known of a key before its deletion was forgotten: an answer need not tell of that.
+   * @param world `collectedOf`: what was known of a key before its deletion was forgotten: an answer need not tell of that.
+   *   `clockSkewMs`: how far at most a clock was from the true time so far.
    */
   constructor(
     quorums?: Quorums,
     losses: Losses = new Losses(),
-    collectedOf: (key: string) => CausalContext = () => EMPTY_CONTEXT,
+    world: { readonly collectedOf?: (key: string) => CausalContext; readonly clockSkewMs?: () => number } = {},
   ) {
-    this.#collectedOf = collectedOf;
+    this.#collectedOf = world.collectedOf ?? (() => EMPTY_CONTEXT);
+    this.#clockSkewMs = world.clockSkewMs ?? (() => 0);
     this.#quorums = quorums;
     this.#losses = losses;
     this.#contexts = quorums && new SettledContexts(losses, quorums);
@@ -141,12 +118,8 @@ export class History {
     if (outcome === "none")
       assert(!this.#settled.has(write), `write ${write.id} was shown, and then its client was told that nothing stuck`);
     if (outcome !== "acknowledged") return;
-    const settlement = {
-      startedMs: write.startedMs,
-      endedMs,
-      holders: this.#quorums?.writeQuorum ?? 1,
-      isByRing: true,
-    };
+    const promise = write.promise ?? { holders: this.#quorums?.writeQuorum ?? 1, isByRing: true };
+    const settlement = { startedMs: write.startedMs, endedMs, ...promise };
     const isExact = isStampedOnce(write) && token !== undefined;
     if (isExact && write.kind === "overwrite") write.token = token;
     if (isExact) this.#contexts?.settle(write.key, settlement, token);
@@ -157,7 +130,7 @@ export class History {
   #settle(write: Write, settlement: Settlement): void {
     const settled = this.#settledOf(write);
     const { shownBy } = settled;
-    const same = shownBy.findIndex((one) => one.holders === settlement.holders && one.isByRing === settlement.isByRing);
+    const same = shownBy.findIndex((one) => kindOf(one) === kindOf(settlement));
     const earlier = shownBy[same];
     // The earliest binds most reads; once a loss may have hit it, a later one does.
     if (earlier === undefined) shownBy.push(settlement);
@@ -222,10 +195,12 @@ export class History {
           frontier.push(later.id);
       }
     }
-    // A deletion shows nothing when it won: it accounts for what it reached, if it may have taken effect.
+    // A deletion, or a value whose life has ended, shows nothing when it won: it accounts for what it reached, if it may
+    // have taken effect.
     return [...reached].some((id) => {
       const by = this.writes.get(id) as Write;
-      return by.isDelete && by.outcome !== "none" && by.startedMs <= untilMs;
+      const isGone = by.isDelete || mayHaveExpired(by, untilMs, this.#clockSkewMs());
+      return isGone && by.outcome !== "none" && by.startedMs <= untilMs;
     });
   }
 
@@ -260,7 +235,21 @@ export class History {
 
   /** Whether something of the key may have been deleted so far; what never was is not excused by a horizon. */
   mayBeCollected(key: string): boolean {
-    return this.#ofKey(key).some(({ isDelete, outcome }) => isDelete && outcome !== "none");
+    return this.#ofKey(key).some(
+      ({ isDelete, ttlMs, outcome }) => (isDelete || ttlMs !== undefined) && outcome !== "none",
+    );
+  }
+
+  /** Whether a value of the key may stand; else nobody who asks for creation only may be told that one does. */
+  mayHaveValue(key: string, except: Write | undefined): boolean {
+    return this.#ofKey(key).some((write) => write !== except && !write.isDelete && write.outcome !== "none");
+  }
+
+  /** Whether by one clock a value that a read has shown is there still, and by another its life has ended. */
+  isExpiring(id: WriteId, nowMs: number): boolean {
+    const write = this.writes.get(id) as Write;
+    const clockSkewMs = this.#clockSkewMs();
+    return mayHaveExpired(write, nowMs, clockSkewMs) && !hasExpired(write, nowMs, clockSkewMs);
   }
 
   #ofKey(key: string): readonly Write[] {
@@ -269,6 +258,12 @@ export class History {
 
   /** Checks one read against the writes of its key. */
   checkRead(read: ReadSeen): void {
+    this.checkSeen(read);
+    if (read.isFresh) this.#settleWhatWasShown(read);
+  }
+
+  /** Checks what one read saw, where nothing is known of who holds that from then on. */
+  checkSeen(read: ReadSeen): void {
     assert.equal(new Set(read.shown).size, read.shown.length, `${read.key} showed one write twice: [${read.shown}]`);
     for (const id of read.shown) this.#checkShown(id, read);
     if (!read.isFresh) return;
@@ -279,7 +274,6 @@ export class History {
       this.#contexts.check(read.key, { ...read, readQuorum, context: known, isLast });
     }
     this.#checkMissing(read);
-    this.#settleWhatWasShown(read);
   }
 
   #checkShown(id: WriteId, read: ReadSeen): void {
@@ -287,6 +281,10 @@ export class History {
     assert(write !== undefined && write.key === read.key, `${read.key} showed a value that nobody wrote: ${id}`);
     assert(write.outcome !== "none", `${read.key} showed write ${id}, whose client was told that nothing stuck`);
     assert(write.startedMs <= read.endedMs, `${read.key} showed write ${id} before it began`);
+    assert(
+      !hasExpired(write, read.startedMs, this.#clockSkewMs()),
+      `${read.key} showed write ${id} at ${read.startedMs} ms, whose life of ${write.ttlMs} ms had ended by any clock`,
+    );
     const mayStand = () =>
       mayStandTwice(write) &&
       (!read.isLast ||
@@ -338,15 +336,15 @@ export class History {
     if (context === undefined) return;
     this.#contexts?.settle(read.key, settlement, context);
     for (const write of this.#mustShowOf(read.key)) {
-      if (!read.shown.includes(write.id) && this.stamps.isCovered(write.id, context) === true)
-        this.#settledOf(write).gone ??= settlement;
+      if (read.shown.includes(write.id) || mayHaveExpired(write, read.endedMs, this.#clockSkewMs())) continue;
+      if (this.stamps.isCovered(write.id, context) === true) this.#settledOf(write).gone ??= settlement;
     }
   }
 
   /** Whether a strict read surely asked somebody who holds, or held and should still hold, what was settled. */
   #binds(read: ReadSeen, settlement: Settlement): boolean {
     const { replicationFactor, writeQuorum } = this.#quorums ?? { replicationFactor: 1, writeQuorum: 1 };
-    if (read.isLast === true) return this.#losses.disksOf({ key: read.key, ...settlement }).size < settlement.holders;
+    if (read.isLast === true) return !this.#losses.mayHaveTakenAll({ key: read.key, ...settlement }, settlement);
     if (settlement.endedMs >= read.startedMs) return false;
     if (!meets({ ...read, readQuorum: read.readQuorum ?? 1 }, settlement, replicationFactor)) return false;
     return !mayBeMissed(this.#losses, read.key, settlement, writeQuorum);
@@ -362,25 +360,4 @@ export class History {
     const readQuorum = this.#quorums?.replicationFactor;
     this.checkRead(answer === undefined || readQuorum === undefined ? read : { ...read, ...answer, readQuorum });
   }
-}
-
-/**
- * Whether a second home may have been asked to stamp the write. A replica that holds the second stamp and has not heard
- * of the first yet cannot know that the first was replaced; it does once they have talked. Of a blind overwrite it may not
- * even then: its second stamp may have replaced the very successors of the first, and so stays (core/version/closure.ts).
- */
-function mayStandTwice(write: Write): boolean {
-  return write.outcome !== "acknowledged" || !isStampedOnce(write);
-}
-
-function isStampedOnce({ unknownTries, restamps, startedMs, endedMs }: Write): boolean {
-  if (unknownTries > 0) return false;
-  return restamps === undefined ? endedMs - startedMs < RETRY_MS_MIN : restamps === 0;
-}
-
-/** How often a write may have been stamped: once, and again each time that somebody else was asked to. */
-function stampsMax({ outcome, startedMs, endedMs, unknownTries, restamps }: Write): number {
-  const byTime = Math.floor((endedMs - startedMs) / RETRY_MS_MIN);
-  const again = restamps === undefined || outcome !== "acknowledged" ? byTime : restamps;
-  return 1 + Math.min(STAMPS_MORE_MAX, again + unknownTries);
 }

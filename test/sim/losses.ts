@@ -28,6 +28,12 @@ export type Span = { readonly key: string; readonly startedMs: number; readonly 
 
 export class Losses {
   readonly #losses: Loss[] = [];
+  readonly #zoneOf: (member: string) => string;
+
+  /** @param zoneOf Of a member by its name; when left out, each is in one of its own. */
+  constructor(zoneOf: (member: string) => string = (member) => member) {
+    this.#zoneOf = zoneOf;
+  }
 
   note(loss: Loss): void {
     this.#losses.push(loss);
@@ -48,6 +54,12 @@ export class Losses {
   /** The disks that may have lost a copy that was made in this span. */
   disksOf(span: Span): ReadonlySet<string> {
     return new Set(this.of(span).map(({ member }) => member));
+  }
+
+  /** Whether they may have taken all of so many copies, which were in so many zones. */
+  mayHaveTakenAll(span: Span, { holders, zones = 1 }: { readonly holders: number; readonly zones?: number }): boolean {
+    const disks = this.disksOf(span);
+    return disks.size >= holders && new Set([...disks].map(this.#zoneOf)).size >= zones;
   }
 }
 

@@ -16,7 +16,7 @@ type Copy = { readonly zones: ReadonlySet<string>; readonly isHome: boolean; rea
  * Checks the receipt of an acknowledged write.
  *
  * @param answer The token covers the write and nothing that it did not replace.
- * @param write `writeQuorum`: what it asked for. `startedMs`: when it began, for what was lost since may have held it. `observe` is shown each record that
+ * @param write `writeQuorum`, `zones`, `isStrict`: what it asked for. `startedMs`: when it began, for what was lost since may have held it. `observe` is shown each record that
  *   lies on a disk. `name`: its Idempotency-Key;
  *   who holds an event of that name holds the write, even where the token says more: a blind delete that is tried again
  *   reads again, and its token covers what that read saw.
@@ -27,6 +27,8 @@ export function checkReceipt(
   answer: { readonly context: string; readonly receipt: Receipt },
   write: {
     readonly writeQuorum: number;
+    readonly zones: number | undefined;
+    readonly isStrict: boolean;
     readonly startedMs: number;
     readonly name: Uint8Array | undefined;
     readonly observe: (record: KvRecord) => void;
@@ -43,6 +45,7 @@ export function checkReceipt(
   const lost = cluster.losses.disksOf(span).size;
   const told = `${nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
   assert(acks >= write.writeQuorum, `a write is acknowledged by as many as it asked for: ${told}`);
+  assert(zones >= (write.zones ?? 1), `a write is acknowledged from as many zones as it asked for: ${told}`);
   assert(hinted <= acks, `a receipt counts hints among its acknowledgements: ${told}`);
   assert(copies.length + lost >= acks, `a receipt counts no more than the disks hold: ${told}`);
   assert(
@@ -52,7 +55,7 @@ export function checkReceipt(
   // A hint that was delivered between its acknowledgement and the answer lies in its home's zone by now.
   const listed = new Set(copies.flatMap((copy) => [...copy.zones]));
   assert(listed.size + lost >= zones, `the ring lists the copies in the zones: ${told}`);
-  if (cluster.isStrict) assert.equal(hinted, 0, `no hint counts in strict mode: ${told}`);
+  if (write.isStrict) assert.equal(hinted, 0, `no hint counts in strict mode: ${told}`);
 }
 
 /** The homes of a key whose disk holds no record of it now. */
@@ -76,11 +79,20 @@ export function checkReadReceipt(
   cluster: SimulatedCluster,
   key: Uint8Array,
   answer: { readonly context: string | undefined; readonly receipt: Receipt },
-  read: { readonly readQuorum: number; readonly startedMs: number; readonly lacking: ReadonlySet<string> },
+  read: {
+    readonly readQuorum: number;
+    readonly zones: number | undefined;
+    readonly startedMs: number;
+    readonly lacking: ReadonlySet<string>;
+  },
 ): void {
-  const { acks, hinted } = answer.receipt;
+  const { acks, hinted, zones } = answer.receipt;
   const { readQuorum, lacking, startedMs } = read;
   assert(acks >= readQuorum, `a read answers with as many replies as it asked for: acks=${acks} of ${readQuorum}`);
+  assert(
+    zones >= (read.zones ?? 1),
+    `a read is answered from as many zones as it asked for: ${zones} of ${read.zones}`,
+  );
   if (answer.context !== undefined) return;
   const span = { key: new TextDecoder().decode(key), startedMs, endedMs: cluster.simulator.nowMs };
   const lost = cluster.losses.disksOf(span).size;

@@ -14,6 +14,7 @@ import type { KubeWorld } from "./kube/kube-world.ts";
 import { Upheaval } from "./kube/upheaval.ts";
 import { drawQuorums } from "./quorums.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
+import { drawVariety } from "./request-choices.ts";
 import { becomeCollected, becomeComplete, becomeEqual, checkRest } from "./rest.ts";
 import { watchTrees } from "./tree-watch.ts";
 import { bytesOf, type Doing, Workload, type WorkloadOptions } from "./workload.ts";
@@ -62,6 +63,8 @@ export type ScenarioResult = {
   readonly strikes: number;
   readonly faults: Readonly<Record<string, number>>;
   readonly counters: Readonly<Record<string, number>>;
+  /** What clients asked for beyond what the ring says, and were given. */
+  readonly granted: Readonly<Record<string, number>>;
 };
 
 /** A run that broke a promise; the message has the line that repeats it. */
@@ -154,6 +157,7 @@ function createCluster(options: ScenarioOptions): SimulatedCluster {
     hintWindowMs: bounds.pick([1_000, 5_000, 3 * 3_600_000]),
     hintBytesMax: bounds.pick([500, 5_000, 1 << 30, 1 << 30]),
     tombstoneAgeMs: createSeededRandom(seed).stream("tombstones").pick([4_000, 8_000, 86_400_000]),
+    requests: drawVariety(seed),
     trace,
   };
   // Fewer partitions, fewer trees to build at each start: keys, not partitions, are what faults are met on.
@@ -210,9 +214,10 @@ async function play(
   await (world === undefined ? cluster.startAll() : world.found());
   watchBounds(cluster, keys);
   watchTrees(cluster);
-  const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, (key) =>
-    collectedOf(cluster, key),
-  );
+  const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, {
+    collectedOf: (key) => collectedOf(cluster, key),
+    clockSkewMs: () => cluster.clockSkewMs,
+  });
   const workload = new Workload(
     cluster,
     { history, copies: new Copies(cluster, (key) => history.mayBeCollected(key)) },
@@ -263,5 +268,6 @@ async function play(
       ...network.counters,
     },
     counters: Object.fromEntries(counters),
+    granted: Object.fromEntries(workload.granted),
   };
 }

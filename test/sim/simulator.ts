@@ -34,7 +34,7 @@ type Event = {
 };
 
 /** The wall clock at the beginning of every run: 2026-01-01T00:00:00Z. */
-const WALL_START_MS = 1_767_225_600_000;
+export const WALL_START_MS = 1_767_225_600_000;
 
 export class Simulator {
   #nowMs = 0;

@@ -23,10 +23,11 @@ export class Summary {
     if (failure !== undefined) this.failures.push(failure);
     if (result === undefined) return;
     // Of each result only what the summary needs: there may be ten thousand.
-    this.#results.push({ result: { ...result, counters: {}, faults: {} }, cpuMs });
+    this.#results.push({ result: { ...result, counters: {}, faults: {}, granted: {} }, cpuMs });
     const { operations, acknowledged, unknown, refused, retried, siblings } = result;
     const told = { operations, acknowledged, unknown, refused, retried, siblings };
-    for (const [kind, counts] of Object.entries({ client: told, fault: result.faults, node: result.counters })) {
+    const { faults, granted, counters } = result;
+    for (const [kind, counts] of Object.entries({ client: told, asked: granted, fault: faults, node: counters })) {
       for (const [name, times] of Object.entries(counts)) {
         const full = kind === "node" ? name : `${kind}: ${name}`;
         this.#totals.set(full, (this.#totals.get(full) ?? 0) + times);

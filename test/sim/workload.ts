@@ -2,18 +2,18 @@
  * Clients of a simulated cluster: they read, write with what they read, write blindly, delete, and try again, through
  * any node, and everything they did and were told goes into the history.
  */
+import assert from "node:assert/strict";
 import { KvError } from "../../node/core/errors.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { KvRecord } from "../../node/core/version/record.ts";
 import type { Base, Coordinator, RequestOptions, WriteAnswer } from "../../node/services/coordinator.ts";
-import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
+import { Client, type Memory } from "./client.ts";
+import type { SimulatedCluster } from "./cluster.ts";
 import type { Copies } from "./copies.ts";
-import type { History, Write, WriteId } from "./history.ts";
+import type { History, ReadSeen, Write, WriteId } from "./history.ts";
 import type { SeededRandom } from "./random.ts";
 import { checkReadReceipt, checkReceipt, homesWithout } from "./receipts.ts";
-
-/** What a client remembers of a key: the token of what it last saw or wrote, and the writes that stand behind it. */
-type Memory = { readonly context: string; readonly past: ReadonlySet<WriteId> };
+import { drawRead, drawWrite, PLAIN, type WriteChoices } from "./request-choices.ts";
 
 export type Doing = "read" | "context" | "overwrite" | "sibling" | "remove";
 
@@ -41,8 +41,6 @@ export type WorkloadCounters = {
   siblings: number;
 };
 
-/** Longest that a client waits for an answer; a node that died never gives one. */
-const PATIENCE_MS = 1_500;
 const RETRIES_MAX = 3;
 /** A coordinator that was reached gives up after this long, and so does who was asked to stamp for it. */
 const COORDINATOR_MS = 1_000;
@@ -51,8 +49,6 @@ const COORDINATOR_MS = 1_000;
  * clocks drift apart and the quickest frame so far was not quick (node/adapters/tcp/delay-meter.ts).
  */
 const STAMP_SLACK_MS = 250;
-/** How soon a client knows that no node can be reached. */
-const UNREACHABLE_MS = 50;
 /** How long one key is the hot one. */
 const HOT_MS = [500, 5_000] as const;
 /** Of what a client had seen, so many are told. */
@@ -68,6 +64,8 @@ export class Workload {
     retried: 0,
     siblings: 0,
   };
+  /** What was asked for beyond what the ring says, and granted. */
+  readonly granted = new Map<string, number>();
   readonly #cluster: SimulatedCluster;
   readonly #history: History;
   readonly #copies: Copies;
@@ -87,7 +85,7 @@ export class Workload {
     this.#options = options;
     this.#turn(cluster.random.stream("hot keys"));
     for (let i = 0; i < options.clients; i++) {
-      const client = new Client(`client ${i}`, cluster.random.stream(`client ${i}`));
+      const client = new Client(`client ${i}`, cluster.random);
       this.#next(client);
     }
   }
@@ -154,28 +152,23 @@ export class Workload {
 
   async #read(client: Client, key: string): Promise<void> {
     this.counters.operations += 1;
-    const options = this.#choices(client.random);
+    const options = this.#choices(client);
     const startedMs = this.#nowMs;
     const lacking = homesWithout(this.#cluster, bytesOf(key));
-    const answer = await this.#ask(client, `read ${key}`, (coordinator) => coordinator.get(bytesOf(key), options))
-      .answer;
+    const { answer: asked } = client.ask(this.#cluster, `read ${key}`, (coordinator) =>
+      coordinator.get(bytesOf(key), options),
+    );
+    const answer = await asked;
     if (answer === undefined || answer instanceof KvError) return this.#note(client, answer);
     const shown = answer.siblings
       .filter(({ value }) => value !== undefined)
       .map(({ value }) => idOf(value as Uint8Array));
-    const { replicationFactor } = this.#cluster.options;
-    const { readQuorum: usual, writeQuorum } = this.#cluster.leastQuorums;
-    const readQuorum = options.readQuorum ?? usual;
-    const meetsAll = options.readQuorum === undefined && this.#cluster.isOverlapping;
-    checkReadReceipt(this.#cluster, bytesOf(key), answer, { readQuorum, startedMs, lacking });
-    // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
-    // And through a change of the ring a smaller r than the ring's keeps no freshness (design §3).
-    const keepsOverlap =
-      !this.#cluster.isElastic || options.readQuorum === undefined || readQuorum === replicationFactor;
-    const isFresh =
-      this.#cluster.isStrict && (meetsAll || (keepsOverlap && readQuorum + writeQuorum > replicationFactor));
+    const depth = this.#depthOf(options);
+    const { zones } = options;
+    checkReadReceipt(this.#cluster, bytesOf(key), answer, { ...depth, zones, startedMs, lacking });
     const context = answer.context === undefined ? undefined : decodeToken(answer.context, bytesOf(key));
-    const read = { key, startedMs, endedMs: this.#nowMs, shown, isFresh, readQuorum, meetsAll, context };
+    const read = { key, startedMs, endedMs: this.#nowMs, shown, ...depth, context };
+    this.#grant(options);
     this.#cluster.simulator.tell(`${client.name} read ${key}: [${shown}]`);
     if (answer.siblings.length > 1) this.counters.siblings += 1;
     this.#history.checkRead(read);
@@ -185,11 +178,53 @@ export class Workload {
     this.counters.acknowledged += 1;
   }
 
+  /** Whom a read surely asks, and what it therefore has to know. */
+  #depthOf(options: RequestOptions): Pick<ReadSeen, "isFresh" | "meetsAll"> & { readonly readQuorum: number } {
+    const { isElastic, isOverlapping, leastQuorums } = this.#cluster;
+    const { replicationFactor } = this.#cluster.options;
+    const readQuorum = options.readQuorum ?? leastQuorums.readQuorum;
+    const meetsAll = options.readQuorum === undefined && isOverlapping;
+    // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
+    // And through a change of the ring a smaller r than the ring's keeps no freshness (design §3).
+    const keepsOverlap = !isElastic || options.readQuorum === undefined || readQuorum === replicationFactor;
+    const overlaps = meetsAll || (keepsOverlap && readQuorum + leastQuorums.writeQuorum > replicationFactor);
+    return { isFresh: this.#isStrict(options) && overlaps, meetsAll, readQuorum };
+  }
+
+  #isStrict({ mode }: RequestOptions): boolean {
+    return mode === undefined ? this.#cluster.isStrict : mode === "strict";
+  }
+
+  /** What the acknowledgement of a write stands for. */
+  #promiseOf(options: RequestOptions): NonNullable<Write["promise"]> {
+    const { isElastic, leastQuorums } = this.#cluster;
+    const { writeQuorum, zones = 1 } = options;
+    return {
+      holders: writeQuorum ?? leastQuorums.writeQuorum,
+      isByRing: writeQuorum === undefined,
+      // Through a change of the ring copies go where the ring says, and members may be listed in other zones.
+      zones: isElastic ? 1 : zones,
+      // As with reads, a change of the ring counts on the ring's own W only.
+      isForLast: !this.#isStrict(options) || (isElastic && writeQuorum !== undefined),
+    };
+  }
+
+  #grant(options: RequestOptions, { ttlS, onlyIfAbsent }: Omit<WriteChoices, "options"> = {}): void {
+    const wishes = { ...options, ttlS, onlyIfAbsent };
+    for (const [name, wish] of Object.entries(wishes))
+      if (wish !== undefined) this.granted.set(name, (this.granted.get(name) ?? 0) + 1);
+  }
+
   async #write(client: Client, key: string, kind: Write["kind"], memory: Memory | undefined): Promise<void> {
+    const choices = this.#wishes(client, { isDelete: false, mayCreate: kind === "sibling" });
+    const { options, ttlS, onlyIfAbsent } = choices;
     const write = this.#history.begin({
       key,
-      kind,
+      // What is made where nothing is replaces only what it has seen to be gone.
+      kind: onlyIfAbsent === true ? "context" : kind,
       isDelete: false,
+      promise: this.#promiseOf(options),
+      ...(ttlS === undefined ? {} : { ttlMs: ttlS * 1_000 }),
       isNamed: client.random.chance([2, 3]),
       past: memory?.past ?? new Set(),
       startedMs: this.#nowMs,
@@ -197,8 +232,9 @@ export class Workload {
     const base: Base =
       memory === undefined ? (kind === "overwrite" ? "overwrite" : "sibling") : { context: memory.context };
     const value = () => bytesOf(`${write.id}:${key}`);
-    const context = await this.#repeat(client, write, (coordinator, idempotencyKey) =>
-      coordinator.put({ key: bytesOf(key), value: value(), contentType: "text/plain", base, idempotencyKey }, {}),
+    const put = { key: bytesOf(key), contentType: "text/plain", base, ttlS, onlyIfAbsent };
+    const context = await this.#repeat(client, { write, choices }, (coordinator, idempotencyKey) =>
+      coordinator.put({ ...put, value: value(), idempotencyKey }, options),
     );
     if (context === undefined) client.memory.delete(key);
     else client.memory.set(key, { context, past: this.#history.pastOf([write.id]) });
@@ -207,7 +243,9 @@ export class Workload {
   /** A deletion without a context deletes what a read would see: nobody knows which writes that was. */
   async #remove(client: Client, key: string, memory: Memory | undefined): Promise<void> {
     const kind = memory === undefined ? "overwrite" : "context";
+    const choices = this.#wishes(client, { isDelete: true, mayCreate: false });
     const write = this.#history.begin({
+      promise: this.#promiseOf(choices.options),
       key,
       kind,
       isDelete: true,
@@ -215,8 +253,8 @@ export class Workload {
       past: memory?.past ?? new Set(),
       startedMs: this.#nowMs,
     });
-    await this.#repeat(client, write, (coordinator, idempotencyKey) =>
-      coordinator.delete({ key: bytesOf(key), context: memory?.context, idempotencyKey }, {}),
+    await this.#repeat(client, { write, choices }, (coordinator, idempotencyKey) =>
+      coordinator.delete({ key: bytesOf(key), context: memory?.context, idempotencyKey }, choices.options),
     );
     client.memory.delete(key);
   }
@@ -224,7 +262,7 @@ export class Workload {
   /** Tries a write until somebody says what became of it, through one node after the other, as one event. */
   async #repeat(
     client: Client,
-    write: Write,
+    { write, choices }: { readonly write: Write; readonly choices: WriteChoices },
     attempt: (coordinator: Coordinator, idempotencyKey: Uint8Array | undefined) => Promise<WriteAnswer>,
   ): Promise<string | undefined> {
     this.counters.operations += 1;
@@ -233,15 +271,20 @@ export class Workload {
     const retriesBefore = counters.get(STAMP_RETRIES) ?? 0;
     let stampableUntilMs = write.startedMs;
     for (let tries = 0; tries <= RETRIES_MAX; tries++) {
-      const asked = this.#ask(client, describe(write), (coordinator) => attempt(coordinator, name));
+      const attemptedMs = this.#nowMs;
+      const asked = client.ask(this.#cluster, describe(write), (coordinator) => attempt(coordinator, name));
       const answer = await asked.answer;
       this.#note(client, answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
         const { startedMs } = write;
-        const { writeQuorum } = this.#cluster.leastQuorums;
+        const { options } = choices;
         const observe = (record: KvRecord) => this.#history.stamps.observe(write.key, record, idOf);
-        checkReceipt(this.#cluster, bytesOf(write.key), answer, { writeQuorum, startedMs, name, observe });
+        const asks = { zones: options.zones, writeQuorum: this.#promiseOf(options).holders };
+        const isStrict = this.#isStrict(options);
+        checkReceipt(this.#cluster, bytesOf(write.key), answer, { ...asks, isStrict, startedMs, name, observe });
+        if (tries === 0) this.#checkCreation(write, choices, { attemptedMs, token: answer.context });
+        this.#grant(options, choices);
         const what = `write ${write.id}`;
         this.#copies.note(write.key, { what, token: answer.context, acks: answer.receipt.acks, startedMs });
         this.#history.end(write, "acknowledged", this.#nowMs, {
@@ -256,6 +299,11 @@ export class Workload {
       if (maySurface) {
         write.unknownTries += 1;
         stampableUntilMs = Math.max(this.#nowMs, (asked.reachedMs() ?? 0) + COORDINATOR_MS + STAMP_SLACK_MS);
+      }
+      if (answer instanceof KvError && answer.code === "PRECONDITION_FAILED") {
+        const isKnown = this.#history.mayHaveValue(write.key, write.unknownTries > 0 ? undefined : write);
+        assert(isKnown, `write ${write.id} was told that ${write.key} has a value, and nobody wrote one`);
+        this.granted.set("refused creation", (this.granted.get("refused creation") ?? 0) + 1);
       }
       // Without a name a second try would be a second write.
       if ((write.unknownTries > 0 && !write.isNamed) || client.random.chance([1, 2])) break;
@@ -272,6 +320,18 @@ export class Workload {
     return undefined;
   }
 
+  /** Who was told to create a key has been told that it had no value: that is a read of nothing, and is checked as one. */
+  #checkCreation(
+    { key }: Write,
+    { options, onlyIfAbsent }: WriteChoices,
+    { attemptedMs, token }: { readonly attemptedMs: number; readonly token: string },
+  ): void {
+    if (onlyIfAbsent !== true) return;
+    const context = decodeToken(token, bytesOf(key));
+    const read = { key, startedMs: attemptedMs, endedMs: this.#nowMs, shown: [], context };
+    this.#history.checkSeen({ ...read, ...this.#depthOf(options) });
+  }
+
   #note(client: Client, answer: unknown): void {
     if (answer === undefined) this.counters.unknown += 1;
     else if (answer instanceof KvError) this.counters[answer.outcome === "unknown" ? "unknown" : "refused"] += 1;
@@ -283,59 +343,16 @@ export class Workload {
     return this.#cluster.simulator.nowMs;
   }
 
-  #choices(random: SeededRandom): RequestOptions {
-    const { replicationFactor } = this.#cluster.options;
-    return random.chance([1, 4]) ? { readQuorum: random.between(1, replicationFactor) } : {};
+  #choices({ random, wishes }: Client): RequestOptions {
+    const { options } = this.#cluster;
+    const { replicationFactor, requests = PLAIN } = options;
+    const more = drawRead(requests, wishes, options);
+    return random.chance([1, 4]) ? { ...more, readQuorum: random.between(1, replicationFactor) } : more;
   }
 
-  /**
-   * Asks any node that serves. What is sent to a process that is held up waits with it, unless the client gives up first.
-   *
-   * @returns `answer`: a `KvError`, or undefined when none came, for the node may have died. `reachedMs`: when the node
-   *   took the request; undefined: it never did, and never will.
-   */
-  #ask<T>(
-    client: Client,
-    what: string,
-    request: (coordinator: Coordinator) => Promise<T>,
-  ): { readonly answer: Promise<T | KvError | undefined>; readonly reachedMs: () => number | undefined } {
-    const { simulator, machines } = this.#cluster;
-    const serving = machines.filter(({ node }) => node !== undefined);
-    const machine: SimulatedNode | undefined = serving.length === 0 ? undefined : client.random.pick(serving);
-    let reachedMs: number | undefined;
-    const answer = new Promise<T | KvError | undefined>((resolve, reject) => {
-      if (machine === undefined) {
-        // Whoever finds nobody looks again a little later.
-        simulator.after(UNREACHABLE_MS, () => resolve(undefined));
-        return;
-      }
-      const timer = simulator.after(PATIENCE_MS, () => {
-        arrival.cancel();
-        resolve(undefined);
-      });
-      const arrival = simulator.after(
-        0,
-        () => {
-          const coordinator = machine.node?.coordinator;
-          if (coordinator === undefined) return;
-          reachedMs = simulator.nowMs;
-          simulator.note(`${client.name} > ${machine.name}: ${what}`);
-          request(coordinator).then(
-            (value) => {
-              timer.cancel();
-              resolve(value);
-            },
-            (error: unknown) => {
-              timer.cancel();
-              if (error instanceof KvError) resolve(error);
-              else reject(error);
-            },
-          );
-        },
-        machine.process,
-      );
-    });
-    return { answer, reachedMs: () => reachedMs };
+  #wishes({ wishes }: Client, what: { readonly isDelete: boolean; readonly mayCreate: boolean }): WriteChoices {
+    const { requests = PLAIN, ...bounds } = this.#cluster.options;
+    return drawWrite(requests, wishes, { ...bounds, ...what });
   }
 }
 
@@ -347,17 +364,6 @@ function describe({ id, key, kind, isDelete, past, startedMs }: Write): string {
 function tellPast(past: ReadonlySet<WriteId>): string {
   const newest = [...past].sort((a, b) => b - a).slice(0, PAST_TOLD);
   return past.size > PAST_TOLD ? `${newest}, and ${past.size - PAST_TOLD} older` : `${newest}`;
-}
-
-class Client {
-  readonly memory = new Map<string, Memory>();
-  readonly random: SeededRandom;
-  readonly name: string;
-
-  constructor(name: string, random: SeededRandom) {
-    this.random = random;
-    this.name = name;
-  }
 }
 
 export function bytesOf(text: string): Uint8Array {

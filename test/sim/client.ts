@@ -1,0 +1,79 @@
+/** One client of a simulated cluster: what it remembers, and how it reaches a node. */
+import { KvError } from "../../node/core/errors.ts";
+import type { Coordinator } from "../../node/services/coordinator.ts";
+import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
+import type { SeededRandom } from "./random.ts";
+import type { WriteId } from "./writes.ts";
+
+/** What a client remembers of a key: the token of what it last saw or wrote, and the writes that stand behind it. */
+export type Memory = { readonly context: string; readonly past: ReadonlySet<WriteId> };
+
+/** Longest that a client waits for an answer; a node that died never gives one. */
+const PATIENCE_MS = 1_500;
+/** How soon a client knows that no node can be reached. */
+const UNREACHABLE_MS = 50;
+
+export class Client {
+  readonly memory = new Map<string, Memory>();
+  readonly random: SeededRandom;
+  /** Of what it asks for beyond what the ring says. */
+  readonly wishes: SeededRandom;
+  readonly name: string;
+
+  /** @param random Of the run. */
+  constructor(name: string, random: SeededRandom) {
+    this.random = random.stream(name);
+    this.wishes = random.stream(`wishes of ${name}`);
+    this.name = name;
+  }
+
+  /**
+   * Asks any node that serves. What is sent to a process that is held up waits with it, unless the client gives up first.
+   *
+   * @returns `answer`: a `KvError`, or undefined when none came, for the node may have died. `reachedMs`: when the node
+   *   took the request; undefined: it never did, and never will.
+   */
+  ask<T>(
+    cluster: SimulatedCluster,
+    what: string,
+    request: (coordinator: Coordinator) => Promise<T>,
+  ): { readonly answer: Promise<T | KvError | undefined>; readonly reachedMs: () => number | undefined } {
+    const { simulator, machines } = cluster;
+    const serving = machines.filter(({ node }) => node !== undefined);
+    const machine: SimulatedNode | undefined = serving.length === 0 ? undefined : this.random.pick(serving);
+    let reachedMs: number | undefined;
+    const answer = new Promise<T | KvError | undefined>((resolve, reject) => {
+      if (machine === undefined) {
+        // Whoever finds nobody looks again a little later.
+        simulator.after(UNREACHABLE_MS, () => resolve(undefined));
+        return;
+      }
+      const timer = simulator.after(PATIENCE_MS, () => {
+        arrival.cancel();
+        resolve(undefined);
+      });
+      const arrival = simulator.after(
+        0,
+        () => {
+          const coordinator = machine.node?.coordinator;
+          if (coordinator === undefined) return;
+          reachedMs = simulator.nowMs;
+          simulator.note(`${this.name} > ${machine.name}: ${what}`);
+          request(coordinator).then(
+            (value) => {
+              timer.cancel();
+              resolve(value);
+            },
+            (error: unknown) => {
+              timer.cancel();
+              if (error instanceof KvError) resolve(error);
+              else reject(error);
+            },
+          );
+        },
+        machine.process,
+      );
+    });
+    return { answer, reachedMs: () => reachedMs };
+  }
+}
