@@ -23,14 +23,14 @@ export function refuseUnsent(
   for (const set of plan.sets) {
     const zones: string[] = [];
     let up = 0;
-    const count = (member: RingMember): void => {
+    const count = (member: RingMember, isZoneKept: boolean): void => {
       if (!isUp(member.name)) return;
       up += 1;
-      if (!zones.includes(member.zone)) zones.push(member.zone);
+      if (isZoneKept && !zones.includes(member.zone)) zones.push(member.zone);
     };
-    for (const home of set) count(home);
+    for (const home of set) count(home, true);
     if (up >= writeQuorum && zones.length >= zonesRequired) continue;
-    for (const member of plan.walk) count(member);
+    for (const member of plan.walk) count(member, mayKeepZone(member, set));
     if (up >= writeQuorum && zones.length >= zonesRequired) continue;
     const who = mode === "sloppy" ? "home replicas and stand-ins" : "home replicas";
     const receipt = receiptOf({ acks: 0, asked: 0, zones: 0, hinted: 0 }, durability);
@@ -41,6 +41,11 @@ export function refuseUnsent(
     );
   }
   return undefined;
+}
+
+/** Whether a stand-in's copy may count for a zone: where a home of that zone is one that it may stand in for. */
+function mayKeepZone(standIn: RingMember, homes: readonly RingMember[]): boolean {
+  return homes.some(({ zone }) => zone === standIn.zone);
 }
 
 /** What is said of a write that did not reach its quorum. A full disk is named, for waiting will not help. */

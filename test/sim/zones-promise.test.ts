@@ -46,4 +46,25 @@ describe("a write acknowledged with zones=2", () => {
     assert(!(read instanceof KvError), String(read));
     assert.equal(read.siblings.length, 1, `lost; zones of the acknowledgement: ${written.receipt.zones}`);
   });
+
+  it("is refused with nothing sent where only stand-ins of other zones than their homes' are left", async () => {
+    const cluster = new SimulatedCluster({
+      ...{ seed: 3, nodes: 3, zones: 3, replicationFactor: 2, readQuorum: 1, writeQuorum: 2 },
+      ...{ mode: "sloppy", durability: "disk" },
+    });
+    await cluster.startAll();
+    await pass(cluster, 3_000);
+    const key = new TextEncoder().encode("key");
+    const [stays, away] = cluster.ring.homes(cluster.ring.partitionOf(key)).map(({ name }) => cluster.byName(name));
+    assert(stays !== undefined && away !== undefined, "it has two homes");
+    cluster.crash(away, "process");
+    await pass(cluster, 15_000);
+    const coordinator = stays.node?.coordinator ?? assert.fail("it serves");
+    const put = { key, value: key, contentType: "text/plain", base: "overwrite" } as const;
+    const refused = await answerOf(cluster, coordinator.put(put, { zones: 2 }));
+    assert(refused instanceof KvError, "the home that is away is the only one of its zone");
+    assert.deepEqual([refused.code, refused.outcome], ["QUORUM_UNAVAILABLE", "none"]);
+    const written = await answerOf(cluster, coordinator.put(put, {}));
+    assert(!(written instanceof KvError), "two copies in one zone and a third zone can still be had");
+  });
 });
