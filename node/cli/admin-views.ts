@@ -88,13 +88,13 @@ export const LocationAnswer = z.object({
 });
 
 /**
- * Reads a JSON document of the admin API from the first node that gives it.
+ * Reads a JSON document of the admin API from the node that gives it first.
  *
  * @throws {CommandError} When the node refuses, or what answers is no node.
  */
 export async function adminJson<T>(nodes: Nodes, path: string, schema: z.ZodType<T>): Promise<T> {
   try {
-    const answer = await nodes.attempt({ method: "GET", path });
+    const answer = await nodes.soonest({ method: "GET", path });
     if (answer.status !== 200) throw answerError(answer);
     return parseAnswer(nodes, answer, schema);
   } finally {

@@ -35,6 +35,8 @@ type Asked = {
 };
 
 const WEIGHT_MAX = 10_000;
+/** Longer than a node waits for the others' sizes. */
+const PLAN_TIMEOUT_MS = 15_000;
 
 /** A weight, for commander. */
 function weight(text: string): number {
@@ -156,7 +158,8 @@ async function change(asked: Asked, options: ChangeOptions): Promise<void> {
 
 async function showPlan(nodes: Nodes, body: Uint8Array, { json, dryRun }: ChangeOptions): Promise<void> {
   const headers = { "content-type": "application/json" };
-  const answer = await nodes.attempt({ method: "POST", path: "/v1/cluster/changes?dryRun=true", headers, body });
+  const path = "/v1/cluster/changes?dryRun=true";
+  const answer = await nodes.soonest({ method: "POST", path, headers, body, timeoutMs: PLAN_TIMEOUT_MS });
   if (answer.status !== 200) throw answerError(answer);
   const plan = parseAnswer(nodes, answer, PlanAnswer);
   if (json !== true) process.stdout.write(planText(plan));

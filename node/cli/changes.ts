@@ -1,6 +1,6 @@
 /** `annulus changes`: the change under way, one that was, or its end. */
 import { Command } from "commander";
-import { type Answer, NoAnswerError } from "../client/http.ts";
+import type { Answer } from "../client/http.ts";
 import type { Nodes } from "../client/nodes.ts";
 import { ChangeAnswer, ClusterAnswer, parseAnswer } from "./admin-views.ts";
 import { type Change, changeText } from "./change/figures.ts";
@@ -44,17 +44,13 @@ async function show(nodes: Nodes, named: string | undefined, options: Options): 
 
 /** Asks on where a node does not know the change: one that is not a member, or heard of nothing yet, knows none. */
 async function known(nodes: Nodes, id: string): Promise<Change> {
-  let last: Answer | NoAnswerError | undefined;
-  for (const answer of await nodes.each({ method: "GET", path: pathOf(id) })) {
-    if (!(answer instanceof NoAnswerError) && answer.status === 200) return parseAnswer(nodes, answer, ChangeAnswer);
-    if (last === undefined || last instanceof NoAnswerError) last = answer;
-  }
-  if (last === undefined || last instanceof NoAnswerError) throw last;
-  throw notFound(last);
+  const answer = await nodes.soonest({ method: "GET", path: pathOf(id) }, ({ status }) => status !== 200);
+  if (answer.status !== 200) throw notFound(answer);
+  return parseAnswer(nodes, answer, ChangeAnswer);
 }
 
 async function currentId(nodes: Nodes): Promise<string | undefined> {
-  const answer = await nodes.attempt({ method: "GET", path: "/v1/cluster" });
+  const answer = await nodes.soonest({ method: "GET", path: "/v1/cluster" });
   if (answer.status !== 200) throw answerError(answer);
   return parseAnswer(nodes, answer, ClusterAnswer).transition?.id;
 }

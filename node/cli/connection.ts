@@ -101,8 +101,12 @@ export function problemLine(answer: Answer): string {
   }
 }
 
+const TOKEN_ADVICE = "give a token with --token-file, or in ANNULUS_TOKEN_FILE or ANNULUS_TOKEN";
+
 /** The error that an answer which is no success ends a command with. */
 export function answerError(answer: Answer): CommandError {
   const isTransient = answer.status === 429 || answer.status === 503 || answer.status === 504;
-  return new CommandError(`${answer.status}: ${problemLine(answer)}`, isTransient ? EXIT.unavailable : EXIT.failed);
+  const advice = answer.status === 401 ? ` (${TOKEN_ADVICE})` : "";
+  const message = `${answer.status}: ${problemLine(answer)}${advice}`;
+  return new CommandError(message, isTransient ? EXIT.unavailable : EXIT.failed);
 }

@@ -2,8 +2,8 @@
 import { Command } from "commander";
 import { type Diagnosis, diagnose } from "../core/watch/diagnose.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
-import { CommandError, EXIT } from "./exit.ts";
-import { look } from "./watch/look.ts";
+import { EXIT } from "./exit.ts";
+import { look, requireView } from "./watch/look.ts";
 
 /** `annulus doctor`. Ends with 0 when nothing needs to be done, 1 after a warning, 6 when something is critical. */
 export function doctorCommand(): Command {
@@ -13,8 +13,7 @@ export function doctorCommand(): Command {
       const nodes = adminNodes(options);
       try {
         const seen = await look(nodes);
-        const [first] = seen.silent;
-        if (seen.views.length === 0) throw new CommandError(first?.why ?? "no node was named", EXIT.unavailable);
+        requireView(seen);
         const found = diagnose(seen);
         const asked = seen.views.map(({ cluster }) => cluster.node);
         process.stdout.write(options.json === true ? `${JSON.stringify({ asked, found })}\n` : report(asked, found));
@@ -31,7 +30,7 @@ function report(asked: readonly string[], found: readonly Diagnosis[]): string {
   );
   const end =
     found.length === 0 ? "nothing is wrong" : `${found.length} ${found.length === 1 ? "finding" : "findings"}`;
-  return `${lines.join("")}${end}, as ${asked.join(", ")} see it\n`;
+  return `${lines.join("")}${end}, as ${asked.join(", ")} ${asked.length === 1 ? "sees" : "see"} it\n`;
 }
 
 function exitCodeOf(found: readonly Diagnosis[]): number {

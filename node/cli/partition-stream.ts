@@ -4,9 +4,11 @@
  * It is taken up again behind the last key that came, and is whole only once a node has said so.
  */
 import { createInterface } from "node:readline";
+import { buffer } from "node:stream/consumers";
 import { z } from "zod";
-import { type Endpoint, NoAnswerError } from "../client/http.ts";
+import { type Answer, type Endpoint, NoAnswerError } from "../client/http.ts";
 import type { Nodes } from "../client/nodes.ts";
+import { answerError } from "./connection.ts";
 import { endpointsInTurn } from "./endpoints-in-turn.ts";
 
 const End = z.object({ partition: z.number(), complete: z.literal(true) });
@@ -25,6 +27,7 @@ export type PartitionSource<Entry extends object> = {
  * Reads a partition to its end.
  *
  * @returns Undefined, or why no node gave the rest of it.
+ * @throws {CommandError} A node wants another token: the others would, too.
  */
 export async function readPartition<Entry extends object>(
   nodes: Nodes,
@@ -52,9 +55,11 @@ async function readFrom<Entry extends object>(
   const line = z.union([entry, End]);
   try {
     const response = await endpoint.open({ method: "GET", path: `${route}?partition=${partition}${after}` });
-    if (response.statusCode !== 200) {
-      response.resume();
-      return new Error(`${endpoint.url} answers ${response.statusCode}`);
+    const { statusCode: status = 0, headers } = response;
+    if (status !== 200) {
+      const answer: Answer = { status, headers, body: await buffer(response), from: endpoint.url };
+      if (status === 401 || status === 403) throw answerError(answer);
+      return new Error(`${endpoint.url} answers ${status}`);
     }
     for await (const text of createInterface({ input: response })) {
       const found = line.parse(JSON.parse(text));

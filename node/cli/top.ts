@@ -3,9 +3,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Command } from "commander";
 import type { Look } from "../core/watch/look.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
-import { CommandError, EXIT } from "./exit.ts";
 import { positive } from "./key-value.ts";
-import { look } from "./watch/look.ts";
+import { look, requireView } from "./watch/look.ts";
 import { topTable } from "./watch/table.ts";
 
 type TopOptions = ConnectionOptions & { readonly interval: number; readonly once?: boolean };
@@ -13,7 +12,7 @@ type TopOptions = ConnectionOptions & { readonly interval: number; readonly once
 /** Clears the screen and goes to its first place. */
 const CLEAR = "\u001b[2J\u001b[H";
 
-/** `annulus top`. Ends with Ctrl-C; with `--once` after one table, with 5 when no node answered. */
+/** `annulus top`. Ends with Ctrl-C; with `--once` after one table, with 1 when a token is missing, with 5 when no node answered. */
 export function topCommand(): Command {
   return withConnection(new Command("top").description("Show members, health, load and latency, live"))
     .option("--interval <ms>", "time between two looks", positive, 2_000)
@@ -22,6 +21,8 @@ export function topCommand(): Command {
       const nodes = adminNodes(options);
       try {
         let before = await look(nodes);
+        // Nobody's outage, and nothing that waiting mends.
+        if (before.silent.some(({ isRefusal }) => isRefusal)) requireView(before);
         if (options.once !== true) show(topTable(undefined, before), before);
         for (;;) {
           await sleep(options.interval);
@@ -41,7 +42,7 @@ function show(table: string, { atMs }: Look): void {
   process.stdout.write(`${clear}${new Date(atMs).toISOString()}  ${table}\n`);
 }
 
-function printOnce(table: string, { views }: Look): void {
+function printOnce(table: string, seen: Look): void {
+  requireView(seen);
   process.stdout.write(table);
-  if (views.length === 0) throw new CommandError("no node answers", EXIT.unavailable);
 }

@@ -39,10 +39,14 @@ export type Answer = {
 export class NoAnswerError extends Error {
   /** Whether the request cannot have reached the node. */
   readonly isUnsent: boolean;
+  /** What happened, without the URL: a code such as ECONNREFUSED, or words. */
+  readonly why: string;
 
   constructor(url: string, cause: Error & { code?: string }) {
-    super(`${url} does not answer: ${cause.code ?? cause.message}`, { cause });
+    const why = cause.code ?? cause.message;
+    super(`${url} does not answer: ${why}`, { cause });
     this.name = "NoAnswerError";
+    this.why = why;
     this.isUnsent = UNSENT_CODES.has(cause.code ?? "");
   }
 }
@@ -66,6 +70,8 @@ export type EndpointOptions = {
 /** One node's API at one address. */
 export class Endpoint {
   readonly url: string;
+  /** Whether it did not answer what it was asked last, or was given up: who has a choice asks another first. */
+  isSilent = false;
   readonly #host: string;
   readonly #port: number;
   readonly #basePath: string;
@@ -113,7 +119,10 @@ export class Endpoint {
   /** Makes one exchange and hands over the answer's body as a stream, which the caller reads or destroys. */
   open(call: Call): Promise<IncomingMessage> {
     const { promise, resolve, reject } = Promise.withResolvers<IncomingMessage>();
-    const fail = (error: Error) => reject(new NoAnswerError(this.url, error));
+    const fail = (error: Error) => {
+      this.isSilent = true;
+      reject(new NoAnswerError(this.url, error));
+    };
     const outgoing = this.#request(
       {
         agent: this.#agent,
@@ -129,7 +138,10 @@ export class Endpoint {
         timeout: call.timeoutMs ?? this.#timeoutMs,
         ...(call.signal === undefined ? {} : { signal: call.signal }),
       },
-      resolve,
+      (response) => {
+        this.isSilent = false;
+        resolve(response);
+      },
     );
     outgoing.on("timeout", () => {
       outgoing.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" }));

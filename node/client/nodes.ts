@@ -1,7 +1,8 @@
 /**
  * Several nodes as one service: requests go round them, and one that does not answer is passed over.
  *
- * Any node answers for any key, so that whichever is reached will do. `attempt` asks each node at most once; `persist`
+ * Any node answers for any key, so that whichever is reached will do. `attempt` asks each node at most once, `soonest` does
+ * so without waiting long for any: both ask those last that did not answer before. `persist`
  * goes on with growing pauses until a time is over, for work that is meant to survive a restart of nodes: its writes
  * carry an Idempotency-Key, so that a repetition is the same event wherever it arrives.
  */
@@ -23,6 +24,10 @@ export type NodesOptions = {
 
 /** Statuses that another node, or the same one a little later, may answer otherwise. */
 const TRANSIENT: ReadonlySet<number> = new Set([429, 503, 504]);
+/** `soonest` asks the next node as well when those asked have said nothing for so long. */
+const PATIENCE_MS = 2_000;
+/** What `soonest` reads is at hand where it is asked for: who says nothing for so long says nothing, in ms. */
+const SOON_MS = 5_000;
 const PAUSE_MS_FIRST = 20;
 const PAUSE_MS_MAX = 2000;
 
@@ -52,6 +57,38 @@ export class Nodes {
   }
 
   /**
+   * Asks for what may be asked for several times over: one node, and the next one too after each refusal or two seconds
+   * of silence. The first answer counts; one of 429 only where there is no other.
+   *
+   * @param isPassedOver Tells of an answer that another node may give otherwise.
+   * @throws {NoAnswerError} The last node's, when none answered.
+   */
+  async soonest(call: Call, isPassedOver: (answer: Answer) => boolean = isBusy): Promise<Answer> {
+    const over = new AbortController();
+    const left = this.#round();
+    const asked = new Map<Endpoint, Promise<Heard>>();
+    let last: Answer | NoAnswerError | undefined;
+    try {
+      for (;;) {
+        const next = left.shift();
+        if (next !== undefined) asked.set(next, hear(next, { timeoutMs: SOON_MS, ...call, signal: over.signal }));
+        if (asked.size === 0) return settled(last);
+        const patience = left.length === 0 ? [] : [sleep(PATIENCE_MS, undefined, { ref: false })];
+        const heard = await Promise.race([...asked.values(), ...patience]);
+        if (heard === undefined) {
+          for (const endpoint of asked.keys()) endpoint.isSilent = true;
+          continue;
+        }
+        asked.delete(heard.from);
+        if (!(heard.result instanceof NoAnswerError) && !isPassedOver(heard.result)) return heard.result;
+        if (last === undefined || last instanceof NoAnswerError) last = heard.result;
+      }
+    } finally {
+      over.abort();
+    }
+  }
+
+  /**
    * Asks node after node until one gives an answer that will stay, with growing pauses, for `forMs`.
    *
    * @param onRetry Is told of each repetition.
@@ -69,14 +106,14 @@ export class Nodes {
     }
   }
 
-  /** Each node's own answer, in the order of the URLs; a node that gives none is its error. */
-  async each(call: Call): Promise<readonly (Answer | NoAnswerError)[]> {
-    return Promise.all(this.#endpoints.map((endpoint) => answerOf(endpoint, call)));
-  }
-
-  /** The nodes in the order of the URLs, for exchanges whose body is streamed. */
+  /** The nodes in the order of the URLs. */
   get endpoints(): readonly Endpoint[] {
     return this.#endpoints;
+  }
+
+  /** The nodes in the order of the URLs, those that did not answer lately last. */
+  get likeliest(): readonly Endpoint[] {
+    return silentLast(this.#endpoints);
   }
 
   close(): void {
@@ -89,13 +126,24 @@ export class Nodes {
     return endpoint;
   }
 
-  *#round(): Generator<Endpoint> {
-    const first = this.#next;
+  /** All nodes once, each time from another one on. */
+  #round(): Endpoint[] {
+    const first = this.#next % this.#endpoints.length;
     this.#next += 1;
-    for (let i = 0; i < this.#endpoints.length; i += 1) {
-      yield this.#endpoints[(first + i) % this.#endpoints.length] as Endpoint;
-    }
+    return silentLast([...this.#endpoints.slice(first), ...this.#endpoints.slice(0, first)]);
   }
+}
+
+type Heard = { readonly from: Endpoint; readonly result: Answer | NoAnswerError };
+
+async function hear(from: Endpoint, call: Call): Promise<Heard> {
+  return { from, result: await answerOf(from, call) };
+}
+
+const isBusy = ({ status }: Answer) => status === 429;
+
+function silentLast(endpoints: readonly Endpoint[]): Endpoint[] {
+  return endpoints.toSorted((a, b) => Number(a.isSilent) - Number(b.isSilent));
 }
 
 /** The answer of one node, or why there was none. */

@@ -9,7 +9,8 @@
  */
 
 import { KvError } from "../core/errors.ts";
-import { type MemberId, type RingDocument, type RingMember, serializeRing } from "../core/ring/document.ts";
+import { type MemberId, type RingDocument, serializeRing } from "../core/ring/document.ts";
+import { ignoredSettings } from "../core/ring/first-members.ts";
 import { keyHash } from "../core/ring/hash.ts";
 import { parseRing } from "../core/ring/parse-document.ts";
 import { createRing, type Ring } from "../core/ring/ring.ts";
@@ -178,7 +179,9 @@ export function createRingKeeper(
       const stored = await identity.loadRing();
       if (stored !== undefined) {
         const document = parseRing(stored);
-        if (options.firstRing !== undefined) reportDifferences(document, options.firstRing, telemetry);
+        for (const { isExpected, ...ignored } of ignoredSettings(document, options.firstRing)) {
+          telemetry.log(isExpected ? "info" : "warn", "ring.setting_ignored", ignored);
+        }
         return enter(document, "disk");
       }
       const { firstRing } = options;
@@ -205,15 +208,4 @@ function digestOf(document: RingDocument): string {
   return keyHash(Buffer.from(serializeRing(document)))
     .toString(16)
     .padStart(16, "0");
-}
-
-/** Settings that made the first ring and differ from it now are not used: the ring document's hold. */
-function reportDifferences(document: RingDocument, configured: RingDocument, telemetry: Telemetry): void {
-  for (const name of ["partitions", "replicationFactor", "readQuorum", "writeQuorum", "mode"] as const) {
-    if (document[name] === configured[name]) continue;
-    telemetry.log("warn", "ring.setting_ignored", { name, ring: document[name], setting: configured[name] });
-  }
-  const describe = (member: RingMember) => `${member.name}=${member.address}@${member.zone}*${member.weight}`;
-  const [held, wanted] = [document, configured].map((ring) => ring.members.map(describe).join(","));
-  if (held !== wanted) telemetry.log("warn", "ring.setting_ignored", { name: "members", ring: held, setting: wanted });
 }

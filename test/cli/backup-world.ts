@@ -162,7 +162,7 @@ export class Records {
         return Object.assign(Readable.from([Buffer.from(text)]), { statusCode: 200, complete: true });
       },
     };
-    return { endpoints: [endpoint] } as unknown as Nodes;
+    return { endpoints: [endpoint], likeliest: [endpoint] } as unknown as Nodes;
   }
 }
 

@@ -215,7 +215,10 @@ describe("a command that changes the ring", () => {
     env = { ANNULUS_ADMIN_URL: `${NOBODY},${env.ANNULUS_ADMIN_URL}` };
     assert.equal((await run([...JOIN, "--yes"])).exitCode, 0);
     const before = model.asked.length;
-    const silent = createServer((request) => request.socket.destroy());
+    const silent = createServer((request, response) => {
+      if (request.method === "POST") request.socket.destroy();
+      else response.end();
+    });
     silent.listen(0, "127.0.0.1");
     await once(silent, "listening");
     env = { ANNULUS_ADMIN_URL: `http://127.0.0.1:${(silent.address() as AddressInfo).port},${env.ANNULUS_ADMIN_URL}` };

@@ -2,7 +2,7 @@
 import { createServer } from "node:http";
 import { closeServer, listenOnLoopback } from "./loopback.ts";
 
-export type FakeMember = { name: string; zone: string; state: string; health: "up" | "suspect" | "down" };
+export type FakeMember = { name: string; zone: string; state: string; health: "up" | "suspect" | "down"; phi?: number };
 
 export class FakeAdmin {
   readonly node: string;
@@ -10,6 +10,10 @@ export class FakeAdmin {
   epoch = 7;
   aheadMs = 0;
   notReady: string | undefined;
+  /** Answers everything so, as without a token that would do. */
+  refusal: 401 | 403 | undefined;
+  /** Answers what gives away keys so, with 403. */
+  keysRefusal: string | undefined;
   members: FakeMember[] = ["n1", "n2", "n3"].map((name, index) => ({
     name,
     zone: "abc"[index] ?? "",
@@ -25,6 +29,14 @@ export class FakeAdmin {
     annulus_store_takes_writes: 1,
   });
   readonly #server = createServer((request, response) => {
+    if (this.refusal !== undefined) {
+      response.writeHead(this.refusal).end(JSON.stringify({ detail: "no token" }));
+      return;
+    }
+    if (this.keysRefusal !== undefined && /^\/v1\/(export|backup)/.test(request.url ?? "")) {
+      response.writeHead(403).end(JSON.stringify({ detail: this.keysRefusal }));
+      return;
+    }
     const body = this.#answer(request.url ?? "");
     const date = new Date(Date.now() + this.aheadMs).toUTCString();
     const isProblem = request.url === "/readyz" && this.notReady !== undefined;
@@ -47,10 +59,10 @@ export class FakeAdmin {
   #answer(path: string): unknown {
     const { node, id, epoch, transition } = this;
     const members = this.members.map((member) => ({
-      ...member,
       address: `${member.name}:7402`,
       weight: 100,
       phi: 0.5,
+      ...member,
     }));
     if (path === "/readyz") return this.notReady === undefined ? { status: "ready" } : { detail: this.notReady };
     if (path === "/metrics")

@@ -1,5 +1,6 @@
 /** `annulus doctor` and `annulus top` against nodes that say whatever is to be found. */
 import assert from "node:assert/strict";
+import { createServer } from "node:http";
 import { afterEach, beforeEach, describe, it, jest } from "@jest/globals";
 import { look } from "../../node/cli/watch/look.ts";
 import { topTable } from "../../node/cli/watch/table.ts";
@@ -7,6 +8,7 @@ import { Nodes } from "../../node/client/nodes.ts";
 import { diagnose } from "../../node/core/watch/diagnose.ts";
 import { bucketsOf, parseMetrics, quantile, sumOf } from "../../node/core/watch/metrics-text.ts";
 import { FakeAdmin } from "./fake-admin.ts";
+import { closeServer, listenOnLoopback } from "./loopback.ts";
 import { runCli } from "./run-cli.ts";
 
 /** Some tests start the program, which takes long on a busy machine. */
@@ -54,6 +56,9 @@ describe("what the doctor finds", () => {
     const what = diagnose(await seen()).map((each) => each.what);
     assert.ok(what.includes("n3 is down in the eyes of n1, n2"), what.join("; "));
     assert.ok(what.includes("7 hints wait for n3"), what.join("; "));
+    [one.hints, two.hints] = [[{ target: "n3", count: 1, bytes: 10 }], []];
+    const alone = diagnose(await seen()).map((each) => each.what);
+    assert.ok(alone.includes("1 hint waits for n3"), alone.join("; "));
   });
 
   it("is critical where fewer homes are up than a request needs", async () => {
@@ -75,10 +80,26 @@ describe("what the doctor finds", () => {
 
   it("is a node that does not answer, is not ready, goes by another ring, or by another hour", async () => {
     assert.deepEqual(await found([...urls, NOBODY]), ["warning unreachable"]);
+    const [unreached] = diagnose(await seen([...urls, NOBODY]));
+    assert.equal(unreached?.what, `${NOBODY} tells nothing: no answer (ECONNREFUSED)`);
     one.notReady = "the node is connecting to its peers";
     two.epoch = 6;
     two.aheadMs = 60_000;
     assert.deepEqual(await found(), ["warning ready", "warning epochs", "warning clocks"]);
+  });
+
+  it("is a node that hangs, for which nobody waits long, and one that asks for a token", async () => {
+    const hanging = createServer(() => {});
+    const hangs = await listenOnLoopback(hanging);
+    two.refusal = 401;
+    const [hung, refused] = diagnose(await seen([hangs, ...urls]));
+    await closeServer(hanging);
+    assert.deepEqual([hung?.check, hung?.what], ["unreachable", `${hangs} tells nothing: no answer (within 2 s)`]);
+    assert.equal(refused?.check, "refused");
+    assert.match(
+      refused?.what ?? "",
+      /tells nothing: 401: no token \(give a token with --token-file, or in ANNULUS_TOKEN/,
+    );
   });
 
   it("is a disk that is nearly full, or takes nothing; damage; a lost disk; a certificate that ends", async () => {
@@ -120,12 +141,23 @@ describe("annulus doctor", () => {
     const { asked, found } = JSON.parse(critical.stdout.toString()) as { asked: string[]; found: { check: string }[] };
     assert.deepEqual([asked, found[0]?.check], [["n1", "n2"], "quorum"]);
     assert.equal((await runCli(["doctor", "--admin-url", NOBODY])).exitCode, 5);
+    const alone = await runCli(["doctor", "--admin-url", urls[0] ?? ""]);
+    assert.match(alone.stdout.toString(), /, as n1 sees it\n$/);
   });
 });
 
 const COUNT = 'http_server_request_duration_seconds_count{http_request_method="GET"}';
 const bucket = (bound: string) =>
   `http_server_request_duration_seconds_bucket{http_request_method="GET",le="${bound}"}`;
+
+describe("doctor and top without a token that is asked for", () => {
+  it.each([["doctor"], ["top"], ["top", "--once"]])("are refused, which is no outage: %s %s", async (...args) => {
+    one.refusal = two.refusal = 401;
+    const { exitCode, stdout, stderr } = await runCli(args, { env: { ANNULUS_ADMIN_URL: urls.join(",") } });
+    assert.deepEqual([exitCode, stdout.toString()], [1, ""]);
+    assert.match(stderr, /^annulus: http:.*: 401: no token \(give a token with --token-file, or in ANNULUS_TOKEN_FILE/);
+  });
+});
 
 describe("annulus top", () => {
   it("shows members, and of those that it asks what happened between two looks", async () => {
@@ -145,6 +177,19 @@ describe("annulus top", () => {
       "n2|b|active|up|0.5|-|-|-|-|4",
       "n3|c|active|up|0.5|-|-|-|-|0",
     ]);
+    assert.deepEqual(rows.slice(6), [
+      "",
+      "-|not measured: n2, n3. Name their admin ports too, with --admin-url or ANNULUS_ADMIN_URL",
+      "",
+    ]);
+  });
+
+  it("says of a long silence no more than that it is long, and nothing of members that were asked in vain", async () => {
+    for (const member of one.members) member.phi = member.name === "n3" ? 4_711.25 : 99.9;
+    const table = topTable(undefined, await seen([urls[0] ?? "", NOBODY, NOBODY]));
+    assert.match(table, /\nn1 .* up {2,}99\.9 /);
+    assert.match(table, /\nn3 .* up {2,}>99 /);
+    assert.doesNotMatch(table, /not measured/);
   });
 
   it("prints one table with --once", async () => {

@@ -36,11 +36,11 @@ const BEARER = /^Bearer +([A-Za-z0-9._~+/-]{1,512}=*)$/i;
 export function createGate(source: TokenSource, anonymous: Grant): Gate {
   const remembered = new WeakMap<Socket, Remembered>();
 
-  function refuse(grant: Grant, what: string): never {
+  function refuse(grant: Grant, what: string, right: string): never {
     if (grant === anonymous) {
       throw new KvError("UNAUTHENTICATED", `Cannot ${what}: expected a bearer token, found no Authorization header.`);
     }
-    throw new KvError("FORBIDDEN", `Cannot ${what}: expected a token with that right, found one that lacks it.`);
+    throw new KvError("FORBIDDEN", `Cannot ${what}: expected a token with ${right}, found one without.`);
   }
 
   return {
@@ -59,20 +59,22 @@ export function createGate(source: TokenSource, anonymous: Grant): Gate {
       return grant;
     },
     demand(grant, need) {
-      if (!mayDo([grant, anonymous], need)) refuse(grant, WHAT[need]);
+      if (!mayDo([grant, anonymous], need)) refuse(grant, ...WHAT[need]);
     },
     demandKey(grant, key, isWrite) {
       if (mayTouch(grant, key, isWrite) || mayTouch(anonymous, key, isWrite)) return;
-      refuse(grant, isWrite ? "write this key" : "read this key");
+      if (isWrite) refuse(grant, "write this key", 'data "read-write" for it');
+      refuse(grant, "read this key", 'data "read" for it');
     },
   };
 }
 
-const WHAT: Readonly<Record<Need, string>> = {
-  open: "answer",
-  monitor: "show the cluster",
-  admin: "change the cluster",
-  "read-all": "read all keys",
-  "read-some": "read any key",
-  restore: "change the cluster and write all keys",
+/** What a caller wanted, and the right that it takes, in the words of the file of tokens. */
+const WHAT: Readonly<Record<Need, readonly [what: string, right: string]>> = {
+  open: ["answer", "any right"],
+  monitor: ["show the cluster", 'cluster "monitor"'],
+  admin: ["change the cluster", 'cluster "admin"'],
+  "read-all": ["read all keys", 'data "read" and no prefixes'],
+  "read-some": ["read any key", 'data "read"'],
+  restore: ["change the cluster and write all keys", 'cluster "admin", data "read-write" and no prefixes'],
 };

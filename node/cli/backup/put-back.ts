@@ -77,7 +77,7 @@ async function sendBatch(nodes: Nodes, lines: readonly string[]): Promise<Restor
   let lastError: Error | undefined;
   for (let round = 0; round < ROUNDS_MAX; round += 1) {
     if (round > 0) await sleep(PAUSE_MS);
-    for (const endpoint of nodes.endpoints) {
+    for (const endpoint of nodes.likeliest) {
       const outcome = await send(nodes, endpoint, left);
       if (outcome instanceof Error) {
         lastError = outcome;

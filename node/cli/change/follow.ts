@@ -107,7 +107,7 @@ export async function follow(nodes: Nodes, id: string, output: Output = process.
 
 async function answerOf(nodes: Nodes, id: string): Promise<Answer | NoAnswerError> {
   try {
-    return await nodes.attempt({ method: "GET", path: `/v1/cluster/changes/${id}` });
+    return await nodes.soonest({ method: "GET", path: `/v1/cluster/changes/${id}` });
   } catch (error) {
     if (error instanceof NoAnswerError) return error;
     throw error;

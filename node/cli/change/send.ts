@@ -1,7 +1,8 @@
 /**
  * Requests that must not be made twice: asking for a change, and cancelling one.
  *
- * A node that surely did not get the request is passed over. One that may have got it and does not answer ends the
+ * Nodes are asked for a sign of life first, so that one that hangs is not sent it while another would take it. A node that
+ * surely did not get the request is passed over. One that may have got it and does not answer ends the
  * command: asked again, another node would refuse what the first one may have begun.
  */
 import { type Answer, type Call, NoAnswerError } from "../../client/http.ts";
@@ -20,9 +21,10 @@ export async function sendOnce(
   call: Call,
   options: { readonly isPassedOver?: (answer: Answer) => boolean } = {},
 ): Promise<Answer> {
+  await nodes.soonest({ method: "GET", path: "/healthz" });
   let unreached: NoAnswerError | undefined;
   let passedOver: Answer | undefined;
-  for (const endpoint of nodes.endpoints) {
+  for (const endpoint of nodes.likeliest) {
     try {
       const answer = await endpoint.exchange(call);
       if (options.isPassedOver?.(answer) !== true) return answer;

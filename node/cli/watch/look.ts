@@ -6,6 +6,7 @@ import type { Look, NodeView, SeenRing, Silence } from "../../core/watch/look.ts
 import { parseMetrics } from "../../core/watch/metrics-text.ts";
 import { ClusterAnswer, RingAnswer, TransitionAnswer } from "../admin-views.ts";
 import { answerError } from "../connection.ts";
+import { CommandError, EXIT } from "../exit.ts";
 
 const LookedAtCluster = ClusterAnswer.extend({
   members: z.array(
@@ -22,9 +23,20 @@ const LookedAtCluster = ClusterAnswer.extend({
   hints: z.object({ waiting: z.array(z.object({ target: z.string(), count: z.number(), bytes: z.number() })) }),
 });
 
+/** How long the others may take once one has answered, in ms: a node that hangs holds up no look. */
+const GRACE_MS = 2_000;
+/** How long all may take, in ms. */
+const PATIENCE_MS = 5_000;
+
 /** Asks all nodes at once. One that does not answer is no error: that is what was looked for. */
 export async function look(nodes: Nodes): Promise<Look> {
-  const asked = await Promise.all(nodes.endpoints.map(askOne));
+  const over = new AbortController();
+  let grace: NodeJS.Timeout | undefined;
+  const onAnswer = () => {
+    grace ??= setTimeout(() => over.abort(), GRACE_MS);
+  };
+  const asked = await Promise.all(nodes.endpoints.map((endpoint) => askOne(endpoint, over.signal, onAnswer)));
+  clearTimeout(grace);
   const rings = asked.flatMap(({ ring }) => ring ?? []);
   return {
     atMs: Date.now(),
@@ -34,21 +46,36 @@ export async function look(nodes: Nodes): Promise<Look> {
   };
 }
 
+/**
+ * Ends a command that nobody told anything.
+ *
+ * @throws {CommandError} As refused where a node asks for a token, else as unavailable.
+ */
+export function requireView({ views, silent }: Look): void {
+  if (views.length > 0) return;
+  const isRefused = silent.some(({ isRefusal }) => isRefusal);
+  const told = silent.map(({ url, why }) => `${url}: ${why}`).join("; ");
+  throw new CommandError(told, isRefused ? EXIT.failed : EXIT.unavailable);
+}
+
 type Heard = {
   readonly view?: NodeView;
   readonly silence?: Silence;
   readonly ring?: SeenRing | undefined;
 };
 
-async function askOne(endpoint: Endpoint): Promise<Heard> {
+async function askOne(endpoint: Endpoint, signal: AbortSignal, onAnswer: () => void): Promise<Heard> {
   const { url } = endpoint;
   const startedMs = Date.now();
-  const answer = await answerOf(endpoint, { method: "GET", path: "/v1/cluster" });
+  const answer = await answerOf(endpoint, { method: "GET", path: "/v1/cluster", timeoutMs: PATIENCE_MS, signal });
   const endedMs = Date.now();
   const cluster = parsed(answer, LookedAtCluster);
-  if (cluster === undefined) return { silence: { url, why: whyNot(answer) } };
+  if (cluster === undefined) return { silence: silenceOf(url, answer, signal) };
+  onAnswer();
   const paths = ["/metrics", "/readyz", "/v1/ring"];
-  const [metrics, ready, ring] = await Promise.all(paths.map((path) => answerOf(endpoint, { method: "GET", path })));
+  const [metrics, ready, ring] = await Promise.all(
+    paths.map((path) => answerOf(endpoint, { method: "GET", path, timeoutMs: PATIENCE_MS })),
+  );
   const aheadMs = aheadOf(answer, { startedMs, endedMs });
   const view = { url, cluster, metrics: parseMetrics(textOf(metrics)), notReady: whyNotReady(ready), aheadMs };
   return { view, ring: parsed(ring, RingAnswer) };
@@ -72,9 +99,12 @@ function textOf(answer: Answered): string {
     : answer.body.toString("utf8");
 }
 
-function whyNot(answer: Answered): string {
-  if (answer === undefined || answer instanceof NoAnswerError) return answer?.message ?? "it was not asked";
-  return answer.status === 200 ? "this is not the admin port of a node" : answerError(answer).message;
+function silenceOf(url: string, answer: Answer | NoAnswerError, { aborted }: AbortSignal): Silence {
+  if (answer instanceof NoAnswerError) {
+    return { url, why: `no answer (${aborted ? `within ${GRACE_MS / 1_000} s` : answer.why})` };
+  }
+  if (answer.status === 200) return { url, why: "this is not the admin port of a node" };
+  return { url, why: answerError(answer).message, isRefusal: answer.status === 401 || answer.status === 403 };
 }
 
 function whyNotReady(answer: Answered): string | undefined {

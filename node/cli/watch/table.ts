@@ -22,7 +22,7 @@ export function topTable(before: Look | undefined, now: Look): string {
       const own = now.views.find(({ cluster }) => cluster.node === name);
       const past = before?.views.find(({ cluster }) => cluster.node === name);
       const figures = figuresOf(past, own, before === undefined ? 0 : (now.atMs - before.atMs) / 1000);
-      return [name, zone, state, health, phi?.toFixed(1) ?? UNKNOWN, ...figures, String(hints.get(name) ?? 0)];
+      return [name, zone, state, health, phiText(phi), ...figures, String(hints.get(name) ?? 0)];
     });
   const change =
     transition === undefined || transition === null
@@ -30,7 +30,27 @@ export function topTable(before: Look | undefined, now: Look): string {
       : `\nchange ${transition.id} (${transition.kind}): ${transition.phase}, ${transition.movedPartitions} of ${transition.totalPartitions} partitions\n`;
   const title = `cluster ${id}, ring epoch ${ringEpoch}, as ${view.cluster.node} sees it\n\n`;
   const silent = now.silent.map(({ url, why }) => `\n${url}: ${why}\n`).join("");
-  return `${title}${alignTable([HEAD, ...rows])}${change}${silent}`;
+  const unasked = unaskedText(
+    now,
+    rows.map(([name = ""]) => name),
+  );
+  return `${title}${alignTable([HEAD, ...rows])}${change}${silent}${unasked}`;
+}
+
+/** Silence says no more beyond that; it grows for as long as it lasts. */
+const PHI_SHOWN_MAX = 99.9;
+
+function phiText(phi: number | undefined): string {
+  if (phi === undefined) return UNKNOWN;
+  return phi > PHI_SHOWN_MAX ? `>${Math.floor(PHI_SHOWN_MAX)}` : phi.toFixed(1);
+}
+
+/** Why there are dashes: load is what a node says of itself, on its own admin port. */
+function unaskedText({ views, silent }: Look, members: readonly string[]): string {
+  const unasked = members.filter((name) => !views.some(({ cluster }) => cluster.node === name));
+  if (unasked.length <= silent.length) return "";
+  const ports = unasked.length === 1 ? "its admin port" : "their admin ports";
+  return `\n${UNKNOWN}  not measured: ${unasked.join(", ")}. Name ${ports} too, with --admin-url or ANNULUS_ADMIN_URL\n`;
 }
 
 /** Reads and writes a second, p50 and p99, between two looks at one node; dashes where there are no two. */

@@ -77,3 +77,23 @@ export function firstRing(first: FirstRing): RingDocument {
   const { homes } = planPlacement({ partitions, replicationFactor, members });
   return { epoch: 1, partitions, replicationFactor, readQuorum, writeQuorum, mode, members, homes };
 }
+
+/** A setting that made the first ring and differs from the ring in force, which holds. */
+export type IgnoredSetting = {
+  readonly name: string;
+  readonly ring: unknown;
+  readonly setting: unknown;
+  /** It is as it should be: the members have been changed since. */
+  readonly isExpected: boolean;
+};
+
+/** The settings that are not used any more, and would make another ring than the one in force. */
+export function ignoredSettings(document: RingDocument, configured: RingDocument | undefined): IgnoredSetting[] {
+  if (configured === undefined) return [];
+  const names = ["partitions", "replicationFactor", "readQuorum", "writeQuorum", "mode"] as const;
+  const figures = names.map((name) => ({ name, ring: document[name], setting: configured[name], isExpected: false }));
+  const describe = (member: RingMember) => `${member.name}=${member.address}@${member.zone}*${member.weight}`;
+  const [ring, setting] = [document, configured].map(({ members: each }) => each.map(describe).join(","));
+  const isExpected = (document.past ?? []).some(({ outcome }) => outcome === "done");
+  return [...figures, { name: "members", ring, setting, isExpected }].filter((each) => each.ring !== each.setting);
+}

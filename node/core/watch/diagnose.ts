@@ -61,14 +61,11 @@ function clusters({ views }: Look): readonly Diagnosis[] {
 }
 
 function silence({ silent }: Look): readonly Diagnosis[] {
-  return silent.map(({ url, why }) =>
-    of(
-      "warning",
-      "unreachable",
-      `${url} tells nothing: ${why}`,
-      "see whether the process runs, and what its log says last",
-    ),
-  );
+  return silent.map(({ url, why, isRefusal }) => {
+    const what = `${url} tells nothing: ${why}`;
+    if (isRefusal === true) return of("warning", "refused", what, "show it a token that may see the cluster");
+    return of("warning", "unreachable", what, "see whether the process runs, and what its log says last");
+  });
 }
 
 function readiness({ views }: Look): readonly Diagnosis[] {
@@ -126,7 +123,7 @@ function quorums(look: Look): readonly Diagnosis[] {
   const short = ring.preferenceLists.filter((homes) => homes.filter(isUp).length < Math.max(ring.r, ring.w)).length;
   const thin = ring.preferenceLists.filter((homes) => homes.filter(isUp).length < homes.length).length;
   if (short > 0) {
-    const what = `${short} of ${ring.partitions} partitions have fewer than ${Math.max(ring.r, ring.w)} home replicas up`;
+    const what = `${short} of ${ring.partitions} partitions ${short === 1 ? "has" : "have"} fewer than ${Math.max(ring.r, ring.w)} home replicas up`;
     const advice =
       "start the members that are down first; until then strict requests there fail, and sloppy ones live on stand-ins";
     return [of("critical", "quorum", what, advice)];
@@ -136,7 +133,7 @@ function quorums(look: Look): readonly Diagnosis[] {
     of(
       "note",
       "replicas",
-      `${thin} of ${ring.partitions} partitions have a home replica down`,
+      `${thin} of ${ring.partitions} partitions ${thin === 1 ? "has" : "have"} a home replica down`,
       "change nothing else until it is back",
     ),
   ];
@@ -213,7 +210,7 @@ function hints(look: Look): readonly Diagnosis[] {
   return [...waiting].flatMap(([target, count]) => {
     if (count === 0) return [];
     const isUp = worst.get(target)?.health === "up";
-    const what = `${count} hints wait for ${target}`;
+    const what = `${counted(count, "hint")} ${count === 1 ? "waits" : "wait"} for ${target}`;
     if (isUp)
       return [
         of("note", "hints", `${what}, which is up`, "they are being delivered; look again: the number has to fall"),
@@ -253,7 +250,7 @@ function zones({ views, ring }: Look): readonly Diagnosis[] {
   const crowded = Math.max(0, ...views.map(({ metrics }) => sumOf(metrics, "annulus_ring_partitions_crowded") ?? 0));
   const found: Diagnosis[] = [];
   if (crowded > 0) {
-    const what = `${crowded} partitions have two homes in one zone though there are zones enough`;
+    const what = `${counted(crowded, "partition")} ${crowded === 1 ? "has" : "have"} two homes in one zone though there are zones enough`;
     found.push(
       of(
         "warning",
@@ -265,7 +262,7 @@ function zones({ views, ring }: Look): readonly Diagnosis[] {
   }
   const count = distinct(ring?.members.flatMap(({ zone, state }) => (state === "left" ? [] : [zone])) ?? []).length;
   if (ring !== undefined && count < ring.n) {
-    const what = `${count} zones for ${ring.n} replicas: the loss of one zone takes more than one replica of a key`;
+    const what = `${counted(count, "zone")} for ${counted(ring.n, "replica")}: the loss of one zone takes more than one replica of a key`;
     found.push(of("note", "zones", what, "add members in other zones"));
   }
   return found;
@@ -276,11 +273,11 @@ function doubts({ views }: Look): readonly Diagnosis[] {
     const doubtful = sumOf(metrics, "annulus_store_doubtful_keys") ?? 0;
     const corrupt = sumOf(metrics, "annulus_store_corrupt_records_total") ?? 0;
     if (doubtful > 0) {
-      const what = `${cluster.node} does not answer for ${doubtful} keys whose record was damaged`;
+      const what = `${cluster.node} does not answer for ${counted(doubtful, "key")} whose record was damaged`;
       return [of("warning", "damage", what, "its peers mend them once they are reached; then replace the disk")];
     }
     if (corrupt === 0) return [];
-    const what = `${cluster.node} set ${corrupt} damaged records aside since its start`;
+    const what = `${cluster.node} set ${counted(corrupt, "damaged record")} aside since its start`;
     return [of("warning", "damage", what, "they are mended; see to the disk or the memory of that machine")];
   });
 }
@@ -289,7 +286,7 @@ function certificates({ views }: Look): readonly Diagnosis[] {
   return views.flatMap(({ cluster, metrics }) =>
     metrics.flatMap(({ name, labels, value }) => {
       if (name !== "annulus_tls_expires_seconds" || value >= CERTIFICATE_S_MIN) return [];
-      const what = `the certificate of ${cluster.node}'s ${labels.port ?? ""} port ends in ${Math.floor(value / 86_400)} days`;
+      const what = `the certificate of ${cluster.node}'s ${labels.port ?? ""} port ends in ${counted(Math.floor(value / 86_400), "day")}`;
       return [
         of(
           value <= 0 ? "critical" : "warning",
@@ -300,6 +297,10 @@ function certificates({ views }: Look): readonly Diagnosis[] {
       ];
     }),
   );
+}
+
+function counted(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function distinct(texts: readonly string[]): readonly string[] {

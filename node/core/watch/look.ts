@@ -66,7 +66,12 @@ export type NodeView = {
 };
 
 /** A node that gave no view of itself, and why. */
-export type Silence = { readonly url: string; readonly why: string };
+export type Silence = {
+  readonly url: string;
+  readonly why: string;
+  /** It answered, and asks for a token, or another one. */
+  readonly isRefusal?: boolean;
+};
 
 export type Look = {
   /** Ms since 1970. */

@@ -2,7 +2,7 @@
 import { describe, expect, it } from "@jest/globals";
 import { KvError } from "../../../node/core/errors.ts";
 import { serializeRing } from "../../../node/core/ring/document.ts";
-import { firstRing, parseFirstMembers } from "../../../node/core/ring/first-members.ts";
+import { firstRing, ignoredSettings, parseFirstMembers } from "../../../node/core/ring/first-members.ts";
 import { parseRing } from "../../../node/core/ring/parse-document.ts";
 
 const FIGURES = { partitions: 64, replicationFactor: 3, readQuorum: 2, writeQuorum: 2, mode: "sloppy" } as const;
@@ -79,5 +79,33 @@ describe("the first ring", () => {
   ])("needs %s", (_, first, message) => {
     expect(() => firstRing(first)).toThrow(message);
     expect(() => firstRing(first)).toThrow(KvError);
+  });
+});
+
+describe("settings that the ring in force does not go by", () => {
+  const ringOf = (members: string) => firstRing({ members: parseFirstMembers(members), ...FIGURES });
+  const configured = ringOf("a=h:1,b=h:2,c=h:3");
+
+  it("are none where they would make the same ring, or are not there", () => {
+    expect(ignoredSettings(configured, configured)).toEqual([]);
+    expect(ignoredSettings(configured, undefined)).toEqual([]);
+  });
+
+  it("are named with both values; other members are expected once a change has been carried out", () => {
+    const grown = { ...ringOf("a=h:1,b=h:2,c=h:3,d=h:4"), epoch: 5, readQuorum: 1 };
+    const figure = { name: "readQuorum", ring: 1, setting: 2, isExpected: false };
+    const members = {
+      name: "members",
+      ring: "a=h:1@default*100,b=h:2@default*100,c=h:3@default*100,d=h:4@default*100",
+      setting: "a=h:1@default*100,b=h:2@default*100,c=h:3@default*100",
+    };
+    expect(ignoredSettings(grown, configured)).toEqual([figure, { ...members, isExpected: false }]);
+    const cancelled = { id: "1", outcome: "cancelled", epoch: 3 } as const;
+    expect(ignoredSettings({ ...grown, past: [cancelled] }, configured)[1]?.isExpected).toBe(false);
+    const done = { id: "2", outcome: "done", epoch: 5 } as const;
+    expect(ignoredSettings({ ...grown, past: [cancelled, done] }, configured)).toEqual([
+      figure,
+      { ...members, isExpected: true },
+    ]);
   });
 });

@@ -1,0 +1,85 @@
+/** Several nodes of which some hang: a server that takes connections and says nothing stands for a frozen process. */
+import assert from "node:assert/strict";
+import { createServer, type Server } from "node:http";
+import { afterEach, beforeEach, describe, it } from "@jest/globals";
+import { NoAnswerError } from "../../node/client/http.ts";
+import { Nodes } from "../../node/client/nodes.ts";
+import { closeServer, listenOnLoopback } from "../cli/loopback.ts";
+
+/** Far longer than any test may take: nobody is waited for so long. */
+const NEVER_MS = 600_000;
+const CALL = { method: "GET", path: "/", timeoutMs: NEVER_MS } as const;
+
+let hanging: Server;
+let sound: Server;
+let urls: string[];
+let asked: string[];
+let status: number;
+let nodes: Nodes;
+
+beforeEach(async () => {
+  asked = [];
+  status = 200;
+  hanging = createServer((request) => {
+    asked.push("hanging");
+    request.once("close", () => asked.push("given up"));
+  });
+  sound = createServer((_request, response) => {
+    asked.push("sound");
+    response.writeHead(status).end("here");
+  });
+  urls = [await listenOnLoopback(hanging), await listenOnLoopback(sound)];
+  nodes = new Nodes({ urls, connectionsMax: 1, timeoutMs: NEVER_MS });
+});
+afterEach(async () => {
+  nodes.close();
+  await Promise.all([closeServer(hanging), closeServer(sound)]);
+});
+
+/** Asks until the one that hangs was asked: with whom it begins is drawn. */
+async function askBoth(): Promise<void> {
+  while (!asked.includes("hanging")) assert.equal((await nodes.soonest(CALL)).status, 200);
+}
+
+describe("the soonest answer of several nodes", () => {
+  it("comes from the next one while the first still hangs, which is given up then", async () => {
+    await askBoth();
+    const from = asked.indexOf("hanging");
+    assert.deepEqual(asked.slice(from, from + 2), ["hanging", "sound"]);
+  });
+
+  it("is asked of those last that did not answer before, whatever asks", async () => {
+    await askBoth();
+    assert.deepEqual(
+      nodes.likeliest.map(({ url }) => url),
+      [urls[1], urls[0]],
+    );
+    asked.length = 0;
+    for (let time = 0; time < 4; time += 1) {
+      await nodes.soonest(CALL);
+      await nodes.attempt(CALL);
+    }
+    assert.deepEqual(
+      asked.filter((each) => each !== "given up"),
+      new Array(8).fill("sound"),
+    );
+  });
+
+  it("is a refusal only where no other answers", async () => {
+    status = 429;
+    const busy = new Nodes({ urls: [urls[1] ?? "", urls[1] ?? ""], connectionsMax: 1, timeoutMs: NEVER_MS });
+    assert.equal((await busy.soonest(CALL)).status, 429);
+    assert.deepEqual(asked, ["sound", "sound"]);
+    busy.close();
+    status = 404;
+    const passing = new Nodes({ urls: [urls[1] ?? "", "http://127.0.0.1:1"], connectionsMax: 1, timeoutMs: NEVER_MS });
+    assert.equal((await passing.soonest(CALL, (answer) => answer.status === 404)).status, 404);
+    passing.close();
+  });
+
+  it("is an error where nobody answers in time", async () => {
+    const alone = new Nodes({ urls: [urls[0] ?? ""], connectionsMax: 1, timeoutMs: NEVER_MS });
+    await assert.rejects(alone.soonest({ ...CALL, timeoutMs: 50 }), NoAnswerError);
+    alone.close();
+  });
+});
