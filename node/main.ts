@@ -16,6 +16,7 @@ import { createDataServer } from "./adapters/http/data-server.ts";
 import { createGate, type Gate } from "./adapters/http/gate.ts";
 import { createHeldUpWatch } from "./adapters/http/held-up.ts";
 import { BODY_TIMEOUT_MS, HTTP_TIMES, type HttpServer } from "./adapters/http/http-server.ts";
+import { createKvHandler, createPlaces } from "./adapters/http/kv-handler.ts";
 import { type FollowedTokens, followTokens } from "./adapters/http/token-file.ts";
 import { createLevelEngine, type LevelEngine } from "./adapters/level/engine.ts";
 import { bootId, systemRandom, systemTime } from "./adapters/system.ts";
@@ -174,7 +175,6 @@ function createServers(
     connectionsMax: config.connectionsMax,
     requestsPerConnectionMax: config.requestsPerConnectionMax,
     ...HTTP_TIMES,
-    member: config.nodeName,
   };
   const admin = {
     readiness: () => node.status.readiness(),
@@ -188,6 +188,7 @@ function createServers(
     ring: () => node.status.ring(),
     repair: () => node.repair.passNow(),
     locate: (key: Uint8Array) => node.status.locate(key),
+    versions: (key: Uint8Array) => node.keyVersions(key),
     exportPage: node.exporter.page,
     backupPage: node.exporter.records,
     backupTree: node.backupDifference.tree,
@@ -195,31 +196,30 @@ function createServers(
     restore: node.restorer.restore,
     metricsText,
   };
+  const shared = { telemetry, time: systemTime, onBug: parts.crash, gate };
+  const data = {
+    ...shared,
+    coordinator: node.coordinator,
+    bounds: node.bounds,
+    isWaking: createHeldUpWatch(systemTime).isWaking,
+    places: createPlaces(telemetry),
+  };
+  const pairs = {
+    member: config.nodeName,
+    durability: config.durability,
+    pairBytesMax: config.pairBytesMax,
+    inFlightMax: config.inFlightMax,
+    bodyTimeoutMs: BODY_TIMEOUT_MS,
+  };
+  const kv = (draining: () => boolean) => createKvHandler({ ...data, draining }, pairs);
   return {
     adminServer: createAdminServer(
-      { admin, telemetry, time: systemTime, consoleFiles: readConsoleFiles(CONSOLE), onBug: parts.crash, gate },
-      { ...listen, port: config.adminPort, tls: parts.tls.admin },
+      { ...shared, admin, consoleFiles: readConsoleFiles(CONSOLE), kv },
+      { ...listen, ...pairs, port: config.adminPort, tls: parts.tls.admin },
     ),
     dataServer: createDataServer(
-      {
-        coordinator: node.coordinator,
-        telemetry,
-        time: systemTime,
-        bounds: node.bounds,
-        ring: node.status.clientRing,
-        isWaking: createHeldUpWatch(systemTime).isWaking,
-        onBug: parts.crash,
-        gate,
-      },
-      {
-        ...listen,
-        port: config.dataPort,
-        tls: parts.tls.data,
-        durability: config.durability,
-        pairBytesMax: config.pairBytesMax,
-        inFlightMax: config.inFlightMax,
-        bodyTimeoutMs: BODY_TIMEOUT_MS,
-      },
+      { ...data, ring: node.status.clientRing },
+      { ...listen, ...pairs, port: config.dataPort, tls: parts.tls.data },
     ),
   };
 }

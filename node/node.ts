@@ -10,6 +10,7 @@ import { AdaptiveLimit } from "./core/overload/adaptive-limit.ts";
 import { QuantileFollower } from "./core/quorum/latency.ts";
 import { Pace } from "./core/quorum/pace.ts";
 import type { MemberId, RingDocument } from "./core/ring/document.ts";
+import type { KeyVersions } from "./core/version/key-versions.ts";
 import type { ProgressReply } from "./messages.ts";
 import type { Ports, Timer } from "./ports.ts";
 import { createAdmission } from "./services/admission.ts";
@@ -29,6 +30,7 @@ import { createHintDelivery } from "./services/hint-delivery.ts";
 import { createHints } from "./services/hints.ts";
 import { createHorizons } from "./services/horizons.ts";
 import type { Identity } from "./services/identity.ts";
+import { createKeyVersions } from "./services/key-versions.ts";
 import { createKnownActors } from "./services/known-actors.ts";
 import { createPeerRequests } from "./services/peer-requests.ts";
 import { createRepair, type Repair, type RepairOptions } from "./services/repair.ts";
@@ -77,6 +79,8 @@ export type StorageNode = {
   readonly backupDifference: BackupDifference;
   readonly repair: Repair;
   readonly changes: Changes;
+  /** What each home replica of a key holds of it. */
+  keyVersions(key: Uint8Array): Promise<KeyVersions>;
   /** How far this node is with what the ring asks of it. */
   progress(): ProgressReply;
   /** Distinct zones of the ring, N, and its epoch; 0 before there is a ring. */
@@ -286,6 +290,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     changes: elasticity.changes,
     progress: elasticity.progress.own,
     exporter: createExporter(parts, { timeoutMs }),
+    keyVersions: createKeyVersions(parts, { timeoutMs }),
     backupDifference: createBackupDifference({ ...parts, answerOwn: repair.answer }, { timeoutMs: LISTING_TIMEOUT_MS }),
     restorer: createRestorer({ replicas, ring: parts.ring, collection }, { timeoutMs: HOME_TIMEOUT_MS }),
     bounds() {

@@ -15,7 +15,10 @@ export type Heard = {
   readonly state: (state: ConnectionState, why: string) => void;
 };
 
-const TOKEN = "annulus-token";
+/** What a token is for: the cluster, or the values of keys, where that takes another one. */
+export type TokenUse = "cluster" | "keys";
+
+const TOKENS: Readonly<Record<TokenUse, string>> = { cluster: "annulus-token", keys: "annulus-key-token" };
 /** The pause before the stream is asked for again, in ms. */
 const AGAIN_MS = 1_000;
 /** A node that says nothing for so many intervals is taken for lost: a cut link ends no stream. */
@@ -23,24 +26,30 @@ const SILENT_INTERVALS = 5;
 const FIRST_LOOK_MS = 10_000;
 
 /** The token of this tab; undefined: none was given. */
-export function token(): string | undefined {
-  return sessionStorage.getItem(TOKEN) ?? undefined;
+export function token(use: TokenUse = "cluster"): string | undefined {
+  return sessionStorage.getItem(TOKENS[use]) ?? undefined;
 }
 
-/** Keeps a token for this tab, or forgets it. */
-export function setToken(text: string | undefined): void {
-  if (text === undefined) sessionStorage.removeItem(TOKEN);
-  else sessionStorage.setItem(TOKEN, text);
+/** Keeps a token for this tab. */
+export function setToken(text: string, use: TokenUse = "cluster"): void {
+  sessionStorage.setItem(TOKENS[use], text);
+}
+
+/** Forgets all tokens of this tab. */
+export function forgetTokens(): void {
+  for (const name of Object.values(TOKENS)) sessionStorage.removeItem(name);
 }
 
 /** A refusal of the node, in its own words. */
 export class RefusedError extends Error {
   readonly status: number;
+  readonly headers: Headers;
 
-  constructor(status: number, message: string) {
+  constructor({ status, headers }: Pick<Response, "status" | "headers">, message: string) {
     super(message);
     this.name = "RefusedError";
     this.status = status;
+    this.headers = headers;
   }
 }
 
@@ -48,15 +57,16 @@ export class RefusedError extends Error {
  * Asks the node. Paths are relative to the page, so that it works behind a proxy's path too.
  *
  * @param path Begins without a slash: `v1/ring`.
+ * @param use Which token goes with it: without one for keys, that for the cluster does.
  * @throws {RefusedError} For any status of 400 and more.
  */
-export async function ask(path: string, init: RequestInit = {}): Promise<Response> {
+export async function ask(path: string, init: RequestInit = {}, use: TokenUse = "cluster"): Promise<Response> {
   const headers = new Headers(init.headers);
-  const own = token();
+  const own = token(use) ?? token();
   if (own !== undefined) headers.set("Authorization", `Bearer ${own}`);
   const response = await fetch(new URL(`../${path}`, document.baseURI), { ...init, headers, cache: "no-store" });
   if (response.status < 400) return response;
-  throw new RefusedError(response.status, await detailOf(response));
+  throw new RefusedError(response, await detailOf(response));
 }
 
 /** Asks the node for JSON. */

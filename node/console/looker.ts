@@ -1,45 +1,166 @@
-/** Where a key lives: its partition, and its home replicas in order with what this node knows of them. */
-import { RefusedError } from "./connection.ts";
+/**
+ * The key looker: where a key lives, what each of its homes holds, its values side by side, and one in place of several.
+ *
+ * Its place is for whoever may see the cluster; its values take a right on the key, which another token may carry.
+ */
+import { RefusedError, setToken, token } from "./connection.ts";
 import { byId, element, setText } from "./dom.ts";
+import {
+  type HomeVersion,
+  type KeyAnswer,
+  type KeyPlace,
+  locate,
+  readKey,
+  readVersions,
+  settleKey,
+  ttlOf,
+} from "./key-data.ts";
+import { createKeyValues, type Decision } from "./key-values.ts";
+import { countText } from "./words.ts";
 
-/** `GET /v1/ring/{key}`, as far as it is shown. */
-export type KeyPlace = {
-  readonly partition: number;
-  readonly token: string;
-  readonly homes: readonly { readonly name: string; readonly zone: string; readonly address: string }[];
+/** What is shown at the moment. */
+type Shown = { readonly key: string; readonly answer: KeyAnswer; readonly homes: readonly HomeVersion[] };
+
+const SETTLED: Readonly<Record<Decision["kind"], string>> = {
+  keep: "The value that you kept is written in place of all that was shown.",
+  write: "Your text is written in place of all that was shown.",
+  delete: "The key is deleted, with all that was shown.",
 };
 
 /**
- * Makes the form work.
+ * Makes the forms work.
  *
- * @param locate Asks the node for the place of a key.
  * @param healthOf What the node thinks of a member.
  * @param onFound Told of the key's partition.
  */
-export function createLooker(
-  locate: (key: string) => Promise<KeyPlace>,
-  healthOf: (name: string) => string,
-  onFound: (partition: number) => void,
-): void {
-  const told = byId("key-place", HTMLElement);
-  const list = byId("key-homes", HTMLElement);
+export function createLooker(healthOf: (name: string) => string, onFound: (partition: number) => void): void {
+  const place = byId("key-place", HTMLElement);
+  const told = byId("key-told", HTMLElement);
+  const tokenForm = byId("key-token-form", HTMLFormElement);
+  let shown: Shown | undefined;
+  /** Answers of earlier questions are dropped. */
+  let asked = 0;
+  const showValues = createKeyValues((decision) => void settle(decision));
+
   async function find(key: string): Promise<void> {
+    const question = ++asked;
+    clear();
     try {
-      const { partition, token, homes } = await locate(key);
-      const lines = homes.map(({ name, zone, address }) =>
-        element("li", {}, element("strong", {}, name), ` in ${zone}, ${address}: ${healthOf(name)}`),
-      );
-      list.replaceChildren(...lines);
-      setText(told, `${key} is in partition ${partition} (hash ${token}). Its homes, in order:`);
-      onFound(partition);
+      const found = await locate(key);
+      if (question !== asked) return;
+      setText(place, `${key} is in partition ${found.partition} (hash ${found.token}). Its homes, in order:`);
+      showHomes(found, undefined, healthOf);
+      onFound(found.partition);
+      const [homes, answer] = await Promise.all([readVersions(key), readKey(key)]);
+      if (question !== asked) return;
+      shown = { key, answer, homes };
+      showHomes(found, homes, healthOf);
+      showValues(answer.values);
+      setText(byId("key-state", HTMLElement), `${stateText(answer)} ${agreementText(homes)}`);
     } catch (error) {
-      if (!(error instanceof RefusedError || error instanceof TypeError)) throw error;
-      list.replaceChildren();
-      setText(told, error instanceof RefusedError ? error.message : "The node does not answer.");
+      if (question === asked) refuse(error);
     }
   }
+
+  async function settle(decision: Decision): Promise<void> {
+    const context = shown?.answer.context;
+    if (shown === undefined || context === undefined) return;
+    const { key, homes } = shown;
+    try {
+      await settleKey(key, context, writtenBy(decision, homes));
+    } catch (error) {
+      refuse(error);
+      return;
+    }
+    await find(key);
+    setText(told, SETTLED[decision.kind]);
+    told.focus();
+  }
+
+  function clear(): void {
+    shown = undefined;
+    for (const id of ["key-place", "key-state", "key-told"]) setText(byId(id, HTMLElement), "");
+    byId("key-homes", HTMLElement).replaceChildren();
+    byId("key-table", HTMLElement).hidden = true;
+    showValues([]);
+    tokenForm.hidden = true;
+  }
+
+  function refuse(error: unknown): void {
+    if (!(error instanceof RefusedError || error instanceof TypeError)) throw error;
+    setText(told, error instanceof RefusedError ? error.message : "The node does not answer. Look again.");
+    tokenForm.hidden = !(error instanceof RefusedError && (error.status === 401 || error.status === 403));
+  }
+
   byId("key-form", HTMLFormElement).addEventListener("submit", (event) => {
     event.preventDefault();
     void find(byId("key", HTMLInputElement).value);
   });
+  tokenForm.addEventListener("submit", (event) => {
+    event.preventDefault();
+    const field = byId("key-token", HTMLInputElement);
+    setToken(field.value.trim(), "keys");
+    field.value = "";
+    byId("token-forget", HTMLElement).hidden = token() === undefined && token("keys") === undefined;
+    void find(byId("key", HTMLInputElement).value);
+  });
+}
+
+/** What a decision writes; undefined: a deletion. */
+function writtenBy(decision: Decision, homes: readonly HomeVersion[]): Parameters<typeof settleKey>[2] {
+  switch (decision.kind) {
+    case "keep": {
+      const { bytes, contentType } = decision.value;
+      return { bytes, contentType, ttlS: ttlOf(decision.value, homes, Date.now()) };
+    }
+    case "write":
+      return { bytes: new TextEncoder().encode(decision.text), contentType: decision.contentType, ttlS: undefined };
+    case "delete":
+      return undefined;
+  }
+}
+
+function showHomes(
+  { homes }: KeyPlace,
+  versions: readonly HomeVersion[] | undefined,
+  healthOf: (name: string) => string,
+): void {
+  const rows = homes.map(({ name, zone, address }) => {
+    const version = versions?.find((one) => one.name === name);
+    return element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, element("strong", {}, name)),
+      element("td", {}, zone),
+      element("td", {}, address),
+      element("td", {}, healthOf(name)),
+      element("td", {}, version === undefined ? "" : heldText(version)),
+    );
+  });
+  byId("key-homes", HTMLElement).replaceChildren(...rows);
+  byId("key-table", HTMLElement).hidden = false;
+}
+
+function heldText({ state, version, siblings = [], error }: HomeVersion): string {
+  if (state === "absent") return "nothing";
+  if (state === "unknown") return error?.detail ?? "no answer";
+  const deletions = siblings.filter(({ deleted }) => deleted).length;
+  const values = siblings.length - deletions;
+  const held = [values > 0 ? countText(values, "value") : "", deletions > 0 ? countText(deletions, "deletion") : ""];
+  return `${held.filter((part) => part !== "").join(" and ")}, version ${version ?? ""}`;
+}
+
+function stateText({ context, values }: KeyAnswer): string {
+  if (context === undefined) return "It was never written, or its deletion is forgotten.";
+  if (values.length === 0) return "It is deleted.";
+  return values.length === 1
+    ? "It has one value."
+    : `It has ${values.length} concurrent values: one write settles them.`;
+}
+
+function agreementText(homes: readonly HomeVersion[]): string {
+  const heard = homes.filter(({ state }) => state !== "unknown");
+  if (new Set(heard.map(({ version = "" }) => version)).size > 1)
+    return "Its homes differ; repair makes them equal by itself.";
+  return heard.length === homes.length ? "All homes hold the same." : "The homes that answered hold the same.";
 }

@@ -9,9 +9,9 @@
 import type { ConsoleLook } from "../core/watch/console-look.ts";
 import { createChangePanel } from "./change.ts";
 import { coloursOf } from "./colours.ts";
-import { askJson, type ConnectionState, RefusedError, setToken, token, watchNode } from "./connection.ts";
+import { askJson, type ConnectionState, forgetTokens, RefusedError, setToken, token, watchNode } from "./connection.ts";
 import { byId, setAttributes, setText } from "./dom.ts";
-import { createLooker, type KeyPlace } from "./looker.ts";
+import { createLooker } from "./looker.ts";
 import { createMembersTable, createZones } from "./members.ts";
 import { homeCounts, partitionText, type RingAnswer } from "./ring-answer.ts";
 import { createRingPicture } from "./ring-picture.ts";
@@ -53,7 +53,6 @@ slider.addEventListener("input", () => {
 });
 
 createLooker(
-  (key) => askJson<KeyPlace>(`v1/ring/${encodeURIComponent(key)}`),
   (name) => look?.cluster.members.find((member) => member.name === name)?.health ?? "not known",
   (found) => {
     partition = found;
@@ -124,7 +123,7 @@ function showState(state: ConnectionState, why: string): void {
   setText(badge, why === "" ? STATES[state] : `${STATES[state]}: ${why}`);
   document.body.classList.toggle("stale", state !== "live");
   byId("token-form", HTMLFormElement).hidden = state !== "refused";
-  byId("token-forget", HTMLElement).hidden = token() === undefined;
+  byId("token-forget", HTMLElement).hidden = token() === undefined && token("keys") === undefined;
   if (state === "refused") {
     setText(byId("token-why", HTMLElement), why);
     byId("token", HTMLInputElement).focus();
@@ -141,7 +140,7 @@ byId("token-form", HTMLFormElement).addEventListener("submit", (event) => {
   watchAnew();
 });
 byId("token-forget", HTMLElement).addEventListener("click", () => {
-  setToken(undefined);
+  forgetTokens();
   location.reload();
 });
 

@@ -1,4 +1,6 @@
 /** A small cluster in memory behind the admin port; tests change what it says. */
+
+import type { AdminServerPorts } from "../../node/adapters/http/admin.ts";
 import type {
   Admin,
   BackupEntry,
@@ -9,10 +11,16 @@ import type {
   TransitionView,
 } from "../../node/adapters/http/admin-api.ts";
 import type { ConsoleFiles } from "../../node/adapters/http/console-files.ts";
+import type { Gate } from "../../node/adapters/http/gate.ts";
+import { createKvHandler } from "../../node/adapters/http/kv-handler.ts";
 import { systemTime } from "../../node/adapters/system.ts";
 import { KvError } from "../../node/core/errors.ts";
 import type { ChangeRequest } from "../../node/core/ring/change.ts";
 import type { ChangePlan } from "../../node/core/ring/plan-report.ts";
+import type { KeyVersions } from "../../node/core/version/key-versions.ts";
+import type { KvRecord } from "../../node/core/version/record.ts";
+import { createHttpModel, MODEL_BOUNDS } from "./http-model.ts";
+import { createTestTelemetry, WORLD_OPTIONS } from "./http-world.ts";
 
 const MEMBER = { name: "n1", address: "127.0.0.1:7402", zone: "a", weight: 100, state: "active" } as const;
 export const MODEL_RING = {
@@ -34,8 +42,47 @@ const MODEL_FILES: ConsoleFiles = new Map([
   ["index.html", { type: "text/html; charset=utf-8", body: Buffer.from("<!doctype html><title>console</title>") }],
   ["main.js", { type: "text/javascript; charset=utf-8", body: Buffer.from("export {};") }],
 ]);
+/** Answers for keys on the admin port over a store in memory. Without a gate everybody may do everything. */
+export function modelKv(gate?: Gate): AdminServerPorts["kv"] {
+  const ports = {
+    coordinator: createHttpModel(),
+    telemetry: createTestTelemetry(),
+    time: systemTime,
+    bounds: () => MODEL_BOUNDS,
+    isWaking: () => false,
+    onBug(error: unknown): never {
+      throw error;
+    },
+    gate,
+  };
+  return (draining) => createKvHandler({ ...ports, draining }, WORLD_OPTIONS);
+}
+
 /** What an admin server is given besides the node that it speaks for. */
-export const ADMIN_PORTS = { time: systemTime, consoleFiles: MODEL_FILES };
+export const ADMIN_PORTS = { time: systemTime, consoleFiles: MODEL_FILES, kv: modelKv() };
+
+/** A key as the model's homes hold it: one has two values, of which one is a deletion, one nothing, and one is silent. */
+export const MODEL_VERSIONS: KeyVersions = {
+  ...{ epoch: 1, partition: 1 },
+  homes: [
+    { name: "n1", zone: "a", record: modelRecord(), checksum: 0xab },
+    { name: "n2", zone: "b", record: undefined, checksum: undefined },
+    { name: "n3", zone: "c", error: new KvError("TIMED_OUT", "Cannot reach n3.") },
+  ],
+};
+
+function modelRecord(): KvRecord {
+  const dot = (counter: number) => ({ actor: "a".repeat(32), incarnation: 1, counter });
+  const common = { contentType: "text/plain", writtenAtMs: 0, expiresAtMs: undefined };
+  const value = { ...common, dot: dot(1), value: Buffer.from("hello"), expiresAtMs: 60_000 };
+  const context = { vector: [dot(2)], dots: [] };
+  return {
+    context,
+    eventsSeen: context.vector,
+    siblings: [value, { ...common, dot: dot(2), value: undefined }],
+    events: [],
+  };
+}
 
 /** A change that joins n2, as the model plans every one. */
 export const MODEL_PLAN: ChangePlan = {
@@ -145,6 +192,11 @@ export function createAdminModel(): AdminModel {
         epoch: 1,
         homes: [{ name: "n1", zone: "a", address: "127.0.0.1:7402" }],
       };
+    },
+    async versions(key) {
+      needRing();
+      model.located = key;
+      return MODEL_VERSIONS;
     },
     async exportPage(partition, after, entriesMax) {
       needRing();

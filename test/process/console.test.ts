@@ -1,15 +1,12 @@
 /** The console in a real browser, on a real cluster: what happens there is seen on the page. */
 import assert from "node:assert/strict";
-import { mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import type { Browser, Page } from "playwright-core";
-import { digestOf } from "../../node/core/access.ts";
 import { type ClusterNode, LocalCluster } from "../bench/cluster.ts";
-import { checkoutDirectory, sleep } from "../bench/processes.ts";
+import { sleep } from "../bench/processes.ts";
 import { begin, ended, memberOf } from "./annulus.ts";
-import { accessibilityFindings, openPage, SEEN_WITHIN_MS, startBrowser, type Watched } from "./browser.ts";
+import { accessibilityFindings, openPage, SEEN_WITHIN_MS, startBrowser } from "./browser.ts";
+import { openConsole, picture, TokensFile, urlOf } from "./console-page.ts";
 import { ask } from "./http.ts";
 
 const PAYLOAD_BYTES_MAX = 300_000;
@@ -24,28 +21,12 @@ const VALUE = Buffer.alloc(8_000, 7);
 let browser: Browser;
 let cluster: LocalCluster;
 
-const urlOf = ({ host, adminPort }: ClusterNode) => `http://${host}:${adminPort}/console/`;
 const rowOf = (page: Page, name: string) => page.locator("#members tr", { has: page.getByRole("button", { name }) });
 
 function nodeAt(index: number): ClusterNode {
   const node = cluster.nodes[index];
   assert(node !== undefined);
   return node;
-}
-
-/** Opens the console of a node and waits until it is live. */
-async function openConsole(node: ClusterNode, colorScheme: "light" | "dark" = "light"): Promise<Watched> {
-  const watched = await openPage(browser, urlOf(node), { colorScheme });
-  await watched.page.locator("#connection[data-state=live]").waitFor();
-  await watched.page.locator(".ring-title", { hasText: /^epoch \d+$/ }).waitFor();
-  return watched;
-}
-
-/** Renews a picture of docs/console.md, where that is asked for. */
-async function picture(page: Page, name: string): Promise<void> {
-  if (process.env.CONSOLE_SCREENSHOTS === undefined) return;
-  const path = join(checkoutDirectory(), `docs/console/${name}.jpg`);
-  await page.screenshot({ path, fullPage: true, type: "jpeg", quality: 60 });
 }
 
 /** Stores a pair on all three members; one that has just come back may not be reached at once. */
@@ -77,7 +58,7 @@ describe("the console", () => {
     const paints: number[] = [];
     let bytes = 0;
     for (let load = 0; load < LOADS; load++) {
-      const { page, context, complaints } = await openConsole(nodeAt(0), load % 2 === 0 ? "light" : "dark");
+      const { page, context, complaints } = await openConsole(browser, nodeAt(0), load % 2 === 0 ? "light" : "dark");
       const seen = (await page.evaluate(`({
         paint: performance.getEntriesByName("first-contentful-paint")[0].startTime,
         bytes: [...performance.getEntriesByType("navigation"), ...performance.getEntriesByType("resource")]
@@ -98,7 +79,7 @@ describe("the console", () => {
   });
 
   it("shows a node go down that was killed, says what to do, and shows it come back", async () => {
-    const { page, context, complaints } = await openConsole(nodeAt(0));
+    const { page, context, complaints } = await openConsole(browser, nodeAt(0));
     await seesHealth(page, "node-1", "up");
     await cluster.killNode(nodeAt(1));
     await seesHealth(page, "node-1", "down");
@@ -115,7 +96,7 @@ describe("the console", () => {
   });
 
   it("shows a member chosen by keyboard on the ring, the homes of a partition, and where a key lives", async () => {
-    const { page, context } = await openConsole(nodeAt(0));
+    const { page, context } = await openConsole(browser, nodeAt(0));
     const button = page.getByRole("button", { name: "node-2" });
     await button.focus();
     await page.keyboard.press("Enter");
@@ -137,7 +118,7 @@ describe("the console", () => {
   });
 
   it("says that it is not live while its node is away, and is again when it is back", async () => {
-    const { page, context } = await openConsole(nodeAt(2));
+    const { page, context } = await openConsole(browser, nodeAt(2));
     assert.equal(await nodeAt(2).server?.stop(), true);
     await page.locator("#connection[data-state=lost]").waitFor();
     await cluster.startNode(nodeAt(2));
@@ -149,7 +130,7 @@ describe("the console", () => {
     for (let index = 0; index < PAIRS; index++) {
       await store(`pair-${index}`);
     }
-    const { page, context, complaints } = await openConsole(nodeAt(0));
+    const { page, context, complaints } = await openConsole(browser, nodeAt(0));
     const { id } = await begin(cluster, ["join", memberOf(await cluster.add())]);
     await page.locator("#change-title", { hasText: "join node-3" }).waitFor();
     await page.locator("#change-steps [data-state=now]", { hasText: "Prepare" }).waitFor();
@@ -170,30 +151,18 @@ describe("the console", () => {
 
 describe("the console of a node with tokens", () => {
   const token = "a-token-of-the-console-test";
-  let folder: string;
+  const tokens = new TokensFile();
   let guarded: LocalCluster;
 
-  function write(...tokens: readonly string[]): void {
-    const path = join(folder, "tokens.json");
-    const entries = tokens.map((text, index) => ({
-      name: `t${index}`,
-      sha256: Buffer.from(digestOf(text)).toString("hex"),
-      cluster: "monitor",
-    }));
-    writeFileSync(`${path}.new`, JSON.stringify({ tokens: entries }));
-    renameSync(`${path}.new`, path);
-  }
-
   beforeAll(async () => {
-    folder = mkdtempSync(join(tmpdir(), "annulus-console-"));
-    write(token);
-    const access = { ANNULUS_ACCESS_FILE: join(folder, "tokens.json") };
+    tokens.write({ [token]: { cluster: "monitor" } });
+    const access = { ANNULUS_ACCESS_FILE: tokens.path };
     const settings = { ...access, ANNULUS_N: "1", ANNULUS_R: "1", ANNULUS_W: "1", ANNULUS_LOG_LEVEL: "warn" };
     guarded = await LocalCluster.start({ nodeCount: 1, settings });
   }, 60_000);
   afterAll(async () => {
     assert.deepEqual(await guarded.stop(), []);
-    rmSync(folder, { recursive: true });
+    tokens.remove();
   }, 60_000);
 
   it("asks for one, keeps it in the tab only, and ends when it is taken away", async () => {
@@ -220,7 +189,7 @@ describe("the console of a node with tokens", () => {
     await other.goto(urlOf(node));
     await other.locator("#connection[data-state=refused]").waitFor();
     await other.close();
-    write("another-token");
+    tokens.write({ "another-token": { cluster: "monitor" } });
     await page.locator("#connection[data-state=refused]").waitFor();
     await field.waitFor();
     await context.close();

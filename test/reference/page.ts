@@ -14,7 +14,9 @@ examples.
 
 /** The page's text. */
 export function referencePage(): string {
-  return [HEAD, openapiMarkdown(dataDocument({ pairBytesMax: PAIR_BYTES_MAX })), openapiMarkdown(adminDocument())].join(
-    "\n",
-  );
+  return [
+    HEAD,
+    openapiMarkdown(dataDocument({ pairBytesMax: PAIR_BYTES_MAX })),
+    openapiMarkdown(adminDocument({ pairBytesMax: PAIR_BYTES_MAX })),
+  ].join("\n");
 }

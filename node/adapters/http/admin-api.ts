@@ -9,6 +9,7 @@ import type { ChangeRequest } from "../../core/ring/change.ts";
 import type { ChangeReport, Moved } from "../../core/ring/change-report.ts";
 import type { MemberId, MemberState, Phase, RingView } from "../../core/ring/document.ts";
 import type { ChangePlan } from "../../core/ring/plan-report.ts";
+import type { KeyVersions } from "../../core/version/key-versions.ts";
 import type { Sibling } from "../../core/version/record.ts";
 
 /** Whether this node may coordinate requests now; answered from memory. The reason goes on a sentence. */
@@ -147,6 +148,8 @@ export type Admin = {
   /** Begins a round of anti-entropy over all partitions of the node. */
   repair(): void;
   locate(key: Uint8Array): KeyPlace;
+  /** Asks each home replica of a key what it holds of it. */
+  versions(key: Uint8Array): Promise<KeyVersions>;
   /** @param after Starts behind this key; undefined starts at the partition's first. */
   exportPage(partition: number, after: Uint8Array | undefined, entriesMax: number): Promise<ExportPage>;
   /** The same keys as records, for a backup. */

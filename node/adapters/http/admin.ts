@@ -10,12 +10,14 @@ import { type ConsoleFiles, consoleRoutes } from "./console-files.ts";
 import { exportLine, type Streamed, streamPartition } from "./export-stream.ts";
 import { createGetApp, type Route, sendJson } from "./express-parts.ts";
 import type { Gate } from "./gate.ts";
-import { createHttpServer, type HttpServer, type HttpServerOptions } from "./http-server.ts";
+import { createHttpServer, type HttpHandler, type HttpServer, type HttpServerOptions } from "./http-server.ts";
+import { isKvPath } from "./kv-handler.ts";
 import { createLiveFeed, eventsRoute, type LiveFeed } from "./live-feed.ts";
 import { adminDocument } from "./openapi-admin.ts";
 import { parseKey } from "./parse-key.ts";
 import { parseInteger, parseQuery, queryOf } from "./parse-query.ts";
 import { invalid } from "./problem.ts";
+import { versionsJson } from "./versions-json.ts";
 
 export type AdminServerPorts = {
   readonly admin: Admin;
@@ -23,6 +25,12 @@ export type AdminServerPorts = {
   readonly time: Time;
   /** The console's page; empty where it is not installed. */
   readonly consoleFiles: ConsoleFiles;
+  /**
+   * Answers for keys as the data port does, for the console, whose page may ask its own port only.
+   *
+   * @param draining Whether this server is stopping.
+   */
+  readonly kv: (draining: () => boolean) => HttpHandler;
   readonly onBug: (error: unknown) => void;
   /** Undefined: everybody may do everything. */
   readonly gate?: Gate | undefined;
@@ -31,23 +39,33 @@ export type AdminServerPorts = {
 export type AdminServerOptions = HttpServerOptions & {
   /** Sent as `KV-Node`. */
   readonly member: string;
+  /** Most bytes of key and value together. */
+  readonly pairBytesMax: number;
 };
 
 /** Query parameters of the export, for the OpenAPI check. */
 export const EXPORT_PARAMETERS: readonly string[] = ["partition", "after"];
 const PARTITION_MAX = 65_535;
 const RING_PREFIX = "/v1/ring/";
+const VERSIONS_PREFIX = "/v1/versions/";
 const RAW_PARAMETERS: ReadonlySet<string> = new Set(["after"]);
 
 /** Makes the server of the admin port; it listens after `start()`. */
 export function createAdminServer(ports: AdminServerPorts, options: AdminServerOptions): HttpServer {
   const identity = ["KV-Node", options.member];
   const feed = createLiveFeed(ports);
-  const routes = adminRoutes(ports.admin, feed, ports.consoleFiles);
+  const routes = adminRoutes({ ...ports, feed }, adminDocument(options));
   const server = createHttpServer(
     ports.telemetry,
     () => identity,
-    (draining) => createGetApp({ ...ports, draining, identity: () => identity }, routes),
+    (draining) => {
+      const kv = ports.kv(draining);
+      const app = createGetApp({ ...ports, draining, identity: () => identity }, routes);
+      return (request, response) => {
+        if (isKvPath(request.url ?? "")) kv(request, response);
+        else app(request, response);
+      };
+    },
     options,
   );
   return {
@@ -59,9 +77,11 @@ export function createAdminServer(ports: AdminServerPorts, options: AdminServerO
   };
 }
 
-/** Every route of the admin port; `openapi-admin.ts` describes them. */
-export function adminRoutes(admin: Admin, feed: LiveFeed, consoleFiles: ConsoleFiles): readonly Route[] {
-  const document = adminDocument();
+/** Every route of the admin port but that of a key's value; `openapi-admin.ts` describes them. */
+export function adminRoutes(
+  { admin, feed, consoleFiles }: Pick<AdminServerPorts, "admin" | "consoleFiles"> & { readonly feed: LiveFeed },
+  document: unknown,
+): readonly Route[] {
   return [
     { template: "/openapi.json", need: "open", answer: (_request, response) => sendJson(response, document) },
     // That this is answered at all is what it says: the event loop turns.
@@ -110,7 +130,16 @@ export function adminRoutes(admin: Admin, feed: LiveFeed, consoleFiles: ConsoleF
       need: "monitor",
       // An expression without groups: Express would decode a parameter as text, and keys are bytes.
       path: /^\/v1\/ring\/.*$/,
-      answer: (request, response) => sendJson(response, admin.locate(keyOf(request))),
+      answer: (request, response) => sendJson(response, admin.locate(keyOf(request, RING_PREFIX))),
+    },
+    {
+      template: "/v1/versions/{key}",
+      // What it tells of a key who may not read it has no business to know: when it was written, and how much.
+      need: { readsKey: (request) => keyOf(request, VERSIONS_PREFIX) },
+      path: /^\/v1\/versions\/.*$/,
+      answer: async (request, response) => {
+        sendJson(response, versionsJson(await admin.versions(keyOf(request, VERSIONS_PREFIX))));
+      },
     },
     ...recordRoutes(admin),
   ];
@@ -149,9 +178,9 @@ function recordRoutes(admin: Admin): readonly Route[] {
   ];
 }
 
-function keyOf(request: Request): Uint8Array {
+function keyOf(request: Request, prefix: string): Uint8Array {
   const question = request.url.indexOf("?");
-  return parseKey(request.url, RING_PREFIX.length, question < 0 ? request.url.length : question);
+  return parseKey(request.url, prefix.length, question < 0 ? request.url.length : question);
 }
 
 /** The one parameter of what is asked of a whole partition. */

@@ -31,8 +31,8 @@ export type Route = {
   readonly path?: RegExp | string;
   /** GET, and HEAD with it, unless it says otherwise. Only what reads a body looks at it. */
   readonly method?: "POST" | "DELETE";
-  /** The right that it takes; the OpenAPI document says the same. */
-  readonly need: Need;
+  /** The right that it takes, or whose key it reads; the OpenAPI document says the same. */
+  readonly need: Need | { readonly readsKey: (request: Request) => Uint8Array };
   /** @param stillMay Throws once the caller has the right no more: an answer that goes on for long asks it again. */
   readonly answer: (request: Request, response: Response, stillMay: () => void) => void | Promise<void>;
 };
@@ -86,7 +86,11 @@ function guarded(
 ): (request: Request, response: Response) => void | Promise<void> {
   if (gate === undefined || need === "open") return (request, response) => answer(request, response, () => {});
   return (request, response) => {
-    const stillMay = () => gate.demand(gate.admit(request), need);
+    const stillMay = () => {
+      const grant = gate.admit(request);
+      if (typeof need === "string") gate.demand(grant, need);
+      else gate.demandKey(grant, need.readsKey(request), false);
+    };
     stillMay();
     return answer(request, response, stillMay);
   };

@@ -36,7 +36,19 @@ export type KvHandlerPorts = {
   readonly onBug: (error: unknown) => void;
   /** Undefined: everybody may read and write every key. */
   readonly gate?: Gate | undefined;
+  /** Shared by all ports of a node that answer for keys; one of its own when left out. */
+  readonly places?: Places | undefined;
 };
+
+/** How many requests about keys a node has in work, and how many wait pipelined behind others that were not answered yet. */
+export type Places = { inFlight: number; waiting: number };
+
+/** None is taken yet. Gauge `http.server.active_requests`. */
+export function createPlaces(telemetry: Telemetry): Places {
+  const places = { inFlight: 0, waiting: 0 };
+  telemetry.gauge("http.server.active_requests", () => places.inFlight + places.waiting);
+  return places;
+}
 
 export type KvHandlerOptions = Omit<NodeIdentity, "epoch"> & {
   /** Most bytes of key and value together, 1_025 .. 1_048_576. */
@@ -62,11 +74,10 @@ export function isKvPath(url: string): boolean {
 /**
  * Makes the handler. It never throws and never rejects: whatever happens, the client is answered (or has left).
  *
- * Telemetry: `http.server.request.duration` by method and status, counters `annulus.http.errors.<code>`, gauge
- * `http.server.active_requests`.
+ * Telemetry: `http.server.request.duration` by method and status, counters `annulus.http.errors.<code>`.
  */
 export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions): HttpHandler {
-  const { coordinator, telemetry, time, bounds, gate } = ports;
+  const { coordinator, telemetry, time, bounds, gate, places = createPlaces(telemetry) } = ports;
   const { pairBytesMax, inFlightMax } = options;
   const respond = createResponder(time, ports.draining, {
     member: options.member,
@@ -87,10 +98,6 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     "NOT_READY",
     "Cannot take the write: this node stood still, and cannot tell how old the request is. Nothing was done; repeat it.",
   );
-  let inFlight = 0;
-  /** Pipelined behind others that were not answered yet. */
-  let waiting = 0;
-  telemetry.gauge("http.server.active_requests", () => inFlight + waiting);
 
   async function execute(
     request: IncomingMessage,
@@ -170,7 +177,7 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     } catch (error) {
       fail(request, response, error);
     }
-    inFlight -= 1;
+    places.inFlight -= 1;
     telemetry.observe(durationName(request, response), time.monotonicMs() - startedMs);
     span?.end({ "http.response.status_code": response.statusCode });
   }
@@ -183,11 +190,11 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
   /** Takes a request whose turn it is into work, or refuses it. */
   function begin(request: IncomingMessage, response: ServerResponse, startedMs: number): void {
     const isRead = request.method === "GET" || request.method === "HEAD";
-    if (inFlight >= inFlightMax || coordinator.isFull(isRead ? "read" : "write")) {
+    if (places.inFlight >= inFlightMax || coordinator.isFull(isRead ? "read" : "write")) {
       shed(request, response);
       return;
     }
-    inFlight += 1;
+    places.inFlight += 1;
     void serve(request, response, startedMs);
   }
 
@@ -195,10 +202,10 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     const startedMs = time.monotonicMs();
     if (response.socket !== null) return begin(request, response, startedMs);
     // Those that wait have places of their own: else a client that takes no answers could have all with one connection.
-    if (waiting >= inFlightMax) return shed(request, response);
-    waiting += 1;
+    if (places.waiting >= inFlightMax) return shed(request, response);
+    places.waiting += 1;
     whenItsTurn(request, response, (hasLeft) => {
-      waiting -= 1;
+      places.waiting -= 1;
       if (!hasLeft) begin(request, response, startedMs);
     });
   };

@@ -4,6 +4,8 @@ import type { Need } from "../../core/access.ts";
 import { BACKUP_PATHS, BACKUP_SCHEMAS, RESTORE_PATH } from "./openapi-backup.ts";
 import { CHANGE_PATHS, CHANGE_SCHEMAS } from "./openapi-changes.ts";
 import { CONSOLE_PATHS, EVENTS_PATH } from "./openapi-console.ts";
+import { keyPath, SIBLINGS_SCHEMA } from "./openapi-data.ts";
+import { KEY_VERSIONS_SCHEMA, VERSIONS_PATH } from "./openapi-keys.ts";
 import {
   DATA_HEADERS,
   documentPath,
@@ -298,6 +300,7 @@ const PATHS: JsonObject = {
     },
     [ref("parameters", "Key")],
   ),
+  "/v1/versions/{key}": VERSIONS_PATH,
   "/v1/export": get(
     ["exportPartition", "read-all"],
     "A partition's keys with values and contexts, as reads at R would show them",
@@ -317,24 +320,30 @@ const PATHS: JsonObject = {
 
 const LOCATION: JsonObject = { description: "Path of the change.", schema: { type: "string" } };
 
-/** Makes the document. */
-export function adminDocument(): JsonObject {
-  const shared = ["KV-Node", "Retry-After", "KV-Outcome", "WWW-Authenticate"];
-  const headers = Object.fromEntries(shared.map((name) => [name, DATA_HEADERS[name] ?? null]));
+/** Makes the document; the pair's bound is this cluster's. */
+export function adminDocument({ pairBytesMax }: { readonly pairBytesMax: number }): JsonObject {
   return {
     openapi: "3.1.1",
     info: {
       title: "Annulus admin API",
       version: INFO_VERSION,
       license: LICENSE,
-      description: "For operators and tools; never exposed to clients. HEAD is answered wherever GET is.",
+      description:
+        "For operators and tools; never exposed to clients. HEAD is answered wherever GET is. Pairs are answered for as on the " +
+        "data port, for the console: its page may ask its own port only.",
     },
-    paths: PATHS,
+    paths: { ...PATHS, "/v1/kv/{key}": keyPath(pairBytesMax) },
     components: {
       parameters: { Key: KEY_PARAMETER },
-      headers: { ...headers, Location: LOCATION },
+      headers: { ...DATA_HEADERS, Location: LOCATION },
       securitySchemes: SECURITY_SCHEMES,
-      schemas: { ...SCHEMAS, ...CHANGE_SCHEMAS, ...BACKUP_SCHEMAS },
+      schemas: {
+        ...SCHEMAS,
+        ...CHANGE_SCHEMAS,
+        ...BACKUP_SCHEMAS,
+        KeyVersions: KEY_VERSIONS_SCHEMA,
+        Siblings: SIBLINGS_SCHEMA,
+      },
     },
   };
 }

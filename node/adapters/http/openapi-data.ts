@@ -139,7 +139,8 @@ function withoutBodies(operation: JsonObject): JsonObject {
   return { ...operation, responses };
 }
 
-function keyPath(pairBytesMax: number): JsonObject {
+/** The path of one pair, on both ports. */
+export function keyPath(pairBytesMax: number): JsonObject {
   const reads: JsonObject = {
     "200": VALUE,
     "300": jsonAnswer("Concurrent values. Writing once with the context settles them.", ref("schemas", "Siblings"), [
@@ -260,6 +261,20 @@ const RING_SCHEMA: JsonObject = {
   },
 };
 
+/** Concurrent values with their context. */
+export const SIBLINGS_SCHEMA: JsonObject = {
+  type: "object",
+  required: ["context", "siblings"],
+  properties: {
+    context: { type: "string", description: "As KV-Context." },
+    siblings: {
+      type: "array",
+      description: "In an order that is the same on every node.",
+      items: ref("schemas", "Sibling"),
+    },
+  },
+};
+
 /** Makes the document; the pair's bound is this cluster's. */
 export function dataDocument({ pairBytesMax }: { readonly pairBytesMax: number }): JsonObject {
   return {
@@ -286,18 +301,7 @@ export function dataDocument({ pairBytesMax }: { readonly pairBytesMax: number }
         Problem: PROBLEM_SCHEMA,
         Ring: RING_SCHEMA,
         Sibling: SIBLING_SCHEMA,
-        Siblings: {
-          type: "object",
-          required: ["context", "siblings"],
-          properties: {
-            context: { type: "string", description: "As KV-Context." },
-            siblings: {
-              type: "array",
-              description: "In an order that is the same on every node.",
-              items: ref("schemas", "Sibling"),
-            },
-          },
-        },
+        Siblings: SIBLINGS_SCHEMA,
       },
     },
   };

@@ -11,7 +11,13 @@ import { createLiveFeed } from "../../../node/adapters/http/live-feed.ts";
 import { adminDocument } from "../../../node/adapters/http/openapi-admin.ts";
 import { dataDocument } from "../../../node/adapters/http/openapi-data.ts";
 import { type ClusterRight, type DataRight, digestOf, type Grant, type TokenEntry } from "../../../node/core/access.ts";
-import { ADMIN_PORTS, type AdminModel, createAdminModel, MODEL_CHANGE } from "../../contract/http-admin-model.ts";
+import {
+  ADMIN_PORTS,
+  type AdminModel,
+  createAdminModel,
+  MODEL_CHANGE,
+  modelKv,
+} from "../../contract/http-admin-model.ts";
 import { type Answer, call } from "../../contract/http-client.ts";
 import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, type HttpWorld, inFront, startWorld, WORLD_OPTIONS } from "../../contract/http-world.ts";
@@ -74,7 +80,7 @@ function operationsOf(document: Document): [string, string, Rule | undefined][] 
 }
 
 const DATA = dataDocument(WORLD_OPTIONS) as unknown as Document;
-const ADMIN = adminDocument() as unknown as Document;
+const ADMIN = adminDocument(WORLD_OPTIONS) as unknown as Document;
 const conformance = { data: createConformance(DATA), admin: createConformance(ADMIN) };
 const OPERATIONS = [
   ...operationsOf(DATA).map((operation) => ["data", ...operation] as const),
@@ -100,6 +106,7 @@ beforeAll(async () => {
     telemetry: createTestTelemetry(),
     onBug: (error: unknown) => bugs.push(error),
     gate,
+    kv: modelKv(gate),
   };
   server = createAdminServer(ports, WORLD_OPTIONS);
   adminPort = await server.start();
@@ -173,10 +180,15 @@ describe("access", () => {
       telemetry: createTestTelemetry(),
       onBug: (error) => assert.fail(String(error)),
     });
-    const routes = adminRoutes(model, feed, new Map()).map(({ template, method = "GET", need }) => {
-      return `${method.toLowerCase()} ${template} ${need}`;
-    });
-    assert.deepEqual(described.sort(), routes.sort());
+    const routes = adminRoutes({ admin: model, feed, consoleFiles: new Map() }, {}).map(
+      ({ template, method = "GET", need }) =>
+        `${method.toLowerCase()} ${template} ${typeof need === "string" ? need : "read"}`,
+    );
+    // Pairs are answered for in front of the other routes, on both ports by one handler.
+    const pairs = operationsOf(DATA).flatMap(([method, template, rule]) =>
+      template === "/v1/kv/{key}" ? [`${method} ${template} ${rule}`] : [],
+    );
+    assert.deepEqual(described.sort(), [...routes, ...pairs].sort());
     for (const { described: all, seen } of [conformance.data, conformance.admin]) {
       assert.deepEqual(
         [...all].filter((name) => / 40[13]$/.test(name) && !seen.has(name)),

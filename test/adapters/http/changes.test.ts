@@ -18,7 +18,7 @@ import { createConformance } from "../../contract/http-openapi.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../../contract/http-world.ts";
 
 const PATH = "/v1/cluster/changes";
-const conformance = createConformance(adminDocument());
+const conformance = createConformance(adminDocument(WORLD_OPTIONS));
 let model: AdminModel;
 let bugs: unknown[];
 let server: HttpServer;

@@ -166,7 +166,7 @@ function checkDocument(document: Node): ReadonlySet<string> {
 
 const DOCUMENTS: readonly [string, Node][] = [
   ["data", dataDocument(WORLD_OPTIONS) as Node],
-  ["admin", adminDocument() as Node],
+  ["admin", adminDocument(WORLD_OPTIONS) as Node],
 ];
 
 describe.each(DOCUMENTS)("the OpenAPI document of the %s port", (_name, document) => {
