@@ -70,6 +70,17 @@ describe("the bounds", () => {
     assert.throws(() => checkBounds(cluster, [KEY]), /budget of 200 bytes/);
   });
 
+  it("let more hints than that come back with a loss of power, and none be added to them", async () => {
+    const cluster = createCluster();
+    checkBounds(cluster, [KEY]);
+    const machine = cluster.byName("n1");
+    for (const name of ["key 1", "key 2", "key 3"]) await put(cluster, hintAt(name), hint);
+    machine.bootId = "another boot";
+    checkBounds(cluster, [KEY]);
+    await put(cluster, hintAt("key 4"), hint);
+    assert.throws(() => checkBounds(cluster, [KEY]), /budget of \d+ bytes/);
+  });
+
   it("report a dot under an incarnation that its member has not reached, or of nobody", async () => {
     const cluster = createCluster();
     await put(cluster, at(cluster), holding(dot(1, 3)));
