@@ -49,7 +49,10 @@ function writeOptions(command: Command): Command {
     .option("-w <n>", "acknowledgements to wait for", positive)
     .option("-r <n>", "replies to wait for, where the write has to read", positive)
     .option("-c, --context <token>", "what this write replaces: the context of an earlier answer")
-    .option("--idempotency-key <key>", "name of this write; sent again, it is the same write (default: a random one)");
+    .option(
+      "--idempotency-key <key>",
+      "name of this write; sent again, it is the same write, whatever its value (default: a random one)",
+    );
 }
 
 /** `annulus put KEY [VALUE]`. */

@@ -2,9 +2,10 @@
  * `annulus local`, the cluster of `npm start`: one process per node on this machine.
  *
  * Starts the nodes, waits until each is ready, says what to try, and stays until it is told to stop. A node that dies
- * is started again. All data lies under one directory and is found again by the next start.
+ * is started again, unless that was not wanted. All data lies under one directory and is found again by the next start.
  */
 import { once } from "node:events";
+import { rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -25,6 +26,7 @@ type LocalCommandOptions = {
   readonly data: string;
   readonly fresh?: boolean;
   readonly basePort: number;
+  readonly restart: boolean;
 };
 
 const NODES_MAX = 50;
@@ -32,6 +34,8 @@ const READY_WITHIN_MS = 30_000;
 const READY_POLL_MS = 50;
 /** Longer than a node's own bound, ANNULUS_SHUTDOWN_TIMEOUT_MS. */
 const STOP_PATIENCE_MS = 12_000;
+/** A log line that tells of no error. */
+const WARNING = /^\{"level":"(debug|info|warn)"/;
 
 /** `annulus local`. */
 export function localCommand(): Command {
@@ -42,6 +46,7 @@ export function localCommand(): Command {
     .option("--data <directory>", "where the nodes keep their data", ".annulus")
     .option("--fresh", "delete the data of earlier runs first")
     .option("--base-port <port>", "data port of the first node; the next node's is ten further", basePort, 7400)
+    .option("--no-restart", "let a node that dies stay down, until the cluster is started again")
     .action(runLocal);
 }
 
@@ -73,11 +78,22 @@ async function runLocal(options: LocalCommandOptions): Promise<void> {
     process.stdout.isTTY === true,
   );
   const refused = Promise.withResolvers<string>();
-  const processes = plan.map((node) => watch(node, write, refused.resolve));
+  const isQuiet = process.env.ANNULUS_LOG_LEVEL === undefined;
+  const onLine = (name: string, line: string) => {
+    // That members go is what was asked for.
+    if (!isQuiet || !told.signal.aborted || !WARNING.test(line)) write(name, line);
+  };
+  const processes = plan.map((node) => watch(node, { onLine, write, onRefusal: refused.resolve, ...options }));
   try {
     for (const nodeProcess of processes) nodeProcess.start();
     const outcome = await Promise.race([allReady(plan, told.signal), refused.promise]);
-    if (outcome === true) process.stdout.write(introduction(plan));
+    if (outcome === true)
+      process.stdout.write(
+        introduction(
+          plan,
+          processes.map(({ pid }) => pid),
+        ),
+      );
     const refuser = await Promise.race([refused.promise, told.promise]);
     if (refuser !== undefined) throw refusal(refuser);
     process.stdout.write("\nannulus: stopping\n");
@@ -90,17 +106,33 @@ async function runLocal(options: LocalCommandOptions): Promise<void> {
 
 const refusal = (name: string) => new CommandError(`${name} refused to start; its reason stands above`, EXIT.failed);
 
-function watch(
-  node: LocalNode,
-  write: (name: string, line: string) => void,
-  onRefusal: (name: string) => void,
-): NodeProcess {
+type Watch = {
+  /** Takes what the node writes. */
+  readonly onLine: (name: string, line: string) => void;
+  /** Takes what there is to say of it. */
+  readonly write: (name: string, line: string) => void;
+  readonly onRefusal: (name: string) => void;
+  readonly restart: boolean;
+};
+
+function watch(node: LocalNode, { onLine, write, onRefusal, restart }: Watch): NodeProcess {
+  let starts = 0;
   return new NodeProcess({
     program: fileURLToPath(import.meta.resolve("./main.js")),
     arguments: ["node"],
     environment: environmentOf(node, process.env),
-    onLine: (line) => write(node.name, line),
-    onDeath: (how, pauseMs) => write(node.name, `died (${how}); starting again in ${pauseMs} ms`),
+    isRestarted: restart,
+    onLine: (line) => onLine(node.name, line),
+    onStart(pid) {
+      writeFileSync(node.pidFile, `${pid}\n`);
+      if (starts > 0) write(node.name, `started again, process ${pid}`);
+      starts += 1;
+    },
+    onEnd: () => rmSync(node.pidFile, { force: true }),
+    onDeath(how, pauseMs) {
+      const next = pauseMs === undefined ? "staying down (--no-restart)" : `starting again in ${pauseMs} ms`;
+      write(node.name, `died (${how}); ${next}`);
+    },
     onRefusal: () => onRefusal(node.name),
   });
 }
@@ -162,23 +194,32 @@ async function isReady({ adminUrl }: LocalNode): Promise<boolean> {
   }
 }
 
-/** What a person sees when the cluster is up. The commands work as they stand. */
-export function introduction(plan: readonly LocalNode[]): string {
+/** What a person sees when the cluster is up. The commands work as they stand, with a token in ANNULUS_TOKEN where one is asked for. */
+function introduction(plan: readonly LocalNode[], pids: readonly (number | undefined)[]): string {
+  const { ANNULUS_ACCESS_FILE: access, ANNULUS_LOG_LEVEL: level } = process.env;
+  const token = access === undefined ? "" : ' -H "Authorization: Bearer $ANNULUS_TOKEN"';
   const first = plan[0] as LocalNode;
   const last = plan[plan.length - 1] as LocalNode;
   const nodes = plan.map(
-    ({ name, zone, dataUrl, adminUrl }) => `  ${name}  zone ${zone}  data ${dataUrl}  admin ${adminUrl}`,
+    ({ name, zone, dataUrl, adminUrl }, index) =>
+      `  ${name}  zone ${zone}  data ${dataUrl}  admin ${adminUrl}  process ${pids[index] ?? "-"}`,
   );
+  const asked = access === undefined ? "" : `, with a token of ${access} in ANNULUS_TOKEN`;
+  const quiet = level === undefined ? "Only warnings are logged; ANNULUS_LOG_LEVEL=info logs more.\n" : "";
   return `
 annulus: ${plan.length} nodes are ready
 ${nodes.join("\n")}
 
-Try:
-  curl -i -X PUT -H 'Content-Type: text/plain' -d 'hello' ${first.dataUrl}/v1/kv/greeting
-  curl -i ${last.dataUrl}/v1/kv/greeting
-  curl ${first.adminUrl}/v1/ring/greeting
+Console: ${first.adminUrl}/console/
+For npx annulus status, top, doctor:
+  export ANNULUS_ADMIN_URL=${plan.map(({ adminUrl }) => adminUrl).join(",")}
 
-Ctrl-C stops the cluster; the data stays for the next start.
+Try${asked}:
+  curl -i${token} -X PUT -H 'Content-Type: text/plain' -d 'hello' ${first.dataUrl}/v1/kv/greeting
+  curl -i${token} ${last.dataUrl}/v1/kv/greeting
+  curl -s${token} ${first.adminUrl}/v1/ring/greeting
+
+${quiet}Ctrl-C stops the cluster; the data stays for the next start.
 
 `;
 }

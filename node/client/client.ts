@@ -69,7 +69,10 @@ export type GetOptions = RequestOptions & { readonly resolve?: Resolve };
 export type WriteOptions = RequestOptions & {
   /** What the write replaces: a token, or whatever carries one (`Found`, `Written`, `Reading`). */
   readonly context?: string | { readonly context: string | undefined } | undefined;
-  /** Names the write; sent again by another call, it is the same write. A random one when absent. */
+  /**
+   * Names the write, 1 to 64 bytes; sent again by another call, it is the same write, and what that call says otherwise is
+   * dropped without an error. A random one when absent.
+   */
   readonly idempotencyKey?: string;
 };
 

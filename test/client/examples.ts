@@ -14,13 +14,23 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url));
 
 export type Example = { readonly source: string; readonly expected: readonly string[] };
 
-/** The blocks of a document under `docs/`, in order. */
+/** A fenced block of a document. */
+export type Block = { readonly language: string; readonly text: string };
+
+/** All fenced blocks of a document under `docs/`, in order. */
+export function blocksOf(document: string): readonly Block[] {
+  const all = readFileSync(join(ROOT, "docs", document), "utf8");
+  return [...all.matchAll(/^```(\w+)\n([\s\S]*?)^```$/gm)].map(([, language = "", text = ""]) => ({ language, text }));
+}
+
+/** The programs of a document under `docs/`, in order. */
 export function examplesOf(document: string): readonly Example[] {
-  const text = readFileSync(join(ROOT, "docs", document), "utf8");
-  return [...text.matchAll(/^```ts\n([\s\S]*?)^```$/gm)].map(([, source = ""]) => ({
-    source,
-    expected: [...source.matchAll(/\/\/ → (.*)$/gm)].map(([, line = ""]) => line),
-  }));
+  return blocksOf(document).flatMap(({ language, text }) => (language === "ts" ? [exampleOf(text)] : []));
+}
+
+/** A block of TypeScript as a program. */
+export function exampleOf(source: string): Example {
+  return { source, expected: [...source.matchAll(/\/\/ → (.*)$/gm)].map(([, line = ""]) => line) };
 }
 
 /**

@@ -75,7 +75,7 @@ const CONTEXT_HEADER = header("KV-Context", "What the client read last: the writ
 });
 const IDEMPOTENCY_HEADER = header(
   "Idempotency-Key",
-  "The same key, sent again for the same pair, is the same event and never a second sibling.",
+  "The same key, sent again for the same pair, is the same event and never a second sibling. What differs from the first request is dropped.",
   { type: "string", minLength: 1, maxLength: IDEMPOTENCY_KEY_BYTES_MAX },
 );
 const CONDITION_HEADER = header("If-None-Match", "With `*`: 412 when a read at R finds a value.", {

@@ -23,6 +23,8 @@ export type LocalNode = {
   readonly dataUrl: string;
   readonly adminUrl: string;
   readonly directory: string;
+  /** Holds its process id while it runs. */
+  readonly pidFile: string;
   /** The node's `ANNULUS_...` variables. */
   readonly settings: Readonly<Record<string, string>>;
 };
@@ -67,6 +69,7 @@ export function planLocalCluster(options: LocalOptions): readonly LocalNode[] {
       dataUrl: `http://${HOST}:${dataPort}`,
       adminUrl: `http://${HOST}:${dataPort + 1}`,
       directory,
+      pidFile: join(directory, "pid"),
       settings,
     };
   });
@@ -74,11 +77,12 @@ export function planLocalCluster(options: LocalOptions): readonly LocalNode[] {
 
 /**
  * The environment of a node: this process's own, the node's place in the cluster over it. Tuning such as
- * ANNULUS_CACHE_BYTES passes through; the command line's own variables are none of a node's.
+ * ANNULUS_CACHE_BYTES passes through; the command line's own variables are none of a node's. Three nodes log much at their
+ * start that says nothing to who just wants a cluster: without a level they log warnings.
  */
 export function environmentOf(
   node: LocalNode,
   inherited: Readonly<Record<string, string | undefined>>,
 ): Record<string, string | undefined> {
-  return { ...inherited, ...node.settings };
+  return { ANNULUS_LOG_LEVEL: "warn", ...inherited, ...node.settings };
 }

@@ -4,6 +4,8 @@
  *   running ──died──> pausing ──pause over──> running
  *      └────────────────┴──── stop() ────> stopped
  *
+ * Where it is not to be started again, a node that died stays so until `stop`.
+ *
  * The child has an open channel to this process and stops by itself when that closes: however this process ends, its
  * nodes do not outlive it.
  */
@@ -18,8 +20,14 @@ export type NodeProcessOptions = {
   readonly environment: Readonly<Record<string, string | undefined>>;
   /** Takes each line that the node writes. */
   readonly onLine: (line: string) => void;
-  /** The node ended without having been stopped; it is started again after `pauseMs`. */
-  readonly onDeath: (how: string, pauseMs: number) => void;
+  /** Whether it is started again when it dies. */
+  readonly isRestarted: boolean;
+  /** A process runs the node: at the start, and each time it is started again. */
+  readonly onStart: (pid: number) => void;
+  /** The process is gone, however it ended. */
+  readonly onEnd: () => void;
+  /** The node ended without having been stopped; it is started again after `pauseMs`; undefined: it is not. */
+  readonly onDeath: (how: string, pauseMs: number | undefined) => void;
   /** The node will not start: its settings or its machine are wrong, and would be the next time. */
   readonly onRefusal: () => void;
 };
@@ -51,12 +59,14 @@ export class NodeProcess {
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
     this.#child = child;
+    if (child.pid !== undefined) this.#options.onStart(child.pid);
     const startedMs = performance.now();
     for (const stream of [child.stdout, child.stderr]) if (stream !== null) forEachLine(stream, this.#options.onLine);
     this.#ended = new Promise((resolve) => {
       child.once("error", (error) => this.#options.onLine(`cannot be started: ${error.message}`));
       child.once("close", (code, signal) => {
         this.#child = undefined;
+        this.#options.onEnd();
         resolve();
         if (!this.#isStopping) this.#onEnd(code, signal, performance.now() - startedMs);
       });
@@ -86,7 +96,9 @@ export class NodeProcess {
       return;
     }
     if (ranMs > SOUND_AFTER_MS) this.#pauseMs = PAUSE_MS_FIRST;
-    this.#options.onDeath(signal === null ? `exit code ${code}` : signal, this.#pauseMs);
+    const how = signal === null ? `exit code ${code}` : signal;
+    if (!this.#options.isRestarted) return this.#options.onDeath(how, undefined);
+    this.#options.onDeath(how, this.#pauseMs);
     this.#timer = setTimeout(() => this.start(), this.#pauseMs);
     this.#pauseMs = Math.min(PAUSE_MS_MAX, this.#pauseMs * 2);
   }
