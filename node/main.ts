@@ -83,8 +83,9 @@ export async function runNode(
     running = await start(config, telemetry, crash);
   } catch (error) {
     if (!isRefusal(error)) return crash(error);
-    telemetry.telemetry.log("error", "node.refused", { reason: error.message });
-    process.stderr.write(`annulus: ${error.message}\n`);
+    const reason = reasonOf(error, config);
+    telemetry.telemetry.log("error", "node.refused", { reason });
+    process.stderr.write(`annulus: ${reason}\n`);
     process.exit(error instanceof KvError && error.code === "INVALID_REQUEST" ? EXIT_CONFIG : EXIT_FAILED);
   }
   stop = stopWhenTold(running);
@@ -115,6 +116,16 @@ function endOnBug({ telemetry }: ProcessTelemetry): (error: unknown) => never {
 /** Why a healthy program may not start: the store, the peers' port, a taken address. */
 function isRefusal(error: unknown): error is Error {
   return error instanceof KvError || (error instanceof Error && "syscall" in error);
+}
+
+/** The error's own words; of an address that cannot be listened on, with the settings that say where. */
+function reasonOf(error: Error, { host, dataPort, adminPort, peerPort }: NodeConfig): string {
+  const cause = (error.cause ?? error) as NodeJS.ErrnoException & { readonly port?: number };
+  if (cause.syscall !== "listen") return error.message;
+  const names = { ANNULUS_DATA_PORT: dataPort, ANNULUS_ADMIN_PORT: adminPort, ANNULUS_PEER_PORT: peerPort };
+  const name = Object.entries(names).find(([, port]) => port === cause.port)?.[0] ?? "its port";
+  const why = cause.code === "EADDRINUSE" ? "another process listens there" : cause.message;
+  return `Cannot listen on ${host}:${cause.port}: ${why}. ANNULUS_HOST and ${name} say where to listen.`;
 }
 
 async function start(

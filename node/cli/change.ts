@@ -148,7 +148,10 @@ async function change(asked: Asked, options: ChangeOptions): Promise<void> {
     const begun = parseAnswer(nodes, answer, BegunAnswer);
     if (options.json === true) process.stdout.write(`${JSON.stringify(begun)}\n`);
     else process.stdout.write(`change ${begun.id} has begun\n`);
-    if (options.wait !== true) return;
+    if (options.wait !== true) {
+      if (options.json !== true) process.stdout.write(`how far it is, and how it ended: annulus changes ${begun.id}\n`);
+      return;
+    }
     await follow(nodes, begun.id);
     if (options.json !== true) process.stdout.write(`change ${begun.id} is done\n`);
   } finally {

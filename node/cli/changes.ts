@@ -32,10 +32,12 @@ export function changesCommand(): Command {
     });
 }
 
+const NONE = "no change is under way. How one ended: annulus changes ID; what the ring is now: annulus status\n";
+
 async function show(nodes: Nodes, named: string | undefined, options: Options): Promise<void> {
   const id = named ?? (await currentId(nodes));
   if (id === undefined) {
-    process.stdout.write(options.json === true ? "null\n" : "no change is under way\n");
+    process.stdout.write(options.json === true ? "null\n" : NONE);
     return;
   }
   const change = options.wait === true ? await follow(nodes, id) : await known(nodes, id);

@@ -1,29 +1,36 @@
 /** `annulus status` and `annulus locate`: who is there, and where a key lives. */
 import { Command } from "commander";
+import type { z } from "zod";
 import { keySegment } from "../client/keys.ts";
 import { adminJson, ClusterAnswer, LocationAnswer } from "./admin-views.ts";
 import { transitionText } from "./change/figures.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { alignTable } from "./table.ts";
 
+type Member = z.infer<typeof ClusterAnswer>["members"][number];
 type ShowOptions = ConnectionOptions & { readonly json?: boolean; readonly base64Key?: boolean };
 
 /** `annulus status`. */
 export function statusCommand(): Command {
   return withConnection(new Command("status").description("Show the cluster's members as one node sees them"))
+    .option("--all", "show also members that have left and are gone")
     .option("--json", "print the node's answer as it is")
-    .action(async (options: ShowOptions) => {
+    .action(async (options: ShowOptions & { readonly all?: boolean }) => {
       const cluster = await adminJson(adminNodes(options), "/v1/cluster", ClusterAnswer);
       if (options.json === true) {
         process.stdout.write(`${JSON.stringify(cluster)}\n`);
         return;
       }
       const head = ["MEMBER", "ZONE", "WEIGHT", "STATE", "HEALTH", "ADDRESS", "ACTOR"];
-      const rows = cluster.members.map(({ name, zone, weight, state, health, address, actor }) => {
+      const isGone = ({ state, health }: Member) => state === "left" && health === "down" && options.all !== true;
+      const gone = cluster.members.filter(isGone).map(({ name }) => name);
+      const shown = cluster.members.filter((member) => !isGone(member));
+      const rows = shown.map(({ name, zone, weight, state, health, address, actor }) => {
         return [name, zone, String(weight), state, health, address, actor ?? "-"];
       });
       process.stdout.write(`cluster ${cluster.id}, ring epoch ${cluster.ringEpoch}, as ${cluster.node} sees it\n\n`);
       process.stdout.write(alignTable([head, ...rows]));
+      if (gone.length > 0) process.stdout.write(`\nleft, and gone: ${gone.join(", ")} (--all shows more)\n`);
       if (cluster.transition) process.stdout.write(`\n${transitionText(cluster.transition)}\n`);
     });
 }

@@ -201,6 +201,23 @@ describe("annulus top", () => {
   });
 });
 
+describe("annulus status", () => {
+  it("only names members that have left and are gone, unless all are asked for", async () => {
+    const [, second, third] = one.members;
+    assert.ok(second !== undefined && third !== undefined);
+    Object.assign(second, { state: "left" });
+    Object.assign(third, { state: "left", health: "down" });
+    const env = { ANNULUS_ADMIN_URL: urls[0] ?? "" };
+    const shown = (await runCli(["status"], { env })).stdout.toString();
+    assert.match(shown, /\nn2 .* left {2,}up /);
+    assert.doesNotMatch(shown, /\nn3 /);
+    assert.match(shown, /\n\nleft, and gone: n3 \(--all shows more\)\n$/);
+    const all = (await runCli(["status", "--all"], { env })).stdout.toString();
+    assert.match(all, /\nn3 .* left {2,}down /);
+    assert.doesNotMatch(all, /gone/);
+  });
+});
+
 describe("a page of metrics", () => {
   const page =
     '# HELP a A.\na{x="1",y="q\\"}"} 2\na{x="2"} 3\nb 1e3\nh_bucket{le="1"} 10\nh_bucket{le="2"} 30\nh_bucket{le="+Inf"} 40\n';

@@ -180,7 +180,7 @@ describe("a real cluster that grows and shrinks under a steady load", () => {
     await nodes.startAll();
     space.history.endUnknown();
     await each(nodes, space, "read", "?r=3&timeout=10000");
-    expect((await annulus(nodes, ["changes"])).stdout).toBe("no change is under way\n");
+    expect((await annulus(nodes, ["changes"])).stdout).toMatch(/^no change is under way\b/);
     process.stdout.write(`  ${records} records the same on all their disks and on no other, 0 lost\n`);
   }, 1_800_000);
 });

@@ -174,6 +174,32 @@ describe("the local cluster", () => {
     assert.match(await say(lines[2] ?? "", token), /^\{.*"homes":/);
   });
 
+  it("tells a node whose port is taken which one, and the setting's name", async () => {
+    for (const [index, name] of ["ANNULUS_DATA_PORT", "ANNULUS_ADMIN_PORT", "ANNULUS_PEER_PORT"].entries()) {
+      const ports = ["ANNULUS_DATA_PORT", "ANNULUS_ADMIN_PORT", "ANNULUS_PEER_PORT"].map((each, at) => [
+        each,
+        String(base + 5 + at),
+      ]);
+      const env = {
+        PATH: process.env.PATH,
+        ...{
+          ANNULUS_CLUSTER: "local",
+          ANNULUS_NODE: "n9",
+          ANNULUS_HOST: "127.0.0.1",
+          ANNULUS_SEEDS: `127.0.0.1:${base + 2}`,
+        },
+        ANNULUS_DATA_DIR: join(directory, `n9-${index}`),
+        ...Object.fromEntries(ports),
+        [name]: String(base + index),
+      };
+      const end = await shell(process.execPath, [PROGRAM, "node"], { env }).catch((error: unknown) => error);
+      const { code, stderr } = end as { code?: number; stderr: string };
+      assert.equal(code, 1);
+      const expected = `annulus: Cannot listen on 127.0.0.1:${base + index}: another process listens there. ANNULUS_HOST and ${name} say where to listen.\n`;
+      assert.equal(stderr, expected);
+    }
+  });
+
   it("tells a second process on a node's directory why it may not start", async () => {
     const [dataPort, adminPort, peerPort] = [base + 5, base + 6, base + 7].map(String);
     const second = spawn(process.execPath, [PROGRAM, "node"], {
