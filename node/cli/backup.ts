@@ -143,6 +143,7 @@ async function withNodes<T>(options: ConnectionOptions, run: (nodes: Nodes, line
   const nodes = adminNodes(options);
   const line = createProgressLine(process.stderr, () => performance.now());
   try {
+    await nodes.probe();
     return await run(nodes, line);
   } finally {
     line.end();

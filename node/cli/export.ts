@@ -28,6 +28,7 @@ export function exportCommand(): Command {
       const startMs = performance.now();
       let pairs = 0;
       try {
+        await nodes.probe();
         for (let partition = 0; partition < partitions; partition += 1) {
           pairs += await exportPartition(nodes, partition, output);
         }

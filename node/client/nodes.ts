@@ -126,6 +126,12 @@ export class Nodes {
     return endpoint;
   }
 
+  /** Finds out for `likeliest` who answers at all: each is asked for a sign of life, and has two seconds. */
+  async probe(): Promise<void> {
+    const call: Call = { method: "GET", path: "/healthz", timeoutMs: PATIENCE_MS };
+    await Promise.all(this.#endpoints.map((endpoint) => answerOf(endpoint, call)));
+  }
+
   /** All nodes once, each time from another one on. */
   #round(): Endpoint[] {
     const first = this.#next % this.#endpoints.length;

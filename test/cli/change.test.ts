@@ -19,6 +19,7 @@ import {
   MODEL_PLAN,
 } from "../contract/http-admin-model.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../contract/http-world.ts";
+import { closeServer, listenOnLoopback } from "./loopback.ts";
 import { runCli } from "./run-cli.ts";
 
 /** Each test starts the program a few times, which takes long on a busy machine. */
@@ -228,6 +229,18 @@ describe("a command that changes the ring", () => {
     assert.equal(exitCode, 5);
     assert.match(stderr, /may have been done all the same: see `annulus changes`/);
     assert.equal(model.asked.length, before);
+  });
+
+  it("is not sent to a node that hangs where another takes it", async () => {
+    let posts = 0;
+    const hanging = createServer((request) => {
+      if (request.method === "POST") posts += 1;
+    });
+    const hangs = await listenOnLoopback(hanging);
+    env = { ANNULUS_ADMIN_URL: `${hangs},${env.ANNULUS_ADMIN_URL}` };
+    const { exitCode, stderr } = await run([...JOIN, "--yes", "--json"]);
+    await closeServer(hanging);
+    assert.deepEqual([exitCode, stderr, posts], [0, "", 0]);
   });
 
   it("stays until the end when it is told to, through nodes that do not answer for a while", async () => {

@@ -21,7 +21,7 @@ export async function sendOnce(
   call: Call,
   options: { readonly isPassedOver?: (answer: Answer) => boolean } = {},
 ): Promise<Answer> {
-  await nodes.soonest({ method: "GET", path: "/healthz" });
+  await nodes.probe();
   let unreached: NoAnswerError | undefined;
   let passedOver: Answer | undefined;
   for (const endpoint of nodes.likeliest) {

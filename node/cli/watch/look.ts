@@ -25,18 +25,25 @@ const LookedAtCluster = ClusterAnswer.extend({
 
 /** How long the others may take once one has answered, in ms: a node that hangs holds up no look. */
 const GRACE_MS = 2_000;
+/** The same for those that did not answer the last time, once all others have, in ms. */
+const SHORT_GRACE_MS = 250;
 /** How long all may take, in ms. */
 const PATIENCE_MS = 5_000;
 
 /** Asks all nodes at once. One that does not answer is no error: that is what was looked for. */
 export async function look(nodes: Nodes): Promise<Look> {
   const over = new AbortController();
-  let grace: NodeJS.Timeout | undefined;
-  const onAnswer = () => {
-    grace ??= setTimeout(() => over.abort(), GRACE_MS);
+  const timers: NodeJS.Timeout[] = [];
+  const awaited = new Set(nodes.endpoints.filter(({ isSilent }) => !isSilent));
+  const onAnswer = (endpoint: Endpoint) => {
+    awaited.delete(endpoint);
+    if (timers.length === 0) timers.push(setTimeout(() => over.abort(), GRACE_MS));
+    if (awaited.size === 0) timers.push(setTimeout(() => over.abort(), SHORT_GRACE_MS));
   };
-  const asked = await Promise.all(nodes.endpoints.map((endpoint) => askOne(endpoint, over.signal, onAnswer)));
-  clearTimeout(grace);
+  const asked = await Promise.all(
+    nodes.endpoints.map((endpoint) => askOne(endpoint, over.signal, () => onAnswer(endpoint))),
+  );
+  for (const timer of timers) clearTimeout(timer);
   const rings = asked.flatMap(({ ring }) => ring ?? []);
   return {
     atMs: Date.now(),
@@ -101,7 +108,7 @@ function textOf(answer: Answered): string {
 
 function silenceOf(url: string, answer: Answer | NoAnswerError, { aborted }: AbortSignal): Silence {
   if (answer instanceof NoAnswerError) {
-    return { url, why: `no answer (${aborted ? `within ${GRACE_MS / 1_000} s` : answer.why})` };
+    return { url, why: `no answer (${aborted ? "in time" : answer.why})` };
   }
   if (answer.status === 200) return { url, why: "this is not the admin port of a node" };
   return { url, why: answerError(answer).message, isRefusal: answer.status === 401 || answer.status === 403 };
