@@ -11,7 +11,7 @@ import type { Place } from "./backup/place.ts";
 import { prune } from "./backup/prune.ts";
 import { putBack } from "./backup/put-back.ts";
 import { takeBackup } from "./backup/take.ts";
-import { byteText } from "./change/figures.ts";
+import { byteText, count } from "./change/figures.ts";
 import { createProgressLine, type ProgressLine } from "./change/follow.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
@@ -129,7 +129,7 @@ export function restoreCommand(): Command {
         putBack(nodes, { place, manifest }, { from: options.from, pace: createBytePace(options.rate), line }),
       );
       process.stderr.write(
-        `annulus: ${merged} records are held by W homes, ${outdated} left out: deleted or replaced since the backup\n`,
+        `annulus: ${count(merged, "record")} ${merged === 1 ? "is" : "are"} held by W homes, ${outdated} left out: deleted or replaced since the backup\n`,
       );
     });
 }
@@ -163,7 +163,7 @@ async function describeCluster(options: ConnectionOptions) {
 }
 
 function summary(manifest: Manifest): string {
-  return `backup ${backupName(manifest)}: ${keysOf(manifest)} keys, ${byteText(bytesOf(manifest))}, ${manifest.partitions} partitions`;
+  return `backup ${backupName(manifest)}: ${count(keysOf(manifest), "key")}, ${byteText(bytesOf(manifest))}, ${count(manifest.partitions, "partition")}`;
 }
 
 function parsePartition(text: string): number {

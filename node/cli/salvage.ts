@@ -10,6 +10,7 @@ import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { Command } from "commander";
 import { KvError } from "../core/errors.ts";
+import { count } from "./change/figures.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { type ExportedKey, pairLine } from "./export-line.ts";
 
@@ -29,7 +30,9 @@ export function salvageCommand(): Command {
         output.end();
         await once(output, "finish");
       }
-      process.stderr.write(`annulus: ${records} records and ${hints} hints read, ${damaged} damaged ones left out\n`);
+      process.stderr.write(
+        `annulus: ${count(records, "record")} and ${count(hints, "hint")} read, ${count(damaged, "damaged one")} left out\n`,
+      );
     });
 }
 

@@ -13,7 +13,7 @@ type ShowOptions = ConnectionOptions & { readonly json?: boolean; readonly base6
 /** `annulus status`. */
 export function statusCommand(): Command {
   return withConnection(new Command("status").description("Show the cluster's members as one node sees them"))
-    .option("--all", "show also members that have left and are gone")
+    .option("--all", "show also members that have left the ring")
     .option("--json", "print the node's answer as it is")
     .action(async (options: ShowOptions & { readonly all?: boolean }) => {
       const cluster = await adminJson(adminNodes(options), "/v1/cluster", ClusterAnswer);
@@ -22,15 +22,15 @@ export function statusCommand(): Command {
         return;
       }
       const head = ["MEMBER", "ZONE", "WEIGHT", "STATE", "HEALTH", "ADDRESS", "ACTOR"];
-      const isGone = ({ state, health }: Member) => state === "left" && health === "down" && options.all !== true;
-      const gone = cluster.members.filter(isGone).map(({ name }) => name);
-      const shown = cluster.members.filter((member) => !isGone(member));
+      const isShown = ({ state }: Member) => state !== "left" || options.all === true;
+      const shown = cluster.members.filter(isShown);
+      const left = cluster.members.filter((member) => !isShown(member)).map(({ name }) => name);
       const rows = shown.map(({ name, zone, weight, state, health, address, actor }) => {
         return [name, zone, String(weight), state, health, address, actor ?? "-"];
       });
       process.stdout.write(`cluster ${cluster.id}, ring epoch ${cluster.ringEpoch}, as ${cluster.node} sees it\n\n`);
       process.stdout.write(alignTable([head, ...rows]));
-      if (gone.length > 0) process.stdout.write(`\nleft, and gone: ${gone.join(", ")} (--all shows more)\n`);
+      if (left.length > 0) process.stdout.write(`\nhave left the ring: ${left.join(", ")} (--all shows more)\n`);
       if (cluster.transition) process.stdout.write(`\n${transitionText(cluster.transition)}\n`);
     });
 }

@@ -44,7 +44,7 @@ describe("annulus salvage", () => {
     const lines = stdout.toString().trimEnd().split("\n");
     expect(lines.map((line) => (JSON.parse(line) as { key: string }).key)).toEqual(["first", "last", "kept for n2"]);
     for (const line of lines) expect(JSON.parse(line)).toHaveProperty("value");
-    expect(stderr).toBe("annulus: 2 records and 1 hints read, 1 damaged ones left out\n");
+    expect(stderr).toBe("annulus: 2 records and 1 hint read, 1 damaged one left out\n");
     expect(exitCode).toBe(0);
   }, 30_000);
 

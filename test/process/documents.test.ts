@@ -82,7 +82,7 @@ describe("what docs/operations.md has its reader paste", () => {
     const [table, printed] = blockWith("operations.md", "people.csv <<");
     assert.match(await paste(records), /^imported 3 records in .*, 0 failed/);
     const out = await paste(table);
-    assert.match(out, /^imported 1 records in .*, 0 failed/);
+    assert.match(out, /^imported 1 record in .*, 0 failed/);
     assert.ok(`${out}\n`.endsWith(`\n${printed}`), out);
     const bob = await fetch(`http://127.0.0.1:${place.basePort}/v1/kv/user:2`);
     assert.deepEqual([bob.headers.get("content-type"), await bob.text()], ["application/json", '{"name":"Bob"}']);

@@ -21,7 +21,8 @@ export function byteText(bytes: number): string {
 }
 
 const percent = (part: number, whole: number) => `${(whole === 0 ? 0 : (100 * part) / whole).toFixed(1)} %`;
-const count = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
+/** A number of things: `1 replica`, `2 replicas`. */
+export const count = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
 
 /** A plan: what moves, how much, and how even it is afterwards. */
 export function planText({ movedPartitions, movedBytes, members, notes }: Plan): string {
