@@ -7,11 +7,12 @@
  * given up too early would be missed by no reader until a second disk fails, which is seldom; here it is missed at once.
  */
 import assert from "node:assert/strict";
+import type { Receipt } from "../../node/core/errors.ts";
 import { dataKey, hintKey, horizonKey } from "../../node/core/keyspace.ts";
 import { contextDescends, EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
-import type { SimulatedCluster } from "./cluster.ts";
+import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { horizonIn } from "./collected.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
 
@@ -23,6 +24,8 @@ type Acknowledged = {
   readonly copies: number;
   readonly startedMs: number;
   readonly endedMs: number;
+  /** Homes alone acknowledged it, and as many as the ring's W at least: who is filled by enough of them has it. */
+  readonly isByHomes: boolean;
 };
 
 /** The contexts of all records of a key that one home holds, or somebody for it. */
@@ -61,9 +64,15 @@ export class Copies {
    */
   note(
     key: string,
-    write: { readonly what: string; readonly token: string; readonly acks: number; readonly startedMs: number },
+    write: {
+      readonly what: string;
+      readonly token: string;
+      readonly receipt: Pick<Receipt, "acks" | "hinted">;
+      readonly startedMs: number;
+    },
   ): void {
-    const { what, token, acks, startedMs } = write;
+    const { what, token, receipt, startedMs } = write;
+    const { acks, hinted } = receipt;
     const seen = decodeToken(token, bytesOf(key));
     const noted = this.#byKey.get(key) ?? [];
     this.#byKey.set(key, noted);
@@ -72,7 +81,8 @@ export class Copies {
     const endedMs = this.#cluster.simulator.nowMs;
     // A hint for who is no home any more goes once W of the present homes have it, be it one of more copies than that.
     const most = this.#cluster.isElastic ? Math.min(acks, this.#cluster.leastQuorums.writeQuorum) : acks;
-    noted.push({ what, seen, copies: Math.min(most, copies), startedMs, endedMs });
+    const isByHomes = hinted === 0 && copies >= acks && acks >= this.#cluster.leastQuorums.writeQuorum;
+    noted.push({ what, seen, copies: Math.min(most, copies), startedMs, endedMs, isByHomes });
     if (noted.length > WRITES_MAX) noted.shift();
   }
 
@@ -86,6 +96,31 @@ export class Copies {
   /** Looks at all disks. */
   check(): void {
     for (const [key, noted] of this.#byKey) this.#checkKey(key, noted);
+    if (this.#cluster.isElastic) return;
+    for (const machine of this.#cluster.machines) if (isFilled(machine)) this.#checkFilled(machine);
+  }
+
+  /**
+   * Who came back with an empty disk and says that it has been filled holds, of its keys, whatever W homes had acknowledged by then:
+   * that is what makes its answers count again. Where something else was lost besides, nobody can say.
+   */
+  #checkFilled({ name, disk, diskLostMs }: SimulatedNode): void {
+    const { losses, simulator } = this.#cluster;
+    for (const [key, noted] of this.#byKey) {
+      const place = this.#placesOf(key).find(({ home }) => home === name);
+      if (place === undefined) continue;
+      for (const { what, seen, startedMs, endedMs, isByHomes } of noted) {
+        if (!isByHomes || endedMs >= diskLostMs) continue;
+        const hits = losses.of({ key, startedMs, endedMs });
+        if (hits.some((loss) => loss.member !== name || loss.kind !== "disk")) continue;
+        const own = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
+        const forgotten = this.#mayBeCollected(key) ? horizonIn(disk.peek(place.horizon)) : EMPTY_CONTEXT;
+        assert(
+          contextDescends(own, seen) || contextDescends(joinContexts(own, forgotten), seen),
+          `who says that it was filled has what was acknowledged before: ${name}, filled again after ${diskLostMs.toFixed(1)} ms, lacks ${what} of ${key} at ${simulator.nowMs.toFixed(1)} ms`,
+        );
+      }
+    }
   }
 
   #checkKey(key: string, noted: readonly Acknowledged[]): void {
@@ -132,6 +167,13 @@ export class Copies {
     this.#places.set(key, places);
     return places;
   }
+}
+
+/** Whether it lost its disk, serves again, and is not being rebuilt by its own word. */
+function isFilled({ name, node, diskLostMs }: SimulatedNode): boolean {
+  if (diskLostMs === Number.NEGATIVE_INFINITY || node === undefined) return false;
+  const own = node.status.cluster().members.find((member) => member.name === name);
+  return own !== undefined && own.state !== "rebuilding";
 }
 
 /** Homes that hold a write, or for which somebody does. */

@@ -6,6 +6,7 @@
  */
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { rot } from "./damage.ts";
+import type { FaultPlan } from "./profiles.ts";
 import type { SeededRandom } from "./random.ts";
 
 /** What a seed may choose from. A swarm of runs that each leave some out meets more than runs that have all. */
@@ -34,6 +35,11 @@ export type FaultLimits = {
   readonly without?: ReadonlySet<number>;
 };
 
+/** Between two strikes, in ms. */
+const EVERY_MS = [200, 3_000] as const;
+/** Once all disks that were lost are filled, the next may be lost after this. */
+const REFILLED_MS = 2_000;
+
 /** Clocks that somebody looks after are no further from the true time than this. */
 const CLOCK_SKEW_MS = 2_000;
 
@@ -49,6 +55,8 @@ export class Faults {
   readonly #kinds: readonly FaultKind[];
   readonly #keys: readonly Uint8Array[];
   readonly #without: ReadonlySet<number>;
+  readonly #plan: FaultPlan | undefined;
+  #diskTakenMs = 0;
   /** Disks that may still be lost: always fewer than acknowledged any one write. */
   #disksToLose: number;
   /** Machines that are down and will be started. */
@@ -57,14 +65,15 @@ export class Faults {
   /** Whether a disk may be lost now, beside the count: for changes of the ring, which need a majority of known disks. */
   mayLoseDisk: () => boolean = () => true;
 
-  /** @param keys Those that records of may rot. */
-  constructor(cluster: SimulatedCluster, keys: readonly Uint8Array[], limits: FaultLimits = {}) {
+  /** @param keys Those that records of may rot. @param plan Undefined: two thirds of all kinds. */
+  constructor(cluster: SimulatedCluster, keys: readonly Uint8Array[], limits: FaultLimits = {}, plan?: FaultPlan) {
+    this.#plan = plan;
     this.#cluster = cluster;
     this.#keys = keys;
     this.#without = limits.without ?? new Set();
     this.#random = cluster.random.stream("faults");
     this.#disksToLose = cluster.leastQuorums.writeQuorum - 1;
-    this.#kinds = FAULT_KINDS.filter(() => this.#random.chance([2, 3]));
+    this.#kinds = plan?.kinds ?? FAULT_KINDS.filter(() => this.#random.chance([2, 3]));
   }
 
   /** From here on things go wrong. */
@@ -74,9 +83,22 @@ export class Faults {
 
   /** Takes one of the disks that may still be lost; false when there is none. */
   takeDisk(): boolean {
+    const { leastQuorums, simulator } = this.#cluster;
+    if (this.#plan?.refills === true && this.#isFilled()) this.#disksToLose = leastQuorums.writeQuorum - 1;
     if (this.#disksToLose === 0 || !this.mayLoseDisk()) return false;
     this.#disksToLose -= 1;
+    this.#diskTakenMs = simulator.nowMs;
     return true;
+  }
+
+  /** Whether everybody serves, and says that it holds all that it should. */
+  #isFilled(): boolean {
+    const { living, simulator } = this.#cluster;
+    if (simulator.nowMs - this.#diskTakenMs < REFILLED_MS) return false;
+    return living.every(({ name, node }) => {
+      const own = node?.status.cluster().members.find((member) => member.name === name);
+      return own !== undefined && own.state !== "rebuilding";
+    });
   }
 
   /** How many faults happened. */
@@ -102,7 +124,8 @@ export class Faults {
   }
 
   #later(): void {
-    this.#cluster.simulator.after(this.#random.between(200, 3_000), () => {
+    const [fromMs, untilMs] = this.#plan?.everyMs ?? EVERY_MS;
+    this.#cluster.simulator.after(this.#random.between(fromMs, untilMs), () => {
       if (!this.#on) return;
       if (this.#kinds.length > 0 && this.#cluster.living.length > 0) this.#strike();
       this.#later();
@@ -292,6 +315,7 @@ export class Faults {
 
   /** How long something stays away: now and then longer than hints are kept and tombstones grow old. */
   #spell(random: SeededRandom, fromMs: number, untilMs: number): number {
+    if (this.#plan !== undefined) return random.between(...this.#plan.awayMs);
     return random.chance([1, 10]) ? random.between(15_000, 40_000) : random.between(fromMs, untilMs);
   }
 

@@ -12,6 +12,7 @@ import { History } from "./history.ts";
 import { createWorld, shapeForOperators } from "./kube/create-world.ts";
 import type { KubeWorld } from "./kube/kube-world.ts";
 import { Upheaval } from "./kube/upheaval.ts";
+import { drawProfile, type Profile } from "./profiles.ts";
 import { drawQuorums } from "./quorums.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { drawVariety } from "./request-choices.ts";
@@ -115,11 +116,14 @@ export function isCounted(
  */
 export async function runScenario(options: ScenarioOptions): Promise<ScenarioResult> {
   const { seed } = options;
-  const cluster = createCluster(options);
+  // Where the ring changes, what is drawn for that is enough.
+  const isPlain = options.churn !== true && options.operator !== true;
+  const profile = isPlain ? drawProfile(seed, options.size === "counted" ? 5 : 3) : undefined;
+  const cluster = createCluster(options, profile);
   const world = options.operator === true ? createWorld(cluster) : undefined;
-  const load = drawLoad(cluster.random.stream("shape of the load"), options.size ?? "short");
+  const load = drawLoad(cluster.random.stream("shape of the load"), options.size ?? "short", profile);
   const keys = Array.from({ length: load.keys }, (_, i) => bytesOf(`key ${i}`));
-  const faults = new Faults(cluster, keys, options.faults);
+  const faults = new Faults(cluster, keys, options.faults, profile?.faults);
   try {
     const faultMs = options.faultMs ?? FAULT_MS[options.size ?? "short"];
     return await play(cluster, { load, keys, faults, faultMs, world, isChurning: options.churn === true });
@@ -134,7 +138,7 @@ export async function runScenario(options: ScenarioOptions): Promise<ScenarioRes
   }
 }
 
-function createCluster(options: ScenarioOptions): SimulatedCluster {
+function createCluster(options: ScenarioOptions, profile: Profile | undefined): SimulatedCluster {
   const { seed, size = "short", trace = false, churn, operator } = options;
   const random = createSeededRandom(seed).stream("shape");
   // Each is wide in most runs, and in some so narrow that it is met.
@@ -165,15 +169,17 @@ function createCluster(options: ScenarioOptions): SimulatedCluster {
   const quorumsToBe = churn === true ? drawQuorums(shape) : undefined;
   return new SimulatedCluster({
     ...shape,
+    ...profile?.shape,
     partitions,
     ...(quorumsToBe === undefined ? {} : { quorumsToBe }),
     ...(operator === true ? shapeForOperators(shape) : {}),
   });
 }
 
-function drawLoad(random: SeededRandom, size: Size): WorkloadOptions {
+function drawLoad(random: SeededRandom, size: Size, profile: Profile | undefined): WorkloadOptions {
   const isShort = size === "short";
-  const keys = isShort ? random.between(1, 12) : random.between(4, 50);
+  const keys =
+    profile !== undefined ? random.between(...profile.keys) : random.between(isShort ? 1 : 4, isShort ? 12 : 50);
   const mix: readonly Doing[] = [
     "read",
     ...random.shuffle(["read", "context", "context", "overwrite", "sibling", "remove"] as const),
@@ -184,8 +190,10 @@ function drawLoad(random: SeededRandom, size: Size): WorkloadOptions {
     keys,
     keysKnown: random.between(0, keys),
     // All of them together begin some tens of operations a second.
-    thinkMsMax: isShort ? random.between(20, 200) : clients * random.between(35, 75),
-    mix: mix.slice(0, random.between(2, mix.length)),
+    thinkMsMax: Math.round(
+      (profile?.pauseShare ?? 1) * (isShort ? random.between(20, 200) : clients * random.between(35, 75)),
+    ),
+    mix: profile?.mix ?? mix.slice(0, random.between(2, mix.length)),
   };
 }
 

@@ -286,7 +286,7 @@ export class Workload {
         if (tries === 0) this.#checkCreation(write, choices, { attemptedMs, token: answer.context });
         this.#grant(options, choices);
         const what = `write ${write.id}`;
-        this.#copies.note(write.key, { what, token: answer.context, acks: answer.receipt.acks, startedMs });
+        this.#copies.note(write.key, { what, token: answer.context, receipt: answer.receipt, startedMs });
         this.#history.end(write, "acknowledged", this.#nowMs, {
           restamps: (counters.get(STAMP_RETRIES) ?? 0) - retriesBefore,
           stampableUntilMs: Math.max(stampableUntilMs, this.#nowMs),
