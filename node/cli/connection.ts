@@ -8,7 +8,7 @@ import { type TlsOptions, tlsOf, withTls } from "./tls-options.ts";
 
 const URL_DEFAULT = "http://127.0.0.1:7400";
 /** Longer than the server's own limit of a request, so that its answer comes first. */
-const TIMEOUT_MS = 15_000;
+export const TIMEOUT_MS = 15_000;
 
 export type ConnectionOptions = TlsOptions & {
   readonly url?: string;

@@ -28,12 +28,16 @@ const TRANSIENT: ReadonlySet<number> = new Set([429, 503, 504]);
 const PATIENCE_MS = 2_000;
 /** What `soonest` reads is at hand where it is asked for: who says nothing for so long says nothing, in ms. */
 const SOON_MS = 5_000;
+/** `persist` tries a node that did not answer again after so long: each try may be held up by it. */
+const LEFT_OUT_MS = 5_000;
 const PAUSE_MS_FIRST = 20;
 const PAUSE_MS_MAX = 2000;
 
 /** A client of several nodes; `close` it when done. Constructing throws TypeError for URLs it cannot use. */
 export class Nodes {
   readonly #endpoints: readonly Endpoint[];
+  /** When one that did not answer is tried again. */
+  readonly #dueMs = new Map<Endpoint, number>();
   #next = 0;
 
   constructor(options: NodesOptions) {
@@ -120,10 +124,19 @@ export class Nodes {
     for (const endpoint of this.#endpoints) endpoint.close();
   }
 
+  /** The next one in turn. One that did not answer is left out, but for a try now and then. */
   #pick(): Endpoint {
-    const endpoint = this.#endpoints[this.#next % this.#endpoints.length] as Endpoint;
-    this.#next += 1;
-    return endpoint;
+    const nowMs = performance.now();
+    const [first, ...others] = this.#round();
+    return others.find((endpoint) => endpoint.isSilent && this.#isDue(endpoint, nowMs)) ?? (first as Endpoint);
+  }
+
+  /** Whether one that was left out is to be tried again now. */
+  #isDue(endpoint: Endpoint, nowMs: number): boolean {
+    const dueMs = this.#dueMs.get(endpoint);
+    if (dueMs !== undefined && nowMs < dueMs) return false;
+    this.#dueMs.set(endpoint, nowMs + LEFT_OUT_MS);
+    return dueMs !== undefined;
   }
 
   /** Finds out for `likeliest` who answers at all: each is asked for a sign of life, and has two seconds. */

@@ -67,6 +67,13 @@ describe("the soonest answer of several nodes", () => {
     );
   });
 
+  it("is not waited for again and again by work that goes on", async () => {
+    await nodes.probe();
+    asked.length = 0;
+    for (let time = 0; time < 8; time += 1) await nodes.persist(CALL, { forMs: 0 });
+    assert.deepEqual(asked, new Array(8).fill("sound"));
+  });
+
   it("is a refusal only where no other answers", async () => {
     status = 429;
     const busy = new Nodes({ urls: [urls[1] ?? "", urls[1] ?? ""], connectionsMax: 1, timeoutMs: NEVER_MS });
