@@ -75,6 +75,8 @@ const NOT_WITH_OPERATORS: ReadonlySet<string> = new Set([
 /** What runs with operators have to meet besides. */
 const OPERATOR_PATHS: Readonly<Record<string, string>> = {
   ...Object.fromEntries(UPHEAVALS.map((kind) => [`fault: kube: ${kind}`, "an upheaval"])),
+  "fault: kube: access": "tokens asked for, or no more",
+  "fault: kube: token taken away": "the administrator's token taken away",
   "fault: kube: quorums": "R and W edited",
   "fault: kube: quorums and mode": "the mode edited",
   "fault: kube: ring change done": "a ring change brought to its end",

@@ -15,9 +15,12 @@ import { NodeSilentError } from "../../../operator/ports.ts";
 import type { SimulatedCluster } from "../cluster.ts";
 import type { Ratio, SeededRandom } from "../random.ts";
 import type { Process } from "../simulator.ts";
+import type { SimulatedApiServer } from "./api-server.ts";
 import type { Kubelets } from "./kubelets.ts";
+import { asksForTokens } from "./token-tables.ts";
 
 type Answer = { readonly status: number; readonly text: string };
+type AdminRequest = { readonly method: string; readonly path: string; readonly body?: unknown };
 
 /** How long an operator waits for a node. */
 const TIMEOUT_MS = 3_000;
@@ -38,11 +41,24 @@ export class AdminPorts {
     when: "before" | "after",
   ) => void = () => undefined;
   readonly #cluster: SimulatedCluster;
+  readonly #server: SimulatedApiServer;
   readonly #kubelets: Kubelets;
   readonly #random: SeededRandom;
 
-  constructor(cluster: SimulatedCluster, kubelets: Kubelets, random: SeededRandom) {
+  constructor(
+    {
+      cluster,
+      server,
+      kubelets,
+    }: {
+      readonly cluster: SimulatedCluster;
+      readonly server: SimulatedApiServer;
+      readonly kubelets: Kubelets;
+    },
+    random: SeededRandom,
+  ) {
     this.#cluster = cluster;
+    this.#server = server;
     this.#kubelets = kubelets;
     this.#random = random;
   }
@@ -56,7 +72,7 @@ export class AdminPorts {
   /** The nodes as one operator's process reaches them. */
   of(process: Process): AdminCall {
     const { simulator } = this.#cluster;
-    return ({ ip }, request) =>
+    return ({ ip, token }, request) =>
       new Promise((resolve, reject) => {
         const fail = (why: string, afterMs: number) =>
           simulator.after(afterMs, () => reject(new NodeSilentError(why)), process);
@@ -74,7 +90,7 @@ export class AdminPorts {
             simulator.after(
               0,
               () => {
-                if (node.node !== undefined) answer(node.node, request).then(done, broken);
+                if (node.node !== undefined) this.#answer(node.node, pod, { ...request, token }).then(done, broken);
               },
               node.process,
             );
@@ -100,15 +116,38 @@ export class AdminPorts {
       });
   }
 
+  /** As the gate before the routes has it. */
+  async #answer(
+    node: StorageNode,
+    name: string,
+    request: AdminRequest & { token?: string | undefined },
+  ): Promise<Answer> {
+    const pod = this.#server.store.find("Pod", name);
+    const status = pod && this.#kubelets.tokens.refusal(pod, request.token, needOf(request));
+    if (status !== undefined) {
+      const code = status === 401 ? "UNAUTHENTICATED" : "FORBIDDEN";
+      this.#cluster.counters.set(`kube: ${code}`, (this.#cluster.counters.get(`kube: ${code}`) ?? 0) + 1);
+      return { status, text: problemOf(new KvError(code, "Cannot answer: that takes a token.")).body };
+    }
+    return await answer(node, request, asksForTokens(pod) ? "tokens" : "open");
+  }
+
   #latencyMs(): number {
     const [low, high] = LATENCY_MS;
     return low + (this.#random.uint32() / 2 ** 32) * (high - low);
   }
 }
 
+/** The right that a request takes. */
+function needOf({ method, path }: AdminRequest): "open" | "monitor" | "admin" {
+  if (method !== "GET") return "admin";
+  return path === "/metrics" ? "open" : "monitor";
+}
+
 async function answer(
   node: StorageNode,
-  { method, path, body }: { method: string; path: string; body?: unknown },
+  { method, path, body }: AdminRequest,
+  access: ClusterView["access"],
 ): Promise<Answer> {
   try {
     if (method === "POST" && path === CHANGES) {
@@ -121,7 +160,7 @@ async function answer(
       await node.changes.cancel(decodeURIComponent(path.slice(CHANGES.length + 1)));
       return { status: 204, text: "" };
     }
-    if (path === "/v1/cluster") return { status: 200, text: JSON.stringify(clusterJson(await viewOf(node))) };
+    if (path === "/v1/cluster") return { status: 200, text: JSON.stringify(clusterJson(await viewOf(node, access))) };
     if (path === "/v1/ring") return { status: 200, text: JSON.stringify(node.status.ring()) };
     return { status: 200, text: METRICS };
   } catch (error) {
@@ -132,11 +171,11 @@ async function answer(
 }
 
 /** As `node/main.ts` puts it together. */
-async function viewOf(node: StorageNode): Promise<ClusterView> {
+async function viewOf(node: StorageNode, access: ClusterView["access"]): Promise<ClusterView> {
   const { transition, ...cluster } = node.status.cluster();
   return {
     ...cluster,
-    access: "open",
+    access,
     transition: transition === null ? null : await viewTransition(node.changes, transition.id),
   };
 }

@@ -41,5 +41,6 @@ export function createWorld(cluster: SimulatedCluster): KubeWorld {
     whenScaled: random.pick(["Retain", "Delete"]),
     autoscaledMax: random.chance([1, 3]) ? MEMBERS_MAX : undefined,
     replaceAfterSeconds: REPLACE_AFTER_S,
+    asksForTokens: cluster.random.stream("tokens").chance([1, 2]),
   });
 }

@@ -13,6 +13,7 @@ export const KUBE: KubeOptions = {
   whenScaled: "Delete",
   autoscaledMax: undefined,
   replaceAfterSeconds: 10,
+  asksForTokens: false,
 };
 
 /** A cluster that operators have brought up, and who watches over it. */

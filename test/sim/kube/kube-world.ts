@@ -3,7 +3,8 @@
  * a simulated cluster, and the operators that look after them.
  */
 import assert from "node:assert/strict";
-import { membersName } from "../../../operator/core/names.ts";
+import { ADMIN_TOKEN_FILE } from "../../../operator/core/access.ts";
+import { accessName, membersName } from "../../../operator/core/names.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "../../../operator/core/objects.ts";
 import { KubeError } from "../../../operator/ports.ts";
 import { manifest } from "../../operator/manifests.ts";
@@ -17,6 +18,7 @@ import { type Machine, Machines } from "./machines.ts";
 import { Operators } from "./operators.ts";
 import { Scheduler } from "./scheduler.ts";
 import { StatefulSets } from "./stateful-sets.ts";
+import { TokenTables } from "./token-tables.ts";
 
 export const NAME = "sessions";
 /** How often each controller looks, in ms. */
@@ -32,6 +34,8 @@ export type KubeOptions = {
   readonly autoscaledMax: number | undefined;
   /** A member whose machine is gone for so long is made anew elsewhere, in s. */
   readonly replaceAfterSeconds: number;
+  /** Whether the manifest has the nodes ask for tokens at first; then that is changed, and tokens are, in the run. */
+  readonly asksForTokens: boolean;
 };
 
 export class KubeWorld {
@@ -60,8 +64,13 @@ export class KubeWorld {
     this.machines = new Machines(simulator, server, zones, options.machinesPerZone);
     const { machines } = this;
     const random = this.random.stream("kubelets");
-    this.kubelets = new Kubelets({ cluster, server, machines, random, members: membersName(NAME) });
-    this.admin = new AdminPorts(cluster, this.kubelets, this.random.stream("admin ports"));
+    const tokens = new TokenTables({
+      ...{ server, simulator, secret: accessName(NAME) },
+      random: this.random.stream("mounted tokens"),
+    });
+    this.kubelets = new Kubelets({ cluster, server, machines, random, members: membersName(NAME), tokens });
+    const { kubelets } = this;
+    this.admin = new AdminPorts({ cluster, server, kubelets }, this.random.stream("admin ports"));
     this.operators = new Operators(
       { cluster, server, admin: this.admin, random: this.random.stream("operators") },
       {
@@ -140,6 +149,15 @@ export class KubeWorld {
     this.cluster.simulator.tell(`scale from ${this.replicas} to ${replicas}`);
     this.edit({ replicas });
     this.scales += 1;
+  }
+
+  /** A person deletes the administrator's token, so that another is made. Returns whether there was one. */
+  dropAdminToken(): boolean {
+    const secret = this.server.store.find("Secret", accessName(NAME));
+    const { [ADMIN_TOKEN_FILE]: token, ...data } = (secret?.data ?? {}) as Readonly<Record<string, string>>;
+    if (secret === undefined || token === undefined) return false;
+    this.server.store.set({ ...secret, data });
+    return true;
   }
 
   /** Whether the API server refuses so many replicas, as it must below N. */
@@ -229,8 +247,7 @@ function specOf(options: ClusterOptions, kube: KubeOptions): Record<string, unkn
     quorum: { n, r, w, mode },
     partitions: partitions ?? 16,
     storage: { size: "1Gi", durability, whenScaled: kube.whenScaled },
-    // Tokens are the HTTP servers' affair, which are not simulated.
-    access: { mode: "open" },
+    access: { mode: kube.asksForTokens ? "tokens" : "open" },
     recovery: { replaceAfterSeconds: kube.replaceAfterSeconds },
     ...(max === undefined ? {} : { autoscaling }),
     config: {

@@ -12,6 +12,7 @@ import type { SeededRandom } from "../random.ts";
 import type { Process } from "../simulator.ts";
 import type { SimulatedApiServer } from "./api-server.ts";
 import type { Machine, Machines } from "./machines.ts";
+import type { TokenTables } from "./token-tables.ts";
 
 /** A pod's container, while the pod exists. */
 type Container = {
@@ -42,6 +43,7 @@ type Parts = {
   readonly random: SeededRandom;
   /** Name of the ConfigMap that pods mount. */
   readonly members: string;
+  readonly tokens: TokenTables;
 };
 
 export class Kubelets {
@@ -68,6 +70,11 @@ export class Kubelets {
     const { cluster } = parts;
     cluster.mayStart = (machine) => machine === this.#starting;
     cluster.settingsOf = (machine) => this.#settingsOf(machine);
+  }
+
+  /** What the nodes of pods know of tokens. */
+  get tokens(): TokenTables {
+    return this.#parts.tokens;
   }
 
   /** The pod that has an address now. */
@@ -97,6 +104,7 @@ export class Kubelets {
     const { nowMs } = this.#parts.cluster.simulator;
     const text = textAt(store.find("ConfigMap", this.#parts.members), "data", "members.env");
     if (this.#texts.at(-1)?.text !== text || this.#texts.length === 0) this.#texts.push({ sinceMs: nowMs, text });
+    this.#parts.tokens.look();
     const pods = store.all("Pod").sort((a, b) => (a.metadata.name < b.metadata.name ? -1 : 1));
     this.#forget(pods);
     this.#endGhosts();
@@ -209,6 +217,7 @@ export class Kubelets {
     if (this.lostClaims.has(uid)) return "ContainerCreating";
     if (textAt(pod, "spec", "containers", 0, "image")?.includes(BAD_IMAGE) === true) return "ImagePullBackOff";
     if (nowMs < container.restartAtMs) return "CrashLoopBackOff";
+    if (this.#parts.tokens.isAwaited(pod)) return "ContainerCreating";
     if (this.#mounted(random.chance([1, 4]) ? random.below(STALE_MS) : 0) === undefined) return "ContainerCreating";
     // The process of an earlier pod of the name: it ends first.
     if (node.process !== undefined) return "ContainerCreating";

@@ -1,6 +1,7 @@
 /** When a cluster in the simulated Kubernetes is as its spec wants it, by what is told and by what is. */
 import { at, numberAt, textAt } from "../../../operator/core/objects.ts";
 import { type KubeWorld, NAME } from "./kube-world.ts";
+import { asksForTokens } from "./token-tables.ts";
 
 /** Whether all is as wanted, and the status says so. */
 export function isAtRest(world: KubeWorld): boolean {
@@ -25,6 +26,8 @@ export function whyNotAtRest(world: KubeWorld): string | undefined {
     const pod = world.server.store.find("Pod", name);
     const wanted = textAt(object, "spec", "image") ?? "annulus:good";
     if (textAt(pod, "spec", "containers", 0, "image") !== wanted) return `${name} runs another image`;
+    const access = asksForTokens(pod) ? "tokens" : "open";
+    if (access !== textAt(object, "spec", "access", "mode")) return `${name} has the access ${access}`;
     const node = cluster.nodes.find((one) => one.name === name)?.node;
     if (node === undefined) return `${name} does not run`;
     const { ringEpoch, members } = node.status.cluster();

@@ -13,6 +13,7 @@ import { REQUEST_MS_MAX } from "./api-server.ts";
 import { type KubeWorld, NAME } from "./kube-world.ts";
 import type { Machine } from "./machines.ts";
 import { whyNotAtRest } from "./rest.ts";
+import { disturbTokens } from "./token-upheaval.ts";
 import { Watchman } from "./watchman.ts";
 
 export const UPHEAVALS = [
@@ -87,6 +88,8 @@ export class Upheaval {
     };
     this.#later();
     this.#quorumsLater(this.#random.stream("changes of quorums"));
+    const tokens = { isOn: () => this.#on, count: (what: string) => this.#count(what) };
+    disturbTokens(world, this.#random.stream("changes of tokens"), tokens);
   }
 
   /** R, W and the mode are edited, too, in runs that were given others to choose from. */
