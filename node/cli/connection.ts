@@ -106,7 +106,7 @@ const TOKEN_ADVICE = "give a token with --token-file, or in ANNULUS_TOKEN_FILE o
 /** The error that an answer which is no success ends a command with. */
 export function answerError(answer: Answer): CommandError {
   const isTransient = answer.status === 429 || answer.status === 503 || answer.status === 504;
-  const advice = answer.status === 401 ? ` (${TOKEN_ADVICE})` : "";
-  const message = `${answer.status}: ${problemLine(answer)}${advice}`;
+  const problem = `${answer.status}: ${problemLine(answer)}`;
+  const message = answer.status === 401 ? `${problem.replace(/\.$/, "")}; ${TOKEN_ADVICE}` : problem;
   return new CommandError(message, isTransient ? EXIT.unavailable : EXIT.failed);
 }

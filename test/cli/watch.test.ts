@@ -98,7 +98,7 @@ describe("what the doctor finds", () => {
     assert.equal(refused?.check, "refused");
     assert.match(
       refused?.what ?? "",
-      /tells nothing: 401: no token \(give a token with --token-file, or in ANNULUS_TOKEN/,
+      /tells nothing: 401: no token; give a token with --token-file, or in ANNULUS_TOKEN/,
     );
   });
 
@@ -155,7 +155,7 @@ describe("doctor and top without a token that is asked for", () => {
     one.refusal = two.refusal = 401;
     const { exitCode, stdout, stderr } = await runCli(args, { env: { ANNULUS_ADMIN_URL: urls.join(",") } });
     assert.deepEqual([exitCode, stdout.toString()], [1, ""]);
-    assert.match(stderr, /^annulus: http:.*: 401: no token \(give a token with --token-file, or in ANNULUS_TOKEN_FILE/);
+    assert.match(stderr, /^annulus: http:.*: 401: no token; give a token with --token-file, or in ANNULUS_TOKEN_FILE/);
   });
 });
 

@@ -49,7 +49,7 @@ export async function putBack(
       }
     } catch (error) {
       if (!(error instanceof CommandError)) throw error;
-      throw new CommandError(`${error.message}; to go on: --from ${partition}`, error.exitCode);
+      throw new CommandError(`${error.message.replace(/\.$/, "")}; to go on: --from ${partition}`, error.exitCode);
     }
     line.show(`${partition + 1} of ${manifest.partitions} partitions, ${merged} records`, false);
   }
