@@ -250,6 +250,7 @@ async function play(
     cluster,
     keys.map((key) => new TextDecoder().decode(key)),
   );
+  await becomeEqual(cluster);
   checkBounds(cluster, keys);
   if (cluster.bug !== undefined) throw cluster.bug;
   const disks = new Map<string, number>();

@@ -68,15 +68,16 @@ export function isCollectable(record: KvRecord, horizon: VersionVector, nowMs: n
 }
 
 /**
- * The record without the tombstones that the horizon covers, as long as something else stands; the context stays, so
- * that what they replaced stays replaced. A value that fell with its event is no reason to leave them out: alone, it
- * would stand again.
+ * The record without the tombstones that the horizon covers, and without the values that it covers and counts as deleted, as
+ * long as something else stands; the context stays, so that what they replaced stays replaced. A value that fell with its
+ * event is no reason to leave them out: alone, it would stand again.
  *
  * @returns `record` itself when nothing is left out.
  */
-export function withoutCollected(record: KvRecord, horizon: VersionVector): KvRecord {
+export function withoutCollected(record: KvRecord, { vector, expiredBeforeMs }: Horizon): KvRecord {
   if (record.siblings.length < 2) return record;
-  const isKept = ({ dot, value }: Sibling) => value !== undefined || counterOf(horizon, dot) < dot.counter;
+  const isKept = (sibling: Sibling) =>
+    !isTombstone(sibling, expiredBeforeMs) || counterOf(vector, sibling.dot) < sibling.dot.counter;
   const kept = record.siblings.filter(isKept);
   if (kept.length === record.siblings.length || !standingSiblings(record).some(isKept)) return record;
   return { ...record, siblings: kept };
@@ -127,7 +128,7 @@ export function joinUnderHorizon(
 
 /** The record as a home holds it that has applied the horizon; undefined when it is collected as a whole. */
 export function settled(record: KvRecord, horizon: Horizon): KvRecord | undefined {
-  const kept = withoutCollected(record, horizon.vector);
+  const kept = withoutCollected(record, horizon);
   if (kept.siblings.length === 0 || isCollectable(kept, horizon.vector, horizon.expiredBeforeMs)) return undefined;
   return kept;
 }

@@ -21,12 +21,23 @@ import { A, B, C, dot, NOW_MS, SIBLING, texts, withContext, write } from "./exam
 const deleted = (actor: string, counter: number, over?: KvRecord) =>
   write(over, dot(actor, counter), { value: undefined }).record;
 
+const horizonOf = (...vector: VersionVector) => ({ vector, expiredBeforeMs: NOW_MS });
+
 describe("a tombstone and a horizon", () => {
   it("is collectable when the horizon covers all that it knows of, and not before", () => {
     const record = deleted(B, 4, write(undefined, dot(A, 3)).record);
     assert.equal(isCollectable(record, EMPTY_VECTOR, NOW_MS), false);
     assert.equal(isCollectable(record, [dot(B, 9)], NOW_MS), false);
     assert.equal(isCollectable(record, raiseHorizon(EMPTY_VECTOR, record), NOW_MS), true);
+  });
+
+  it("leaves out a value that had expired beside one that was written anew, where the horizon counts it as deleted", () => {
+    const old = write(undefined, dot(A, 1), { value: "old", expiresAtMs: NOW_MS }).record;
+    const both = mergeRecords(old, write(undefined, dot(C, 7), { value: "anew" }).record);
+    assert.deepEqual(texts(withoutCollected(both, horizonOf(dot(A, 1))).siblings), ["anew"]);
+    assert.equal(withoutCollected(both, { vector: [dot(A, 1)], expiredBeforeMs: NOW_MS - 1 }), both);
+    assert.equal(withoutCollected(both, horizonOf(dot(C, 9))), both);
+    assert.equal(withoutCollected(old, horizonOf(dot(A, 1))), old);
   });
 
   it("is not collectable beside a value", () => {
@@ -54,10 +65,10 @@ describe("a tombstone and a horizon", () => {
   it("is left out beside a value when the horizon covers it, and what it replaced stays replaced", () => {
     const tombstone = deleted(B, 2, write(undefined, dot(A, 1)).record);
     const anew = write(undefined, dot(C, 7), { value: "anew" }).record;
-    const left = withoutCollected(mergeRecords(tombstone, anew), raiseHorizon(EMPTY_VECTOR, tombstone));
+    const left = withoutCollected(mergeRecords(tombstone, anew), horizonOf(...raiseHorizon(EMPTY_VECTOR, tombstone)));
     assert.deepEqual(texts(left.siblings), ["anew"]);
     assert.deepEqual(texts(mergeRecords(left, write(undefined, dot(A, 1)).record).siblings), ["anew"]);
-    assert.equal(withoutCollected(tombstone, [dot(A, 9), dot(B, 9)]), tombstone);
+    assert.equal(withoutCollected(tombstone, horizonOf(dot(A, 9), dot(B, 9))), tombstone);
   });
 });
 
@@ -77,9 +88,9 @@ describe("a value that fell with its event, beside the deletion that replaced it
   });
 
   it("does not have the deletion left out, or it would stand again", () => {
-    assert.equal(withoutCollected(seen, [dot(B, 1), dot(C, 1)]), seen);
+    assert.equal(withoutCollected(seen, horizonOf(dot(B, 1), dot(C, 1))), seen);
     const anew = mergeRecords(seen, write(undefined, dot(C, 7), { value: "anew" }).record);
-    const left = withoutCollected(anew, [dot(A, 1), dot(B, 1), dot(C, 1)]);
+    const left = withoutCollected(anew, horizonOf(dot(A, 1), dot(B, 1), dot(C, 1)));
     assert.deepEqual(texts(viewRecord(left, NOW_MS).siblings), ["anew"]);
   });
 
@@ -267,7 +278,9 @@ class Homes {
   }
 
   #next(homes: Map<number, KvRecord>[], record: KvRecord | undefined): KvRecord | undefined {
-    return record === undefined || homes === this.#kept ? record : withoutCollected(record, this.#horizon);
+    return record === undefined || homes === this.#kept
+      ? record
+      : withoutCollected(record, { vector: this.#horizon, expiredBeforeMs: NOW_MS });
   }
 
   /** The evidence: all homes hold the same. What is told to all at once here, the service agrees on first. */
