@@ -43,9 +43,9 @@ describe("the history of requests that ask for more than the ring says", () => {
     assert.throws(() => history.checkRead(read(799, [], { endedMs: 799 })), /missed write 1/);
     history.checkRead(read(800, []));
     history.checkRead(read(1_210, [value]));
-    assert(history.isExpiring(value.id, 1_210));
+    assert(history.isExpiring(value.id, { fromMs: 1_210, untilMs: 1_210 }));
     assert.throws(() => history.checkRead(read(1_211, [value])), /whose life of 1000 ms had ended/);
-    assert(!history.isExpiring(value.id, 1_211));
+    assert(!history.isExpiring(value.id, { fromMs: 1_211, untilMs: 1_250 }));
   });
 
   it("takes a value that a read no longer shows for replaced only where its life has not ended", () => {

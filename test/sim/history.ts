@@ -245,11 +245,11 @@ export class History {
     return this.#ofKey(key).some((write) => write !== except && !write.isDelete && write.outcome !== "none");
   }
 
-  /** Whether by one clock a value that a read has shown is there still, and by another its life has ended. */
-  isExpiring(id: WriteId, nowMs: number): boolean {
+  /** Whether of two looks in this span one may find a value there, and the other its life ended. */
+  isExpiring(id: WriteId, { fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number }): boolean {
     const write = this.writes.get(id) as Write;
     const clockSkewMs = this.#clockSkewMs();
-    return mayHaveExpired(write, nowMs, clockSkewMs) && !hasExpired(write, nowMs, clockSkewMs);
+    return mayHaveExpired(write, untilMs, clockSkewMs) && !hasExpired(write, fromMs, clockSkewMs);
   }
 
   #ofKey(key: string): readonly Write[] {
