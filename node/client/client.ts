@@ -208,7 +208,7 @@ export class Client {
 
   /**
    * Reads, changes and writes back what was read. Nothing locks the key: of two updates at once both are kept as siblings,
-   * and `resolve` brings them together in the next one.
+   * and `resolve` brings them together in the next one. `timeoutMs` is for all of it, `change` included.
    *
    * @param change Gets what there is; gives what shall be, or undefined to leave it as it is. May be called again.
    * @returns What was written; undefined when `change` left it.
@@ -220,14 +220,16 @@ export class Client {
     change: (current: Found | undefined) => Content | undefined | Promise<Content | undefined>,
     options: UpdateOptions = {},
   ): Promise<Written | undefined> {
+    const untilMs = performance.now() + (options.timeoutMs ?? this.#timeoutMs);
+    const left = () => ({ ...options, timeoutMs: Math.max(1, untilMs - performance.now()) });
     for (let round = 1; ; round++) {
-      const reading = await this.read(key, options);
+      const reading = await this.read(key, left());
       const content = await change(settle(reading, options.resolve ?? this.#resolve));
       if (content === undefined) return undefined;
       const { context } = reading;
       try {
         return await this.put(key, content, {
-          ...options,
+          ...left(),
           ...(context === undefined ? { blind: "sibling" } : { context }),
         });
       } catch (error) {

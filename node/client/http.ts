@@ -23,6 +23,8 @@ export type Call = {
   readonly body?: Uint8Array;
   /** Without a byte until this exchange is given up, in ms; the endpoint's own time when absent. */
   readonly timeoutMs?: number;
+  /** Until this exchange is given up whatever comes of it, the wait for a connection and the whole answer included, in ms. */
+  readonly limitMs?: number;
   /** Breaks the exchange off. */
   readonly signal?: AbortSignal | undefined;
 };
@@ -146,6 +148,11 @@ export class Endpoint {
     outgoing.on("timeout", () => {
       outgoing.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" }));
     });
+    if (call.limitMs !== undefined) {
+      const giveUp = () => outgoing.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" }));
+      const timer = setTimeout(giveUp, call.limitMs);
+      outgoing.once("close", () => clearTimeout(timer));
+    }
     outgoing.on("error", fail);
     outgoing.end(call.body);
     return promise;

@@ -80,11 +80,11 @@ export class Operations {
   async run(operation: Operation): Promise<Answer> {
     const { signal, timeoutMs } = operation;
     signal?.throwIfAborted();
-    await this.#directory.open();
+    const untilMs = performance.now() + timeoutMs;
+    if (this.#directory.ring === undefined) await atMost(this.#directory.open(), timeoutMs, signal);
     this.counters.requests += 1;
     this.#retries.deposit();
     if (operation.mayHedge) this.#hedges.deposit();
-    const untilMs = performance.now() + timeoutMs;
     const tried = new Set<KnownNode>();
     let isUnknown = false;
     let told: Answer | undefined;
@@ -170,6 +170,7 @@ export class Operations {
         ...call,
         headers: { ...headers, ...call.headers },
         timeoutMs,
+        limitMs: timeoutMs,
         signal,
       });
       const verdict = judge({
@@ -263,6 +264,19 @@ async function within<T>(promise: Promise<T>, limitMs: number): Promise<T | unde
     return await Promise.race([promise, late.promise]);
   } finally {
     clearTimeout(timer);
+  }
+}
+
+/** Waits for a promise no longer than a time, in ms; throws what the signal says when that comes first. */
+async function atMost(promise: Promise<void>, limitMs: number, signal: AbortSignal | undefined): Promise<void> {
+  const ended = new AbortController();
+  try {
+    await Promise.race([
+      promise,
+      pause(limitMs, signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal])),
+    ]);
+  } finally {
+    ended.abort();
   }
 }
 

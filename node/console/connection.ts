@@ -23,6 +23,8 @@ const TOKENS: Readonly<Record<TokenUse, string>> = { cluster: "annulus-token", k
 const AGAIN_MS = 1_000;
 /** A node that says nothing for so many intervals is taken for lost: a cut link ends no stream. */
 const SILENT_INTERVALS = 5;
+/** How long anything but the stream may take: longer than a node gives its replicas. */
+const ANSWER_MS = 15_000;
 const FIRST_LOOK_MS = 10_000;
 
 /** The token of this tab; undefined: none was given. */
@@ -64,9 +66,21 @@ export async function ask(path: string, init: RequestInit = {}, use: TokenUse = 
   const headers = new Headers(init.headers);
   const own = token(use) ?? token();
   if (own !== undefined) headers.set("Authorization", `Bearer ${own}`);
-  const response = await fetch(new URL(`../${path}`, document.baseURI), { ...init, headers, cache: "no-store" });
+  const signal = init.signal ?? AbortSignal.timeout(ANSWER_MS);
+  const response = await fetch(new URL(`../${path}`, document.baseURI), {
+    ...init,
+    signal,
+    headers,
+    cache: "no-store",
+  });
   if (response.status < 400) return response;
   throw new RefusedError(response, await detailOf(response));
+}
+
+/** Whether a question failed as questions may: refused, or not answered. */
+export function isNoAnswer(error: unknown): boolean {
+  const isLate = error instanceof DOMException && error.name === "TimeoutError";
+  return error instanceof RefusedError || error instanceof TypeError || isLate;
 }
 
 /** Asks the node for JSON. */

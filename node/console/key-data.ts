@@ -55,10 +55,14 @@ export function locate(key: string): Promise<KeyPlace> {
   return askJson<KeyPlace>(`v1/ring/${encodeURIComponent(key)}`);
 }
 
+/** What the homes say that they hold, and when by the clock of the node that asked them: the browser's may be any. */
+export type Versions = { readonly homes: readonly HomeVersion[]; readonly atMs: number };
+
 /** What each home says that it holds. */
-export async function readVersions(key: string): Promise<readonly HomeVersion[]> {
+export async function readVersions(key: string): Promise<Versions> {
   const response = await ask(`v1/versions/${encodeURIComponent(key)}`, {}, "keys");
-  return ((await response.json()) as { readonly homes: readonly HomeVersion[] }).homes;
+  const { homes } = (await response.json()) as { readonly homes: readonly HomeVersion[] };
+  return { homes, atMs: Date.parse(response.headers.get("Date") ?? "") };
 }
 
 /** Reads a key as any client does. */
@@ -105,8 +109,8 @@ export async function settleKey(
   await ask(ttlS === undefined ? path : `${path}?ttl=${ttlS}`, put, "keys");
 }
 
-/** How long a value has left to live, by what the homes say of it, in whole seconds; undefined: for ever. */
-export function ttlOf(value: ShownValue, homes: readonly HomeVersion[], nowMs: number): number | undefined {
+/** How long a value has left to live, by what the homes say of it, in whole seconds; "unknown": none of them has it. */
+export function ttlOf(value: ShownValue, { homes, atMs }: Versions): number | "for ever" | "unknown" {
   const all = homes.flatMap(({ siblings = [] }) => siblings);
   const held = all.find(
     ({ deleted, contentType, sizeBytes, writtenAt }) =>
@@ -115,8 +119,9 @@ export function ttlOf(value: ShownValue, homes: readonly HomeVersion[], nowMs: n
       sizeBytes === value.bytes?.length &&
       (value.writtenAt === undefined || writtenAt === value.writtenAt),
   );
-  if (held?.expiresAt === undefined) return undefined;
-  return Math.max(1, Math.ceil((Date.parse(held.expiresAt) - nowMs) / 1_000));
+  if (held === undefined) return "unknown";
+  if (held.expiresAt === undefined) return "for ever";
+  return Math.max(1, Math.ceil((Date.parse(held.expiresAt) - atMs) / 1_000));
 }
 
 function shownOf({ contentType, value, writtenAt }: SiblingAnswer): ShownValue {

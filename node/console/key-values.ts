@@ -14,7 +14,9 @@ export type Decision =
 const TEXT_TYPE = "text/plain; charset=utf-8";
 
 /** @param decide Told of what is to become of several values. */
-export function createKeyValues(decide: (decision: Decision) => void): (values: readonly ShownValue[]) => void {
+export function createKeyValues(
+  decide: (decision: Decision) => void,
+): (values: readonly ShownValue[], typed?: string) => void {
   const list = byId("key-values", HTMLElement);
   const form = byId("settle-form", HTMLFormElement);
   const merged = byId("settle-text", HTMLTextAreaElement);
@@ -27,15 +29,19 @@ export function createKeyValues(decide: (decision: Decision) => void): (values: 
     );
     decide({ kind: "write", text: merged.value, contentType: others.length === 0 ? type : TEXT_TYPE });
   });
-  byId("settle-delete", HTMLButtonElement).addEventListener("click", () => decide({ kind: "delete" }));
+  byId("settle-delete", HTMLButtonElement).addEventListener("click", () => {
+    if (confirm("Delete the key, with all the values that are shown?")) decide({ kind: "delete" });
+  });
 
-  return (values) => {
+  return (values, typed) => {
     shown = values;
     const isOne = values.length < 2;
     list.replaceChildren(...values.map((value, index) => articleOf(value, index, isOne ? undefined : decide)));
     form.hidden = isOne;
     const texts = values.flatMap(({ bytes }) => (bytes === undefined ? [] : [textOfValue(bytes)]));
-    merged.value = texts.find(({ isText, isWhole }) => isText && isWhole)?.text ?? "";
+    // Empty, it would put nothing in place of bytes that nobody could edit here.
+    merged.required = !texts.some(({ isText }) => isText);
+    merged.value = typed ?? texts.find(({ isText, isWhole }) => isText && isWhole)?.text ?? "";
     setText(byId("settle-title", HTMLElement), `Settle the ${countText(values.length, "value")}`);
   };
 }

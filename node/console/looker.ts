@@ -3,7 +3,7 @@
  *
  * Its place is for whoever may see the cluster; its values take a right on the key, which another token may carry.
  */
-import { RefusedError, setToken, token } from "./connection.ts";
+import { isNoAnswer, RefusedError, setToken, token } from "./connection.ts";
 import { byId, element, setText } from "./dom.ts";
 import {
   type HomeVersion,
@@ -14,12 +14,13 @@ import {
   readVersions,
   settleKey,
   ttlOf,
+  type Versions,
 } from "./key-data.ts";
 import { createKeyValues, type Decision } from "./key-values.ts";
 import { countText } from "./words.ts";
 
 /** What is shown at the moment. */
-type Shown = { readonly key: string; readonly answer: KeyAnswer; readonly homes: readonly HomeVersion[] };
+type Shown = { readonly key: string; readonly answer: KeyAnswer; readonly versions: Versions };
 
 const SETTLED: Readonly<Record<Decision["kind"], string>> = {
   keep: "The value that you kept is written in place of all that was shown.",
@@ -40,40 +41,60 @@ export function createLooker(healthOf: (name: string) => string, onFound: (parti
   let shown: Shown | undefined;
   /** Answers of earlier questions are dropped. */
   let asked = 0;
+  let isSettling = false;
   const showValues = createKeyValues((decision) => void settle(decision));
 
-  async function find(key: string): Promise<void> {
+  /** @param typed A text that goes on being edited. @returns Whether it was shown. */
+  async function find(key: string, typed?: string): Promise<boolean> {
     const question = ++asked;
     clear();
     try {
       const found = await locate(key);
-      if (question !== asked) return;
+      if (question !== asked) return false;
       setText(place, `${key} is in partition ${found.partition} (hash ${found.token}). Its homes, in order:`);
       showHomes(found, undefined, healthOf);
       onFound(found.partition);
-      const [homes, answer] = await Promise.all([readVersions(key), readKey(key)]);
-      if (question !== asked) return;
-      shown = { key, answer, homes };
-      showHomes(found, homes, healthOf);
-      showValues(answer.values);
-      setText(byId("key-state", HTMLElement), `${stateText(answer)} ${agreementText(homes)}`);
+      const [versions, answer] = await Promise.all([
+        readVersions(key).then((told) => {
+          // Also where no quorum gives a value: it is then that one wants to see who holds what.
+          if (question === asked) showHomes(found, told.homes, healthOf);
+          return told;
+        }),
+        readKey(key),
+      ]);
+      if (question !== asked) return false;
+      shown = { key, answer, versions };
+      showValues(answer.values, typed);
+      setText(byId("key-state", HTMLElement), `${stateText(answer)} ${agreementText(versions.homes)}`);
+      return true;
     } catch (error) {
       if (question === asked) refuse(error);
+      return false;
     }
   }
 
   async function settle(decision: Decision): Promise<void> {
     const context = shown?.answer.context;
-    if (shown === undefined || context === undefined) return;
-    const { key, homes } = shown;
-    try {
-      await settleKey(key, context, writtenBy(decision, homes));
-    } catch (error) {
-      refuse(error);
+    if (shown === undefined || context === undefined || isSettling) return;
+    const { key, versions } = shown;
+    const value = writtenBy(decision, versions);
+    if (value === "unknown") {
+      setText(told, "How long this value is to live no home says at present, so that it is not written. Look again.");
       return;
     }
-    await find(key);
-    setText(told, SETTLED[decision.kind]);
+    const question = asked;
+    isSettling = true;
+    try {
+      await settleKey(key, context, value);
+    } catch (error) {
+      if (question === asked) refuse(error);
+      else setText(told, `${key} was not settled: ${error instanceof RefusedError ? error.message : "no answer"}`);
+      return;
+    } finally {
+      isSettling = false;
+    }
+    if (question === asked && !(await find(key))) return;
+    setText(told, `${key}: ${SETTLED[decision.kind]}`);
     told.focus();
   }
 
@@ -87,7 +108,7 @@ export function createLooker(healthOf: (name: string) => string, onFound: (parti
   }
 
   function refuse(error: unknown): void {
-    if (!(error instanceof RefusedError || error instanceof TypeError)) throw error;
+    if (!isNoAnswer(error)) throw error;
     setText(told, error instanceof RefusedError ? error.message : "The node does not answer. Look again.");
     tokenForm.hidden = !(error instanceof RefusedError && (error.status === 401 || error.status === 403));
   }
@@ -102,16 +123,22 @@ export function createLooker(healthOf: (name: string) => string, onFound: (parti
     setToken(field.value.trim(), "keys");
     field.value = "";
     byId("token-forget", HTMLElement).hidden = token() === undefined && token("keys") === undefined;
-    void find(byId("key", HTMLInputElement).value);
+    const typed = byId("settle-form", HTMLFormElement).hidden
+      ? undefined
+      : byId("settle-text", HTMLTextAreaElement).value;
+    if (shown === undefined) void find(byId("key", HTMLInputElement).value);
+    else void find(shown.key, typed);
   });
 }
 
-/** What a decision writes; undefined: a deletion. */
-function writtenBy(decision: Decision, homes: readonly HomeVersion[]): Parameters<typeof settleKey>[2] {
+/** What a decision writes; undefined: a deletion; "unknown": the life of what is kept cannot be told. */
+function writtenBy(decision: Decision, versions: Versions): Parameters<typeof settleKey>[2] | "unknown" {
   switch (decision.kind) {
     case "keep": {
       const { bytes, contentType } = decision.value;
-      return { bytes, contentType, ttlS: ttlOf(decision.value, homes, Date.now()) };
+      const life = ttlOf(decision.value, versions);
+      if (life === "unknown") return life;
+      return { bytes, contentType, ttlS: life === "for ever" ? undefined : life };
     }
     case "write":
       return { bytes: new TextEncoder().encode(decision.text), contentType: decision.contentType, ttlS: undefined };
@@ -160,6 +187,7 @@ function stateText({ context, values }: KeyAnswer): string {
 
 function agreementText(homes: readonly HomeVersion[]): string {
   const heard = homes.filter(({ state }) => state !== "unknown");
+  if (heard.length === 0) return "None of its homes says what it holds.";
   if (new Set(heard.map(({ version = "" }) => version)).size > 1)
     return "Its homes differ; repair makes them equal by itself.";
   return heard.length === homes.length ? "All homes hold the same." : "The homes that answered hold the same.";

@@ -9,7 +9,7 @@
 import type { ConsoleLook } from "../core/watch/console-look.ts";
 import { createChangePanel } from "./change.ts";
 import { coloursOf } from "./colours.ts";
-import { askJson, type ConnectionState, forgetTokens, RefusedError, setToken, token, watchNode } from "./connection.ts";
+import { askJson, type ConnectionState, forgetTokens, isNoAnswer, setToken, token, watchNode } from "./connection.ts";
 import { byId, setAttributes, setText } from "./dom.ts";
 import { createLooker } from "./looker.ts";
 import { createMembersTable, createZones } from "./members.ts";
@@ -100,7 +100,7 @@ async function orElseStream(work: Promise<void>): Promise<void> {
   try {
     await work;
   } catch (error) {
-    if (!(error instanceof RefusedError || error instanceof TypeError)) throw error;
+    if (!isNoAnswer(error)) throw error;
   }
 }
 

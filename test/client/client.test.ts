@@ -1,5 +1,8 @@
 /** The client library against the real data port with a model of a store behind it. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { AnnulusError, Client, type ClientOptions, json, SiblingsError } from "../../node/client/client.ts";
 import { FakeCluster, ringOf } from "./fake-cluster.ts";
@@ -286,6 +289,9 @@ describe("a read that is late", () => {
   });
 });
 
+/** Sooner than what waits for its own sake would have ended: the ring's file takes 1.5 s, an attempt here 10 s. */
+const LATE_MS = 1_400;
+
 describe("the end of a call", () => {
   it("is what its signal says, also while it waits", async () => {
     const client = await connected();
@@ -297,6 +303,44 @@ describe("the end of a call", () => {
     controller.abort(reason);
     await assert.rejects(call, (error) => error === reason);
     await assert.rejects(client.get("k", { signal: AbortSignal.abort(reason) }), (error) => error === reason);
+  });
+
+  it("holds while the ring is not told yet, while a connection is waited for and while an answer trickles in", async () => {
+    const ring = JSON.stringify({
+      ...ringOf(1, ["n1"]),
+      n: 1,
+      members: [{ name: "n1", host: "127.0.0.1", zone: "a" }],
+    });
+    let isRingTold = false;
+    const slow = createServer((request, response) => {
+      if (request.url === "/v1/ring") {
+        if (isRingTold) response.writeHead(200, { "kv-node": "n1" }).end(ring);
+      } else if (request.url === "/v1/kv/trickle") {
+        response.writeHead(200, { "kv-node": "n1", "kv-context": "seen" });
+        const dots = setInterval(() => response.write("."), 50);
+        response.on("close", () => clearInterval(dots));
+      }
+    });
+    await once(slow.listen(0, "127.0.0.1"), "listening");
+    const { port } = slow.address() as AddressInfo;
+    const options = { urls: [`http://127.0.0.1:${port}`], connectionsMax: 2, attemptTimeoutMs: 10_000, timeoutMs: 400 };
+    const tookMs = async (ask: Promise<unknown>) => {
+      const startedMs = performance.now();
+      await failure(ask);
+      return performance.now() - startedMs;
+    };
+    try {
+      const early = connect(options);
+      assert.ok((await tookMs(early.get("a"))) < LATE_MS, "the ring is not told");
+      isRingTold = true;
+      const client = connect(options);
+      assert.ok((await tookMs(client.get("trickle"))) < LATE_MS, "an answer trickles in");
+      const all = await Promise.all(Array.from({ length: 12 }, () => tookMs(client.get("a"))));
+      assert.ok(Math.max(...all) < LATE_MS, `a connection is waited for: ${Math.max(...all)} ms`);
+    } finally {
+      slow.closeAllConnections();
+      slow.close();
+    }
   });
 
   it("is refused after close", async () => {

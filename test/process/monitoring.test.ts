@@ -105,12 +105,23 @@ const HEALTHY: Series = {
   'annulus_transfer_bytes_total{job="s",instance="n1"}': "0x120",
   'annulus_ring_partitions_crowded{job="s",instance="n1"}': "0x120",
   'annulus_tls_expires_seconds{job="s",instance="n1",port="peer"}': "900000x120",
+  'up{job="s",instance="n1"}': "1x120",
+  // Whatever else Prometheus scrapes is none of these rules' affair.
+  'up{job="other",instance="o1"}': "0x120",
+};
+
+/** Nobody is left to tell of the others: every series of the store ends, and scrapes of it fail. */
+const ALL_AWAY: Series = {
+  ...Object.fromEntries(Object.entries(HEALTHY).map(([name, values]) => [name, values.replace(/x120$/, "x60")])),
+  'up{job="s",instance="n1"}': "1x60 0x60",
+  'up{job="other",instance="o1"}': "0x120",
 };
 
 /** What goes wrong with the healthy store for each alert. */
 const WRONG: Readonly<Record<string, Series>> = {
   AnnulusHintsWaiting: { 'annulus_hints_waiting_by_target{job="s",instance="n1",target="n2"}': "5x120" },
   AnnulusReplicaDown: { 'annulus_members_down{job="s",instance="n1"}': "1x120" },
+  AnnulusNodeUnheard: ALL_AWAY,
   AnnulusQuorumFailures: {
     'annulus_quorum_duration_seconds_count{job="s",instance="n1",operation="get",outcome="timed_out"}': "0+60x120",
   },

@@ -46,6 +46,15 @@ export type AdminServerOptions = HttpServerOptions & {
 /** Query parameters of the export, for the OpenAPI check. */
 export const EXPORT_PARAMETERS: readonly string[] = ["partition", "after"];
 const PARTITION_MAX = 65_535;
+/**
+ * A value is of any type that its writer likes, and this is the console's origin: opened as a document it must not run as a part
+ * of it, nor be taken for a script of the page.
+ */
+const PAIR_HEADERS: Readonly<Record<string, string>> = {
+  "Content-Security-Policy": "sandbox; default-src 'none'; frame-ancestors 'none'",
+  "X-Content-Type-Options": "nosniff",
+  "Cross-Origin-Resource-Policy": "same-origin",
+};
 const RING_PREFIX = "/v1/ring/";
 const VERSIONS_PREFIX = "/v1/versions/";
 const RAW_PARAMETERS: ReadonlySet<string> = new Set(["after"]);
@@ -62,8 +71,9 @@ export function createAdminServer(ports: AdminServerPorts, options: AdminServerO
       const kv = ports.kv(draining);
       const app = createGetApp({ ...ports, draining, identity: () => identity }, routes);
       return (request, response) => {
-        if (isKvPath(request.url ?? "")) kv(request, response);
-        else app(request, response);
+        if (!isKvPath(request.url ?? "")) return app(request, response);
+        for (const [header, value] of Object.entries(PAIR_HEADERS)) response.setHeader(header, value);
+        kv(request, response);
       };
     },
     options,

@@ -57,6 +57,12 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
     }
     next();
   });
+  app.use((request: Request, _response: Response, next: NextFunction) => {
+    if (request.method !== "GET" && request.method !== "HEAD" && isFromElsewhere(request)) {
+      throw new KvError("FORBIDDEN", "Cannot take the request: it comes from a page of another site.");
+    }
+    next();
+  });
   for (const [template, answers] of Map.groupBy(routes, (route) => route.template)) {
     const route = app.route(answers[0]?.path ?? template);
     for (const each of answers) {
@@ -77,6 +83,17 @@ export function createGetApp(ports: AppPorts, routes: readonly Route[]): Express
   });
   app.use(errorHandler(ports));
   return app;
+}
+
+/**
+ * Whether a browser sent it for a page of another origin, which it does unasked where a form could have sent the same. Only
+ * browsers say `Sec-Fetch-Site`, to origins that they trust, or `Origin`.
+ */
+function isFromElsewhere({ headers }: Request): boolean {
+  const site = headers["sec-fetch-site"];
+  if (site !== undefined) return site !== "same-origin" && site !== "none";
+  const { origin } = headers;
+  return origin !== undefined && URL.parse(origin)?.host !== headers.host;
 }
 
 /** A route's answer to those who may have it. */

@@ -24,4 +24,45 @@ describe("pairs on the admin port", () => {
     }
     await assert.rejects(call(port, "GET", "/v1/kv/a"));
   });
+
+  it("are never a document of the console's origin, whatever type a client of the data port gave them", async () => {
+    const onBug = (error: unknown) => assert.fail(String(error));
+    const ports = { ...ADMIN_PORTS, admin: createAdminModel(), telemetry: createTestTelemetry(), onBug };
+    const server = createAdminServer(ports, WORLD_OPTIONS);
+    const port = await server.start();
+    try {
+      const html = { headers: { "content-type": "text/html" }, body: "<script>sessionStorage</script>" };
+      assert.equal((await call(port, "PUT", "/v1/kv/page", html)).status, 204);
+      const { headers } = await call(port, "GET", "/v1/kv/page");
+      assert.equal(headers["content-type"], "text/html");
+      assert.match(String(headers["content-security-policy"]), /(^|; )sandbox(;|$)/);
+      assert.equal(headers["x-content-type-options"], "nosniff");
+    } finally {
+      await server.stop(0);
+    }
+  });
+
+  it("and changes are not taken from a page of another site, which a browser lets post without asking", async () => {
+    const onBug = (error: unknown) => assert.fail(String(error));
+    const admin = createAdminModel();
+    const server = createAdminServer({ ...ADMIN_PORTS, admin, telemetry: createTestTelemetry(), onBug }, WORLD_OPTIONS);
+    const port = await server.start();
+    try {
+      const own = { origin: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` };
+      const simple = { "content-type": "text/plain" };
+      for (const foreign of [
+        { ...own, origin: "http://elsewhere.example" },
+        { ...own, "sec-fetch-site": "cross-site" },
+      ]) {
+        for (const path of ["/v1/repair", "/v1/cluster/changes?dryRun=true"]) {
+          const { status } = await call(port, "POST", path, { headers: { ...simple, ...foreign }, body: "{}" });
+          assert.equal(status, 403, path);
+        }
+      }
+      assert.equal((await call(port, "POST", "/v1/repair", { headers: own })).status, 202);
+      assert.equal((await call(port, "POST", "/v1/repair")).status, 202);
+    } finally {
+      await server.stop(0);
+    }
+  });
 });
