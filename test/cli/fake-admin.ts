@@ -24,6 +24,7 @@ export class FakeAdmin {
   transition: Record<string, unknown> | null = null;
   /** The metrics page, by sample; read anew for each look. */
   metrics: () => Record<string, number> = () => ({
+    annulus_store_disk_bytes: 200,
     annulus_store_free_bytes: 100,
     annulus_store_table_bytes: 100,
     annulus_store_takes_writes: 1,

@@ -98,7 +98,7 @@ const HEALTHY: Series = {
   'annulus_quorum_duration_seconds_count{job="s",instance="n1",operation="get",outcome="ok"}': "0+600x120",
   'annulus_quorum_duration_seconds_count{job="s",instance="n1",operation="get",outcome="timed_out"}': "0x120",
   'annulus_store_free_bytes{job="s",instance="n1"}': "800x120",
-  'annulus_store_table_bytes{job="s",instance="n1"}': "200x120",
+  'annulus_store_disk_bytes{job="s",instance="n1"}': "1000x120",
   'annulus_store_takes_writes{job="s",instance="n1"}': "1x120",
   'annulus_ring_transition{job="s",instance="n1"}': "0x120",
   'annulus_ring_epoch{job="s",instance="n1"}': "7x120",

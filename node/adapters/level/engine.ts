@@ -100,6 +100,7 @@ class LevelDbEngine implements LevelEngine {
   readonly #telemetry: Telemetry;
   readonly #monotonicMs: () => number;
   readonly #freeSpace;
+  #diskBytes = 0;
   readonly #reads;
   /** Undefined after an attempt to reopen failed, and after the end. */
   #level: Level | undefined;
@@ -128,7 +129,7 @@ class LevelDbEngine implements LevelEngine {
     });
     this.#freeSpace = createFreeSpace({
       reserveBytes: options.reserveBytes ?? defaultReserveBytes(options.writeBufferBytes),
-      freeBytes: options.freeBytes ?? (() => freeBytesOf(options.directory)),
+      freeBytes: options.freeBytes ?? (() => this.#askDisk(options.directory)),
       monotonicMs: this.#monotonicMs,
     });
   }
@@ -138,11 +139,19 @@ class LevelDbEngine implements LevelEngine {
     const gauge = (name: string, read: (figures: LevelFigures) => GaugeReading) =>
       this.#telemetry.gauge(`annulus.store.${name}`, () => read(this.figures()));
     gauge("free_bytes", (figures) => figures.freeBytes);
+    gauge("disk_bytes", (figures) => figures.diskBytes);
     gauge("table_bytes", (figures) => figures.tableBytes);
     gauge("memory_bytes", (figures) => figures.memoryBytes);
     gauge("level_bytes", ({ levels }) => new Map(levels.map(({ level, bytes }) => [level, bytes])));
     gauge("level_files", ({ levels }) => new Map(levels.map(({ level, files }) => [level, files])));
     gauge("takes_writes", (figures) => (figures.state === "open" && !figures.refusing ? 1 : 0));
+  }
+
+  /** What the file system has free; its size, which a volume's may grow to, is kept. */
+  async #askDisk(directory: string): Promise<number> {
+    const { bavail, blocks, bsize } = await statfs(directory);
+    this.#diskBytes = blocks * bsize;
+    return bavail * bsize;
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -192,6 +201,7 @@ class LevelDbEngine implements LevelEngine {
     return {
       state: this.#closing === undefined ? state : "closed",
       freeBytes: this.#freeSpace.estimateBytes() ?? 0,
+      diskBytes: this.#diskBytes,
       refusing: this.#freeSpace.isRefusing(),
       ...sizesOf(this.#level),
     };
@@ -363,9 +373,4 @@ async function scanPage(level: Level, { from, until, limit }: ScanRange): Promis
 
 function closedError(what: string): KvError {
   return new KvError("STORAGE_FAILED", `Cannot ${what}: the store is closed.`);
-}
-
-async function freeBytesOf(directory: string): Promise<number> {
-  const { bavail, bsize } = await statfs(directory);
-  return bavail * bsize;
 }

@@ -6,6 +6,8 @@ export type LevelFigures = {
   readonly state: "open" | "failed" | "closed";
   /** What the file system had free when it was last asked, less what was written since. */
   readonly freeBytes: number;
+  /** The file system's size when it was last asked; 0 where that is not known. */
+  readonly diskBytes: number;
   /** Whether writes of data are refused to keep the reserve. */
   readonly refusing: boolean;
   /** Sum of all tables, rounded to whole MiB a level, without the log. */

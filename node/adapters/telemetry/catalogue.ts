@@ -174,6 +174,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.scrub.failures": counter("Partitions that the scrub could not read to their end."),
   "annulus.scrub.partitions": counter("Partitions that the scrub read and counted anew."),
   "annulus.store.corrupt_records": counter("Records whose checksum was wrong; set aside."),
+  "annulus.store.disk_bytes": gauge("Size of the disk that the store is on, others' files included.", "By"),
   "annulus.store.doubt_failures": counter("Tries to settle a doubtful key that failed; made again."),
   "annulus.store.doubts_settled": counter("Doubtful keys that are answered for again."),
   "annulus.store.doubtful_keys": gauge(

@@ -229,7 +229,7 @@ function hints(look: Look): readonly Diagnosis[] {
 function disks({ views }: Look): readonly Diagnosis[] {
   return views.flatMap(({ cluster, metrics }) => {
     const free = sumOf(metrics, "annulus_store_free_bytes");
-    const used = sumOf(metrics, "annulus_store_table_bytes") ?? 0;
+    const size = sumOf(metrics, "annulus_store_disk_bytes") ?? 0;
     if (sumOf(metrics, "annulus_store_takes_writes") === 0) {
       return [
         of(
@@ -240,7 +240,8 @@ function disks({ views }: Look): readonly Diagnosis[] {
         ),
       ];
     }
-    if (free === undefined || free >= (free + used) * FREE_SHARE_MIN) return [];
+    // Size 0: it is not known.
+    if (free === undefined || free >= size * FREE_SHARE_MIN) return [];
     const what = `${cluster.node} has ${Math.round(free / 2 ** 20)} MiB left on its disk`;
     return [of("warning", "disk", what, "give it a larger disk, or add a member: annulus join")];
   });
