@@ -1,6 +1,7 @@
 /** `annulus backup` with `list`, `verify` and `prune`, and `annulus restore`. */
 import { Command } from "commander";
 import type { Nodes } from "../client/nodes.ts";
+import { counted } from "../core/counted.ts";
 import { adminJson, ClusterAnswer, RingAnswer } from "./admin-views.ts";
 import { KEEP_RULES, type KeepRule } from "./backup/keep.ts";
 import { requireSound } from "./backup/layer.ts";
@@ -11,7 +12,7 @@ import type { Place } from "./backup/place.ts";
 import { prune } from "./backup/prune.ts";
 import { putBack } from "./backup/put-back.ts";
 import { takeBackup } from "./backup/take.ts";
-import { byteText, count } from "./change/figures.ts";
+import { byteText } from "./change/figures.ts";
 import { createProgressLine, type ProgressLine } from "./change/follow.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
@@ -129,7 +130,7 @@ export function restoreCommand(): Command {
         putBack(nodes, { place, manifest }, { from: options.from, pace: createBytePace(options.rate), line }),
       );
       process.stderr.write(
-        `annulus: ${count(merged, "record")} ${merged === 1 ? "is" : "are"} held by W homes, ${outdated} left out: deleted or replaced since the backup\n`,
+        `annulus: ${counted(merged, "record")} ${merged === 1 ? "is" : "are"} held by W homes, ${outdated} left out: deleted or replaced since the backup\n`,
       );
     });
 }
@@ -163,7 +164,7 @@ async function describeCluster(options: ConnectionOptions) {
 }
 
 function summary(manifest: Manifest): string {
-  return `backup ${backupName(manifest)}: ${count(keysOf(manifest), "key")}, ${byteText(bytesOf(manifest))}, ${count(manifest.partitions, "partition")}`;
+  return `backup ${backupName(manifest)}: ${counted(keysOf(manifest), "key")}, ${byteText(bytesOf(manifest))}, ${counted(manifest.partitions, "partition")}`;
 }
 
 function parsePartition(text: string): number {

@@ -9,8 +9,8 @@ import type { Writable } from "node:stream";
 import { Command } from "commander";
 import { z } from "zod";
 import type { Nodes } from "../client/nodes.ts";
+import { counted } from "../core/counted.ts";
 import { adminJson, RingAnswer } from "./admin-views.ts";
-import { count } from "./change/figures.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { type ExportedKey, pairLine } from "./export-line.ts";
@@ -41,7 +41,7 @@ export function exportCommand(): Command {
         await once(output, "finish");
       }
       const seconds = (performance.now() - startMs) / 1000;
-      process.stderr.write(`annulus: exported ${count(pairs, "pair")} in ${seconds.toFixed(1)} s\n`);
+      process.stderr.write(`annulus: exported ${counted(pairs, "pair")} in ${seconds.toFixed(1)} s\n`);
     });
 }
 

@@ -4,7 +4,7 @@ import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
 import { NoAnswerError } from "../client/http.ts";
-import { count } from "./change/figures.ts";
+import { counted } from "../core/counted.ts";
 import { type ConnectionOptions, dataNodes, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { Importer, UnavailableError } from "./import/importer.ts";
@@ -122,7 +122,7 @@ function report(importer: Importer, elapsedMs: number): void {
   const seconds = elapsedMs / 1000;
   const already = skipped > 0 ? `, ${skipped} already there` : "";
   process.stdout.write(
-    `imported ${count(imported, "record")} in ${seconds.toFixed(1)} s (${Math.round(imported / seconds)}/s), ` +
+    `imported ${counted(imported, "record")} in ${seconds.toFixed(1)} s (${Math.round(imported / seconds)}/s), ` +
       `${failed} failed, ${retries} ${retries === 1 ? "retry" : "retries"}${already}\n`,
   );
 }
@@ -141,5 +141,5 @@ function finish(importer: Importer, options: ImportCommandOptions): void {
   const { failed } = importer.tally;
   if (failed === 0) return;
   const kept = options.failures === undefined ? "" : `; ${failed === 1 ? "it is" : "they are"} in ${options.failures}`;
-  throw new CommandError(`${count(failed, "record")} ${failed === 1 ? "was" : "were"} refused${kept}`, EXIT.failed);
+  throw new CommandError(`${counted(failed, "record")} ${failed === 1 ? "was" : "were"} refused${kept}`, EXIT.failed);
 }

@@ -9,8 +9,8 @@ import { createWriteStream, existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { Command } from "commander";
+import { counted } from "../core/counted.ts";
 import { KvError } from "../core/errors.ts";
-import { count } from "./change/figures.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { type ExportedKey, pairLine } from "./export-line.ts";
 
@@ -31,7 +31,7 @@ export function salvageCommand(): Command {
         await once(output, "finish");
       }
       process.stderr.write(
-        `annulus: ${count(records, "record")} and ${count(hints, "hint")} read, ${count(damaged, "damaged one")} left out\n`,
+        `annulus: ${counted(records, "record")} and ${counted(hints, "hint")} read, ${counted(damaged, "damaged one")} left out\n`,
       );
     });
 }

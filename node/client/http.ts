@@ -145,11 +145,9 @@ export class Endpoint {
         resolve(response);
       },
     );
-    outgoing.on("timeout", () => {
-      outgoing.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" }));
-    });
+    const giveUp = () => outgoing.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" }));
+    outgoing.on("timeout", giveUp);
     if (call.limitMs !== undefined) {
-      const giveUp = () => outgoing.destroy(Object.assign(new Error("no answer in time"), { code: "ETIMEDOUT" }));
       const timer = setTimeout(giveUp, call.limitMs);
       outgoing.once("close", () => clearTimeout(timer));
     }

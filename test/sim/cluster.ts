@@ -330,7 +330,7 @@ export class SimulatedCluster {
     this.simulator.tell(`${member} lost its newest record of ${key}, from ${fromMs.toFixed(1)} on`);
     // A hint that counted moves to its home after the acknowledgement: what is lost there may be as old as the write.
     const mayHandOn = !this.isStrict || this.options.requests?.modes === true;
-    const sinceMs = !mayHandOn ? fromMs : Number.NEGATIVE_INFINITY;
+    const sinceMs = mayHandOn ? Number.NEGATIVE_INFINITY : fromMs;
     this.losses.note({ kind: "power", member, key, fromMs: sinceMs, atMs: this.simulator.nowMs });
   }
 

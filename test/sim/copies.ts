@@ -15,6 +15,7 @@ import type { CausalContext } from "../../node/core/version/record.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { horizonIn } from "./collected.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
+import { saysItIsWhole } from "./own-word.ts";
 
 type Acknowledged = {
   /** For people. */
@@ -170,10 +171,8 @@ export class Copies {
 }
 
 /** Whether it lost its disk, serves again, and is not being rebuilt by its own word. */
-function isFilled({ name, node, diskLostMs }: SimulatedNode): boolean {
-  if (diskLostMs === Number.NEGATIVE_INFINITY || node === undefined) return false;
-  const own = node.status.cluster().members.find((member) => member.name === name);
-  return own !== undefined && own.state !== "rebuilding";
+function isFilled(machine: SimulatedNode): boolean {
+  return machine.diskLostMs !== Number.NEGATIVE_INFINITY && saysItIsWhole(machine);
 }
 
 /** Homes that hold a write, or for which somebody does. */

@@ -6,6 +6,7 @@
  */
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { rot } from "./damage.ts";
+import { saysItIsWhole } from "./own-word.ts";
 import type { FaultPlan } from "./profiles.ts";
 import type { SeededRandom } from "./random.ts";
 
@@ -94,11 +95,7 @@ export class Faults {
   /** Whether everybody serves, and says that it holds all that it should. */
   #isFilled(): boolean {
     const { living, simulator } = this.#cluster;
-    if (simulator.nowMs - this.#diskTakenMs < REFILLED_MS) return false;
-    return living.every(({ name, node }) => {
-      const own = node?.status.cluster().members.find((member) => member.name === name);
-      return own !== undefined && own.state !== "rebuilding";
-    });
+    return simulator.nowMs - this.#diskTakenMs >= REFILLED_MS && living.every(saysItIsWhole);
   }
 
   /** How many faults happened. */

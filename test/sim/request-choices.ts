@@ -46,11 +46,6 @@ export function drawVariety(seed: number): RequestVariety {
 /** Where the bounds of what may be asked for come from. */
 type Bounds = { readonly replicationFactor: number; readonly zones: number };
 
-/** What a read asks for besides R. */
-export function drawRead(variety: RequestVariety, random: SeededRandom, bounds: Bounds): RequestOptions {
-  return drawOptions(variety, random, bounds);
-}
-
 /** @param isDelete What is deleted has no life span, and is not created. */
 export function drawWrite(
   variety: RequestVariety,
@@ -59,7 +54,7 @@ export function drawWrite(
 ): WriteChoices {
   const ownQuorum = variety.quorums && random.chance([1, 3]);
   const options: RequestOptions = {
-    ...drawOptions(variety, random, bounds),
+    ...drawRead(variety, random, bounds),
     ...(ownQuorum ? { writeQuorum: random.between(1, bounds.replicationFactor) } : {}),
   };
   if (isDelete) return { options };
@@ -72,7 +67,8 @@ export function drawWrite(
   };
 }
 
-function drawOptions({ modes, zones }: RequestVariety, random: SeededRandom, bounds: Bounds): RequestOptions {
+/** What a read asks for besides R; a write may ask for the same. */
+export function drawRead({ modes, zones }: RequestVariety, random: SeededRandom, bounds: Bounds): RequestOptions {
   const mode = modes && random.chance([1, 2]) ? random.pick(["strict", "sloppy"] as const) : undefined;
   // More than there are homes can never be had, and is refused like any quorum that is not there.
   const most = Math.min(bounds.zones, bounds.replicationFactor);

@@ -8,8 +8,8 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { type Endpoint, NoAnswerError } from "../../client/http.ts";
 import { answerOf, type Nodes } from "../../client/nodes.ts";
+import { counted } from "../../core/counted.ts";
 import { parseAnswer } from "../admin-views.ts";
-import { count } from "../change/figures.ts";
 import type { ProgressLine } from "../change/follow.ts";
 import { answerError } from "../connection.ts";
 import { CommandError, EXIT } from "../exit.ts";
@@ -91,7 +91,7 @@ async function sendBatch(nodes: Nodes, lines: readonly string[]): Promise<Restor
     }
   }
   throw new CommandError(
-    `cannot restore ${count(left.length, "record")}: ${lastError?.message ?? "no node named is home to them and can judge them: name all nodes"}`,
+    `cannot restore ${counted(left.length, "record")}: ${lastError?.message ?? "no node named is home to them and can judge them: name all nodes"}`,
     EXIT.unavailable,
   );
 }

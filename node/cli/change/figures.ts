@@ -1,5 +1,6 @@
 /** What a change does and how far it is, as a person reads it. */
 import type { z } from "zod";
+import { counted } from "../../core/counted.ts";
 import type { ChangeAnswer, PlanAnswer, TransitionAnswer } from "../admin-views.ts";
 import { alignTable } from "../table.ts";
 
@@ -21,8 +22,6 @@ export function byteText(bytes: number): string {
 }
 
 const percent = (part: number, whole: number) => `${(whole === 0 ? 0 : (100 * part) / whole).toFixed(1)} %`;
-/** A number of things: `1 replica`, `2 replicas`. */
-export const count = (number: number, what: string) => `${number} ${what}${number === 1 ? "" : "s"}`;
 
 /** A plan: what moves, how much, and how even it is afterwards. */
 export function planText({ movedPartitions, movedBytes, members, notes }: Plan): string {
@@ -43,7 +42,7 @@ export function planText({ movedPartitions, movedBytes, members, notes }: Plan):
   const head = ["MEMBER", "ZONE", "WEIGHT", "REPLICAS", "SHARE", "IDEAL", "GETS", "GIVES UP"];
   const isCopied = movedPartitions > 0;
   const copies = isCopied
-    ? `${count(movedPartitions, "replica")} of partitions, about ${byteText(movedBytes)}`
+    ? `${counted(movedPartitions, "replica")} of partitions, about ${byteText(movedBytes)}`
     : "nothing";
   const lines = [`\nThis change copies ${copies}. ${evenness(members)}\n`, ...notes.map((note) => `note: ${note}\n`)];
   return alignTable([head, ...rows]) + lines.join("");
@@ -64,7 +63,7 @@ function evenness(members: Plan["members"]): string {
 
 /** `1.0 MiB of about 2.0 MiB, 3 of 7 replicas`. */
 export function movedText({ movedBytes, totalBytes, movedPartitions, totalPartitions }: Moved): string {
-  const replicas = `${movedPartitions} of ${count(totalPartitions, "replica")}`;
+  const replicas = `${movedPartitions} of ${counted(totalPartitions, "replica")}`;
   return `${byteText(movedBytes)} of about ${byteText(totalBytes)}, ${replicas}`;
 }
 

@@ -4,6 +4,7 @@
  * Each check says one thing, in a sentence that names who it is about, and the next step. A note is a fact that explains
  * others and needs nothing done; a warning should be seen to; critical is what takes requests or data away now, or soon.
  */
+import { counted } from "../counted.ts";
 import type { Look, NodeView } from "./look.ts";
 import { sumOf } from "./metrics-text.ts";
 
@@ -298,10 +299,6 @@ function certificates({ views }: Look): readonly Diagnosis[] {
       ];
     }),
   );
-}
-
-function counted(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function distinct(texts: readonly string[]): readonly string[] {

@@ -6,12 +6,17 @@ import { ADMIN_PORTS, createAdminModel } from "../../contract/http-admin-model.t
 import { call } from "../../contract/http-client.ts";
 import { createTestTelemetry, WORLD_OPTIONS } from "../../contract/http-world.ts";
 
+/** An admin server over a small cluster in memory. */
+async function started() {
+  const onBug = (error: unknown) => assert.fail(String(error));
+  const ports = { ...ADMIN_PORTS, admin: createAdminModel(), telemetry: createTestTelemetry(), onBug };
+  const server = createAdminServer(ports, WORLD_OPTIONS);
+  return { server, port: await server.start() };
+}
+
 describe("pairs on the admin port", () => {
   it("are written and read by the handler of the data port, and closed with the admin port", async () => {
-    const onBug = (error: unknown) => assert.fail(String(error));
-    const ports = { ...ADMIN_PORTS, admin: createAdminModel(), telemetry: createTestTelemetry(), onBug };
-    const server = createAdminServer(ports, WORLD_OPTIONS);
-    const port = await server.start();
+    const { server, port } = await started();
     try {
       const put = await call(port, "PUT", "/v1/kv/a", { headers: { "content-type": "text/plain" }, body: "one" });
       assert.equal(put.status, 204);
@@ -26,10 +31,7 @@ describe("pairs on the admin port", () => {
   });
 
   it("are never a document of the console's origin, whatever type a client of the data port gave them", async () => {
-    const onBug = (error: unknown) => assert.fail(String(error));
-    const ports = { ...ADMIN_PORTS, admin: createAdminModel(), telemetry: createTestTelemetry(), onBug };
-    const server = createAdminServer(ports, WORLD_OPTIONS);
-    const port = await server.start();
+    const { server, port } = await started();
     try {
       const html = { headers: { "content-type": "text/html" }, body: "<script>sessionStorage</script>" };
       assert.equal((await call(port, "PUT", "/v1/kv/page", html)).status, 204);
@@ -43,10 +45,7 @@ describe("pairs on the admin port", () => {
   });
 
   it("and changes are not taken from a page of another site, which a browser lets post without asking", async () => {
-    const onBug = (error: unknown) => assert.fail(String(error));
-    const admin = createAdminModel();
-    const server = createAdminServer({ ...ADMIN_PORTS, admin, telemetry: createTestTelemetry(), onBug }, WORLD_OPTIONS);
-    const port = await server.start();
+    const { server, port } = await started();
     try {
       const own = { origin: `http://127.0.0.1:${port}`, host: `127.0.0.1:${port}` };
       const simple = { "content-type": "text/plain" };
