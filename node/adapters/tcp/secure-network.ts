@@ -22,15 +22,14 @@ import {
 } from "node:tls";
 import type { Credentials } from "../tls/credentials.ts";
 import { certifies, TLS_VERSION_MIN } from "../tls/identity.ts";
+import { Names } from "./names.ts";
 import {
   DEAF,
   DialledWire,
   END_TIMEOUT_MS,
   KEEP_ALIVE_MS,
   listenForSockets,
-  lookUpWith,
   parseAddress,
-  rememberAddress,
   remoteOf,
 } from "./sockets.ts";
 import { InsecureWireError, type Listener, type Network, type Objection, type Wire, type WireEvents } from "./wire.ts";
@@ -53,7 +52,7 @@ const TLS_HANDSHAKE_TIMEOUT_MS = 60_000;
 
 /** Sockets of this machine, secured as `tls` says. */
 export function secureNetwork(tls: PeerTls): Network {
-  const lastAddresses = new Map<string, string>();
+  const names = new Names();
   return {
     listen: async (address, accepted) => {
       const acceptor = new TlsAcceptor(tls);
@@ -64,8 +63,8 @@ export function secureNetwork(tls: PeerTls): Network {
     dial: (address) => {
       const target = parseAddress(address);
       // The plain wire says what is wrong with the address.
-      if (target === undefined) return new DialledWire(address, lastAddresses);
-      return new DialledSecureWire(tls, address, target, lastAddresses);
+      if (target === undefined) return new DialledWire(address, names);
+      return new DialledSecureWire(tls, address, target, names);
     },
     afterTurn: (run) => void setImmediate(run),
   };
@@ -269,15 +268,15 @@ class AcceptedWire extends SecurableWire {
 /** Tries TLS first; in `allow`, a plain connection where the other end closes that one before it is secure. */
 class DialledSecureWire extends SecurableWire {
   readonly #target: Target;
-  readonly #lastAddresses: Map<string, string>;
+  readonly #names: Names;
   /** Whether the other end may be one that knows no TLS: somebody listens, and closed before the TLS handshake ended. */
   #mayBePlain = false;
   #isOver = false;
 
-  constructor(tls: PeerTls, address: string, target: Target, lastAddresses: Map<string, string>) {
+  constructor(tls: PeerTls, address: string, target: Target, names: Names) {
     const socket = connectTls({
       ...target,
-      lookup: lookUpWith(lastAddresses),
+      lookup: names.lookup,
       secureContext: tls.credentials.current().context,
       minVersion: TLS_VERSION_MIN,
       rejectUnauthorized: false, // Judged by the greeting, see above: by the member's name, not by the host's.
@@ -285,7 +284,7 @@ class DialledSecureWire extends SecurableWire {
     });
     super(tls, socket, address);
     this.#target = target;
-    this.#lastAddresses = lastAddresses;
+    this.#names = names;
     this.#tune(socket);
     socket.once("connect", () => {
       this.#mayBePlain = tls.mode === "allow";
@@ -314,14 +313,13 @@ class DialledSecureWire extends SecurableWire {
     this.take(socket);
     this.#tune(socket);
     socket.once("connect", () => this.events.connected());
-    socket.connect({ ...this.#target, lookup: lookUpWith(this.#lastAddresses) });
+    socket.connect({ ...this.#target, lookup: this.#names.lookup });
     return false;
   }
 
   #tune(socket: Socket): void {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    rememberAddress(socket, this.#target.host, this.#lastAddresses);
     socket.on("data", (chunk) => this.events.data(chunk));
   }
 }

@@ -1,6 +1,6 @@
 /** The network of production: wires over `node:net`. */
-import { type LookupAddress, type LookupOptions, lookup } from "node:dns";
-import { createServer, isIPv6, type LookupFunction, type Server, Socket } from "node:net";
+import { createServer, type Server, Socket } from "node:net";
+import { Names } from "./names.ts";
 import type { ListenAddress, Listener, Network, Wire, WireEvents } from "./wire.ts";
 
 /** After this long without traffic the operating system probes the connection, in ms. */
@@ -10,17 +10,12 @@ export const END_TIMEOUT_MS = 5_000;
 /** Connections that the operating system holds for this process before it has accepted them. */
 const BACKLOG = 511;
 
-/**
- * Sockets of this machine.
- *
- * Remembers under which address a name was last reached, and goes there when the name does not resolve: a zone that is
- * cut off has no DNS (design §6).
- */
+/** Sockets of this machine. */
 export function socketNetwork(): Network {
-  const lastAddresses = new Map<string, string>();
+  const names = new Names();
   return {
     listen,
-    dial: (address) => new DialledWire(address, lastAddresses),
+    dial: (address) => new DialledWire(address, names),
     afterTurn: (run) => void setImmediate(run),
   };
 }
@@ -110,7 +105,7 @@ class AcceptedWire extends SocketWire {
 
 /** A plain connection to an address. */
 export class DialledWire extends SocketWire {
-  constructor(address: string, lastAddresses: Map<string, string>) {
+  constructor(address: string, names: Names) {
     const slab = new Slab();
     // These are options of a socket: `connect` takes no notice of them.
     const socket = new Socket({
@@ -131,8 +126,7 @@ export class DialledWire extends SocketWire {
       socket.destroy(new Error(`expected an address host:port, found ${JSON.stringify(address)}`));
       return;
     }
-    rememberAddress(socket, target.host, lastAddresses);
-    socket.connect({ ...target, lookup: lookUpWith(lastAddresses) });
+    socket.connect({ ...target, lookup: names.lookup });
   }
 }
 
@@ -157,29 +151,6 @@ class Slab {
 }
 
 const EMPTY = new Uint8Array(0);
-
-/** Keeps the address under which a name was reached. */
-export function rememberAddress(socket: Socket, host: string, lastAddresses: Map<string, string>): void {
-  socket.once("connect", () => {
-    if (socket.remoteAddress !== undefined) lastAddresses.set(host, socket.remoteAddress);
-  });
-}
-
-/** Resolves names as the system does, and those that do not resolve to where they were last reached. */
-export function lookUpWith(lastAddresses: ReadonlyMap<string, string>): LookupFunction {
-  return (host, options, done) => lookUp(host, options, lastAddresses.get(host), done);
-}
-
-type LookedUp = (error: NodeJS.ErrnoException | null, address: string | LookupAddress[], family?: number) => void;
-
-function lookUp(host: string, options: LookupOptions, last: string | undefined, done: LookedUp): void {
-  lookup(host, options, (error, address, family) => {
-    if (error === null || last === undefined) return done(error, address, family);
-    const lastFamily = isIPv6(last) ? 6 : 4;
-    if (options.all === true) done(null, [{ address: last, family: lastFamily }]);
-    else done(null, last, lastFamily);
-  });
-}
 
 /** Whom a wire tells that nobody listens to. */
 export const DEAF: WireEvents = { connected() {}, data() {}, drained() {}, closed() {} };
