@@ -1,16 +1,18 @@
 /** `annulus backup` with `list`, `verify` and `prune`, and `annulus restore`. */
+import { writeFile } from "node:fs/promises";
 import { Command } from "commander";
 import type { Nodes } from "../client/nodes.ts";
 import { counted } from "../core/counted.ts";
 import { adminJson, ClusterAnswer, RingAnswer } from "./admin-views.ts";
-import { KEEP_RULES, type KeepRule } from "./backup/keep.ts";
+import { keepRulesOf, withKeepRules } from "./backup/keep-options.ts";
 import { requireSound } from "./backup/layer.ts";
 import { backupName, backupNames, bytesOf, keysOf, type Manifest, requireManifest } from "./backup/manifest.ts";
 import { openPlace } from "./backup/open-place.ts";
 import { createBytePace, parseRate } from "./backup/pace.ts";
 import type { Place } from "./backup/place.ts";
-import { prune } from "./backup/prune.ts";
+import { type Pruned, prune } from "./backup/prune.ts";
 import { putBack } from "./backup/put-back.ts";
+import { formatReport } from "./backup/report.ts";
 import { takeBackup } from "./backup/take.ts";
 import { byteText } from "./change/figures.ts";
 import { createProgressLine, type ProgressLine } from "./change/follow.ts";
@@ -26,27 +28,50 @@ const WHICH_HELP = "name of the backup, as `backup list` shows it";
 
 /** `annulus backup`. */
 export function backupCommand(): Command {
-  const take = withConnection(new Command("take"))
-    .description("Add a backup: only what differs from the last one, or what one that was broken off still lacks")
-    .argument("<place>", PLACE_HELP)
-    .option("--rate <MiB/s>", RATE_HELP, parseRate)
-    .action(async (where: string, options: PacedOptions) => {
-      const of = await describeCluster(options);
-      const place = await openPlace(where);
-      const { manifest, movedBytes } = await withNodes(options, (nodes, line) =>
-        takeBackup(nodes, place, { of, pace: createBytePace(options.rate), line }),
-      );
-      process.stderr.write(
-        `annulus: ${summary(manifest)}, ${byteText(manifest.newBytes)} of it new, ${byteText(movedBytes)} moved; ` +
-          `whatever ${manifest.writeQuorum} homes acknowledged before ${manifest.startedAt} is in it\n`,
-      );
-    });
   return new Command("backup")
     .description("Records of all partitions in a place of backups")
-    .addCommand(take, { isDefault: true })
+    .addCommand(takeCommand(), { isDefault: true })
     .addCommand(listCommand())
     .addCommand(verifyCommand())
     .addCommand(pruneCommand());
+}
+
+type TakeOptions = PacedOptions & { readonly report?: string };
+
+function takeCommand(): Command {
+  const command = withConnection(new Command("take"))
+    .description("Add a backup: only what differs from the last one, or what one that was broken off still lacks")
+    .argument("<place>", PLACE_HELP)
+    .option("--rate <MiB/s>", RATE_HELP, parseRate)
+    .option("--report <file>", "write what was taken into this file, as JSON, once all is done");
+  return withKeepRules(command, "then prune: ").action(async (where: string, options: TakeOptions) => {
+    const rules = keepRulesOf(options);
+    const of = await describeCluster(options);
+    const place = await openPlace(where);
+    const taken = await withNodes(options, (nodes, line) =>
+      takeBackup(nodes, place, { of, pace: createBytePace(options.rate), line }),
+    );
+    const { manifest, movedBytes } = taken;
+    process.stderr.write(
+      `annulus: ${summary(manifest)}, ${byteText(manifest.newBytes)} of it new, ${byteText(movedBytes)} moved; ` +
+        `whatever ${manifest.writeQuorum} homes acknowledged before ${manifest.startedAt} is in it\n`,
+    );
+    const pruned = rules === undefined ? undefined : await prune(place, rules, { dryRun: false });
+    if (pruned !== undefined) process.stderr.write(prunedLine(pruned));
+    if (options.report !== undefined) await writeReport(options.report, formatReport(taken, pruned));
+  });
+}
+
+function prunedLine({ kept, removed, freedBytes }: Pruned): string {
+  return `annulus: pruned ${counted(removed.length, "backup")}, ${kept.length} kept, ${byteText(freedBytes)} freed\n`;
+}
+
+async function writeReport(file: string, text: string): Promise<void> {
+  try {
+    await writeFile(file, text);
+  } catch (error) {
+    throw new CommandError(`all is done, but cannot write the report: ${(error as Error).message}`, EXIT.failed);
+  }
 }
 
 function pruneCommand(): Command {
@@ -54,15 +79,11 @@ function pruneCommand(): Command {
     .description("Remove backups that no rule keeps, and what only they needed; the newest always stays")
     .argument("<place>", PLACE_HELP)
     .option("--dry-run", "only say what would go", false);
-  for (const rule of KEEP_RULES) command.option(`--keep-${rule} <n>`, KEEP_HELP[rule], parseKeep);
-  return command.action(async (where: string, options: Readonly<Record<string, unknown>>) => {
-    const given = KEEP_RULES.flatMap((rule) => {
-      const count = options[`keep${rule.charAt(0).toUpperCase()}${rule.slice(1)}`];
-      return typeof count === "number" ? [[rule, count] as const] : [];
-    });
-    if (given.length === 0) throw new CommandError("Cannot prune: name at least one --keep-… rule", EXIT.usage);
+  return withKeepRules(command).action(async (where: string, options: Readonly<Record<string, unknown>>) => {
+    const rules = keepRulesOf(options);
+    if (rules === undefined) throw new CommandError("Cannot prune: name at least one --keep-… rule", EXIT.usage);
     const dryRun = options.dryRun === true;
-    const { kept, removed, freedBytes } = await prune(await openPlace(where), Object.fromEntries(given), { dryRun });
+    const { kept, removed, freedBytes } = await prune(await openPlace(where), rules, { dryRun });
     const rows = [
       ...kept.map(({ manifest, rules }) => [backupName(manifest), rules.length > 0 ? rules.join(", ") : "the newest"]),
       ...removed.map((manifest) => [backupName(manifest), dryRun ? "would go" : "removed"]),
@@ -70,20 +91,6 @@ function pruneCommand(): Command {
     process.stdout.write(alignTable([["BACKUP", "KEPT BY"], ...rows.sort(([a = ""], [b = ""]) => (a < b ? -1 : 1))]));
     process.stderr.write(`annulus: ${byteText(freedBytes)} ${dryRun ? "would be freed" : "freed"}\n`);
   });
-}
-
-const KEEP_HELP: Readonly<Record<KeepRule, string>> = {
-  last: "keep the last n",
-  hourly: "keep the last of each of the last n hours that have one",
-  daily: "the same for days (UTC)",
-  weekly: "the same for weeks (from Monday)",
-  monthly: "the same for months",
-  yearly: "the same for years",
-};
-
-function parseKeep(text: string): number {
-  if (/^\d{1,6}$/.test(text)) return Number(text);
-  throw new CommandError(`Cannot keep "${text}" backups: expected a number from 0`, EXIT.usage);
 }
 
 function listCommand(): Command {

@@ -276,6 +276,31 @@ describe("a backup", () => {
   );
 
   it(
+    "prunes in the same run when it is told what to keep, and leaves a report of both",
+    async () => {
+      const report = join(folder, "report.json");
+      const options = ["--keep-last", "1", "--report", report];
+      const wrong = await run(source, "backup", backup, "--keep-last", "all");
+      assert.equal(wrong.code, 2);
+      assert.match(wrong.stderr, /Cannot keep "all" backups/);
+      const [before] = readdirSync(join(backup, "backups"));
+      const { code, stderr } = await run(source, "backup", backup, ...options);
+      assert.equal(code, 0, stderr);
+      assert.match(stderr, /annulus: pruned 1 backup, 1 kept, /);
+      const [name, ...more] = readdirSync(join(backup, "backups"));
+      assert.ok(name !== before && more.length === 0);
+      const told = JSON.parse(readFileSync(report, "utf8")) as Record<string, unknown>;
+      assert.equal(`${told.backup}.json`, name);
+      assert.equal(told.bytes, bytesOf(manifest()));
+      assert.deepEqual([told.kept, told.removed], [1, 1]);
+      const late = await run(source, "backup", backup, "--report", join(folder, "none", "report.json"));
+      assert.equal(late.code, 1);
+      assert.match(late.stderr, /all is done, but cannot write the report/);
+    },
+    TEST_TIMEOUT_MS,
+  );
+
+  it(
     "goes to a bucket too, and comes back from there",
     async () => {
       const s3 = await startS3();
@@ -343,6 +368,10 @@ describe("a backup", () => {
     TEST_TIMEOUT_MS,
   );
 });
+
+function bytesOf({ parts }: Manifest): number {
+  return parts.flatMap(({ layers }) => layers).reduce((sum, { bytes }) => sum + bytes, 0);
+}
 
 function isDeleted(at: number): boolean {
   return at % 4 === 0;
