@@ -71,7 +71,7 @@ function basePort(text: string): number {
 async function runLocal(options: LocalCommandOptions): Promise<void> {
   const plan = planLocalCluster({ ...options, dataDirectory: options.data });
   await refuseTakenPorts(plan);
-  prepareDirectories(options, plan);
+  const clusterId = prepareDirectories(options, plan);
   const told = toldToStop();
   const write = createLineWriter(
     plan.map((node) => node.name),
@@ -83,7 +83,9 @@ async function runLocal(options: LocalCommandOptions): Promise<void> {
     // That members go is what was asked for.
     if (!isQuiet || !told.signal.aborted || !WARNING.test(line)) write(name, line);
   };
-  const processes = plan.map((node) => watch(node, { onLine, write, onRefusal: refused.resolve, ...options }));
+  const processes = plan.map((node) =>
+    watch(node, { onLine, write, onRefusal: refused.resolve, clusterId, ...options }),
+  );
   try {
     for (const nodeProcess of processes) nodeProcess.start();
     const outcome = await Promise.race([allReady(plan, told.signal), refused.promise]);
@@ -112,15 +114,16 @@ type Watch = {
   /** Takes what there is to say of it. */
   readonly write: (name: string, line: string) => void;
   readonly onRefusal: (name: string) => void;
+  readonly clusterId: string;
   readonly restart: boolean;
 };
 
-function watch(node: LocalNode, { onLine, write, onRefusal, restart }: Watch): NodeProcess {
+function watch(node: LocalNode, { onLine, write, onRefusal, clusterId, restart }: Watch): NodeProcess {
   let starts = 0;
   return new NodeProcess({
     program: fileURLToPath(import.meta.resolve("./main.js")),
     arguments: ["node"],
-    environment: environmentOf(node, process.env),
+    environment: environmentOf(node, clusterId, process.env),
     isRestarted: restart,
     onLine: (line) => onLine(node.name, line),
     onStart(pid) {

@@ -69,7 +69,10 @@ describe("the local cluster", () => {
       .replaceAll("npx annulus", `"${process.execPath}" "${PROGRAM}"`);
     const env = { PATH: process.env.PATH, ANNULUS_URL: `http://127.0.0.1:${base}` };
     const { stdout } = await shell("sh", ["-c", `${placed}\ntrue`], { env });
-    assert.match(stdout, /^HTTP\/1\.1 204 [\s\S]*\r\n\r\nvhellocluster local, ring epoch \d, as n1 sees it\n/);
+    assert.match(
+      stdout,
+      /^HTTP\/1\.1 204 [\s\S]*\r\n\r\nvhellocluster local-[0-9a-f]{8}, ring epoch \d, as n1 sees it\n/,
+    );
     const named = { method: "PUT", headers: { "idempotency-key": "5f0c" }, body: "another" };
     assert.equal((await fetch(`http://127.0.0.1:${base}/v1/kv/k`, named)).status, 204);
     assert.equal(await (await fetch(`http://127.0.0.1:${base}/v1/kv/k`)).text(), "v");

@@ -2,30 +2,44 @@
  * The data directory of a local cluster, and the memory of which cluster it holds.
  *
  * The nodes keep the ring they were first started with. Started with other members or zones, the old ones would go by
- * the old ring and the new ones by another: so that is refused here, with what to do instead.
+ * the old ring and the new ones by another: so that is refused here, with what to do instead. And each cluster has an id of
+ * its own: a node that was added by hand and still runs when another cluster begins on the same ports is a stranger to it.
  */
+import { randomBytes } from "node:crypto";
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { CommandError, EXIT } from "../exit.ts";
 import type { LocalNode } from "./plan.ts";
 
 const SHAPE_FILE = "cluster.json";
+const ID_FILE = "cluster-id";
+/** Of clusters that were begun before each had an id of its own. */
+const EARLIER_ID = "local";
 
 /**
  * Makes the nodes' directories; with `fresh` without what earlier runs left in them.
  *
+ * @returns The cluster's id: the one that it began with, else a new one.
  * @throws {CommandError} When the directory holds a cluster of another shape.
  */
 export function prepareDirectories(
   options: { readonly data: string; readonly fresh?: boolean },
   plan: readonly LocalNode[],
-): void {
+): string {
   const file = join(options.data, SHAPE_FILE);
   const shape = JSON.stringify(plan.map(({ name, zone, dataPort }) => ({ name, zone, dataPort })));
   if (options.fresh === true) removeEarlier(options.data);
   else if (existsSync(file)) refuseOtherShape(options.data, readFileSync(file, "utf8").trim(), shape);
   for (const { directory } of plan) mkdirSync(directory, { recursive: true });
+  const id = clusterId(options.data, existsSync(file));
   writeFileSync(file, `${shape}\n`);
+  return id;
+}
+
+function clusterId(data: string, isHeld: boolean): string {
+  const file = join(data, ID_FILE);
+  if (!existsSync(file)) writeFileSync(file, `${isHeld ? EARLIER_ID : `local-${randomBytes(4).toString("hex")}`}\n`);
+  return readFileSync(file, "utf8").trim();
 }
 
 /** Only what this command made is removed: the directory was named by hand and may hold other things. */
@@ -35,6 +49,7 @@ function removeEarlier(data: string): void {
   for (const { name } of JSON.parse(readFileSync(file, "utf8")) as { name: string }[]) {
     rmSync(join(data, name), { recursive: true, force: true });
   }
+  rmSync(join(data, ID_FILE), { force: true });
   rmSync(file);
 }
 

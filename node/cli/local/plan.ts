@@ -25,7 +25,7 @@ export type LocalNode = {
   readonly directory: string;
   /** Holds its process id while it runs. */
   readonly pidFile: string;
-  /** The node's `ANNULUS_...` variables. */
+  /** The node's `ANNULUS_...` variables, all but the cluster's id. */
   readonly settings: Readonly<Record<string, string>>;
 };
 
@@ -45,7 +45,6 @@ export function planLocalCluster(options: LocalOptions): readonly LocalNode[] {
   return places.map(({ name, zone, dataPort }) => {
     const directory = join(resolve(options.dataDirectory), name);
     const settings = {
-      ANNULUS_CLUSTER: "local",
       ANNULUS_NODE: name,
       ANNULUS_ZONE: zone,
       ANNULUS_DATA_DIR: directory,
@@ -82,7 +81,8 @@ export function planLocalCluster(options: LocalOptions): readonly LocalNode[] {
  */
 export function environmentOf(
   node: LocalNode,
+  clusterId: string,
   inherited: Readonly<Record<string, string | undefined>>,
 ): Record<string, string | undefined> {
-  return { ANNULUS_LOG_LEVEL: "warn", ...inherited, ...node.settings };
+  return { ANNULUS_LOG_LEVEL: "warn", ...inherited, ...node.settings, ANNULUS_CLUSTER: clusterId };
 }
