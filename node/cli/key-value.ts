@@ -106,9 +106,9 @@ export function getCommand(): Command {
 async function ask(options: PairOptions, call: Call): Promise<Answer> {
   const nodes = dataNodes(options);
   try {
-    // A read costs nothing more when a second node is asked for it, too.
-    if (call.method === "GET") return await nodes.soonest({ timeoutMs: TIMEOUT_MS, ...call });
-    return await nodes.attempt(call);
+    // Whichever answers first will do: a read costs nothing more when a second node is asked for it, too, and a write has
+    // a name, by which it stays one write.
+    return await nodes.soonest({ timeoutMs: TIMEOUT_MS, ...call });
   } finally {
     nodes.close();
   }

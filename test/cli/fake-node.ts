@@ -12,7 +12,7 @@ export type SeenWrite = {
 type Stored = { readonly value: Buffer; readonly contentType: string };
 
 /** What to do with a request instead of serving it; undefined serves it. */
-export type Fault = "busy" | "no quorum" | "hang up" | "hang up after writing" | "refuse" | undefined;
+export type Fault = "busy" | "no quorum" | "say nothing" | "hang up" | "hang up after writing" | "refuse" | undefined;
 
 export class FakeNode {
   /** By key as latin1 text. Several values are siblings. */
@@ -38,6 +38,7 @@ export class FakeNode {
     if (url.pathname === "/v1/export") return this.#export(url, response);
     const fault = this.fault(request);
     const body = await buffer(request);
+    if (fault === "say nothing") return;
     if (fault === "hang up") request.socket.destroy();
     else if (fault === "busy") response.writeHead(429, { "retry-after": "0" }).end();
     else if (fault === "no quorum")

@@ -75,6 +75,29 @@ describe("put, get and delete on the command line", () => {
     assert.equal(node.writes.length, 1);
   });
 
+  it("do not wait for a node that says nothing: the same write goes to the next one", async () => {
+    const silent = new FakeNode();
+    silent.fault = () => "say nothing";
+    const urls = [await silent.start(), env.ANNULUS_URL].join(",");
+    try {
+      // Which node is asked first is drawn anew by each run.
+      for (const args of [
+        ["put", "k", "v"],
+        ["put", "k", "v"],
+        ["put", "k", "v"],
+        ["delete", "k"],
+      ]) {
+        const beganMs = performance.now();
+        const { exitCode, stderr } = await runCli([...args, "--url", urls]);
+        assert.deepEqual([exitCode, stderr], [0, ""]);
+        assert.ok(performance.now() - beganMs < 12_000, "it waited until the silent node's time was over");
+      }
+    } finally {
+      await silent.stop();
+    }
+    assert.equal(node.writes.length, 4);
+  });
+
   it("say what was wrong, and end with the code for it", async () => {
     const unreachable = await runCli(["get", "k", "--url", NOBODY]);
     assert.deepEqual(
