@@ -1,10 +1,13 @@
 /** One operator, wired from its ports: used by `main.ts` and by the simulation alike. */
 import type { Policy } from "./core/world.ts";
 import type { CertificateMaker, Kube, NodeAdmin, Random, Telemetry, Time } from "./ports.ts";
+import { createBackupController } from "./services/backup-controller.ts";
+import { createBackupReconciler } from "./services/backup-reconciler.ts";
 import { type Controller, createController } from "./services/controller.ts";
 import { createEvents } from "./services/events.ts";
-import { createLeadership, type LeadershipOptions } from "./services/leadership.ts";
+import { createLeadership, type Leadership, type LeadershipOptions } from "./services/leadership.ts";
 import { createObserver } from "./services/observe.ts";
+import { createBackupObserver } from "./services/observe-backup.ts";
 import { createReconciler } from "./services/reconciler.ts";
 
 export type OperatorPorts = {
@@ -35,16 +38,22 @@ export function createOperator(ports: OperatorPorts, { policy, lease, watchNames
   const { telemetry } = ports;
   const events = createEvents(ports, { instance: lease.identity });
   const observe = createObserver(ports, policy);
-  let controller: Controller | undefined;
-  const leadership = createLeadership(ports, lease, (isLeader) => {
+  const observeBackup = createBackupObserver(ports, policy);
+  let controllers: readonly Controller[] = [];
+  const mayAct = () => leadership.leads();
+  const leadership: Leadership = createLeadership(ports, lease, (isLeader) => {
     if (isLeader) {
-      const reconciler = createReconciler({ ...ports, events, observe, mayAct: () => leadership.leads() });
-      controller = createController({ ...ports, reconciler, watchNamespace });
-      controller.start();
+      const reconciler = createReconciler({ ...ports, events, observe, mayAct });
+      const backups = createBackupReconciler({ ...ports, events, observe: observeBackup, mayAct });
+      controllers = [
+        createController({ ...ports, reconciler, watchNamespace }),
+        createBackupController({ ...ports, reconciler: backups, watchNamespace }),
+      ];
+      for (const controller of controllers) controller.start();
     } else {
       // What is in work ends by itself: before each action it asks whether it still may.
-      void controller?.stop();
-      controller = undefined;
+      for (const controller of controllers) void controller.stop();
+      controllers = [];
     }
   });
   telemetry.gauge("annulus.operator.leads", () => (leadership.leads() ? 1 : 0));
@@ -52,7 +61,7 @@ export function createOperator(ports: OperatorPorts, { policy, lease, watchNames
     start: () => leadership.start(),
     leads: () => leadership.leads(),
     async stop() {
-      await controller?.stop();
+      await Promise.all(controllers.map((controller) => controller.stop()));
       await leadership.stop();
     },
   };

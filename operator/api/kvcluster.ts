@@ -5,6 +5,7 @@
  * reads an object by it. What a schema cannot say (R ≤ N, what may never change) stands in `rules.ts`.
  */
 import { z } from "zod";
+import { conditions, Metadata, mapOf, opaque, quantity, resources, text, time, whole } from "./parts.ts";
 import { readQuantity } from "./quantity.ts";
 
 export const GROUP = "annulus.dev";
@@ -23,19 +24,7 @@ const REPLICAS_MAX = 200;
 const REPLICATION_FACTOR_MAX = 16;
 const WEIGHT_MAX = 10_000;
 
-const whole = (min: number, max: number) => z.int().min(min).max(max);
-const quantity = z
-  .string()
-  .max(32)
-  .regex(/^[1-9][0-9]{0,14}(Ki|Mi|Gi|Ti|Pi|k|M|G|T|P)?$/);
-const intOrString = z.union([z.int(), z.string().max(64)]).meta({ "x-kubernetes-int-or-string": true });
-/** A map with bounded keys: the API server estimates a rule's cost by the bounds. */
-const mapOf = <Value extends z.ZodType>(value: Value, maxProperties: number) =>
-  z.record(z.string(), value).meta({ maxProperties });
 const weight = whole(0, WEIGHT_MAX);
-/** Passed through to an object of Kubernetes, which checks it. */
-const opaque = z.looseObject({}).meta({ "x-kubernetes-preserve-unknown-fields": true });
-
 const replicationFactor = whole(1, REPLICATION_FACTOR_MAX);
 
 const Quorum = z
@@ -117,10 +106,7 @@ const Autoscaling = z.object({
     .describe("No member leaves when the others' disks would be fuller than this."),
 });
 
-const Resources = z.object({
-  requests: mapOf(intOrString, 16).optional().describe("What each node is promised."),
-  limits: mapOf(intOrString, 16).optional().describe("What each node may use at most."),
-});
+const Resources = resources("each node");
 
 const Tls = z.object({
   peers: z
@@ -257,18 +243,6 @@ export const Spec = z
   })
   .describe("What the cluster should be.");
 
-const time = z.string().max(40).meta({ format: "date-time" });
-const text = (max: number) => z.string().max(max);
-
-const Condition = z.object({
-  type: text(316),
-  status: z.enum(["True", "False", "Unknown"]),
-  observedGeneration: z.int().min(0).optional(),
-  lastTransitionTime: time,
-  reason: text(1024).min(1),
-  message: text(32_768),
-});
-
 export const Status = z
   .object({
     observedGeneration: z.int().min(0).optional().describe("The generation of the spec that this is about."),
@@ -301,23 +275,9 @@ export const Status = z
       .describe("The ring change in progress."),
     lastChangeAt: time.optional().describe("When the last ring change was seen to have ended."),
 
-    conditions: z
-      .array(Condition)
-      .meta({ "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"] })
-      .optional()
-      .describe("Available, Progressing, Degraded, ZonesBalanced."),
+    conditions: conditions.describe("Available, Progressing, Degraded, ZonesBalanced."),
   })
   .describe("What the operator last saw.");
-
-const Metadata = z.looseObject({
-  name: z.string(),
-  namespace: z.string(),
-  uid: z.string(),
-  generation: z.int().default(1),
-  creationTimestamp: z.string().optional(),
-  deletionTimestamp: z.string().optional(),
-  annotations: z.record(z.string(), z.string()).default({}),
-});
 
 /** A stored object: what the API server hands out. */
 export const Cluster = z.object({
@@ -331,7 +291,7 @@ export const Cluster = z.object({
 export type Spec = z.output<typeof Spec>;
 export type Access = z.output<typeof Access>;
 export type Status = z.output<typeof Status>;
-export type Condition = z.output<typeof Condition>;
+export type { Condition } from "./parts.ts";
 export type Cluster = z.output<typeof Cluster>;
 
 /** A cluster that was read, or what is wrong with it, one sentence each. */

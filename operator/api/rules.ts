@@ -1,21 +1,7 @@
-/**
- * What a KVCluster must fulfil beyond its schema. Each rule is written twice: in CEL, for the API server, and as a
- * function, for the simulated one and for tests; a test on a real API server holds the two against each other.
- *
- * A message says what to do. A rule with `oldSelf` in its CEL is about a change and does not apply to a creation.
- */
+/** What a KVCluster must fulfil beyond its schema; see `rule.ts`. */
 import type { Spec } from "./kvcluster.ts";
 import { readQuantity } from "./quantity.ts";
-
-type Subject = { readonly name: string; readonly spec: Spec };
-
-export type Rule = {
-  /** Where it stands in the schema: a path from the root, `[]` being the root itself. */
-  readonly at: readonly string[];
-  readonly cel: string;
-  readonly message: string;
-  readonly holds: (subject: Subject, old: Subject | undefined) => boolean;
-};
+import { broken, NAME_RULE, type Rule, type Subject } from "./rule.ts";
 
 /** Settings that the operator gives the nodes itself. */
 export const OWNED_SETTINGS: readonly string[] = [
@@ -48,19 +34,12 @@ export const OWNED_SETTINGS: readonly string[] = [
 /** N in CEL, below the quorum at `path`: see the field `false` in `kvcluster.ts`, whose name CEL escapes. */
 const nAt = (path: string) => `(has(${path}.__false__) ? ${path}.__false__ : ${path}.n)`;
 
-const NAME = /^[a-z]([-a-z0-9]{0,38}[a-z0-9])?$/;
 const SETTING = /^(ANNULUS|OTEL)_[A-Z0-9_]{1,64}$/;
 const SIZE_MIN = "256Mi";
 
 /** All rules, in the order of the schema. */
-export const RULES: readonly Rule[] = [
-  {
-    at: [],
-    cel: `self.metadata.name.matches('${NAME.source}')`,
-    message:
-      "metadata.name is 1 to 40 of a-z, 0-9 and '-', begins with a letter and does not end with '-': choose such a name",
-    holds: ({ name }) => NAME.test(name),
-  },
+export const RULES: readonly Rule<Spec>[] = [
+  NAME_RULE,
   {
     at: ["spec"],
     cel: `self.replicas >= ${nAt("self.quorum")}`,
@@ -179,6 +158,6 @@ function bytes(spec: Spec): number {
 }
 
 /** The messages of the rules that a new object, or a change of one, breaks. */
-export function brokenRules(subject: Subject, old?: Subject): readonly string[] {
-  return RULES.filter((rule) => !rule.holds(subject, old)).map((rule) => rule.message);
+export function brokenRules(subject: Subject<Spec>, old?: Subject<Spec>): readonly string[] {
+  return broken(RULES, subject, old);
 }

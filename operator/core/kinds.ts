@@ -1,4 +1,5 @@
 /** The kinds of Kubernetes that the operator reads and writes. The chart's role names the same, and no more. */
+import { BACKUP_KIND } from "../api/kvbackup.ts";
 import { API_VERSION, KIND } from "../api/kvcluster.ts";
 
 type Kind = {
@@ -16,6 +17,9 @@ const kind = (apiVersion: string, name: string, plural: string, isNamespaced = t
 });
 
 export const CLUSTERS = kind(API_VERSION, KIND, "kvclusters");
+export const BACKUPS = kind(API_VERSION, BACKUP_KIND, "kvbackups");
+export const JOBS = kind("batch/v1", "Job", "jobs");
+export const CRON_JOBS = kind("batch/v1", "CronJob", "cronjobs");
 export const STATEFUL_SETS = kind("apps/v1", "StatefulSet", "statefulsets");
 export const PODS = kind("v1", "Pod", "pods");
 export const CLAIMS = kind("v1", "PersistentVolumeClaim", "persistentvolumeclaims");
@@ -35,7 +39,7 @@ export const CERTIFICATES = kind("cert-manager.io/v1", "Certificate", "certifica
 export const LEASES = kind("coordination.k8s.io/v1", "Lease", "leases");
 export const EVENTS = kind("events.k8s.io/v1", "Event", "events");
 
-/** Kinds of owned objects, other than pods and claims. */
+/** Kinds of objects that a KVCluster owns, other than pods and claims. */
 export const OWNED_KINDS: readonly Kind[] = [
   STATEFUL_SETS,
   SERVICES,
@@ -47,7 +51,11 @@ export const OWNED_KINDS: readonly Kind[] = [
   SERVICE_MONITORS,
 ];
 
-const ALL = [CLUSTERS, PODS, CLAIMS, VOLUMES, MACHINES, LEASES, EVENTS, SECRETS, CERTIFICATES, ...OWNED_KINDS];
+/** Kinds of objects that a KVBackup owns, each of the one name. */
+export const BACKUP_OWNED_KINDS: readonly Kind[] = [JOBS, CRON_JOBS, NETWORK_POLICIES];
+
+const ALL = [CLUSTERS, BACKUPS, PODS, CLAIMS, VOLUMES, MACHINES, LEASES, EVENTS, SECRETS, CERTIFICATES, ...OWNED_KINDS];
+ALL.push(JOBS, CRON_JOBS);
 
 /** The kind of a name, which must be one of the above. */
 export function kindOf(name: string): Kind {

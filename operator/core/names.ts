@@ -1,4 +1,5 @@
 /** Names, labels and ports of all that belongs to one cluster: deterministic, so that nothing is ever made twice. */
+import type { Backup } from "../api/kvbackup.ts";
 import type { Cluster } from "../api/kvcluster.ts";
 
 export const DATA_PORT = 7400;
@@ -30,8 +31,35 @@ export function ownLabels(cluster: Cluster): Record<string, string> {
 
 /** The selector as one text, for the scale subresource. */
 export function selectorText(cluster: Cluster): string {
-  const labels = Object.entries(selectorLabels(cluster)).sort();
-  return labels.map(([key, value]) => `${key}=${value}`).join(",");
+  return labelText(selectorLabels(cluster));
+}
+
+/** Labels as a selector. */
+export function labelText(labels: Readonly<Record<string, string>>): string {
+  const terms = Object.entries(labels).sort();
+  return terms.map(([key, value]) => `${key}=${value}`).join(",");
+}
+
+/** The value of `name` on all that belongs to a KVBackup: never that of members, to whom Services would send clients. */
+export const BACKUP_NAME = "annulus-backup";
+
+/** What finds the pods of a KVBackup's runs. */
+export function runLabels(backup: Backup): Record<string, string> {
+  return { [NAME_LABEL]: BACKUP_NAME, [INSTANCE_LABEL]: backup.metadata.name };
+}
+
+/** The labels of every object that a KVBackup owns. */
+export function backupLabels(backup: Backup): Record<string, string> {
+  return {
+    ...runLabels(backup),
+    "app.kubernetes.io/managed-by": MANAGER,
+    "app.kubernetes.io/part-of": "annulus",
+  };
+}
+
+/** The Job or CronJob of a KVBackup, and its NetworkPolicy. */
+export function runName(backupName: string): string {
+  return `${backupName}-backup`;
 }
 
 /** The pod of an ordinal, which is also its member's name. */

@@ -76,6 +76,12 @@ export function isApplied(wanted: KubeObject, found: KubeObject | undefined): bo
   return found !== undefined && covers(found, wanted);
 }
 
+/** Whether `found` was made from just the content of `wanted` (marked), whatever became of it since. */
+export function isMadeFrom(wanted: KubeObject, found: KubeObject): boolean {
+  const mark = (object: KubeObject) => object.metadata.annotations?.[APPLIED_ANNOTATION];
+  return mark(found) === mark(wanted);
+}
+
 /** Whether everything in `wanted` is in `found`; the API server fills in more. */
 function covers(found: unknown, wanted: unknown): boolean {
   if (Array.isArray(wanted)) {

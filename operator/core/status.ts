@@ -2,16 +2,15 @@
  * What is said about a cluster: members, figures, and conditions by the API conventions. A reason is a constant, a
  * message a sentence for people; what is not known is "Unknown", never guessed.
  */
-import type { Condition, Status } from "../api/kvcluster.ts";
+import type { Status } from "../api/kvcluster.ts";
 import { tokenProblems } from "./access.ts";
+import { condition, sentence, type Verdict } from "./conditions.ts";
 import { isFounded, ZONE_DEFAULT, zoneOfPod } from "./founding.ts";
 import { formatInstant } from "./instant.ts";
 import { selectorText } from "./names.ts";
 import { healthOf, hintsWaiting, isChanging, type RingView, ringOf, unsettled } from "./ring-view.ts";
 import { kindOfChange } from "./steps/change.ts";
 import type { Hold, World } from "./world.ts";
-
-type Verdict = { readonly status: Condition["status"]; readonly reason: string; readonly message: string };
 
 /** Holds that mean: a person, or time, is waited for; nothing moves. */
 const RESTING = new Set(["Paused", "ScaleInHeld", "ScaleOutHeld", "ReplacementHeld", "RollingHeld", "RollingStuck"]);
@@ -40,6 +39,7 @@ export function describeStatus(world: World, hold: Hold | undefined): Status {
     (before.transition !== undefined || ring.document.epoch > (before.ringEpoch ?? 0));
   const lastChangeAt = hasEnded ? formatInstant(world.nowMs) : before.lastChangeAt;
   const members = ring === undefined ? before.members : describeMembers(world, ring);
+  const occasion = { before: before.conditions, generation: cluster.metadata.generation, nowMs: world.nowMs };
   return {
     observedGeneration: cluster.metadata.generation,
     summary: summary(conditions, hold),
@@ -50,14 +50,8 @@ export function describeStatus(world: World, hold: Hold | undefined): Status {
     ...(members === undefined ? {} : { members }),
     ...(transition === undefined ? {} : { transition }),
     ...(lastChangeAt === undefined ? {} : { lastChangeAt }),
-    conditions: Object.entries(conditions).map(([type, verdict]) => condition(world, type, verdict)),
+    conditions: Object.entries(conditions).map(([type, verdict]) => condition(occasion, type, verdict)),
   };
-}
-
-function condition(world: World, type: string, { status, reason, message }: Verdict): Condition {
-  const before = world.cluster.status.conditions?.find((other) => other.type === type);
-  const lastTransitionTime = before?.status === status ? before.lastTransitionTime : formatInstant(world.nowMs);
-  return { type, status, observedGeneration: world.cluster.metadata.generation, lastTransitionTime, reason, message };
 }
 
 function describeMembers(world: World, ring: RingView) {
@@ -173,8 +167,4 @@ function summary(conditions: Record<string, Verdict>, hold: Hold | undefined): s
   if (conditions.Degraded?.status === "True") words.push("Degraded");
   if (hold !== undefined) words.push(hold.reason);
   return [...new Set(words)].join(", ");
-}
-
-function sentence(text: string): string {
-  return `${text.slice(0, 1).toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 }

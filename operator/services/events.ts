@@ -1,5 +1,4 @@
 /** Events for `kubectl describe`: one object for each distinct message, counted when it is told again. */
-import type { Cluster } from "../api/kvcluster.ts";
 import { formatInstant } from "../core/instant.ts";
 import { EVENTS } from "../core/kinds.ts";
 import { MANAGER } from "../core/names.ts";
@@ -13,12 +12,19 @@ export type Event = {
   readonly message: string;
 };
 
-export type Events = {
-  /** Tells it, unless it was told a moment ago. Never fails: an event that is lost is only counted. */
-  tell(cluster: Cluster, event: Event): Promise<void>;
+/** Whom an event is about. */
+export type Regarded = {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: { readonly name: string; readonly namespace: string; readonly uid: string };
 };
 
-/** How long the same words about the same cluster are not told again. */
+export type Events = {
+  /** Tells it, unless it was told a moment ago. Never fails: an event that is lost is only counted. */
+  tell(object: Regarded, event: Event): Promise<void>;
+};
+
+/** How long the same words about the same object are not told again. */
 const QUIET_MS = 600_000;
 /** Distinct events that are remembered for that. */
 const REMEMBERED_MAX = 1_000;
@@ -46,15 +52,15 @@ export function createEvents(
   }
 
   return {
-    async tell(cluster, { type, reason, message }) {
-      const { name, namespace, uid } = cluster.metadata;
+    async tell(regarded, { type, reason, message }) {
+      const { name, namespace, uid } = regarded.metadata;
       if (wasTold(`${uid} ${reason} ${message}`)) return;
       const suffix = `${random.uint32().toString(16)}${random.uint32().toString(16)}`;
       const object: KubeObject = {
         apiVersion: EVENTS.apiVersion,
         kind: EVENTS.kind,
         metadata: { name: `${name}.${suffix}`, namespace },
-        regarding: { apiVersion: cluster.apiVersion, kind: cluster.kind, name, namespace, uid },
+        regarding: { apiVersion: regarded.apiVersion, kind: regarded.kind, name, namespace, uid },
         eventTime: formatInstant(time.wallMs()).replace("Z", ".000000Z"),
         reportingController: `annulus.dev/${MANAGER}`,
         reportingInstance: options.instance,

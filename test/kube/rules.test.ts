@@ -1,11 +1,13 @@
 /**
- * The resource definition on a real API server: every rule refuses what it is there for, with its message; what is
+ * The resource definitions on a real API server: every rule refuses what it is there for, with its message; what is
  * allowed is taken; defaults are filled in as `parseCluster` fills them in; the scale subresource obeys the same rules.
  */
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { parseBackup } from "../../operator/api/kvbackup.ts";
 import { parseCluster } from "../../operator/api/kvcluster.ts";
+import { BACKUP_ALLOWED, BACKUP_BREACHES, backupManifest } from "../operator/backup-manifests.ts";
 import { ALLOWED, BREACHES, manifest } from "../operator/manifests.ts";
 import { apply, get, kubectl, makeNamespace, run, until } from "./kubectl.ts";
 
@@ -19,12 +21,21 @@ function own(spec: Record<string, unknown>, name?: string) {
   return { ...made, metadata: { ...made.metadata, namespace: NAMESPACE } };
 }
 
+/** The same for a KVBackup; suspended, so that an operator that is there by chance begins none. */
+function ownBackup(spec: Record<string, unknown>, name?: string) {
+  const made = backupManifest({ suspend: true, ...spec }, name ?? `rules-${count}`);
+  return { ...made, metadata: { ...made.metadata, namespace: NAMESPACE } };
+}
+
 beforeAll(async () => {
   await makeNamespace(NAMESPACE);
-  await kubectl(["apply", "--server-side", "--force-conflicts", "-f", join(ROOT, "crds", "kvclusters.yaml")]);
-  await kubectl(["wait", "crd/kvclusters.annulus.dev", "--for=condition=Established", "--timeout=60s"]);
-  // The API server says that it is established a moment before it serves it everywhere.
-  await until("the kind is served", 60, async () => (await run("kubectl", ["-n", NAMESPACE, "get", "kvc"])).code === 0);
+  for (const plural of ["kvclusters", "kvbackups"]) {
+    await kubectl(["apply", "--server-side", "--force-conflicts", "-f", join(ROOT, "crds", `${plural}.yaml`)]);
+    await kubectl(["wait", `crd/${plural}.annulus.dev`, "--for=condition=Established", "--timeout=60s"]);
+    // The API server says that it is established a moment before it serves it everywhere.
+    const isServed = async () => (await run("kubectl", ["-n", NAMESPACE, "get", plural])).code === 0;
+    await until("the kind is served", 60, isServed);
+  }
 });
 
 afterAll(async () => {
@@ -99,6 +110,58 @@ describe("the API server", () => {
     const [head = ""] = (await kubectl(["-n", NAMESPACE, "get", "kvc"])).split("\n");
     assert.deepEqual(head.trim().split(/\s+/), ["NAME", "REPLICAS", "READY", "EPOCH", "STATUS", "AGE"]);
     assert.match(await kubectl(["explain", "kvc.spec.quorum.n"]), /Home replicas of each key/);
+  });
+});
+
+describe("the API server, of a KVBackup,", () => {
+  it.each(BACKUP_BREACHES.map((breach) => [breach.what, breach] as const))(
+    "refuses %s, and says what to do",
+    async (_, breach) => {
+      count += 1;
+      if (breach.before !== undefined) {
+        const made = await apply(ownBackup(breach.before));
+        assert.equal(made.code, 0, made.err);
+      }
+      const refused = await apply(ownBackup(breach.spec, breach.name));
+      assert.notEqual(refused.code, 0, "it was taken");
+      assert.ok(refused.err.includes(breach.message), refused.err);
+    },
+  );
+
+  it.each(BACKUP_ALLOWED.map((change) => [change.what, change] as const))("takes %s", async (_, change) => {
+    count += 1;
+    for (const spec of [change.before, change.spec]) {
+      const taken = await apply(ownBackup(spec));
+      assert.equal(taken.code, 0, taken.err);
+    }
+  });
+
+  it("fills in the defaults that the operator knows", async () => {
+    count += 1;
+    const s3 = { bucket: "annulus", serviceAccountName: "backups", caSecret: { name: "store-ca" } };
+    const plain = ownBackup({ destination: { s3 } });
+    assert.equal((await apply(plain)).code, 0);
+    const stored = await get(NAMESPACE, "kvb", plain.metadata.name);
+    const parsed = parseBackup({ ...plain, metadata: { ...plain.metadata, uid: "any" } });
+    assert.ok(parsed.ok);
+    assert.deepEqual(stored?.spec, JSON.parse(JSON.stringify(parsed.backup.spec)));
+  });
+
+  it("refuses one without a spec, and a field that is not known", async () => {
+    count += 1;
+    const { spec: _none, ...bare } = ownBackup({});
+    assert.match((await apply(bare)).err, /spec: Required value|missing required field "spec"/);
+    const strict = ["apply", "--validate=strict", "-f", "-"];
+    const unknown = await run("kubectl", strict, JSON.stringify(ownBackup({ retentions: {} })));
+    assert.match(unknown.err, /unknown field "spec.retentions"/);
+  });
+
+  it("shows what a person wants to know", async () => {
+    count += 1;
+    assert.equal((await apply(ownBackup({ schedule: "@daily" }))).code, 0);
+    const [head = ""] = (await kubectl(["-n", NAMESPACE, "get", "kvb"])).split("\n");
+    assert.deepEqual(head.trim().split(/\s{2,}/), ["NAME", "CLUSTER", "SCHEDULE", "STATUS", "LAST BACKUP", "AGE"]);
+    assert.match(await kubectl(["explain", "kvb.spec.retention.daily"]), /The same for days/);
   });
 });
 

@@ -86,6 +86,9 @@ describe("the operator's rights", () => {
     "patch nodes",
     "patch kvclusters",
     "delete kvclusters",
+    "patch kvbackups",
+    "delete kvbackups",
+    "patch jobs",
     "create rolebindings",
     "create serviceaccounts --subresource=token",
   ])("are too few to %s", async (asked) => {

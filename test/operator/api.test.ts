@@ -2,11 +2,15 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "@jest/globals";
-import { customResourceDefinition, type Json } from "../../operator/api/crd.ts";
+import { BACKUP_RULES } from "../../operator/api/backup-rules.ts";
+import { backupDefinition, clusterDefinition, type Json } from "../../operator/api/crd.ts";
 import { generatedFiles } from "../../operator/api/generate.ts";
+import { parseBackup } from "../../operator/api/kvbackup.ts";
 import { parseCluster } from "../../operator/api/kvcluster.ts";
 import { readQuantity } from "../../operator/api/quantity.ts";
+import { broken } from "../../operator/api/rule.ts";
 import { brokenRules, OWNED_SETTINGS, RULES } from "../../operator/api/rules.ts";
+import { BACKUP_ALLOWED, BACKUP_BREACHES, backupManifest, ONTO_VOLUME } from "./backup-manifests.ts";
 import { ALLOWED, BREACHES, manifest } from "./manifests.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -17,6 +21,50 @@ function subject(spec: Record<string, unknown>, name = "sessions") {
   assert.ok(parsed.ok, `the schema alone refuses it: ${parsed.ok ? "" : parsed.problems.join("; ")}`);
   return { name, spec: parsed.cluster.spec };
 }
+
+function backupSubject(spec: Record<string, unknown>, name = "nightly") {
+  const plain = backupManifest(spec, name);
+  const parsed = parseBackup({ ...plain, metadata: { ...plain.metadata, uid: "u" } });
+  assert.ok(parsed.ok, `the schema alone refuses it: ${parsed.ok ? "" : parsed.problems.join("; ")}`);
+  return { name, spec: parsed.backup.spec };
+}
+
+describe("the KVBackup's schema", () => {
+  it("fills every default in", () => {
+    const { spec } = backupSubject({});
+    const { cluster, destination, ...filled } = spec;
+    assert.deepEqual({ cluster, destination }, ONTO_VOLUME);
+    const limits = { timeoutSeconds: 86_400, retries: 6, startingDeadlineSeconds: 3_600 };
+    assert.deepEqual(filled, { suspend: false, ...limits, resources: {} });
+  });
+
+  it("wants a cluster and a destination", () => {
+    const bare = { ...backupManifest({}), spec: {} };
+    const parsed = parseBackup({ ...bare, metadata: { ...bare.metadata, uid: "u" } });
+    const missing = ["spec.cluster: ", "spec.destination: "];
+    assert.ok(!parsed.ok && missing.every((path) => parsed.problems.some((problem) => problem.startsWith(path))));
+  });
+
+  it.each(BACKUP_BREACHES.map((breach) => [breach.what, breach] as const))("has a rule against %s", (_what, breach) => {
+    const before = breach.before === undefined ? undefined : backupSubject(breach.before);
+    const told = broken(BACKUP_RULES, backupSubject(breach.spec, breach.name), before);
+    assert.equal(told.length, 1, `broken: ${told.join("; ")}`);
+    assert.ok(told[0]?.includes(breach.message), told[0]);
+  });
+
+  it.each(BACKUP_ALLOWED.map((change) => [change.what, change] as const))("allows %s", (_what, change) => {
+    assert.deepEqual(broken(BACKUP_RULES, backupSubject(change.before)), []);
+    assert.deepEqual(broken(BACKUP_RULES, backupSubject(change.spec), backupSubject(change.before)), []);
+  });
+
+  it("has a breach in the table for each rule", () => {
+    for (const rule of BACKUP_RULES)
+      assert.ok(
+        BACKUP_BREACHES.some(({ message }) => rule.message.includes(message)),
+        rule.message,
+      );
+  });
+});
 
 describe("the KVCluster's schema", () => {
   it("fills every default in", () => {
@@ -61,7 +109,10 @@ describe("the KVCluster's schema", () => {
   });
 });
 
-describe("the resource definition", () => {
+type Definition = { spec: { versions: [{ schema: { openAPIV3Schema: Record<string, Json> } }] } };
+const DEFINITIONS = [clusterDefinition(), backupDefinition()] as unknown as Definition[];
+
+describe("the resource definitions", () => {
   it.each([...generatedFiles()])("%s is what the types give (npm run gen)", (path, text) => {
     assert.equal(readFileSync(join(ROOT, path), "utf8"), text);
   });
@@ -92,22 +143,19 @@ describe("the resource definition", () => {
       if (schema.additionalProperties !== undefined) children["{}"] = schema.additionalProperties;
       for (const [name, child] of Object.entries(children)) visit(child as Record<string, Json>, `${path}.${name}`);
     };
-    const definition = customResourceDefinition() as unknown as {
-      spec: { versions: [{ schema: { openAPIV3Schema: Record<string, Json> } }] };
-    };
-    visit(definition.spec.versions[0].schema.openAPIV3Schema, "");
+    for (const definition of DEFINITIONS) visit(definition.spec.versions[0].schema.openAPIV3Schema, "");
   });
 
   it("describes every field of the spec", () => {
-    const definition = customResourceDefinition() as never as {
-      spec: { versions: [{ schema: { openAPIV3Schema: { properties: { spec: Described } } } }] };
-    };
     type Described = { description?: string; properties?: Record<string, Described> };
     const visit = (schema: Described, path: string) => {
       assert.ok(schema.description, `${path} has no description`);
       for (const [name, child] of Object.entries(schema.properties ?? {})) visit(child, `${path}.${name}`);
     };
-    visit(definition.spec.versions[0].schema.openAPIV3Schema.properties.spec, "spec");
+    for (const definition of DEFINITIONS) {
+      const { spec } = definition.spec.versions[0].schema.openAPIV3Schema.properties as unknown as { spec: Described };
+      visit(spec, "spec");
+    }
   });
 });
 

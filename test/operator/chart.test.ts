@@ -3,10 +3,14 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, it } from "@jest/globals";
-import { parse } from "yaml";
+import { parse, parseAllDocuments } from "yaml";
+import { BACKUP_RULES } from "../../operator/api/backup-rules.ts";
+import { parseBackup } from "../../operator/api/kvbackup.ts";
 import { parseCluster } from "../../operator/api/kvcluster.ts";
+import { broken } from "../../operator/api/rule.ts";
 import { brokenRules } from "../../operator/api/rules.ts";
 import { loadOperatorConfig, OperatorSettings } from "../../operator/config.ts";
+import type { KubeObject } from "../../operator/core/objects.ts";
 import { plainTemplate } from "./chart-template.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
@@ -38,6 +42,16 @@ describe("the chart's values", () => {
   });
 });
 
+describe("the chart's resource definitions", () => {
+  it("are all that there are, one document each", () => {
+    const template = text("charts", "annulus", "templates", "crd.yaml");
+    const included = [...template.matchAll(/\.Files\.Get "files\/(\w+\.yaml)"/g)].map(([, file]) => file);
+    const made = readdirSync(join(ROOT, "crds")).filter((file) => file.endsWith(".yaml"));
+    assert.equal(included.sort().join(), made.sort().join());
+    assert.match(template, /kvclusters\.yaml" \}\}\n---\n\{\{/);
+  });
+});
+
 describe("the images", () => {
   it("share their first stage word for word, so that it is built once", () => {
     const first = (path: string) =>
@@ -65,10 +79,24 @@ describe("the images", () => {
 
 describe("the examples", () => {
   const files = readdirSync(join(ROOT, "docs", "examples")).filter((file) => file.endsWith(".yaml"));
-  it.each(files)("%s is a KVCluster that the API server takes", (file) => {
-    const object = parse(text("docs", "examples", file)) as { metadata: { name: string } };
-    const parsed = parseCluster({ ...object, metadata: { ...object.metadata, namespace: "default", uid: "any" } });
-    assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.join("; "));
-    assert.deepEqual(brokenRules({ name: object.metadata.name, spec: parsed.cluster.spec }), []);
+  const objects = files.flatMap((file) =>
+    parseAllDocuments(text("docs", "examples", file)).map((document) => [file, document.toJS() as KubeObject] as const),
+  );
+  const stored = ({ metadata, ...object }: KubeObject) => ({
+    ...object,
+    metadata: { ...metadata, namespace: "default", uid: "any" },
+  });
+
+  it.each(objects)("%s has what the API server takes", (file, object) => {
+    if (object.kind === "KVCluster") {
+      const parsed = parseCluster(stored(object));
+      assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.join("; "));
+      assert.deepEqual(brokenRules({ name: object.metadata.name, spec: parsed.cluster.spec }), []);
+    } else if (object.kind === "KVBackup") {
+      const parsed = parseBackup(stored(object));
+      assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.join("; "));
+      assert.deepEqual(broken(BACKUP_RULES, { name: object.metadata.name, spec: parsed.backup.spec }), []);
+    } else
+      assert.ok(["PersistentVolumeClaim", "NetworkPolicy", "Job"].includes(object.kind), `${file}: ${object.kind}`);
   });
 });

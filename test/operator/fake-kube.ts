@@ -1,9 +1,12 @@
 /**
  * An API server in memory: objects with uid, generation and resourceVersion, server-side apply of one manager, status
- * as a subresource, deletion in two steps, the KVCluster's rules. It fails on demand, which is how an operator is
+ * as a subresource, deletion in two steps, the rules of KVClusters and KVBackups. It fails on demand, which is how an operator is
  * killed between two actions.
  */
+import { BACKUP_RULES } from "../../operator/api/backup-rules.ts";
+import { BACKUP_KIND, parseBackup } from "../../operator/api/kvbackup.ts";
 import { parseCluster } from "../../operator/api/kvcluster.ts";
+import { broken } from "../../operator/api/rule.ts";
 import { brokenRules } from "../../operator/api/rules.ts";
 import { formatInstant } from "../../operator/core/instant.ts";
 import { isEqual, type KubeObject } from "../../operator/core/objects.ts";
@@ -96,13 +99,8 @@ export class FakeKube implements Kube {
   /** As a user does: rules hold. */
   put(object: KubeObject): KubeObject {
     const found = this.find(object.kind, object.metadata.name, object.metadata.namespace);
-    const subject = (value: KubeObject) => {
-      const parsed = parseCluster({ ...value, metadata: { ...value.metadata, uid: "any" } });
-      if (!parsed.ok) throw new KubeError("refused", parsed.problems.join("; "));
-      return { name: value.metadata.name, spec: parsed.cluster.spec };
-    };
-    const broken = brokenRules(subject(object), found === undefined ? undefined : subject(found));
-    if (broken.length > 0) throw new KubeError("refused", broken.join("; "));
+    const problems = object.kind === BACKUP_KIND ? problemsOfBackup(object, found) : problemsOfCluster(object, found);
+    if (problems.length > 0) throw new KubeError("refused", problems.join("; "));
     return this.set({ ...(found === undefined ? {} : { status: found.status }), ...object }, { newGeneration: true });
   }
 
@@ -187,6 +185,22 @@ export class FakeKube implements Kube {
     for (const object of this.all(resource.kind)) if (matches(object, options.selector)) tell(object);
     return { end: () => void this.#watchers.delete(watcher) };
   }
+}
+
+const asStored = (value: KubeObject) => ({ ...value, metadata: { ...value.metadata, uid: "any" } });
+
+function problemsOfCluster(object: KubeObject, found: KubeObject | undefined): readonly string[] {
+  const [after, before] = [object, found].map((value) => (value === undefined ? value : parseCluster(asStored(value))));
+  if (after?.ok !== true) return after?.problems ?? [];
+  const old = before?.ok === true ? { name: object.metadata.name, spec: before.cluster.spec } : undefined;
+  return brokenRules({ name: object.metadata.name, spec: after.cluster.spec }, old);
+}
+
+function problemsOfBackup(object: KubeObject, found: KubeObject | undefined): readonly string[] {
+  const [after, before] = [object, found].map((value) => (value === undefined ? value : parseBackup(asStored(value))));
+  if (after?.ok !== true) return after?.problems ?? [];
+  const old = before?.ok === true ? { name: object.metadata.name, spec: before.backup.spec } : undefined;
+  return broken(BACKUP_RULES, { name: object.metadata.name, spec: after.backup.spec }, old);
 }
 
 function matches({ metadata }: KubeObject, selector: string | undefined): boolean {

@@ -1,6 +1,9 @@
 /** The whole operator over an API server in memory, in virtual time: two at once, one killed, one cut off. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
+import { type KubeObject, numberAt, textAt } from "../../operator/core/objects.ts";
+import { type Kube, KubeError } from "../../operator/ports.ts";
+import { backupManifest } from "./backup-manifests.ts";
 import { createWorld, TIMES } from "./operator-world.ts";
 
 describe("an operator", () => {
@@ -10,6 +13,44 @@ describe("an operator", () => {
     await until("settled", () => cluster.isSettled());
     cluster.edit({ replicas: 4 });
     await until("grown", () => cluster.members.length === 4 && cluster.isSettled());
+    await end(operator);
+  });
+
+  it("makes runs of a KVBackup by what its watches tell it: of the cluster, of itself, and of a run that ends", async () => {
+    const { cluster, start, until, end } = createWorld();
+    const { kube } = cluster;
+    const operator = start("a");
+    kube.put(backupManifest() as KubeObject);
+    const job = () => kube.find("Job", "nightly-backup");
+    await until("its Job", () => job() !== undefined);
+    assert.ok(numberAt(cluster.cluster, "status", "ringEpoch"), "there was a ring by then");
+    const ended = { conditions: [{ type: "Complete", status: "True" }], completionTime: "2027-01-15T08:05:00Z" };
+    kube.set({ ...(job() as KubeObject), status: ended });
+    const summary = () => textAt(kube.find("KVBackup", "nightly"), "status", "summary");
+    await until("its end is told", () => summary() === "Complete", 5);
+    await end(operator);
+  });
+
+  it("sees to clusters where the definition of KVBackup is not installed, and finds it once it is", async () => {
+    let isInstalled = false;
+    const around = (kube: Kube): Kube => ({
+      ...{ read: kube.read.bind(kube), apply: kube.apply.bind(kube), create: kube.create.bind(kube) },
+      ...{ replace: kube.replace.bind(kube), remove: kube.remove.bind(kube) },
+      list: async (resource, options) => {
+        if (resource.kind === "KVBackup" && !isInstalled) throw new KubeError("not-found", "no such kind");
+        return kube.list(resource, options);
+      },
+      watch: (resource, options, tell) => {
+        assert.ok(resource.kind !== "KVBackup" || isInstalled, "a kind is watched that is not known");
+        return kube.watch(resource, options, tell);
+      },
+    });
+    const { cluster, start, until, end } = createWorld({ around });
+    const operator = start("a");
+    await until("settled", () => cluster.isSettled());
+    isInstalled = true;
+    cluster.kube.put(backupManifest() as KubeObject);
+    await until("its Job", () => cluster.kube.find("Job", "nightly-backup") !== undefined, 90);
     await end(operator);
   });
 

@@ -7,8 +7,11 @@ import { join } from "node:path";
 import { describe, it } from "@jest/globals";
 import { stringify } from "yaml";
 import { loadConfig } from "../../node/config.ts";
+import { parseBackup } from "../../operator/api/kvbackup.ts";
 import { type Cluster, parseCluster } from "../../operator/api/kvcluster.ts";
 import { wantsTokens } from "../../operator/core/access.ts";
+import { passage, scheduledRuns, singleRun } from "../../operator/core/backup/resources.ts";
+import { rightsOf } from "../../operator/core/backup/rights.ts";
 import { peerTlsOf } from "../../operator/core/certificates.ts";
 import { quorumText } from "../../operator/core/founding.ts";
 import { at, isApplied, type KubeObject, listAt, textAt } from "../../operator/core/objects.ts";
@@ -16,6 +19,7 @@ import { membersConfig, serviceAccount } from "../../operator/core/resources/mem
 import { clientService, networkPolicy, peersService } from "../../operator/core/resources/network.ts";
 import { autoscaler, disruptionBudget, serviceMonitor } from "../../operator/core/resources/policies.ts";
 import { statefulSet } from "../../operator/core/resources/stateful-set.ts";
+import { backupManifest } from "./backup-manifests.ts";
 import { manifest } from "./manifests.ts";
 
 const FOLDER = join(import.meta.dirname, "golden");
@@ -47,6 +51,25 @@ function objectsOf(cluster: Cluster): KubeObject[] {
   ].filter((object) => object !== undefined);
 }
 
+function compareWithGolden(name: string, objects: readonly KubeObject[]): void {
+  const texts = objects.map((object) => stringify(object, { lineWidth: 0, aliasDuplicateObjects: false }));
+  const text = texts.join("---\n");
+  const path = join(FOLDER, `${name}.yaml`);
+  if (process.env.RECORD === "1") writeFileSync(path, text);
+  assert.ok(existsSync(path), "RECORD=1 makes it");
+  assert.equal(text, readFileSync(path, "utf8"));
+}
+
+function isRestricted(pod: unknown): void {
+  assert.equal(at(pod, "securityContext", "runAsNonRoot"), true);
+  assert.equal(at(pod, "securityContext", "seccompProfile", "type"), "RuntimeDefault");
+  for (const container of listAt(pod, "containers")) {
+    assert.equal(at(container, "securityContext", "allowPrivilegeEscalation"), false);
+    assert.deepEqual(at(container, "securityContext", "capabilities"), { drop: ["ALL"] });
+  }
+  for (const field of ["hostNetwork", "hostPID", "hostIPC"]) assert.equal(at(pod, field), undefined);
+}
+
 const CLUSTERS: readonly [string, Record<string, unknown>][] = [
   ["smallest", {}],
   [
@@ -71,15 +94,66 @@ const CLUSTERS: readonly [string, Record<string, unknown>][] = [
   ],
 ];
 
+type Spec = Record<string, unknown>;
+const secured = {
+  tls: { admin: true },
+  access: { tokens: [{ name: "backup", secret: { name: "b" }, data: "read", cluster: "monitor" }] },
+};
+const BACKUPS: readonly [string, Spec, Spec][] = [
+  ["backup-once", {}, {}],
+  [
+    "backup-scheduled",
+    { ...secured, replicas: 5, image: "registry.example/annulus:1.2.3", autoscaling: {} },
+    {
+      destination: {
+        s3: {
+          ...{ bucket: "annulus", prefix: "prod/sessions", endpoint: "https://minio.storage.svc:9000", region: "eu-1" },
+          ...{ credentialsSecret: { name: "store" }, caSecret: { name: "store-ca" } },
+        },
+      },
+      ...{ schedule: "15 3 * * *", timeZone: "Europe/Berlin", token: "backup", rateMiBPerSecond: 20 },
+      retention: { last: 3, daily: 7, weekly: 5 },
+      ...{ timeoutSeconds: 3600, retries: 2, startingDeadlineSeconds: 600 },
+      resources: { limits: { memory: "1Gi" } },
+    },
+  ],
+];
+
+function backupObjectsOf(clusterSpec: Spec, backupSpec: Spec): KubeObject[] {
+  const plain = backupManifest(backupSpec);
+  const parsed = parseBackup({ ...plain, metadata: { ...plain.metadata, uid: "2222-3333" } });
+  assert.ok(parsed.ok);
+  const cluster = clusterOf(clusterSpec);
+  const { backup } = parsed;
+  const rights = rightsOf(cluster, backup);
+  assert.ok(rights.kind !== "wanting");
+  const parts = { backup, cluster, policy: POLICY, rights };
+  return [passage(parts), backup.spec.schedule === undefined ? singleRun(parts) : scheduledRuns(parts)];
+}
+
+describe("the objects of a backup", () => {
+  it.each(BACKUPS)("of '%s' are as recorded", (name, clusterSpec, backupSpec) => {
+    compareWithGolden(name, backupObjectsOf(clusterSpec, backupSpec));
+  });
+
+  it("pass the restricted Pod Security Standard, and are never taken for members", () => {
+    for (const [, clusterSpec, backupSpec] of BACKUPS) {
+      const [policy, run] = backupObjectsOf(clusterSpec, backupSpec);
+      const job = run?.kind === "CronJob" ? at(run, "spec", "jobTemplate") : run;
+      const pod = at(job, "spec", "template", "spec");
+      isRestricted(pod);
+      const labels = at(job, "spec", "template", "metadata", "labels") as Record<string, string>;
+      const members = at(policy, "spec", "podSelector", "matchLabels") as Record<string, string>;
+      assert.ok(Object.entries(members).some(([name, value]) => labels[name] !== value));
+      const [{ podSelector }] = at(policy, "spec", "ingress", 0, "from") as [{ podSelector: { matchLabels: object } }];
+      for (const [name, value] of Object.entries(podSelector.matchLabels)) assert.equal(labels[name], value);
+    }
+  });
+});
+
 describe("the owned objects", () => {
   it.each(CLUSTERS)("of the cluster '%s' are as recorded", (name, spec) => {
-    const text = objectsOf(clusterOf(spec))
-      .map((object) => stringify(object, { lineWidth: 0, aliasDuplicateObjects: false }))
-      .join("---\n");
-    const path = join(FOLDER, `${name}.yaml`);
-    if (process.env.RECORD === "1") writeFileSync(path, text);
-    assert.ok(existsSync(path), "RECORD=1 makes it");
-    assert.equal(text, readFileSync(path, "utf8"));
+    compareWithGolden(name, objectsOf(clusterOf(spec)));
   });
 
   it("give the nodes settings that they take", () => {
@@ -130,13 +204,7 @@ describe("the owned objects", () => {
       asksForToken: true,
     });
     const pod = at(set, "spec", "template", "spec");
-    assert.equal(at(pod, "securityContext", "runAsNonRoot"), true);
-    assert.equal(at(pod, "securityContext", "seccompProfile", "type"), "RuntimeDefault");
-    for (const container of listAt(pod, "containers")) {
-      assert.equal(at(container, "securityContext", "allowPrivilegeEscalation"), false);
-      assert.deepEqual(at(container, "securityContext", "capabilities"), { drop: ["ALL"] });
-    }
-    for (const field of ["hostNetwork", "hostPID", "hostIPC"]) assert.equal(at(pod, field), undefined);
+    isRestricted(pod);
     for (const volume of listAt(pod, "volumes"))
       assert.ok((at(volume, "configMap") ?? at(volume, "secret")) !== undefined);
   });

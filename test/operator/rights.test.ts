@@ -10,10 +10,11 @@ import { KubeConfig } from "@kubernetes/client-node";
 import { systemRandom, systemTime } from "../../node/adapters/system.ts";
 import { createKube } from "../../operator/adapters/kube.ts";
 import { ADMIN_TOKEN_FILE } from "../../operator/core/access.ts";
-import { AUTOSCALERS, CLAIMS, CLUSTERS, LEASES, PODS, SECRETS } from "../../operator/core/kinds.ts";
+import { AUTOSCALERS, BACKUPS, CLAIMS, CLUSTERS, LEASES, PODS, SECRETS } from "../../operator/core/kinds.ts";
 import { accessName } from "../../operator/core/names.ts";
 import { type KubeObject, textAt } from "../../operator/core/objects.ts";
 import type { Kube, Resource } from "../../operator/ports.ts";
+import { backupManifest } from "./backup-manifests.ts";
 import { chartText, plainTemplate } from "./chart-template.ts";
 import type { FakeCluster } from "./fake-cluster.ts";
 import { NAME } from "./fake-cluster.ts";
@@ -60,8 +61,9 @@ class Recorder {
   around(kube: Kube, cluster: FakeCluster): Kube {
     const noteOwner = ({ metadata }: KubeObject) => {
       for (const owner of metadata.ownerReferences ?? [])
-        if (owner.blockOwnerDeletion === true && owner.kind === CLUSTERS.kind)
-          this.note(CLUSTERS, ["update"], { subresource: "finalizers" });
+        for (const kind of [CLUSTERS, BACKUPS])
+          if (owner.blockOwnerDeletion === true && owner.kind === kind.kind)
+            this.note(kind, ["update"], { subresource: "finalizers" });
     };
     const note = (call: Call, resource: Resource, namespace: string | undefined) => {
       this.note(resource, VERBS[call]);
@@ -156,6 +158,19 @@ beforeAll(async () => {
     cluster.edit({ tls: { data: true, issuer: { name } } });
     await until("asked for", () => issuerOf() === name);
   }
+  // A single backup, begun anew for another spec; and a scheduled one whose schedule changes, and which then lacks a right.
+  const jobOf = (claimName: string) => () => JSON.stringify(cluster.kube.all("Job")).includes(claimName);
+  for (const claimName of ["one", "two"]) {
+    cluster.kube.put(backupManifest({ destination: { pvc: { claimName } } }, "single") as KubeObject);
+    await until("a Job", jobOf(claimName));
+  }
+  const cronJobs = () => cluster.kube.all("CronJob").map(({ spec }) => textAt(spec, "schedule"));
+  for (const schedule of ["@daily", "@hourly"]) {
+    cluster.kube.put(backupManifest({ schedule }) as KubeObject);
+    await until("a CronJob", () => cronJobs().includes(schedule));
+  }
+  cluster.kube.put(backupManifest({ schedule: "@hourly", token: "none" }) as KubeObject);
+  await until("no CronJob", () => cronJobs().length === 0);
   await end(operator);
 }, 60_000);
 

@@ -106,12 +106,16 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "annulus.members.suspect": gauge("Other members that this node suspects, or has not heard of yet."),
   "annulus.members.up": gauge("Other members that this node holds for up."),
   "annulus.operator.actions.*": counter(
-    "What the operator did: apply, issue, maketokens, remove, askchange, cancelchange.",
+    "What the operator did: apply, create, issue, maketokens, remove, askchange, cancelchange.",
     "",
     {
       action: 8,
     },
   ),
+  "annulus.operator.backup_runs": counter("Looks at a KVBackup."),
+  "annulus.operator.backup_runs_failed": counter("Looks at a KVBackup that failed and are tried again."),
+  "annulus.operator.backups": gauge("KVBackups that the operator knows."),
+  "annulus.operator.backups_failing": gauge("KVBackups whose last run failed, or of which no run can begin."),
   "annulus.operator.clusters": gauge("KVClusters that the operator knows."),
   "annulus.operator.events_lost": counter("Events for people that the API server did not take."),
   "annulus.operator.leads": gauge("1 while this operator holds the lease."),

@@ -21,12 +21,9 @@ import {
 } from "../names.ts";
 import { clusterId } from "../ring-view.ts";
 import type { PeerTls, Policy } from "../world.ts";
+import { CONTAINER_SECURITY, POD_SECURITY, resourcesOf, SECRET_MODE } from "./restricted.ts";
 
-/** The image's user. */
-const USER = 65_532;
 const DATA_DIRECTORY = "/data";
-/** Keys and tokens are for the pod's own group, which is that of its user. */
-const SECRET_MODE = 0o440;
 const MEMBERS_DIRECTORY = "/etc/annulus";
 /** Between the end of a pod's being addressed and its stop: endpoints are slower than signals. */
 const PRE_STOP_SECONDS = 5;
@@ -48,14 +45,7 @@ export function podTemplate(cluster: Cluster, policy: Policy, start: PodStart): 
       // Otherwise a Service called "annulus" would put ANNULUS_... settings into the pod that no node knows.
       enableServiceLinks: false,
       terminationGracePeriodSeconds: GRACE_SECONDS,
-      securityContext: {
-        runAsNonRoot: true,
-        runAsUser: USER,
-        runAsGroup: USER,
-        fsGroup: USER,
-        fsGroupChangePolicy: "OnRootMismatch",
-        seccompProfile: { type: "RuntimeDefault" },
-      },
+      securityContext: POD_SECURITY,
       topologySpreadConstraints: spread(cluster, labels),
       containers: [container(cluster, policy, start)],
       volumes: [
@@ -98,21 +88,13 @@ function container(cluster: Cluster, policy: Policy, start: PodStart): Record<st
       { name: "peer", containerPort: PEER_PORT, protocol: "TCP" },
     ],
     env: environment(cluster, start),
-    resources: {
-      ...(resources.limits === undefined ? {} : { limits: texts(resources.limits) }),
-      requests: requestsOf(cluster),
-    },
+    resources: resourcesOf(resources, REQUESTS),
     // A store that was not closed cleanly reads its log before the admin port listens.
     startupProbe: { ...probe("/healthz"), periodSeconds: 1, timeoutSeconds: 2, failureThreshold: 300 },
     livenessProbe: { ...probe("/healthz"), periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6 },
     readinessProbe: { ...probe("/readyz"), periodSeconds: 2, timeoutSeconds: 2, failureThreshold: 2 },
     lifecycle: { preStop: { sleep: { seconds: PRE_STOP_SECONDS } } },
-    securityContext: {
-      allowPrivilegeEscalation: false,
-      readOnlyRootFilesystem: true,
-      runAsNonRoot: true,
-      capabilities: { drop: ["ALL"] },
-    },
+    securityContext: CONTAINER_SECURITY,
     volumeMounts: [
       { name: CLAIM, mountPath: DATA_DIRECTORY },
       { name: "members", mountPath: MEMBERS_DIRECTORY, readOnly: true },
@@ -120,17 +102,6 @@ function container(cluster: Cluster, policy: Policy, start: PodStart): Record<st
       ...(start.asksForToken ? [{ name: "access", mountPath: ACCESS_DIRECTORY, readOnly: true }] : []),
     ],
   };
-}
-
-/** What is asked for and not said is given a preset: an autoscaler needs a CPU request to measure against. */
-function requestsOf({ spec: { resources } }: Cluster): Record<string, unknown> {
-  const presets = Object.entries(REQUESTS).filter(([name]) => resources.limits?.[name] === undefined);
-  return texts({ ...Object.fromEntries(presets), ...resources.requests });
-}
-
-/** Quantities as the API server gives them back: `2` is "2". */
-function texts(quantities: Readonly<Record<string, string | number>>): Record<string, string> {
-  return Object.fromEntries(Object.entries(quantities).map(([name, value]) => [name, String(value)]));
 }
 
 /** Settings by name; a list with the API server's own order would be compared by index, so it is sorted. */
