@@ -72,6 +72,7 @@ describe("a KVBackup without a schedule", () => {
     assert.equal(world.summary, "Failed");
     const failed = world.condition("Failed");
     assert.deepEqual([failed.status, failed.reason], ["True", "BackoffLimitExceeded"]);
+    assert.equal(world.condition("Ready").reason, "RunEnded");
     assert.match(
       failed.message,
       /^nightly-backup failed: cannot use .*denied\. To try again, delete the Job nightly-b/,

@@ -71,7 +71,10 @@ function ready(world: BackupWorld, hold: Hold | undefined): Verdict {
     return { status: "False", reason: "Suspended", message: "The spec says suspend: no run is begun." };
   if (active !== undefined) return { status: "True", reason: "Running", message: `${active.name} runs.` };
   const { schedule, timeZone } = backup.spec;
-  if (schedule === undefined) return { status: "True", reason: "Begun", message: "The run is being made." };
+  if (schedule === undefined)
+    return world.runs.length === 0
+      ? { status: "True", reason: "Begun", message: "The run is being made." }
+      : { status: "True", reason: "RunEnded", message: "The run has ended: the other conditions say how." };
   const where = timeZone === undefined ? "" : ` in ${timeZone}`;
   return { status: "True", reason: "Scheduled", message: `Runs begin by the schedule ${schedule}${where}.` };
 }
