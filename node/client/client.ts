@@ -6,13 +6,15 @@
  * `Session`; never by the client itself, because two flows of one program that share it must not replace what only the
  * other has seen. docs/client.md shows how it is used; its examples run as tests.
  */
-import { randomUUID } from "node:crypto";
 import type { Mode } from "../core/ring/document.ts";
+import type { WholeAnswer } from "./answer-reader.ts";
+import type { Ask } from "./connections.ts";
 import { Directory } from "./directory.ts";
 import { AnnulusError, SiblingsError } from "./errors.ts";
-import type { Answer, ClientTls } from "./http.ts";
+import type { ClientTls } from "./http.ts";
 import { kvPath } from "./keys.ts";
-import { errorOf, headerOf, type OperationCounters, Operations } from "./operation.ts";
+import { newName } from "./names.ts";
+import { errorOf, type OperationCounters, Operations } from "./operation.ts";
 import { bodyOf, type Content, Found, parseReceipt, type Reading, Sibling, Value, type Written } from "./values.ts";
 
 export { AnnulusError, type ClientErrorCode, SiblingsError } from "./errors.ts";
@@ -121,7 +123,7 @@ export class Client {
       tls: options.tls,
       headers,
     });
-    this.#operations = new Operations(this.#directory, { ...settled, zone: options.zone, headers });
+    this.#operations = new Operations(this.#directory, { ...settled, zone: options.zone });
     this.#resolve = options.resolve;
     this.#timeoutMs = settled.timeoutMs;
   }
@@ -151,9 +153,9 @@ export class Client {
     const call = { method: "GET", path: kvPath(bytes, queryOf(options)) } as const;
     const answer = await this.#run(bytes, call, options, { wish: "near", mayHedge: true, mayRepeatUnknown: true });
     const about = {
-      context: headerOf(answer, "kv-context"),
-      node: headerOf(answer, "kv-node"),
-      receipt: parseReceipt(answer.headers["kv-receipt"]),
+      context: answer.headers.get("kv-context"),
+      node: answer.headers.get("kv-node"),
+      receipt: parseReceipt(answer.headers.get("kv-receipt")),
     };
     if (answer.status === 404) return { siblings: [], ...about };
     if (answer.status === 200) return { siblings: [onlySibling(answer)], ...about };
@@ -257,15 +259,10 @@ export class Client {
 
   #run(
     key: Uint8Array,
-    call: {
-      readonly method: "GET" | "PUT" | "DELETE";
-      readonly path: string;
-      readonly headers?: Record<string, string>;
-      readonly body?: Uint8Array;
-    },
+    call: Ask,
     { signal, timeoutMs, nodeTimeoutMs }: RequestOptions,
     how: { readonly wish: "first" | "near"; readonly mayHedge: boolean; readonly mayRepeatUnknown: boolean },
-  ): Promise<Answer> {
+  ): Promise<WholeAnswer> {
     if (this.#isClosed) return Promise.reject(new AnnulusError("CLOSED", "Cannot ask: the client was closed."));
     const attemptTimeoutMs = nodeTimeoutMs === undefined ? undefined : nodeTimeoutMs + GRACE_MS;
     return this.#operations.run({
@@ -329,23 +326,34 @@ function contextOf(context: WriteOptions["context"]): string | undefined {
 /** A write always has a name: it may be repeated, and must stay one write. */
 function writeHeaders(context: string | undefined, idempotencyKey: string | undefined): Record<string, string> {
   return {
-    "idempotency-key": idempotencyKey ?? randomUUID(),
+    "idempotency-key": idempotencyKey ?? newName(),
     ...(context === undefined ? {} : { "kv-context": context }),
   };
 }
 
 function queryOf(
   { r, w, consistency, mode, zones, nodeTimeoutMs }: RequestOptions,
-  more: Readonly<Record<string, string | number | undefined>> = {},
+  { ttl, blind }: { readonly ttl?: number | undefined; readonly blind?: string | undefined } = {},
 ): string {
-  const query = Object.entries({ r, w, consistency, mode, zones, timeout: nodeTimeoutMs, ...more });
-  return query
-    .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]))
-    .join("&");
+  return (
+    parameter("r", r) +
+    parameter("w", w) +
+    parameter("consistency", consistency) +
+    parameter("mode", mode) +
+    parameter("zones", zones) +
+    parameter("timeout", nodeTimeoutMs) +
+    parameter("ttl", ttl) +
+    parameter("blind", blind)
+  ).slice(1);
 }
 
-function onlySibling({ body, headers }: Answer): Sibling {
-  const value = new Value(body, headers["content-type"] ?? "application/octet-stream");
+/** Behind an ampersand; empty where the cluster decides. */
+function parameter(name: string, value: string | number | undefined): string {
+  return value === undefined ? "" : `&${name}=${encodeURIComponent(value)}`;
+}
+
+function onlySibling({ body, headers }: WholeAnswer): Sibling {
+  const value = new Value(body, headers.get("content-type") ?? "application/octet-stream");
   return new Sibling(value, { isDeleted: false, writtenAt: undefined });
 }
 
@@ -356,7 +364,7 @@ type SiblingJson = {
   readonly deleted: boolean;
 };
 
-function siblingsOf({ body }: Answer): readonly Sibling[] {
+function siblingsOf({ body }: WholeAnswer): readonly Sibling[] {
   const { siblings } = JSON.parse(body.toString("utf8")) as { readonly siblings: readonly SiblingJson[] };
   return siblings.map(({ contentType, value = "", writtenAt, deleted }) => {
     const bytes = new Value(Buffer.from(value, "base64"), contentType);
@@ -377,8 +385,9 @@ function settle({ siblings, context = "", node }: Reading, resolve: Resolve | un
 }
 
 /** @throws {AnnulusError} The write was not taken. */
-function written(answer: Answer): Written {
-  const context = headerOf(answer, "kv-context");
+function written(answer: WholeAnswer): Written {
+  const { headers } = answer;
+  const context = headers.get("kv-context");
   if (answer.status !== 204 || context === undefined) throw errorOf(answer, { attempts: 1, isUnknown: false });
-  return { context, node: headerOf(answer, "kv-node"), receipt: parseReceipt(answer.headers["kv-receipt"]) };
+  return { context, node: headers.get("kv-node"), receipt: parseReceipt(headers.get("kv-receipt")) };
 }

@@ -9,7 +9,9 @@
  */
 import type { ClientRing } from "../core/ring/client-ring.ts";
 import { partitionOf } from "../core/ring/hash.ts";
-import { type Answer, type ClientTls, Endpoint, NoAnswerError } from "./http.ts";
+import type { WholeAnswer } from "./answer-reader.ts";
+import { Connections } from "./connections.ts";
+import { type ClientTls, NoAnswerError } from "./http.ts";
 import { parseClientRing } from "./ring-answer.ts";
 import type { Candidate } from "./route.ts";
 import { awayMs } from "./verdict.ts";
@@ -25,7 +27,7 @@ export type DirectoryOptions = {
 
 /** One node at one URL. */
 export class KnownNode implements Candidate {
-  readonly endpoint: Endpoint;
+  readonly connections: Connections;
   /** Whether the caller gave its URL, so that it is kept whatever the ring says. */
   readonly isGiven: boolean;
   /** Who answered there last. */
@@ -37,8 +39,8 @@ export class KnownNode implements Candidate {
   awayUntilMs = 0;
   #failures = 0;
 
-  constructor(endpoint: Endpoint, isGiven: boolean) {
-    this.endpoint = endpoint;
+  constructor(connections: Connections, isGiven: boolean) {
+    this.connections = connections;
     this.isGiven = isGiven;
   }
 
@@ -117,21 +119,21 @@ export class Directory {
   }
 
   /** Takes note of who answered and of the epoch by which it goes. */
-  learn(node: KnownNode, { headers }: Answer): void {
-    const name = headers["kv-node"];
-    const isSomebodyElse = typeof name === "string" && node.name !== undefined && name !== node.name;
-    const isNewer = this.#ring !== undefined && Number(headers["kv-epoch"] ?? 0) > this.#ring.epoch;
+  learn(node: KnownNode, { headers }: WholeAnswer): void {
+    const name = headers.get("kv-node");
+    const isSomebodyElse = name !== undefined && node.name !== undefined && name !== node.name;
+    const isNewer = this.#ring !== undefined && Number(headers.get("kv-epoch") ?? 0) > this.#ring.epoch;
     // A URL that was given may be that of a load balancer, behind which everybody answers.
     if (!isNewer && (!isSomebodyElse || node.isGiven)) return;
     if (performance.now() - this.#refreshedMs >= REFRESH_MS_MIN) void this.refresh();
   }
 
   close(): void {
-    for (const { endpoint } of [...this.#given, ...this.#found.values()]) endpoint.close();
+    for (const { connections } of [...this.#given, ...this.#found.values()]) connections.close();
   }
 
   #open(url: string, isGiven: boolean): KnownNode {
-    return new KnownNode(new Endpoint(url, this.#options), isGiven);
+    return new KnownNode(new Connections(url, this.#options), isGiven);
   }
 
   async #askAll(): Promise<void> {
@@ -161,11 +163,11 @@ export class Directory {
 
   async #ringAt(node: KnownNode): Promise<{ readonly ring: ClientRing; readonly name: string } | undefined> {
     try {
-      const { headers } = this.#options;
-      const answer = await node.endpoint.exchange({ method: "GET", path: "/v1/ring", headers });
+      const { timeoutMs } = this.#options;
+      const answer = await node.connections.exchange({ method: "GET", path: "/v1/ring" }, { timeoutMs });
       const ring = answer.status === 200 ? parseClientRing(answer.body.toString("utf8")) : undefined;
-      const name = answer.headers["kv-node"];
-      return ring === undefined || typeof name !== "string" ? undefined : { ring, name };
+      const name = answer.headers.get("kv-node");
+      return ring === undefined || name === undefined ? undefined : { ring, name };
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       return undefined;
@@ -179,14 +181,14 @@ export class Directory {
     if (ring === undefined || first === undefined) return;
     await Promise.all(
       ring.members.map(async ({ name, host }) => {
-        const url = new URL(first.endpoint.url);
+        const url = new URL(first.connections.url);
         url.hostname = host;
-        const isGiven = this.#given.some(({ endpoint }) => new URL(endpoint.url).host === url.host);
+        const isGiven = this.#given.some(({ connections }) => new URL(connections.url).host === url.host);
         if (this.#found.has(name) || isGiven) return;
         const node = this.#open(url.href, false);
         const told = await this.#ringAt(node);
         if (told?.name !== name || told.ring.cluster !== ring.cluster || this.#found.has(name)) {
-          node.endpoint.close();
+          node.connections.close();
           return;
         }
         node.name = name;
@@ -203,7 +205,7 @@ export class Directory {
     for (const [name, node] of this.#found) {
       if (zones.has(name) && node.name === name) continue;
       this.#found.delete(name);
-      node.endpoint.close();
+      node.connections.close();
     }
     // One that was found is surely the member itself; a URL that was given may be a balancer's.
     const byName = new Map(this.#found);

@@ -171,7 +171,7 @@ function secureOptions({ authorities, certificate, key }: ClientTls = {}): Recor
 }
 
 /** A URL or path without the slashes at its end. */
-function withoutSlashes(text: string): string {
+export function withoutSlashes(text: string): string {
   let end = text.length;
   while (text.endsWith("/", end)) end -= 1;
   return text.slice(0, end);

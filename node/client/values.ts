@@ -90,16 +90,25 @@ export function bodyOf(content: Content): { readonly body: Uint8Array; readonly 
   return { body: typeof bytes === "string" ? Buffer.from(bytes) : bytes, contentType };
 }
 
+/** The last that was read: of a healthy cluster nearly all are the same. */
+let last: { readonly text: string; readonly receipt: Receipt | undefined } | undefined;
+
 /** Reads `KV-Receipt`; undefined where it is none. */
-export function parseReceipt(text: unknown): Receipt | undefined {
-  const found = /^acks=(\d+); asked=(\d+); zones=(\d+); hinted=(\d+); durability=(os|disk)$/.exec(String(text));
+export function parseReceipt(text: string | undefined): Receipt | undefined {
+  if (text === undefined) return undefined;
+  if (last?.text !== text) last = { text, receipt: receiptOf(text) };
+  return last.receipt;
+}
+
+function receiptOf(text: string): Receipt | undefined {
+  const found = /^acks=(\d+); asked=(\d+); zones=(\d+); hinted=(\d+); durability=(os|disk)$/.exec(text);
   if (found === null) return undefined;
   const [, acks, asked, zones, hinted, durability] = found;
-  return {
+  return Object.freeze({
     acks: Number(acks),
     asked: Number(asked),
     zones: Number(zones),
     hinted: Number(hinted),
     durability: durability === "disk" ? "disk" : "os",
-  };
+  });
 }

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
 import { Budget } from "../../node/client/budget.ts";
+import { newName } from "../../node/client/names.ts";
 import { parseClientRing } from "../../node/client/ring-answer.ts";
 import { type Candidate, chooseNode, type Wish } from "../../node/client/route.ts";
 import { bodyOf, json, parseReceipt } from "../../node/client/values.ts";
@@ -180,5 +181,13 @@ describe("what nodes and callers say", () => {
     const receipt = { acks: 2, asked: 3, zones: 2, hinted: 0, durability: "os" };
     assert.deepEqual(parseReceipt("acks=2; asked=3; zones=2; hinted=0; durability=os"), receipt);
     assert.equal(parseReceipt(undefined), undefined);
+  });
+});
+
+describe("the names of writes", () => {
+  it("are short, fit a header, and are never the same", () => {
+    const names = Array.from({ length: 2_000 }, newName);
+    for (const name of names) assert.match(name, /^[\w-]{12}$/);
+    assert.equal(new Set(names).size, names.length);
   });
 });

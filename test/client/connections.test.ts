@@ -1,0 +1,270 @@
+/** The client library's connections, to servers that behave and to servers that do not. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createSecureServer } from "node:https";
+import { type AddressInfo, createServer as createTcpServer, type Socket } from "node:net";
+import { afterEach, beforeAll, describe, it, jest } from "@jest/globals";
+import { type Ask, Connections, type ConnectionsOptions } from "../../node/client/connections.ts";
+import { NoAnswerError } from "../../node/client/http.ts";
+import { type Issued, TestAuthority } from "../tls/authority.ts";
+
+jest.setTimeout(60_000);
+
+const PATIENCE = { timeoutMs: 30_000 };
+const GET: Ask = { method: "GET", path: "/v1/kv/k" };
+
+const opened: { close(): void }[] = [];
+const stops: (() => void)[] = [];
+afterEach(() => {
+  for (const each of opened.splice(0)) each.close();
+  for (const stop of stops.splice(0)) stop();
+});
+
+function connections(port: number, options: Partial<ConnectionsOptions & { scheme: string }> = {}): Connections {
+  const { scheme = "http", ...rest } = options;
+  const made = new Connections(`${scheme}://127.0.0.1:${port}`, {
+    connectionsMax: 8,
+    tls: undefined,
+    headers: {},
+    ...rest,
+  });
+  opened.push(made);
+  return made;
+}
+
+async function listening(server: Server): Promise<{ port: number; sockets: Set<Socket> }> {
+  const sockets = new Set<Socket>();
+  server.on("connection", (socket) => sockets.add(socket));
+  stops.push(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return { port: (server.address() as AddressInfo).port, sockets };
+}
+
+const serve = (handler: RequestListener) => listening(createServer(handler));
+
+/** A server that says what it is told whatever it is asked; `sockets` are in the order in which they came. */
+async function say(answers: (asked: string, socket: Socket) => void): Promise<{ port: number; sockets: Socket[] }> {
+  const sockets: Socket[] = [];
+  const server = createTcpServer((socket) => {
+    sockets.push(socket);
+    socket.on("error", () => socket.destroy());
+    socket.on("data", (bytes) => answers(bytes.toString("latin1"), socket));
+  });
+  stops.push(() => {
+    server.close();
+    for (const socket of sockets) socket.destroy();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return { port: (server.address() as AddressInfo).port, sockets };
+}
+
+async function noAnswer(asked: Promise<unknown>): Promise<NoAnswerError> {
+  try {
+    await asked;
+  } catch (error) {
+    assert.ok(error instanceof NoAnswerError, String(error));
+    return error;
+  }
+  throw new assert.AssertionError({ message: "there was an answer" });
+}
+
+async function eventually(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 2));
+}
+
+describe("the connections to a node", () => {
+  it("carry a request with its headers and body, and what comes back", async () => {
+    const { port } = await serve((request, response) => {
+      const parts: Buffer[] = [];
+      request.on("data", (part: Buffer) => parts.push(part));
+      request.on("end", () => {
+        const { host, authorization, "kv-context": context } = request.headers;
+        response.setHeader("kv-node", "n1");
+        // Without a length, so in chunks.
+        response.write(JSON.stringify([request.method, request.url, host, authorization, context]));
+        response.end(Buffer.concat(parts));
+      });
+    });
+    const to = connections(port, { headers: { authorization: "Bearer t" } });
+    const body = Buffer.alloc(100_000, "v");
+    const asked = { method: "PUT", path: "/v1/kv/a%00?w=3", headers: { "kv-context": "tök" }, body } as const;
+    const answer = await to.exchange(asked, PATIENCE);
+    const said = JSON.stringify(["PUT", "/v1/kv/a%00?w=3", `127.0.0.1:${port}`, "Bearer t", "tök"]);
+    assert.equal(answer.body.toString(), said + body.toString());
+    assert.deepEqual([answer.status, answer.headers.get("kv-node")], [200, "n1"]);
+    const empty = await to.exchange({ ...asked, body: Buffer.alloc(0) }, PATIENCE);
+    assert.equal(empty.body.toString(), said);
+  });
+
+  it("are kept, at most so many, and those who find none free have their turn", async () => {
+    let atOnce = 0;
+    let most = 0;
+    const { port, sockets } = await serve((request, response) => {
+      atOnce += 1;
+      most = Math.max(most, atOnce);
+      setImmediate(() => {
+        atOnce -= 1;
+        response.end(request.url);
+      });
+    });
+    const to = connections(port, { connectionsMax: 3 });
+    for (let round = 0; round < 3; round++) {
+      const paths = Array.from({ length: 20 }, (_, index) => `/${round}/${index}`);
+      const answers = await Promise.all(paths.map((path) => to.exchange({ method: "GET", path }, PATIENCE)));
+      assert.deepEqual(
+        answers.map(({ body }) => body.toString()),
+        paths,
+      );
+    }
+    assert.equal(sockets.size, 3);
+    assert.ok(most <= 3, String(most));
+  });
+
+  it("are not used again where the node closes them, says that it will, or keeps them no longer", async () => {
+    let header: string[] = ["connection", "close"];
+    const { port, sockets } = await serve((_request, response) => response.writeHead(204, header).end());
+    const to = connections(port);
+    for (let count = 1; count <= 3; count++) {
+      await to.exchange(GET, PATIENCE);
+      assert.equal(sockets.size, count);
+    }
+    header = ["connection", "keep-alive", "keep-alive", "timeout=1"];
+    await to.exchange(GET, PATIENCE);
+    await to.exchange(GET, PATIENCE);
+    assert.equal(sockets.size, 5);
+    header = [];
+    await to.exchange(GET, PATIENCE);
+    await to.exchange(GET, PATIENCE);
+    assert.equal(sockets.size, 6);
+    let isGone = false;
+    for (const socket of sockets) socket.once("close", () => (isGone = true)).end();
+    await eventually(() => isGone);
+    await to.exchange(GET, PATIENCE);
+    assert.equal(sockets.size, 7);
+  });
+
+  it("do not take the answer that comes too late for the next one's", async () => {
+    const late: (() => void)[] = [];
+    const { port } = await serve((request, response) => {
+      if (request.url === "/late") late.push(() => response.end("late"));
+      else response.end("soon");
+    });
+    const to = connections(port, { connectionsMax: 1 });
+    const error = await noAnswer(to.exchange({ method: "GET", path: "/late" }, { timeoutMs: 50 }));
+    assert.deepEqual([error.why, error.isUnsent], ["ETIMEDOUT", false]);
+    const next = to.exchange(GET, PATIENCE);
+    for (const answer of late) answer();
+    assert.equal((await next).body.toString(), "soon");
+  });
+
+  it("let go of who has no more patience, or is told to stop, also while it waits for its turn", async () => {
+    const { port, sockets } = await serve(() => undefined);
+    const to = connections(port, { connectionsMax: 1 });
+    const stop = new AbortController();
+    const first = noAnswer(to.exchange(GET, { ...PATIENCE, signal: stop.signal }));
+    const waiting = noAnswer(to.exchange(GET, { timeoutMs: 20 }));
+    assert.equal((await waiting).why, "ETIMEDOUT");
+    await eventually(() => sockets.size === 1);
+    stop.abort();
+    assert.equal((await first).why, "ABORT_ERR");
+    const stopped = await noAnswer(to.exchange(GET, { ...PATIENCE, signal: stop.signal }));
+    assert.equal(stopped.why, "ABORT_ERR");
+    assert.equal(sockets.size, 1);
+  });
+
+  it("say what was surely not sent, and go on for those who wait", async () => {
+    const { port } = await say((_asked, socket) => socket.end("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\ncut"));
+    const to = connections(port, { connectionsMax: 1 });
+    const errors = await Promise.all([1, 2, 3].map(() => noAnswer(to.exchange(GET, PATIENCE))));
+    assert.deepEqual(
+      errors.map(({ why, isUnsent }) => [why, isUnsent]),
+      Array(3).fill(["ECONNRESET", false]),
+    );
+    for (const stop of stops.splice(0)) stop();
+    const refused = await noAnswer(to.exchange(GET, PATIENCE));
+    assert.deepEqual([refused.why, refused.isUnsent], ["ECONNREFUSED", true]);
+  });
+
+  it("are given up where something else comes than one answer", async () => {
+    const said = ["hello\r\n\r\n", "HTTP/1.1 204 X\r\n\r\nHTTP/1.1 204 X\r\n\r\n", "HTTP/1.1 204 X\r\n\r\n"];
+    const { port, sockets } = await say((_asked, socket) => socket.write(said.shift() ?? ""));
+    const to = connections(port, { connectionsMax: 1 });
+    assert.match((await noAnswer(to.exchange(GET, PATIENCE))).why, /no status line/);
+    assert.match((await noAnswer(to.exchange(GET, PATIENCE))).why, /more than was asked for/);
+    assert.equal((await to.exchange(GET, PATIENCE)).status, 204);
+    let isGone = false;
+    sockets[2]?.once("close", () => {
+      isGone = true;
+    });
+    sockets[2]?.write("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    await eventually(() => isGone);
+    said.push("HTTP/1.1 200 OK\r\n\r\nuntil the end");
+    const last = to.exchange(GET, PATIENCE);
+    await eventually(() => said.length === 0);
+    sockets[3]?.end();
+    assert.equal((await last).body.toString(), "until the end");
+  });
+
+  it("send no header that would end the request", async () => {
+    const { port, sockets } = await serve((_request, response) => response.end());
+    const to = connections(port);
+    for (const value of ["a\r\nx: y", "a\n", "\0", "€"]) {
+      await assert.rejects(to.exchange({ ...GET, headers: { "kv-context": value } }, PATIENCE), TypeError);
+    }
+    assert.equal(sockets.size, 0);
+    assert.throws(() => connections(port, { headers: { authorization: "Bearer a\r\n" } }), TypeError);
+    assert.throws(() => connections(port, { scheme: "ftp" }), TypeError);
+  });
+
+  it("are closed as they come out of use", async () => {
+    const answers: (() => void)[] = [];
+    const { port, sockets } = await serve((_request, response) => {
+      answers.push(() => response.end("done"));
+    });
+    const to = connections(port);
+    const asked = to.exchange(GET, PATIENCE);
+    await eventually(() => answers.length === 1);
+    to.close();
+    answers[0]?.();
+    assert.equal((await asked).body.toString(), "done");
+    await eventually(() => [...sockets].every((socket) => socket.destroyed));
+  });
+});
+
+describe("the connections to a node that speaks TLS", () => {
+  let authority: TestAuthority;
+  let served: Issued;
+  beforeAll(async () => {
+    authority = await TestAuthority.create("ours");
+    served = await authority.issue({ names: [], addresses: ["127.0.0.1"], uses: ["server"] });
+  });
+
+  it("trust the authority that they are told of and no other, and show their certificate where one is wanted", async () => {
+    const caller = await authority.issue({ names: ["caller"], addresses: [], uses: ["client"] });
+    const others = await TestAuthority.create("others");
+    const server = createSecureServer(
+      { cert: served.certificate, key: served.key, ca: authority.pem, requestCert: true, rejectUnauthorized: true },
+      (request, response) => response.end(request.url),
+    );
+    const { port } = await listening(server);
+    const shown = { certificate: caller.certificate, key: caller.key };
+    const trusting = connections(port, { scheme: "https", tls: { authorities: authority.pem, ...shown } });
+    for (let round = 0; round < 2; round++) {
+      const answers = await Promise.all([1, 2, 3].map(() => trusting.exchange(GET, PATIENCE)));
+      assert.deepEqual(
+        answers.map(({ body }) => body.toString()),
+        Array(3).fill(GET.path),
+      );
+    }
+    const wrong = connections(port, { scheme: "https", tls: { authorities: others.pem, ...shown } });
+    assert.match((await noAnswer(wrong.exchange(GET, PATIENCE))).why, /CERT|SIGNATURE|ISSUER/);
+    const unknown = connections(port, { scheme: "https", tls: { authorities: authority.pem } });
+    await noAnswer(unknown.exchange(GET, PATIENCE));
+    const plain = connections(port);
+    await noAnswer(plain.exchange(GET, PATIENCE));
+  });
+});
