@@ -9,6 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { measureClientLibrary, type SideFigures } from "./client-library.ts";
+import { clientErrors, renderClient } from "./client-report.ts";
 import { LocalCluster } from "./cluster.ts";
 import type { KeySpace } from "./exchanges.ts";
 import { seededUniform, type Uniform } from "./keys.ts";
@@ -23,7 +24,7 @@ import {
   type WorkloadFigures,
 } from "./measure.ts";
 import { renderProfile } from "./profile.ts";
-import { type BenchRun, clientTable, failureCount, machineFacts, renderRun, type SweepReport } from "./report.ts";
+import { type BenchRun, failureCount, machineFacts, renderRun, type SweepReport } from "./report.ts";
 import { runTelemetryCost } from "./telemetry-cost.ts";
 import { allWorkloads, quickWorkloads, type Workload } from "./workloads.ts";
 
@@ -50,7 +51,7 @@ type Options = {
   readonly seed: number;
   readonly limits: boolean;
   readonly clientOnly: boolean;
-  readonly clientTurns: number;
+  readonly clientRounds: number;
   readonly json: string | undefined;
   readonly markdown: string | undefined;
   readonly profile: boolean;
@@ -59,9 +60,10 @@ type Options = {
 
 /** A group of workloads shares the bare servers that run before and after it. */
 const GROUP_SIZE = 4;
-/** Turns of each side of the comparison of clients, and the keys that it uses. */
-const CLIENT_TURNS = 6;
-const CLIENT_TURNS_QUICK = 2;
+/** Rounds of the comparison of clients, and the keys that each side uses; many short rounds say more than a few long ones. */
+const CLIENT_ROUNDS = 15;
+const CLIENT_ROUNDS_QUICK = 5;
+const CLIENT_SECONDS_MAX = 1.25;
 const CLIENT_KEYS = 2_000;
 
 function parseOptions(args: string[]): Options | string {
@@ -98,7 +100,7 @@ function parseOptions(args: string[]): Options | string {
     seed: Number(values.seed),
     limits: !values["no-limits"] && !values.profile,
     clientOnly: values.client,
-    clientTurns: values.quick ? CLIENT_TURNS_QUICK : CLIENT_TURNS,
+    clientRounds: values.quick ? CLIENT_ROUNDS_QUICK : CLIENT_ROUNDS,
     json: values.json,
     markdown: values.markdown,
     profile: values.profile,
@@ -155,9 +157,11 @@ async function run(options: Options): Promise<BenchRun> {
 }
 
 /** The client library against plain round robin, in turns. */
-async function runClient({ seed, seconds, clientTurns }: Options): Promise<readonly SideFigures[]> {
-  say("the client library against plain HTTP round robin");
-  return await measureClientLibrary({ seed, seconds, turns: clientTurns, keyCount: CLIENT_KEYS });
+async function runClient(options: Options): Promise<readonly SideFigures[]> {
+  const { seed, clientRounds: rounds } = options;
+  const seconds = Math.min(CLIENT_SECONDS_MAX, options.seconds);
+  say(`the client library against plain HTTP round robin, ${rounds} rounds of ${seconds} s`);
+  return await measureClientLibrary({ seed, seconds, rounds, keyCount: CLIENT_KEYS });
 }
 
 /** Bare `node:http` for each number of connections of a group, Express once. */
@@ -232,10 +236,10 @@ if (typeof options === "string") {
   process.stdout.write(options);
 } else if (options.clientOnly) {
   const sides = await runClient(options);
-  const text = `${new Date().toISOString()}\n\n${clientTable(sides)}\n`;
+  const text = `${new Date().toISOString()}\n\n${renderClient(sides)}\n`;
   process.stdout.write(text);
   if (options.markdown !== undefined) writeMarkdown(options.markdown, "client", text);
-  process.exitCode = sides.some(({ errors }) => errors > 0) ? 1 : 0;
+  process.exitCode = clientErrors(sides) > 0 ? 1 : 0;
 } else if (options.telemetry) {
   const { keyCount, seconds, seed } = options;
   await runTelemetryCost({ keyCount, seconds, seed, say: (line) => process.stdout.write(`${line}\n`) });

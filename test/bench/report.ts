@@ -1,8 +1,10 @@
 /** Turns a bench run into a table for people and into JSON for programs. */
 import { cpus, release, totalmem } from "node:os";
 import type { SideFigures } from "./client-library.ts";
+import { clientErrors, renderClient } from "./client-report.ts";
 import type { LevelFigures } from "./limit-level.ts";
 import type { BareFigures, Figures, WorkloadFigures } from "./measure.ts";
+import { table } from "./table.ts";
 
 export type SweepReport = {
   readonly name: string;
@@ -57,7 +59,8 @@ function bareMedian(runs: readonly BareFigures[], server: string, connections: n
 
 /** Errors, stale and wrong answers of a whole run; 0 is the only good number. */
 export function failureCount(run: BenchRun): number {
-  return [...run.bare, ...run.sweeps, ...run.workloads, ...run.client].reduce((sum, { errors }) => sum + errors, 0);
+  const measured = [...run.bare, ...run.sweeps, ...run.workloads];
+  return measured.reduce((sum, { errors }) => sum + errors, clientErrors(run.client));
 }
 
 const GENERAL_HEADER = [
@@ -97,7 +100,7 @@ export function renderRun(run: BenchRun): string {
   if (run.level.length > 0) parts.push(`Limits: raw classic-level, one process, no network\n\n${levelTable(run)}`);
   if (run.sweeps.length > 0) parts.push(`Every key once, 64 connections\n\n${sweepTable(run.sweeps)}`);
   if (run.workloads.length > 0) parts.push(`Three nodes, N=3 R=2 W=2, durability os\n\n${workloadTable(run)}`);
-  if (run.client.length > 0) parts.push(`Six nodes, 16 callers, half reads, in turns\n\n${clientTable(run.client)}`);
+  if (run.client.length > 0) parts.push(renderClient(run.client));
   const failures = failureCount(run);
   parts.push(failures === 0 ? "0 errors, nothing stale, nothing wrong." : `${failures} errors in all.`);
   return `${parts.join("\n\n")}\n`;
@@ -148,43 +151,4 @@ function workloadTable(run: BenchRun): string {
   });
   const header = ["workload", ...GENERAL_HEADER, "of node:http", "goal", "errors", "stale", "siblings"];
   return table(header, rows);
-}
-
-/** The client library against plain round robin. */
-export function clientTable(sides: readonly SideFigures[]): string {
-  const rows = sides.map((side) => [
-    side.side,
-    String(side.operations),
-    side.operationsPerSecond.toFixed(0),
-    side.p50Ms.toFixed(2),
-    side.p99Ms.toFixed(2),
-    side.nodeCpuSeconds.toFixed(3),
-    side.callerCpuSeconds.toFixed(3),
-    String(side.errors),
-  ]);
-  const header = [
-    "caller",
-    "operations",
-    "ops/s",
-    "p50 ms",
-    "p99 ms",
-    "node CPU s/1000",
-    "caller CPU s/1000",
-    "errors",
-  ];
-  return table(header, rows);
-}
-
-/** A Markdown table with padded cells; the first column is text, the others are figures. */
-function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = header.map((title, column) => Math.max(title.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[]): string => {
-    const padded = cells.map((cell, column) => {
-      const width = widths[column] ?? 0;
-      return column === 0 ? cell.padEnd(width) : cell.padStart(width);
-    });
-    return `| ${padded.join(" | ")} |`;
-  };
-  const rule = widths.map((width, column) => (column === 0 ? "-".repeat(width) : `${"-".repeat(width - 1)}:`));
-  return [line(header), line(rule), ...rows.map(line)].join("\n");
 }
