@@ -51,6 +51,16 @@ describe("the metrics page", () => {
     assert.equal(page.get('process_cpu_time_seconds_total{cpu_mode="user"}'), "1.5");
   });
 
+  it("says of which system the replicas are that are asked, as the conventions want it, for success and failure", async () => {
+    const figures = new Figures();
+    figures.observe("db.client.operation.duration{db.operation.name=read}", 2);
+    figures.observe("db.client.operation.duration{db.operation.name=read,error.type=timed_out}", 4);
+    const page = await samples(figures);
+    const name = "db_client_operation_duration_seconds_count";
+    assert.equal(page.get(`${name}{db_system_name="annulus",db_operation_name="read"}`), "1");
+    assert.equal(page.get(`${name}{db_system_name="annulus",db_operation_name="read",error_type="timed_out"}`), "1");
+  });
+
   it("shows the other figures and reports the error when reading one throws", async () => {
     const figures = new Figures();
     const errors: unknown[] = [];

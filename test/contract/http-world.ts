@@ -157,7 +157,10 @@ export async function startWorld(
       world.hasRing = false;
     },
     bugs,
-    inFlight: () => Number(telemetry.gauges.get("http.server.active_requests")?.() ?? 0),
+    inFlight: () => {
+      const active = [...telemetry.gauges].filter(([name]) => name.startsWith("http.server.active_requests{"));
+      return active.reduce((sum, [, read]) => sum + Number(read()), 0);
+    },
     stop: (graceMs = 0) => mounted.stop(graceMs),
   };
 }

@@ -19,7 +19,7 @@ import type { HttpHandler } from "./http-server.ts";
 import { acceptsJson, KV_PREFIX, type KvRequest, parseKvRequest, type RingBounds } from "./parse-request.ts";
 import { BUG_PROBLEM, problemOf, WireError } from "./problem.ts";
 import { readBody } from "./read-body.ts";
-import { durationName } from "./request-figures.ts";
+import { ActiveRequests, durationName } from "./request-figures.ts";
 import { createResponder, type NodeIdentity } from "./respond.ts";
 
 export type KvHandlerPorts = {
@@ -41,13 +41,11 @@ export type KvHandlerPorts = {
 };
 
 /** How many requests about keys a node has in work, and how many wait pipelined behind others that were not answered yet. */
-export type Places = { inFlight: number; waiting: number };
+export type Places = { inFlight: number; waiting: number; readonly active: ActiveRequests };
 
-/** None is taken yet. Gauge `http.server.active_requests`. */
+/** None is taken yet. */
 export function createPlaces(telemetry: Telemetry): Places {
-  const places = { inFlight: 0, waiting: 0 };
-  telemetry.gauge("http.server.active_requests", () => places.inFlight + places.waiting);
-  return places;
+  return { inFlight: 0, waiting: 0, active: new ActiveRequests(telemetry) };
 }
 
 export type KvHandlerOptions = Omit<NodeIdentity, "epoch"> & {
@@ -74,7 +72,7 @@ export function isKvPath(url: string): boolean {
 /**
  * Makes the handler. It never throws and never rejects: whatever happens, the client is answered (or has left).
  *
- * Telemetry: `http.server.request.duration` by method and status, counters `annulus.http.errors.<code>`.
+ * Telemetry: `http.server.request.duration` by method and status, `http.server.active_requests` by method, counters `annulus.http.errors.<code>`.
  */
 export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions): HttpHandler {
   const { coordinator, telemetry, time, bounds, gate, places = createPlaces(telemetry) } = ports;
@@ -178,6 +176,7 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
       fail(request, response, error);
     }
     places.inFlight -= 1;
+    places.active.like(request).count -= 1;
     telemetry.observe(durationName(request, response), time.monotonicMs() - startedMs);
     span?.end({ "http.response.status_code": response.statusCode });
   }
@@ -195,6 +194,7 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
       return;
     }
     places.inFlight += 1;
+    places.active.like(request).count += 1;
     void serve(request, response, startedMs);
   }
 
@@ -204,8 +204,11 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
     // Those that wait have places of their own: else a client that takes no answers could have all with one connection.
     if (places.waiting >= inFlightMax) return shed(request, response);
     places.waiting += 1;
+    const active = places.active.like(request);
+    active.count += 1;
     whenItsTurn(request, response, (hasLeft) => {
       places.waiting -= 1;
+      active.count -= 1;
       if (!hasLeft) begin(request, response, startedMs);
     });
   };

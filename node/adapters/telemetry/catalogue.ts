@@ -14,6 +14,8 @@ type About = {
   readonly unit: string;
   /** The attributes, each with how many values it can have: a number, or as many as there are of something. */
   readonly attributes: Readonly<Record<string, number | "members" | "zones">>;
+  /** Those of them that are always the same, so that who counts need not say them. */
+  readonly constants?: Readonly<Record<string, string>>;
 };
 type Attributes = About["attributes"];
 
@@ -29,12 +31,12 @@ const gauge = (description: string, unit = "", attributes: Attributes = {}): Abo
   unit,
   attributes,
 });
-const distribution = (description: string, unit = "", attributes: Attributes = {}): About => ({
-  kind: "distribution",
-  description,
-  unit,
-  attributes,
-});
+const distribution = (
+  description: string,
+  unit = "",
+  attributes: Attributes = {},
+  constants: Readonly<Record<string, string>> = {},
+): About => ({ kind: "distribution", description, unit, attributes, constants });
 
 /** Codes of `core/errors.ts` and of HTTP's own errors, and a few to spare; a test compares. */
 const ERROR_CODES_MAX = 24;
@@ -248,9 +250,10 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
   "db.client.operation.duration": distribution(
     "Time that another replica took to answer a coordinator here: the replica's latency.",
     "ms",
-    { "db.operation.name": 3, "error.type": 16 },
+    { "db.operation.name": 3, "db.system.name": 1, "error.type": 16 },
+    { "db.system.name": "annulus" },
   ),
-  "http.server.active_requests": gauge("Client requests in work."),
+  "http.server.active_requests": gauge("Client requests in work.", "", { "http.request.method": 5, "url.scheme": 2 }),
   "http.server.request.duration": distribution("Time to answer a request of a client, errors included.", "ms", {
     "http.request.method": 5,
     "http.response.status_code": 16,

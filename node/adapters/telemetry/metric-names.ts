@@ -40,7 +40,9 @@ export function shownFigure(figure: string): Shown {
   };
   // `path.*` in the catalogue stands for many figures: the last word of each is its attribute's value.
   if (base.endsWith(".*")) return { ...common, name: withoutLastWord(base), attributes: {} };
-  if (CATALOGUE[base] !== undefined) return { ...common, name: base, attributes: attributesIn(figure) };
+  if (CATALOGUE[base] !== undefined) {
+    return { ...common, name: base, attributes: { ...about.constants, ...attributesIn(figure) } };
+  }
   const attributes = { [common.readingsBy ?? "kind"]: base.slice(base.lastIndexOf(".") + 1) };
   return { ...common, name: withoutLastWord(base), attributes };
 }
