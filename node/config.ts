@@ -71,7 +71,8 @@ export const Settings = z.strictObject({
     meaning: "The first ring, the same on each node; used only while no ring is on disk or among the peers.",
   }).default([]),
   ANNULUS_SEEDS: structured(readAddresses, "host:peerPort,...", {
-    meaning: "Peers to ask for the ring when this node is not among the first members.",
+    meaning:
+      "Peers to ask for the ring, besides the first members: they may be gone, or have lost their disks, in a cluster that has grown.",
   }).default([]),
   ANNULUS_PARTITIONS: whole(
     { min: 1, max: 65_536, preset: 512 },

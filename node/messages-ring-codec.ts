@@ -8,6 +8,8 @@ import { invalid, toCount, toText } from "./messages-fields.ts";
 
 /** Requests and replies have numbers of their own, so that neither is ever taken for the other. */
 const KIND = { promise: 30, accept: 31, voted: 32, progress: 33 } as const;
+/** What was added at the end of a progress, in a word, for what else may stand there is a later release's. */
+const REBUILDING = "rebuilding";
 const VOTES: readonly VotedReply["vote"][] = ["yes", "no", "not a voter", "behind"];
 
 const NAME = /^[a-z0-9.-]{1,63}$/;
@@ -68,7 +70,8 @@ export function encodeRingReply(reply: VotedReply | ProgressReply): unknown[] {
   }
   const { actor, epoch, completeFor, isEmptied, totalPartitions, movedPartitions, totalBytes, movedBytes } = reply;
   const figures = [totalPartitions, movedPartitions, totalBytes, movedBytes];
-  return [KIND.progress, actor, epoch, completeFor ?? null, isEmptied, ...figures];
+  const fields = [KIND.progress, actor, epoch, completeFor ?? null, isEmptied, ...figures];
+  return reply.isRebuilding === true ? [...fields, REBUILDING] : fields;
 }
 
 /** @throws {KvError} INVALID_REQUEST. */
@@ -93,6 +96,7 @@ export function decodeRingReply(fields: readonly unknown[]): VotedReply | Progre
     movedPartitions: toCount(fields[6], "count of partitions"),
     totalBytes: toCount(fields[7], "count of bytes"),
     movedBytes: toCount(fields[8], "count of bytes"),
+    ...(fields[9] === REBUILDING ? { isRebuilding: true as const } : {}),
   };
 }
 

@@ -309,6 +309,8 @@ export type ProgressReply = {
   readonly movedPartitions: number;
   readonly totalBytes: number;
   readonly movedBytes: number;
+  /** Its disk was lost, and what that held is not all here yet. Never told by an older release. */
+  readonly isRebuilding?: true;
 };
 
 export type Reply =

@@ -10,6 +10,7 @@ import { AdaptiveLimit } from "./core/overload/adaptive-limit.ts";
 import { QuantileFollower } from "./core/quorum/latency.ts";
 import { Pace } from "./core/quorum/pace.ts";
 import type { MemberId, RingDocument } from "./core/ring/document.ts";
+import type { Ring } from "./core/ring/ring.ts";
 import type { KeyVersions } from "./core/version/key-versions.ts";
 import type { ProgressReply } from "./messages.ts";
 import type { Ports, Timer } from "./ports.ts";
@@ -164,8 +165,22 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, countWaitMsMax: settings.timeoutMs, limits },
   );
   const isUp = (name: MemberId): boolean => gossiper.isUp(name);
-  const completeness = createCompleteness(member, { identity, isUp, telemetry });
-  const admission = createAdmission(member, rings, identity);
+  const completeness = createCompleteness(member, {
+    ...{ identity, isUp, telemetry },
+    flush: () => engine.flush(),
+    async freshen() {
+      // What was let in by an earlier ring may still be stamped in place of a home.
+      await admission.settled();
+      if (hints.mayHaveStamped())
+        await identity.renewIncarnation("what it stamped as a stand-in is not in its records");
+      else await identity.renewAfterGivingUp();
+    },
+  });
+  const admission = createAdmission(member, rings, identity, (name) =>
+    name === member ? identity.actor : transport.identityOf(name)?.actor,
+  );
+  /** What background work goes by. A directory whose place another took brings nothing back that was deleted since. */
+  const ringOfOwn = (): Ring | undefined => (identity.isSuperseded() ? undefined : rings.current());
   // First of all: what comes after it relies on which writes may still be under way.
   rings.onAdopted(admission.adopt);
   rings.onAdopted(completeness.adopt);
@@ -198,7 +213,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const replicas = createReplicas(member, own, { transport, time, telemetry });
   const repair = createRepair(
     {
-      ring: rings.current,
+      ring: ringOfOwn,
       isUp,
       completeness,
       horizons,
@@ -239,7 +254,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const collector = createCollector({ horizons, replica, budget, ...ports });
   const tombstones = createTombstones(
     {
-      ...{ self: member, ring: rings.current, admission, completeness, leftovers: elasticity.leftovers },
+      ...{ self: member, ring: ringOfOwn, admission, completeness, leftovers: elasticity.leftovers },
       ...{ hints: hints.ledger, identity, horizons, collection, trees: repair.trees, comparer: repair.comparer },
       ...{ replicas, isUp, budget },
       ...ports,
@@ -271,11 +286,11 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     served: budget.served,
   };
   const cure = createDoubtCure(
-    { doubts, replica, replicas, ring: rings.current, isUp, commit, time, telemetry },
+    { doubts, replica, replicas, ring: ringOfOwn, isUp, commit, time, telemetry },
     { timeoutMs: HOME_TIMEOUT_MS },
   );
   const delivery = createHintDelivery(
-    { hints, replicas, ring: () => rings.current(), isUp, budget, time, telemetry },
+    { hints, replicas, ring: ringOfOwn, isUp, budget, time, telemetry },
     { windowMs: settings.hintWindowMs, timeoutMs: HOME_TIMEOUT_MS },
   );
   const status = createStatus(

@@ -2,13 +2,16 @@
  * Which requests this node's replica takes, by the epoch under which they were sent (design §3, "Refusal").
  *
  * A write is refused when its epoch gives the partition other write sets than the epoch in force, a read when the read
- * sets differ; older requests that mean the same replicas are served. A write that was let in before a ring was adopted
+ * sets or the write sets differ: who reads by the older write sets takes what it found for acknowledged, or has it
+ * acknowledged, where the homes to be know nothing of it, and a later read may ask those. Older requests that mean the same replicas are served. A write that was let in before a ring was adopted
  * may still be on its way to the disk after it: so an epoch counts as *adopted*, in what this node tells others,
  * only once every write that was let in under an earlier one has ended. Whoever pulls from this node relies on that.
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
-import { haveSameReadSets, haveSameWriteSets, type Ring } from "../core/ring/ring.ts";
+import { haveSameSets, haveSameWriteSets, type Ring } from "../core/ring/ring.ts";
+import type { Identity } from "./identity.ts";
+import { isListed, isPastChanging } from "./listing.ts";
 
 /** Writes that were let in under one ring; `end` is called once for each. */
 export type Ticket = { end(): void };
@@ -55,18 +58,22 @@ class Group implements Ticket {
 /**
  * @param self This node's name.
  * @param rings `ringOf` gives the ring of a recent epoch.
- * @param identity Whether another directory took the place of this one.
+ * @param identity Whether the ring means this directory, or another took its place.
+ * @param actorOf The directory with which a member is met now, this node's own included.
  */
 export function createAdmission(
   self: MemberId,
   rings: { required(): Ring; ringOf(epoch: number): Ring | undefined },
-  identity: { isSuperseded(): boolean },
+  identity: Pick<Identity, "actor" | "isSuccessor" | "isSuperseded">,
+  actorOf: (name: MemberId) => string | undefined,
 ): Admission {
   /** One for each ring under which a write may still be on its way, the one in force last. */
   let groups: readonly Group[] = [];
   const waiting: (() => void)[] = [];
   /** The members went on without this directory: it was declared destroyed, or another took its place. */
   let isSetAside = false;
+  /** It came in the place of another and is not listed yet. */
+  let isUnlisted = false;
 
   function review(): void {
     const last = groups.at(-1);
@@ -81,12 +88,12 @@ export function createAdmission(
     return group;
   }
 
-  /** The ring in force; throws unless a request of `epoch` means the same replicas, as `haveSameSets` tells. */
-  function sameRing(epoch: number, partition: number, haveSameSets: typeof haveSameWriteSets): Ring {
+  /** The ring in force; throws unless a request of `epoch` means the same replicas, as `isSame` tells. */
+  function sameRing(epoch: number, partition: number, isSame: typeof haveSameWriteSets): Ring {
     const ring = rings.required();
     if (epoch === ring.epoch) return ring;
     const theirs = epoch < ring.epoch ? rings.ringOf(epoch) : undefined;
-    if (theirs !== undefined && haveSameSets(theirs, ring, partition)) return ring;
+    if (theirs !== undefined && isSame(theirs, ring, partition)) return ring;
     throw stale(ring, partition, epoch);
   }
 
@@ -104,9 +111,16 @@ export function createAdmission(
     );
   }
 
+  /** Whether this directory counts for nothing, by the ring in force. Where nobody can list it any more, it has to do. */
+  function isOutside(ring: Ring): boolean {
+    return isSetAside || (isUnlisted && !isPastChanging(ring, actorOf));
+  }
+
   return {
     adopt(ring) {
-      isSetAside = ring.member(self)?.isDestroyed === true || identity.isSuperseded();
+      const member = ring.member(self);
+      isSetAside = member?.isDestroyed === true || identity.isSuperseded();
+      isUnlisted = !isListed(member, identity);
       groups = [...groups, new Group(ring.epoch, review)];
       review();
     },
@@ -115,13 +129,13 @@ export function createAdmission(
     write(epoch, partition) {
       const ring = sameRing(epoch, partition, haveSameWriteSets);
       // What it takes would count, and be set aside with it.
-      if (!ring.isWriter(self, partition) || isSetAside) throw notHere(ring, partition);
+      if (!ring.isWriter(self, partition) || isOutside(ring)) throw notHere(ring, partition);
       return letIn();
     },
     hint(epoch, partition, target, counts) {
       const ring = sameRing(epoch, partition, haveSameWriteSets);
       const state = ring.member(self)?.state;
-      const mayKeep = (state === "active" || state === "rebuilding") && !identity.isSuperseded();
+      const mayKeep = (state === "active" || state === "rebuilding") && !isOutside(ring);
       const isKnown = target !== self && ring.member(target) !== undefined;
       if (mayKeep && isKnown && !(counts && ring.isWriter(self, partition))) return letIn();
       throw new KvError(
@@ -130,11 +144,11 @@ export function createAdmission(
       );
     },
     read(epoch, partition) {
-      const ring = sameRing(epoch, partition, haveSameReadSets);
-      if (!ring.isHome(self, partition) || isSetAside) throw notHere(ring, partition);
+      const ring = sameRing(epoch, partition, haveSameSets);
+      if (!ring.isHome(self, partition) || isOutside(ring)) throw notHere(ring, partition);
     },
     standInRead(epoch, partition) {
-      const ring = sameRing(epoch, partition, haveSameReadSets);
+      const ring = sameRing(epoch, partition, haveSameSets);
       if (ring.isWriter(self, partition)) throw stale(ring, partition, epoch);
     },
     keep(partition) {

@@ -35,7 +35,7 @@ export type Agreement = {
    * Has the members choose the document after the present one; whatever is chosen is adopted here.
    *
    * @returns Whether it was `next`. If not, `next` is not chosen and never will be: its epoch has another document.
-   * @throws {KvError} STALE_RING: `next` is not for the next epoch; NOT_READY: there is no ring; QUORUM_UNAVAILABLE: no
+   * @throws {KvError} STALE_RING: `next` is not for the next epoch; NOT_READY: there is no ring, or another directory took the place of this one; QUORUM_UNAVAILABLE: no
    *   majority of the voters answered, nothing was asked to be accepted; TIMED_OUT: no ballot was won, and with outcome
    *   "unknown" `next` may still be chosen by somebody who carries it on, or was chosen and replaced already. Or the engine's error on adopting.
    */
@@ -52,7 +52,7 @@ export type AgreementParts = {
     /** Persists a document, then lets it come into force; does nothing with one that is not newer. */
     adopt(document: RingDocument, origin: string): Promise<void>;
   };
-  readonly identity: Pick<Identity, "actor" | "isSuccessor">;
+  readonly identity: Pick<Identity, "actor" | "isSuccessor" | "isSuperseded">;
   readonly engine: Engine;
   readonly transport: Pick<Transport, "request" | "isLinked">;
   readonly time: Time;
@@ -208,6 +208,8 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
     async propose(next) {
       const ring = rings.current();
       if (ring === undefined) throw new KvError("NOT_READY", "Cannot propose a ring: this node has none yet.");
+      // It would list itself again. Its peers may not know it for what it is: they remember the last few rings only.
+      if (parts.identity.isSuperseded()) throw superseded();
       if (next.epoch === ring.epoch + 1) return propose(ring, next);
       throw new KvError(
         "STALE_RING",
@@ -215,6 +217,13 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
       );
     },
   };
+}
+
+function superseded(): KvError {
+  return new KvError(
+    "NOT_READY",
+    "Cannot propose a ring: another data directory took the place of this one. Ask another member.",
+  );
 }
 
 /**

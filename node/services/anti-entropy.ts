@@ -128,6 +128,7 @@ export function createAntiEntropy(
         noteEqual(partition, visit.peer);
         await horizons.foundEqual(partition, mark, witness);
         if (theirs.isComplete) completeness.compared(partition, visit.peer, epoch);
+        else completeness.met(partition, visit.peer);
       } else found.push({ partition, peerBits: theirs.bits, isComplete: theirs.isComplete, epoch });
     }
     telemetry.count("annulus.repair.partitions_compared", partitions.length);

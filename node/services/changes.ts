@@ -7,7 +7,7 @@
  */
 import { KvError } from "../core/errors.ts";
 import { beginChange, type ChangeRequest } from "../core/ring/change.ts";
-import type { MemberId, RingDocument } from "../core/ring/document.ts";
+import type { MemberId, RingDocument, RingMember, Transition } from "../core/ring/document.ts";
 import { movement } from "../core/ring/movement.ts";
 import { cancelledDocument, declaredDocument, waitsFor } from "../core/ring/transition.ts";
 import type { ProgressReply } from "../messages.ts";
@@ -52,6 +52,7 @@ export type Changes = {
 const ASK_TIMEOUT_MS = 1_000;
 const SIZES_TIMEOUT_MS = 10_000;
 const ID_BYTES = 8;
+const NOBODY: ReadonlySet<MemberId> = new Set();
 /** Of one change: the ring may change between planning and choosing. */
 const TRIES_MAX = 3;
 
@@ -125,16 +126,24 @@ export function createChanges(parts: {
   /**
    * As `Agreement.propose`; a proposal of unknown outcome that turns out to be chosen has won, and one for an epoch that
    * came meanwhile has lost.
+   *
+   * @param isChosen Whether a document can only be if this one was chosen.
    */
-  async function propose(after: RingDocument): Promise<boolean> {
+  async function propose(after: RingDocument, isChosen: (now: RingDocument) => boolean): Promise<boolean> {
     try {
       return await agreement.propose(after);
     } catch (error) {
       if (!(error instanceof KvError)) throw error;
       if (error.code === "STALE_RING") return false;
-      if (error.outcome === "unknown" && rings.required().document.transition?.id === after.transition?.id) return true;
+      if (error.outcome === "unknown" && isChosen(rings.required().document)) return true;
       throw error;
     }
+  }
+
+  /** Whose disks were lost and are not filled again yet, of those who answer. */
+  async function rebuilding(document: RingDocument): Promise<ReadonlySet<MemberId>> {
+    const facts = await progress.of(document);
+    return new Set([...facts].flatMap(([name, { isRebuilding }]) => (isRebuilding === true ? [name] : [])));
   }
 
   /** Who is given up although a change runs, so that it need not wait for them. */
@@ -144,7 +153,10 @@ export function createChanges(parts: {
       ({ name, isDestroyed }) => isDestroyed !== true && [...leave, ...replace].includes(name) && !isUp(name),
     );
     if (silent.length === 0) return;
-    await propose(declaredDocument(document, new Set(silent.map(({ name }) => name))));
+    const names = new Set(silent.map(({ name }) => name));
+    const isDeclared = ({ name, isDestroyed }: RingMember) => isDestroyed === true || !names.has(name);
+    const after = declaredDocument(document, names, await rebuilding(document));
+    await propose(after, ({ members }) => members.every(isDeclared));
     driver.hurry();
   }
 
@@ -156,14 +168,20 @@ export function createChanges(parts: {
     if (!dryRun) await declareDestroyed(rings.required().document, request);
     const joining = await findJoining(request.join);
     const before = rings.required().document;
+    const isGivingUp = [...request.leave, ...request.replace].some((name) => !isUp(name));
+    const lost = isGivingUp ? await rebuilding(before) : NOBODY;
     const after = beginChange(before, request, {
       id: Buffer.from(random.bytes(ID_BYTES)).toString("hex"),
       nowMs: time.wallMs(),
       isReachable: (name) => joining.has(name) || isUp(name),
       actorOf: (name) => joining.get(name) ?? transport.identityOf(name)?.actor,
+      isRebuilding: (name) => lost.has(name),
     });
     const partitionSizesBytes = await estimate(before, after);
-    if (!dryRun && !(await propose(after))) return undefined;
+    const { id } = after.transition as Transition;
+    const isBegun = ({ transition, past }: RingDocument) =>
+      transition?.id === id || past?.some((change) => change.id === id) === true;
+    if (!dryRun && !(await propose(after, isBegun))) return undefined;
     if (!dryRun) driver.hurry();
     return { before, after, partitionSizesBytes };
   }
@@ -187,7 +205,9 @@ export function createChanges(parts: {
             `Cannot cancel the change ${id}: it has switched. Ask for its opposite after it ended.`,
           );
         }
-        if (await propose(cancelledDocument(document))) return;
+        const isCancelled = (now: RingDocument) =>
+          now.past?.find((change) => change.id === id)?.outcome === "cancelled";
+        if (await propose(cancelledDocument(document), isCancelled)) return;
         throw new KvError("CHANGE_REFUSED", `Cannot cancel the change ${id}: it went on meanwhile. Ask again.`);
       }
       const ended = past?.find((change) => change.id === id);

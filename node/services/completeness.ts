@@ -4,7 +4,9 @@
  * **Rebuilding.** A directory that was given a ring older than itself took somebody's place: a disk was lost or exchanged,
  * and what it had acknowledged may now be on fewer than W disks. Until this node has merged what N − W + 1 of the other homes
  * of a partition hold, it neither stamps for it nor counts towards R: every write that W homes acknowledged is among those,
- * for at most one of its W copies was the lost one. What it is sent it stores all the same, and that counts towards W.
+ * for at most one of its W copies was the lost one. What it is sent it stores all the same, and that counts towards W. Where more
+ * disks were lost, those homes may be incomplete themselves, and would wait for each other: once it has merged what each of the
+ * others holds, complete or not, nothing is left to wait for.
  *
  * **Gaining.** A partition that a change of the ring brings is complete once this node has merged what all present homes
  * that can be reached hold, and N − W + 1 of them at least, each having adopted the change: what such a home took before
@@ -42,11 +44,16 @@ export type Completeness = {
    * @param epoch What `home` had adopted then.
    */
   compared(partition: number, home: MemberId, epoch: number): void;
+  /** Everything that `home` holds is here too, but it may lack something itself. */
+  met(partition: number, home: MemberId): void;
   /** Looks anew whether enough homes were compared: some may have gone down since. */
   review(): void;
   /** A ring has come into force. */
   adopt(ring: Ring): void;
 };
+
+/** Of one partition, the other homes whose records are all here: those that were complete, and any. */
+type Loss = { readonly complete: Set<MemberId>; readonly all: Set<MemberId> };
 
 /** The partitions that one change brings. */
 type Gains = {
@@ -57,8 +64,8 @@ type Gains = {
   readonly open: Map<number, Set<MemberId>>;
   /** An incarnation of which nothing was given up is on the disk. */
   isFresh: boolean;
-  /** It was logged that all is here. */
-  isTold: boolean;
+  /** What was merged would survive the loss of power, whatever the durability of writes. */
+  isStored: boolean;
 };
 
 /**
@@ -68,15 +75,21 @@ type Gains = {
 export function createCompleteness(
   self: MemberId,
   parts: {
-    readonly identity: Pick<Identity, "isRebuilding" | "endRebuilding" | "renewAfterGivingUp">;
+    readonly identity: Pick<Identity, "isRebuilding" | "endRebuilding">;
+    /** Goes on under an incarnation of which this node has all dots in its records, as a home. */
+    readonly freshen: () => Promise<void>;
+    /** Makes durable all that was merged. */
+    readonly flush: () => Promise<void>;
     readonly isUp: (member: MemberId) => boolean;
     readonly telemetry: Telemetry;
   },
 ): Completeness {
   const { identity, telemetry } = parts;
+  /** One at a time: a disk that failed is tried again with the next review. */
+  let isStepping = false;
   let ring: Ring | undefined;
   /** Of each partition whose lost copy is not made good, the homes it was compared with; undefined when there is none. */
-  let lost: Map<number, Set<MemberId>> | undefined;
+  let lost: Map<number, Loss> | undefined;
   let gains: Gains | undefined;
   let isEnding = false;
   telemetry.gauge("annulus.rebuild.partitions_missing", () => lost?.size ?? 0);
@@ -86,7 +99,11 @@ export function createCompleteness(
   function endRebuilding(): void {
     if (isEnding) return;
     isEnding = true;
-    identity.endRebuilding().then(
+    const storing = async () => {
+      await parts.flush();
+      await identity.endRebuilding();
+    };
+    storing().then(
       () => {
         lost = undefined;
         isEnding = false;
@@ -106,11 +123,15 @@ export function createCompleteness(
     return homes.map(({ name }) => name).filter((name) => name !== self);
   }
 
-  /** How many other homes a lost copy takes. With W = 1 it may have been the only one: then no number makes up for it. */
-  function neededForLost(partition: number): number {
+  /** Whether a lost copy is made good. With W = 1 it may have been the only one: then no number of homes makes up for it. */
+  function isRefilled(partition: number, { complete, all }: Loss): boolean {
     const { replicationFactor, writeQuorum } = (ring as Ring).document;
-    return Math.min(replicationFactor - writeQuorum + 1, others(partition).length);
+    // What was declared destroyed will never be compared.
+    const left = others(partition).filter((name) => ring?.member(name)?.isDestroyed !== true);
+    return complete.size >= replicationFactor - writeQuorum + 1 || left.every((name) => all.has(name));
   }
+
+  const newLoss = (): Loss => ({ complete: new Set(), all: new Set() });
 
   const isLost = (partition: number) => lost?.has(partition) === true;
 
@@ -129,9 +150,7 @@ export function createCompleteness(
 
   function review(): void {
     if (ring === undefined) return;
-    for (const [partition, homes] of lost ?? []) {
-      if (homes.size >= neededForLost(partition)) lost?.delete(partition);
-    }
+    for (const [partition, loss] of lost ?? []) if (isRefilled(partition, loss)) lost?.delete(partition);
     for (const [partition, homes] of gains?.open ?? []) if (isMerged(partition, homes)) gains?.open.delete(partition);
     ended();
   }
@@ -139,22 +158,42 @@ export function createCompleteness(
   function ended(): void {
     // While something is still to come, a *switch* may have been chosen for the sake of what the lost disk held.
     if (lost?.size === 0 && (gains?.open.size ?? 0) === 0) endRebuilding();
-    if (gains === undefined || gains.open.size > 0 || gains.isTold) return;
-    gains.isTold = true;
-    telemetry.log("info", "transfer.complete", { change: gains.id });
+    prepare();
   }
 
-  /** A member that gave partitions up stamps under an incarnation whose every dot it still holds (design §4). */
-  function freshen(of: Gains): void {
-    identity.renewAfterGivingUp().then(
+  /**
+   * What is to be done on the disk before this node says that it is complete: a fresh incarnation (design §4), and, once all is
+   * merged, that this would survive the loss of power. Reads count on it from *switch* on, and the homes that acknowledged
+   * the writes give them up.
+   */
+  function prepare(): void {
+    const of = gains;
+    if (of === undefined || isStepping) return;
+    const step = of.isFresh ? storeGains : freshenFor;
+    if (of.isFresh && (of.open.size > 0 || of.isStored)) return;
+    isStepping = true;
+    step(of).then(
       () => {
-        of.isFresh = true;
+        isStepping = false;
+        prepare();
       },
       (error: unknown) => {
+        isStepping = false;
         if (!(error instanceof KvError)) throw error;
-        telemetry.log("warn", "transfer.no_incarnation", { reason: error.message });
+        telemetry.log("warn", "transfer.not_stored", { change: of.id, reason: error.message });
       },
     );
+  }
+
+  async function freshenFor(of: Gains): Promise<void> {
+    await parts.freshen();
+    of.isFresh = true;
+  }
+
+  async function storeGains(of: Gains): Promise<void> {
+    await parts.flush();
+    of.isStored = true;
+    telemetry.log("info", "transfer.complete", { change: of.id });
   }
 
   /** To be called before `adoptGains`: what was still to come when *prepare* ended is known by the gains of before. */
@@ -168,11 +207,11 @@ export function createCompleteness(
     const isNew = (partition: number) => isPrepared && !isPresentHome(self, partition);
     const kept = partitionsOf(self).filter((partition) => !isNew(partition));
     if (before === undefined) {
-      lost = new Map(kept.map((partition) => [partition, new Set<MemberId>()]));
+      lost = new Map(kept.map((partition) => [partition, newLoss()]));
       telemetry.log("warn", "rebuild.begun", { partitions: lost.size });
       return;
     }
-    const unfilled = [...(gains?.open.keys() ?? [])].map((partition) => [partition, new Set<MemberId>()] as const);
+    const unfilled = [...(gains?.open.keys() ?? [])].map((partition) => [partition, newLoss()] as const);
     lost = new Map([...unfilled, ...before].filter(([partition]) => kept.includes(partition)));
   }
 
@@ -182,10 +221,16 @@ export function createCompleteness(
     if (ring === undefined || transition?.phase !== "prepare") gains = undefined;
     else if (gains?.id !== transition.id) {
       const open = new Map(ring.gains(self).map((partition) => [partition, new Set<MemberId>()]));
-      gains = { id: transition.id, sinceEpoch: transition.phaseEpoch, open, isFresh: false, isTold: open.size === 0 };
+      gains = {
+        id: transition.id,
+        sinceEpoch: transition.phaseEpoch,
+        open,
+        isFresh: open.size === 0,
+        isStored: open.size === 0,
+      };
       if (open.size > 0) telemetry.log("info", "transfer.begun", { change: gains.id, partitions: open.size });
     }
-    if (gains?.isFresh === false) freshen(gains);
+    prepare();
   }
 
   /** A present home that the change asks to be made complete as well serves as before meanwhile: it is believed as such. */
@@ -206,25 +251,32 @@ export function createCompleteness(
     gaining: () => [...(gains?.open.keys() ?? [])],
     completeFor() {
       if (ring?.document.transition?.phase === "switch") return ring.document.transition.id;
-      return gains !== undefined && gains.open.size === 0 && gains.isFresh ? gains.id : undefined;
+      return gains?.open.size === 0 && gains.isFresh && gains.isStored ? gains.id : undefined;
     },
     needs: (partition, home) =>
-      lost?.get(partition)?.has(home) === false || gains?.open.get(partition)?.has(home) === false,
+      lost?.get(partition)?.complete.has(home) === false || gains?.open.get(partition)?.has(home) === false,
     compared(partition, home, epoch) {
       const ofLost = lost?.get(partition);
-      if (ofLost !== undefined && others(partition).includes(home)) ofLost.add(home);
+      if (ofLost !== undefined && others(partition).includes(home)) {
+        ofLost.complete.add(home);
+        ofLost.all.add(home);
+      }
       const ofGains = gains?.open.get(partition);
       if (ofGains !== undefined && epoch >= (gains as Gains).sinceEpoch && presentOthers(partition).includes(home)) {
         ofGains.add(home);
       }
-      if (ofLost !== undefined && ofLost.size >= neededForLost(partition)) lost?.delete(partition);
+      if (ofLost !== undefined && isRefilled(partition, ofLost)) lost?.delete(partition);
       if (ofGains !== undefined && isMerged(partition, ofGains)) gains?.open.delete(partition);
       ended();
     },
-    review() {
-      if (gains?.isFresh === false) freshen(gains);
-      review();
+    met(partition, home) {
+      const loss = lost?.get(partition);
+      if (loss === undefined || !others(partition).includes(home)) return;
+      loss.all.add(home);
+      if (isRefilled(partition, loss)) lost?.delete(partition);
+      ended();
     },
+    review,
     adopt(adopted) {
       ring = adopted;
       adoptLost();

@@ -3,7 +3,8 @@
  * as soon as the facts allow it (core/ring/transition.ts).
  *
  * Any member may; the first of the voters that this node believes to be up does, the others stand by, and two who both
- * believe so do no harm: the members choose one document. It also lists data directories: of the first members,
+ * believe so do no harm: the members choose one document. One that is up may be unable to all the same (its disk takes no
+ * writes, so that it hears of no ring): the next one takes over when a document has stood for long. It also lists data directories: of the first members,
  * which ring 1 does not name, and of members whose disk was lost.
  */
 import { KvError } from "../core/errors.ts";
@@ -26,6 +27,8 @@ export type Driver = {
 /** Between two looks while something is to be done, and while nothing is. */
 const BUSY_MS = 500;
 const IDLE_MS = 3_000;
+/** How long a document may stand before the next voter drives it as well, and as long again before the one after that. */
+const STAND_BY_MS = 15_000;
 /** How long the driver waits for the directories of first members that do not answer, before it lists those it knows. */
 const ENROL_PATIENCE_MS = 10_000;
 
@@ -45,11 +48,14 @@ export function createDriver(parts: {
   let running: Promise<void> | undefined;
   let stopped = true;
   let startedMs = 0;
+  /** The newest epoch, and when this node saw it first. */
+  let standing = { epoch: 0, sinceMs: 0 };
 
   function isDriver(document: RingDocument): boolean {
-    const voters = votersOf(document);
-    if (!voters.some(({ name }) => name === self)) return false;
-    return voters.find(({ name }) => isUp(name))?.name === self;
+    const turn = votersOf(document)
+      .filter(({ name }) => name === self || isUp(name))
+      .findIndex(({ name }) => name === self);
+    return turn >= 0 && time.monotonicMs() - standing.sinceMs >= turn * STAND_BY_MS;
   }
 
   /** What there is to look after; a document that has come to rest is asked about seldom. */
@@ -69,7 +75,9 @@ export function createDriver(parts: {
 
   async function look(): Promise<boolean> {
     const document = rings.current()?.document;
-    if (document === undefined || !isDriver(document)) return false;
+    if (document === undefined) return false;
+    if (document.epoch !== standing.epoch) standing = { epoch: document.epoch, sinceMs: time.monotonicMs() };
+    if (!isDriver(document)) return false;
     const facts = await progress.of(document);
     const next = nextDocument(document, (name) => facts.get(name)) ?? enrolled(document, facts);
     if (next === undefined) return isBusy(document);

@@ -18,6 +18,7 @@ import type { Horizons } from "./horizons.ts";
 import type { Identity } from "./identity.ts";
 import { createLeftovers, type Leftovers } from "./leftovers.ts";
 import { createPartitionSizes, type PartitionSizes } from "./partition-sizes.ts";
+import { createPeerDisks } from "./peer-disks.ts";
 import { createProgress, type Progress } from "./progress.ts";
 import type { Repair } from "./repair.ts";
 import type { Replica } from "./replica.ts";
@@ -44,6 +45,8 @@ export type Elasticity = {
 
 /** How long a page of a partition, or a record of it, may take. */
 const TIMEOUT_MS = 10_000;
+/** How long a member may take to make durable what it was sent. */
+const FLUSH_TIMEOUT_MS = 30_000;
 
 /** @param self This node's name. */
 export function createElasticity(
@@ -75,6 +78,7 @@ export function createElasticity(
     ...parts,
     self,
     comparer: repair.comparer,
+    disks: createPeerDisks(parts.transport, { timeoutMs: FLUSH_TIMEOUT_MS }),
     keepTrees: () => repair.trees.own(kept()),
   });
   const kept = () => [...(rings.current()?.partitionsOf(self) ?? []), ...leftovers.partitions()];

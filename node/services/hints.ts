@@ -10,7 +10,8 @@
  * and every replica would take them for replaced. The mark is written in one batch with the removal, and a new
  * incarnation is on the disk before this node stamps as a stand-in again (design §4). The same holds for a home of before:
  * as long as it keeps the key's record, which has what it stamped as a home, it stamps on top of that; once it has begun to
- * drop such records, under a new incarnation (seed 912022 of 5ae7a6e, with changes of the ring).
+ * drop such records, under a new incarnation (seed 912022 of 5ae7a6e, with changes of the ring). And for a stand-in that
+ * comes to be a home: its records as one do not have what it stamped as the other (see node.ts).
  *
  * Not here: who stands in for whom (core/quorum/targets.ts), and the delivery (hint-delivery.ts).
  */
@@ -63,6 +64,8 @@ export type Hints = {
     range: { readonly partition: number; readonly target: MemberId; readonly from: Uint8Array | undefined },
     limit: number,
   ): Promise<{ readonly hints: readonly WaitingHint[]; readonly next: Uint8Array | undefined }>;
+  /** Whether hints have, or had, dots of the present incarnation that this node gave in place of a home. */
+  mayHaveStamped(): boolean;
   /** Removes a hint if it still is this one; a write that came meanwhile keeps it. Returns whether it was removed. */
   remove(waiting: WaitingHint): Promise<boolean>;
 };
@@ -268,6 +271,8 @@ export function createHints(
       const last = entries.at(-1);
       return { hints, next: last === undefined || entries.length < limit ? undefined : successor(last.key) };
     },
+    // What is kept is not looked through for it.
+    mayHaveStamped: () => isSpent() || !ledger.isComplete() || ledger.waiting().length > 0,
     remove: ({ at, place, hint }) =>
       ledger.run(async () => {
         const name = nameOf(place.target, place.key);

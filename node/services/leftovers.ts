@@ -2,7 +2,8 @@
  * Gives up what the ring has taken from this node, by evidence and never by delay (design §3).
  *
  *     not this node's ── no write under way by an earlier ring, no hints of it kept here
- *                     ── every present member of its write sets compared, what it lacks merged there ──> removed, page by page
+ *                     ── every present member of its write sets compared, what it lacks merged there
+ *                     ── each of them has flushed, and lost nothing meanwhile ──> removed, page by page
  *
  * Nothing is added to such a partition any more, so one comparison with each member is enough; who joins the sets
  * meanwhile is compared as well. A member that comes back after a long absence goes the same way: it offers, then drops.
@@ -20,6 +21,7 @@ import type { Comparer } from "./compare.ts";
 import type { HintLedger } from "./hint-ledger.ts";
 import type { Horizons } from "./horizons.ts";
 import type { Identity } from "./identity.ts";
+import type { PeerDisks } from "./peer-disks.ts";
 import type { Replica } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { createRounds } from "./rounds.ts";
@@ -39,6 +41,8 @@ export type Leftovers = {
 };
 
 const ROUND_MS = 1_000;
+/** Partitions that are offered before those who were offered them flush. */
+const PARTITIONS_AT_ONCE = 64;
 const PAGE_RECORDS = 128;
 const TIMEOUT_MS = 30_000;
 
@@ -49,6 +53,7 @@ export function createLeftovers(parts: {
   readonly replica: Replica;
   readonly replicas: Replicas;
   readonly comparer: Comparer;
+  readonly disks: PeerDisks;
   readonly admission: Admission;
   readonly hints: HintLedger;
   readonly horizons: Horizons;
@@ -59,18 +64,19 @@ export function createLeftovers(parts: {
   readonly time: Time;
   readonly telemetry: Telemetry;
 }): Leftovers {
-  const { self, identity, replica, replicas, comparer, admission, hints, horizons, engine, budget, time, telemetry } =
-    parts;
+  const { self, identity, replica, replicas, comparer, disks, admission, hints, horizons, engine, budget } = parts;
+  const { time, telemetry } = parts;
   let ring: Ring | undefined;
-  /** Of each partition to give up, the members that were shown to hold all of it. */
-  const open = new Map<number, Set<MemberId>>();
+  /** Of each partition to give up, the members that were shown to hold all of it, and what witnesses that they lost nothing since. */
+  const open = new Map<number, Map<MemberId, string>>();
   /** The epoch by which the disk was last searched. */
   let searchedEpoch = 0;
   telemetry.gauge("annulus.leftovers.partitions", () => open.size);
 
   /** Whether the members went on without this directory. */
-  function isDestroyed(): boolean {
+  function isSetAside(): boolean {
     const member = ring?.member(self);
+    if (identity.isSuperseded()) return true;
     return member?.isDestroyed === true && (member.actor === undefined || member.actor === identity.actor);
   }
 
@@ -86,7 +92,7 @@ export function createLeftovers(parts: {
       if (isOwn(partition)) open.delete(partition);
       else if (!open.has(partition)) {
         const [first] = await engine.scan({ ...partitionRange(partition), limit: 1 });
-        if (first !== undefined) open.set(partition, new Set());
+        if (first !== undefined) open.set(partition, new Map());
       }
     }
     if (ring === searched) searchedEpoch = searched.epoch;
@@ -98,32 +104,48 @@ export function createLeftovers(parts: {
     return hints.waiting().some(({ target }) => hints.partitionsOf(target).includes(partition));
   }
 
-  /** Shows every member that the ring wants the partition at all that is here; gives whether all have it now. */
-  async function offer(partition: number, shown: Set<MemberId>): Promise<boolean> {
+  const writersOf = (partition: number): readonly MemberId[] =>
+    (ring as Ring).writers(partition).map(({ name }) => name);
+  /** The members that the ring wants to have the partition and that were not shown yet. */
+  const unshown = (partition: number): readonly MemberId[] =>
+    writersOf(partition).filter((name) => open.get(partition)?.has(name) !== true);
+
+  /** Has a member merge what it lacks of a partition; gives whether it could be compared. */
+  async function show(partition: number, peer: MemberId): Promise<boolean> {
     const { epoch } = ring as Ring;
-    const members = (ring as Ring).writers(partition).map(({ name }) => name);
-    for (const peer of members) {
-      if (shown.has(peer)) continue;
-      if (rounds.isStopped() || !parts.isUp(peer)) return false;
-      const { roots } = await replicas.compare(peer, { kind: "roots", epoch, partitions: [partition] }, TIMEOUT_MS);
-      const root = roots[0];
-      if (root === undefined) return false;
-      await comparer.mend({ epoch, partition, peer, peerBits: root.bits, isOffer: true });
-      shown.add(peer);
-      telemetry.count("annulus.leftovers.offered");
+    const { roots } = await replicas.compare(peer, { kind: "roots", epoch, partitions: [partition] }, TIMEOUT_MS);
+    const root = roots[0];
+    if (root === undefined) return false;
+    await comparer.mend({ epoch, partition, peer, peerBits: root.bits, isOffer: true });
+    telemetry.count("annulus.leftovers.offered");
+    return true;
+  }
+
+  /** Shows a member partitions that it was not shown yet. */
+  async function offer(peer: MemberId, partitions: readonly number[]): Promise<void> {
+    const witness = await disks.witness(peer, (ring as Ring).epoch);
+    for (const partition of partitions) {
+      if (witness === undefined || rounds.isStopped() || !parts.isUp(peer)) return;
+      if (await show(partition, peer)) open.get(partition)?.set(peer, witness);
     }
-    return (ring as Ring).writers(partition).every(({ name }) => shown.has(name));
+  }
+
+  /** Has a member make durable what it was shown; what it lost since is to be shown again. */
+  async function confirm(peer: MemberId, partitions: readonly number[]): Promise<void> {
+    const witness = await disks.flushed(peer, (ring as Ring).epoch);
+    for (const partition of partitions) {
+      const shown = open.get(partition);
+      if (shown?.get(peer) !== witness) shown?.delete(peer);
+    }
   }
 
   /** Removes the records of a partition page by page, as long as it is not this node's and all have it. */
-  async function drop(partition: number, shown: ReadonlySet<MemberId>): Promise<void> {
+  async function drop(partition: number): Promise<void> {
+    const mayGo = () => !rounds.isStopped() && !isOwn(partition) && unshown(partition).length === 0;
+    if (!mayGo()) return;
     await identity.markGivingUp();
     await horizons.disown(partition);
     const range = partitionRange(partition);
-    const mayGo = () =>
-      !rounds.isStopped() &&
-      !isOwn(partition) &&
-      (ring as Ring).writers(partition).every(({ name }) => shown.has(name));
     while (mayGo()) {
       const page = await engine.scan({ ...range, limit: PAGE_RECORDS });
       if (page.length === 0) {
@@ -136,23 +158,42 @@ export function createLeftovers(parts: {
     }
   }
 
+  /** Runs a step that others may hold up, and tells whether it was done; it is tried again in a later round. */
+  async function isDone(what: object, step: () => Promise<void>): Promise<boolean> {
+    try {
+      await step();
+      return true;
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      telemetry.log("debug", "leftovers.waiting", { ...what, reason: error.message });
+      return false;
+    }
+  }
+
+  /** Offers some partitions to whoever is to have them, then drops those that all have on their disks. */
+  async function giveUp(partitions: readonly number[]): Promise<void> {
+    for (const peer of new Set(partitions.flatMap(unshown))) {
+      const wanted = partitions.filter((partition) => unshown(partition).includes(peer));
+      await isDone({ peer }, () => offer(peer, wanted));
+    }
+    let ready = partitions.filter((partition) => unshown(partition).length === 0);
+    for (const peer of new Set(ready.flatMap(writersOf))) {
+      const asked = ready.filter((partition) => writersOf(partition).includes(peer));
+      const isConfirmed = !rounds.isStopped() && (await isDone({ peer }, () => confirm(peer, asked)));
+      if (!isConfirmed) ready = ready.filter((partition) => !asked.includes(partition));
+    }
+    for (const partition of ready) await isDone({ partition }, () => drop(partition));
+  }
+
   async function round(): Promise<void> {
-    if (ring === undefined || ring.member(self) === undefined || isDestroyed()) return;
+    if (ring === undefined || ring.member(self) === undefined || isSetAside()) return;
     await search();
-    for (const [partition, shown] of [...open]) {
-      if (rounds.isStopped()) return;
-      if (isOwn(partition)) {
-        open.delete(partition);
-        continue;
-      }
-      // While it moves, its homes to be get all of it from the present ones.
-      if (hasHints(partition) || ring.writeSets(partition).length > 1) continue;
-      try {
-        if (await offer(partition, shown)) await drop(partition, shown);
-      } catch (error) {
-        if (!(error instanceof KvError)) throw error;
-        telemetry.log("debug", "leftovers.waiting", { partition, reason: error.message });
-      }
+    // While one moves, its homes to be get all of it from the present ones.
+    const free = [...open.keys()].filter(
+      (partition) => !hasHints(partition) && (ring as Ring).writeSets(partition).length === 1,
+    );
+    for (let at = 0; at < free.length && !rounds.isStopped(); at += PARTITIONS_AT_ONCE) {
+      await giveUp(free.slice(at, at + PARTITIONS_AT_ONCE));
     }
   }
 
@@ -176,6 +217,8 @@ export function createLeftovers(parts: {
     isClear: (partition, epoch) => ring?.epoch === epoch && searchedEpoch === epoch && !open.has(partition),
     adopt(adopted) {
       ring = adopted;
+      // What comes to it from now on was shown to nobody, also where it is gone again before the next round.
+      for (const partition of open.keys()) if (isOwn(partition)) open.delete(partition);
     },
     start: rounds.start,
     stop: rounds.stop,

@@ -45,6 +45,7 @@ export function createProgress(
       completeFor: completeness.completeFor(),
       isEmptied: leftovers.isEmptied(epoch),
       ...transfer.figures(),
+      ...(completeness.isRebuilding() ? { isRebuilding: true as const } : {}),
     };
   }
 

@@ -30,21 +30,16 @@ export async function answerRepair(
   },
   request: RepairRequest,
 ): Promise<RepairReply> {
-  const doubtOf = (partition: number): { readonly inDoubt?: true } =>
-    doubts.isSure(partition) ? {} : { inDoubt: true };
+  // Whose disk was exchanged while it was being compared lacks what its answers of before named.
+  const isSure = (partition: number) => completeness.isComplete(partition) && doubts.isSure(partition);
+  const doubtOf = (partition: number): { readonly inDoubt?: true } => (isSure(partition) ? {} : { inDoubt: true });
   switch (request.kind) {
     case "roots": {
       const epoch = adoptedEpoch();
       const roots = request.partitions.map((partition) => {
         // Half-way through collecting, a tree would differ for no reason.
         const tree = horizons.isSettled(partition) ? trees.ready(partition) : undefined;
-        return tree === undefined
-          ? undefined
-          : {
-              bits: tree.bits,
-              sum: tree.root(),
-              isComplete: completeness.isComplete(partition) && doubts.isSure(partition),
-            };
+        return tree === undefined ? undefined : { bits: tree.bits, sum: tree.root(), isComplete: isSure(partition) };
       });
       const marks = request.partitions.map((partition) => ({
         digest: horizons.digest(partition),

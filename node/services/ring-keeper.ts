@@ -17,6 +17,7 @@ import { createRing, type Ring } from "../core/ring/ring.ts";
 import { type ZoneFigures, zoneFigures } from "../core/ring/zone-figures.ts";
 import type { Telemetry, Time, Transport } from "../ports.ts";
 import type { Identity } from "./identity.ts";
+import { isListed } from "./listing.ts";
 import { createRingSearch, type FoundRing, type RingSearchOptions } from "./ring-search.ts";
 
 export type RingKeeper = {
@@ -101,13 +102,7 @@ export function createRingKeeper(
   const listed = (document: RingDocument) => document.members.find(({ name }) => name === options.member)?.actor;
 
   /** Whether the ring in force lists this directory. One of before members were known by their directories lists the first. */
-  function wasListed(): boolean {
-    if (ring === undefined) return false;
-    const actor = listed(ring.document);
-    return actor === undefined
-      ? ring.member(options.member) !== undefined && !identity.isSuccessor()
-      : actor === identity.actor;
-  }
+  const wasListed = (): boolean => isListed(ring?.member(options.member), identity);
 
   function isAnother(document: RingDocument): boolean {
     const actor = listed(document);
@@ -184,8 +179,8 @@ export function createRingKeeper(
         }
         return enter(document, "disk");
       }
-      const { firstRing } = options;
-      if (firstRing?.members.length === 1 && !identity.hadRing()) {
+      const { firstRing, seeds } = options;
+      if (firstRing?.members.length === 1 && seeds.length === 0 && !identity.hadRing()) {
         return adopt({ document: firstRing, origin: "first members", isRebuilding: false });
       }
       search.begin((found) => void adopt(found));

@@ -30,7 +30,7 @@ export type RingSearchOptions = {
   readonly member: string;
   /** What this node's settings make of the first ring; undefined when it is not among the first members. */
   readonly firstRing: RingDocument | undefined;
-  /** `host:port` of peers to ask when this node is not among the first members. */
+  /** `host:port` of peers to ask as well: a cluster that has grown may be known to others than its first members. */
   readonly seeds: readonly string[];
 };
 
@@ -52,10 +52,8 @@ export function createRingSearch(
   { member, firstRing, seeds }: RingSearchOptions,
 ): RingSearch {
   const { transport, time, telemetry } = parts;
-  const addresses =
-    firstRing === undefined
-      ? seeds
-      : firstRing.members.filter(({ name }) => name !== member).map(({ address }) => address);
+  const first = firstRing?.members.filter(({ name }) => name !== member).map(({ address }) => address) ?? [];
+  const others = seeds.filter((address) => !first.includes(address));
   let timer: Timer | undefined;
   let isOver = false;
 
@@ -77,9 +75,9 @@ export function createRingSearch(
   }
 
   async function round(count: number, found: (ring: FoundRing) => void): Promise<void> {
-    const testimonies = await Promise.all(addresses.map(ask));
+    const asked = await Promise.all([...first, ...others].map(ask));
     if (isOver) return;
-    const verdict = judge(testimonies);
+    const verdict = judge(asked.slice(0, first.length), asked.slice(first.length));
     if (verdict.kind !== "wait") return found(verdict.ring);
     // Once at the beginning and then now and again: somebody should look at a cluster that waits for long.
     if (count % 20 === 5) telemetry.log("warn", "ring.waiting", { why: verdict.why });
@@ -96,15 +94,12 @@ export function createRingSearch(
 
   function judge(
     testimonies: readonly Testimony[],
+    ofSeeds: readonly Testimony[],
   ): { readonly kind: "found"; readonly ring: FoundRing } | { readonly kind: "wait"; readonly why: string } {
-    if (firstRing === undefined) {
-      for (const [index, testimony] of testimonies.entries()) {
-        if (testimony.kind !== "ring") continue;
-        const origin = `seed ${addresses[index]}`;
-        return { kind: "found", ring: found(testimony.document, origin) };
-      }
-      return { kind: "wait", why: `none of ${addresses.length} seeds knows a ring` };
+    for (const [index, testimony] of ofSeeds.entries()) {
+      if (testimony.kind === "ring") return { kind: "found", ring: found(testimony.document, `seed ${others[index]}`) };
     }
+    if (firstRing === undefined) return { kind: "wait", why: `none of ${others.length} seeds knows a ring` };
     const founding = judgeFounding(testimonies, parts.hadRing());
     switch (founding.kind) {
       case "adopt":

@@ -17,6 +17,7 @@ import { seal, unseal } from "../core/seal.ts";
 import type { AgreementRequest, VotedReply } from "../messages.ts";
 import type { Engine, Telemetry } from "../ports.ts";
 import type { Identity } from "./identity.ts";
+import { isListed } from "./listing.ts";
 
 export type Voter = {
   /** Reads the vote that was given last. To be called before `answer`. */
@@ -65,7 +66,7 @@ export function createVoter(
     }
     const listed = votersOf(document).find(({ name }) => name === member);
     if (listed === undefined || epoch < firstEpoch) return false;
-    return listed.actor === undefined ? !identity.isSuccessor() : listed.actor === identity.actor;
+    return isListed(listed, identity);
   }
 
   async function vote(request: AgreementRequest): Promise<VotedReply> {

@@ -76,7 +76,13 @@ const changing = beginChange(
     leave: ["n1"],
     quorum: { readQuorum: 1, writeQuorum: 3, mode: "strict" },
   },
-  { id: "00000000000000ab", nowMs: NOW_MS, isReachable: () => true, actorOf: () => "d0".repeat(16) },
+  {
+    id: "00000000000000ab",
+    nowMs: NOW_MS,
+    isReachable: () => true,
+    actorOf: () => "d0".repeat(16),
+    isRebuilding: () => false,
+  },
 );
 
 const identity: IdentityDocument = {

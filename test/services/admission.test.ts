@@ -17,7 +17,7 @@ const FIRST = firstRing({
 const PREPARE = beginChange(
   FIRST,
   { ...NO_CHANGE, leave: ["d"] },
-  { id: "0123456789abcdef", nowMs: 1, isReachable: () => true, actorOf: () => undefined },
+  { id: "0123456789abcdef", nowMs: 1, isReachable: () => true, actorOf: () => undefined, isRebuilding: () => false },
 );
 const SWITCH: RingDocument = {
   ...PREPARE,
@@ -35,7 +35,8 @@ function admissionOf(self: string, ...documents: readonly RingDocument[]) {
       required: () => rings.at(-1) as Ring,
       ringOf: (epoch) => rings.find((ring) => ring.epoch === epoch),
     },
-    { isSuperseded: () => world.isSuperseded },
+    { actor: "d0".repeat(16), isSuccessor: () => false, isSuperseded: () => world.isSuperseded },
+    () => undefined,
   );
   const adopt = (document: RingDocument) => {
     rings.push(createRing(document));
@@ -74,11 +75,20 @@ describe("what a replica lets in by its epoch", () => {
     }
   });
 
-  it("takes reads of the epoch before prepare, and none of prepare after switch where the readers changed", () => {
-    const prepare = admissionOf("d", FIRST, PREPARE);
-    const present = moving(prepare.ring()).filter((p) => prepare.ring().isHome("d", p));
-    expect(present.length).toBeGreaterThan(0);
-    for (const partition of present) expect(() => prepare.admission.read(1, partition)).not.toThrow();
+  it("takes no reads of the epoch before prepare where the writers changed, and none of prepare after switch where the readers did", () => {
+    let asked = 0;
+    for (const { name } of FIRST.members) {
+      const { admission, ring } = admissionOf(name, FIRST, PREPARE);
+      for (let partition = 0; partition < ring().partitions; partition++) {
+        if (!ring().isHome(name, partition)) continue;
+        const read = () => admission.read(1, partition);
+        if (moving(ring()).includes(partition)) expect(read).toThrow(stale);
+        else expect(read).not.toThrow();
+        expect(() => admission.read(2, partition)).not.toThrow();
+        asked += 1;
+      }
+    }
+    expect(asked).toBe(FIRST.partitions * FIRST.replicationFactor);
     const switched = admissionOf("a", FIRST, PREPARE, SWITCH);
     for (const partition of moving(switched.ring())) {
       expect(() => switched.admission.read(2, partition)).toThrow(stale);

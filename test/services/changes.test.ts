@@ -62,7 +62,7 @@ function otherChange(document: RingDocument): RingDocument {
     document,
     { ...NO_CHANGE, weights: { [name]: 7 } },
     {
-      ...{ id: OTHER, nowMs: 0, isReachable: () => true, actorOf: () => undefined },
+      ...{ id: OTHER, nowMs: 0, isReachable: () => true, actorOf: () => undefined, isRebuilding: () => false },
     },
   );
 }

@@ -32,10 +32,19 @@ function rebuilding(failures = 0): Identity & { ended(): boolean } {
   } as unknown as Identity & { ended(): boolean };
 }
 
+/** @param disk Its steps end at once, unless a test says otherwise. */
+function create(self: string, identity: Identity, disk: { flush(): Promise<void> } = { flush: async () => {} }) {
+  const freshen = () => Promise.resolve();
+  return createCompleteness(self, {
+    ...{ identity, freshen, flush: disk.flush, isUp: () => true },
+    telemetry: createRecordedTelemetry(),
+  });
+}
+
 describe("a member that took the place of a lost disk", () => {
   it("is believed for a partition once it was compared with N - W + 1 other homes of it", async () => {
     const identity = rebuilding();
-    const completeness = createCompleteness("c", { identity, isUp: () => true, telemetry: createRecordedTelemetry() });
+    const completeness = create("c", identity);
     completeness.adopt(ringWith(2));
     expect(() => completeness.requireComplete(0)).toThrow(KvError);
     completeness.compared(0, "a", 1);
@@ -54,22 +63,14 @@ describe("a member that took the place of a lost disk", () => {
   });
 
   it("asks one home where every write was on all of them", () => {
-    const completeness = createCompleteness("c", {
-      identity: rebuilding(),
-      isUp: () => true,
-      telemetry: createRecordedTelemetry(),
-    });
+    const completeness = create("c", rebuilding());
     completeness.adopt(ringWith(3));
     completeness.compared(1, "a", 1);
     expect([completeness.isComplete(0), completeness.isComplete(1)]).toEqual([false, true]);
   });
 
   it("asks all others where a write may have been on one disk only, for more there are not", () => {
-    const completeness = createCompleteness("c", {
-      identity: rebuilding(),
-      isUp: () => true,
-      telemetry: createRecordedTelemetry(),
-    });
+    const completeness = create("c", rebuilding());
     completeness.adopt(ringWith(1));
     completeness.compared(0, "a", 1);
     expect(completeness.isComplete(0)).toBe(false);
@@ -79,7 +80,7 @@ describe("a member that took the place of a lost disk", () => {
 
   it("tries again to store that it is complete when the disk refused", async () => {
     const identity = rebuilding(1);
-    const completeness = createCompleteness("c", { identity, isUp: () => true, telemetry: createRecordedTelemetry() });
+    const completeness = create("c", identity);
     completeness.adopt(ringWith(3));
     completeness.compared(0, "a", 1);
     completeness.compared(1, "a", 1);
@@ -124,10 +125,7 @@ describe("a disk that is lost while its member gets a partition", () => {
         mode: "strict",
       },
     });
-  const created = () => {
-    const identity = { ...rebuilding(), renewAfterGivingUp: () => Promise.resolve() };
-    return createCompleteness(self, { identity, isUp: () => true, telemetry: createRecordedTelemetry() });
-  };
+  const created = () => create(self, rebuilding());
 
   it("leaves it incomplete after the switch, for it was the lost directory that was complete then", () => {
     const completeness = created();
@@ -159,5 +157,49 @@ describe("a disk that is lost while its member gets a partition", () => {
     expect(completeness.isComplete(0)).toBe(true);
     completeness.adopt(phase("switch"));
     expect(completeness.isComplete(0)).toBe(true);
+  });
+});
+
+describe("a member that gets a partition", () => {
+  const before = firstRing({
+    members: parseFirstMembers("a=h:1@x,b=h:2@y,c=h:3@z,d=h:4@x"),
+    ...{ partitions: 1, replicationFactor: 3, readQuorum: 2, writeQuorum: 2, mode: "strict" },
+  });
+  const [row = []] = before.homes;
+  const newIndex = [0, 1, 2, 3].find((index) => !row.includes(index)) as number;
+  const id = "0123456789abcdef";
+  const prepare = createRing({
+    ...{ ...before, epoch: 2 },
+    transition: {
+      ...{ id, phase: "prepare", phaseEpoch: 2, startedAtMs: 0, homes: [[newIndex, ...row.slice(1)]] },
+      ...{ leaving: [], weights: [], readQuorum: 2, writeQuorum: 2, mode: "strict" },
+    },
+  });
+  const nameOf = (index: number) => before.members[index]?.name ?? "";
+  const whole = { isRebuilding: () => false } as unknown as Identity;
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+  it("says that all is here only once its disk has it for good, and tries again where that failed", async () => {
+    const flushes: PromiseWithResolvers<void>[] = [];
+    const disk = {
+      flush() {
+        flushes.push(Promise.withResolvers());
+        return (flushes.at(-1) as PromiseWithResolvers<void>).promise;
+      },
+    };
+    const completeness = create(nameOf(newIndex), whole, disk);
+    completeness.adopt(prepare);
+    await turn();
+    for (const home of row) completeness.compared(0, nameOf(home), 2);
+    await turn();
+    expect([flushes.length, completeness.completeFor()]).toEqual([1, undefined]);
+    flushes[0]?.reject(new KvError("STORAGE_FULL", "Cannot flush: no space."));
+    await turn();
+    expect([flushes.length, completeness.completeFor()]).toEqual([1, undefined]);
+    completeness.review();
+    await turn();
+    flushes[1]?.resolve();
+    await turn();
+    expect([flushes.length, completeness.completeFor()]).toEqual([2, id]);
   });
 });

@@ -27,9 +27,11 @@ export class WriteTally {
     this.#secondBits = sets[1] ?? 0;
   }
 
-  /** The count of the set that has the fewest acknowledgements: what an answer stands on. */
+  /** The count of the set that has the fewest acknowledgements, or as many from the fewest zones: what an answer stands on. */
   get weakest(): Tally {
-    return this.#second !== undefined && this.#second.acks < this.#first.acks ? this.#second : this.#first;
+    const [first, second] = [this.#first, this.#second];
+    if (second === undefined || second.acks > first.acks) return first;
+    return second.acks < first.acks || second.zones < first.zones ? second : first;
   }
 
   /** Whether a replica may hold what was sent. */

@@ -17,7 +17,7 @@ import {
 import { checkMember, parseRing } from "./parse-document.ts";
 import { byName, planPlacement } from "./placement.ts";
 import { asksAllHomes } from "./ring.ts";
-import { refuseIfTooManyDestroyed } from "./transition.ts";
+import { refuseIfTooManyLost } from "./transition.ts";
 
 /** A change as a person or the operator asks for it. */
 export type ChangeRequest = {
@@ -51,6 +51,8 @@ export type ChangeFacts = {
   readonly isReachable: (name: MemberId) => boolean;
   /** The data directory of a member, if it is known. */
   readonly actorOf: (name: MemberId) => string | undefined;
+  /** Whether a member says that its disk was lost and is not filled again yet. */
+  readonly isRebuilding: (name: MemberId) => boolean;
 };
 
 /** A change that asks for nothing; to be filled in. */
@@ -80,7 +82,9 @@ export function beginChange(document: RingDocument, request: ChangeRequest, fact
   const homes = tableOf(document, members);
   const next = plan(document, members, new Map(weights));
   const asksAll = asksAllHomes(document, figures);
-  refuseUnsafe(document, { members, homes, next, destroyed, isQuorumChange, asksAll, isForced: request.force, facts });
+  const leastAcks = Math.min(document.writeQuorum, figures.writeQuorum);
+  const move = { members, homes, next, destroyed, isQuorumChange, asksAll, leastAcks, isForced: request.force, facts };
+  refuseUnsafe(document, move);
   // Who is leaving already is only declared destroyed: cancelling that makes nobody a member again.
   const leaving = [...removed].filter((name) =>
     document.members.some((member) => member.name === name && !isGone(member)),
@@ -240,6 +244,8 @@ type Move = {
   readonly isQuorumChange: boolean;
   /** Whether present homes have to be made complete as well. */
   readonly asksAll: boolean;
+  /** W of now or to be, whichever is less: by that number of lost homes a change is unsafe, or the next one would be. */
+  readonly leastAcks: number;
   readonly isForced: boolean;
   readonly facts: ChangeFacts;
 };
@@ -248,7 +254,7 @@ type Move = {
 function refuseUnsafe(document: RingDocument, move: Move): void {
   const { members, homes, next, destroyed, isForced, facts } = move;
   const { replicationFactor, readQuorum, writeQuorum } = document;
-  refuseIfTooManyDestroyed({ ...document, members: members.map((member) => withLoss(member, move)), homes });
+  refuseIfTooManyLost({ homes, members, writeQuorum: move.leastAcks }, (member) => isLost(member, move));
   // The most that a gate of `transition.ts` asks for.
   const needed = replicationFactor - Math.min(readQuorum, writeQuorum) + 1;
   const named = (row: readonly number[]) => row.flatMap((home) => members[home] ?? []);
@@ -277,10 +283,11 @@ function refuseUnsafe(document: RingDocument, move: Move): void {
   }
 }
 
-/** The member, its disk destroyed as well where it was exchanged: whoever has its name now, what it held is gone. */
-function withLoss(member: RingMember, { destroyed, facts }: Pick<Move, "destroyed" | "facts">): RingMember {
-  const now = facts.actorOf(member.name);
-  const isExchanged = member.actor !== undefined && now !== undefined && now !== member.actor;
+/** Whether what a member held counts as gone: its disk was given up, exchanged, or is being filled anew. */
+function isLost({ name, actor, isDestroyed }: RingMember, { destroyed, facts }: Move): boolean {
+  if (isDestroyed === true) return true;
+  const now = facts.actorOf(name);
+  const isExchanged = actor !== undefined && now !== undefined && now !== actor;
   // Without a disk that is given up by this change, nothing is lost by it.
-  return destroyed.size > 0 && isExchanged ? { ...member, isDestroyed: true } : member;
+  return destroyed.size > 0 && (isExchanged || facts.isRebuilding(name));
 }

@@ -143,9 +143,11 @@ export function haveSameWriteSets(a: Ring, b: Ring, partition: number): boolean 
   return sets.length === others.length && sets.every((set, index) => isSameSet(set, others[index] ?? []));
 }
 
-/** The same of reads. */
-export function haveSameReadSets(a: Ring, b: Ring, partition: number): boolean {
-  return a === b || (a.readQuorum === b.readQuorum && isSameSet(a.homes(partition), b.homes(partition)));
+/** The same of what they read, and write. */
+export function haveSameSets(a: Ring, b: Ring, partition: number): boolean {
+  if (a === b) return true;
+  const haveSameReadSets = a.readQuorum === b.readQuorum && isSameSet(a.homes(partition), b.homes(partition));
+  return haveSameReadSets && haveSameWriteSets(a, b, partition);
 }
 
 /**

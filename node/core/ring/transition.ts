@@ -191,22 +191,40 @@ function emptiedDocument(document: RingDocument, facts: FactsOf): RingDocument |
 /**
  * The document that declares the disks of members destroyed while a change runs, which then need not wait for them.
  *
- * @throws {KvError} CHANGE_REFUSED when that would be the W-th destroyed home of a partition.
+ * @param rebuilding Members whose disks were lost as well, and are not filled again yet.
+ * @throws {KvError} CHANGE_REFUSED when that would be the W-th lost home of a partition.
  */
-export function declaredDocument(document: RingDocument, names: ReadonlySet<MemberId>): RingDocument {
+export function declaredDocument(
+  document: RingDocument,
+  names: ReadonlySet<MemberId>,
+  rebuilding: ReadonlySet<MemberId>,
+): RingDocument {
   const members = document.members.map(
     (member): RingMember => (names.has(member.name) ? { ...member, isDestroyed: true } : member),
   );
-  for (const table of [document.homes, document.transition?.homes ?? []]) {
-    refuseIfTooManyDestroyed({ ...document, members, homes: table });
+  const { homes, writeQuorum, transition } = document;
+  const least = Math.min(writeQuorum, transition?.writeQuorum ?? writeQuorum);
+  const isLost = ({ name, isDestroyed }: RingMember) => isDestroyed === true || rebuilding.has(name);
+  for (const table of [homes, transition?.homes ?? []]) {
+    refuseIfTooManyLost({ homes: table, members, writeQuorum: least }, isLost);
   }
   return { ...document, epoch: document.epoch + 1, members };
 }
 
-/** @throws {KvError} CHANGE_REFUSED when of some partition W homes count as destroyed. */
-export function refuseIfTooManyDestroyed({ homes, members, writeQuorum }: RingDocument): void {
+/**
+ * @param document Its W is the least that writes of now or of soon are acknowledged by.
+ * @param isLost Whether what a member held counts as gone.
+ * @throws {KvError} CHANGE_REFUSED when of some partition W homes do.
+ */
+export function refuseIfTooManyLost(
+  { homes, members, writeQuorum }: Pick<RingDocument, "homes" | "members" | "writeQuorum">,
+  isLost: (member: RingMember) => boolean,
+): void {
   for (const [partition, row] of homes.entries()) {
-    const lost = row.flatMap((home) => (members[home]?.isDestroyed === true ? [members[home].name] : []));
+    const lost = row.flatMap((home) => {
+      const member = members[home];
+      return member !== undefined && isLost(member) ? [member.name] : [];
+    });
     if (lost.length < writeQuorum) continue;
     const isOne = lost.length === 1;
     throw new KvError(

@@ -12,6 +12,8 @@ export const NAMES = ["m", "f", "t", "c", "p", "a", "z", "h", "k", "w"] as const
 export type World = {
   document: RingDocument;
   readonly away: Set<string>;
+  /** Members whose disks were lost and are being filled. */
+  readonly rebuilding: Set<string>;
   readonly actors: Map<string, string>;
   changes: number;
 };
@@ -45,6 +47,7 @@ export function createWorld(shape: Partial<Shape> = {}): World {
   return {
     document: firstRing({ ...figures, members: first, mode: "sloppy" }),
     away: new Set(),
+    rebuilding: new Set(),
     actors,
     changes: 0,
   };
@@ -58,6 +61,7 @@ export function changeFacts(world: World): ChangeFacts {
     nowMs: 1_000 + world.changes,
     isReachable: (name) => !world.away.has(name),
     actorOf: (name) => (world.away.has(name) ? undefined : world.actors.get(name)),
+    isRebuilding: (name) => !world.away.has(name) && world.rebuilding.has(name),
   };
 }
 

@@ -33,6 +33,8 @@ import {
 } from "./change-world.ts";
 import { SEED } from "./clusters.ts";
 
+const NOBODY: ReadonlySet<string> = new Set();
+
 /** All that holds of any document. */
 function checkDocument(document: RingDocument, before: RingDocument): void {
   assert.equal(document.epoch, before.epoch + 1, "epochs grow by one");
@@ -326,23 +328,23 @@ describe("a change", () => {
     const facts: FactsOf = (name) => allDone(world)(name);
     const known: FactsOf = (name) => (name === "t" ? undefined : facts(name));
     expect(waitsFor(world.document, known)).toBe("f, t to know of it");
-    const declared = declaredDocument(world.document, new Set(["f"]));
+    const declared = declaredDocument(world.document, new Set(["f"]), NOBODY);
     checkDocument(declared, world.document);
     // The other two homes must know of it all the same: with the one that is away they could make a quorum.
     expect(waitsFor(declared, known)).toBe("t to know of it");
     expect(nextDocument(declared, facts)?.transition?.phase).toBe("switch");
-    expect(nextDocument(declaredDocument(world.document, new Set(["a"])), facts)?.past?.at(-1)?.outcome).toBe(
+    expect(nextDocument(declaredDocument(world.document, new Set(["a"]), NOBODY), facts)?.past?.at(-1)?.outcome).toBe(
       "cancelled",
     );
-    expect(() => declaredDocument(world.document, new Set(["f", "t"]))).toThrow(/disks of (f and t|t and f)/);
-    expect(() => declaredDocument(declared, new Set(["t"]))).toThrow(/disks of (f and t|t and f)/);
-    expect(() => declaredDocument(declared, new Set(["a"]))).toThrow(/disks of .* may be there alone/);
+    expect(() => declaredDocument(world.document, new Set(["f", "t"]), NOBODY)).toThrow(/disks of (f and t|t and f)/);
+    expect(() => declaredDocument(declared, new Set(["t"]), NOBODY)).toThrow(/disks of (f and t|t and f)/);
+    expect(() => declaredDocument(declared, new Set(["a"]), NOBODY)).toThrow(/disks of .* may be there alone/);
   });
 
   it("leaves a declared disk that stays home to something a member, until it is replaced", () => {
     const world = createWorld({ members: 4 });
     world.document = ask(world, { join: [joiner("a")] });
-    world.document = declaredDocument(world.document, new Set(["m"]));
+    world.document = declaredDocument(world.document, new Set(["m"]), NOBODY);
     world.away.add("m");
     for (const _ of ["switch", "finish"]) advance(world, nextDocument(world.document, allDone(world)) as RingDocument);
     expect(memberOf(world.document, "m")).toMatchObject({ state: "active", isDestroyed: true });

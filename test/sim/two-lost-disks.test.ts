@@ -1,0 +1,56 @@
+/** Two of three homes lose their disks: what only they had is gone, what the third has must be served again, and the ring go on. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { KvError } from "../../node/core/errors.ts";
+import { NO_CHANGE } from "../../node/core/ring/change.ts";
+import { answered, answerOf } from "./answers.ts";
+import { nodeOf, pass, startQuietCluster } from "./quiet-cluster.ts";
+
+const KEY = new TextEncoder().encode("key");
+
+describe("two homes of three whose disks were lost", () => {
+  it("are filled from the third in the end, or can be replaced", async () => {
+    const cluster = await startQuietCluster({
+      ...{ seed: 5, nodes: 5, partitions: 1, readQuorum: 2, writeQuorum: 2, repairIntervalMs: 2_000 },
+    });
+    const { simulator } = cluster;
+    assert.deepEqual(
+      cluster.ring.homes(0).map(({ name }) => name),
+      ["n2", "n5", "n4"],
+    );
+    const through = () => nodeOf(cluster, "n4");
+    const put = { key: KEY, value: KEY, contentType: "text/plain", base: "sibling" } as const;
+    await answered(simulator, through().coordinator.put(put, { writeQuorum: 3 }), 10_000);
+    for (const name of ["n2", "n5"]) cluster.loseDisk(cluster.byName(name));
+    for (const name of ["n2", "n5"]) cluster.start(cluster.byName(name));
+    await pass(cluster, 120_000);
+    const told: string[] = [];
+    const look = async (what: string) => {
+      const read = await answerOf(cluster, through().coordinator.get(KEY, {}));
+      const states = through()
+        .status.cluster()
+        .members.map(({ name, state }) => `${name} ${state}`);
+      const phase = through().status.cluster().transition?.phase ?? "no change";
+      told.push(
+        `${what}: ${phase}; ${states.join(", ")}; ${read instanceof KvError ? read.message : `${read.siblings.length} values`}`,
+      );
+      return !(read instanceof KvError) && read.siblings.length === 1;
+    };
+    let isServed = await look("after two minutes");
+    for (const asked of [
+      { replace: ["n2"], force: true },
+      { replace: ["n2", "n5"], force: true },
+      { quorum: { readQuorum: 1 }, force: true },
+    ]) {
+      if (isServed) break;
+      const begun = await answerOf(cluster, through().changes.begin({ ...NO_CHANGE, ...asked }, { dryRun: false }));
+      if (begun instanceof KvError) told.push(begun.message);
+      await pass(cluster, 120_000);
+      isServed = await look(JSON.stringify(asked));
+      const id = through().status.cluster().transition?.id;
+      if (id !== undefined) await answerOf(cluster, through().changes.cancel(id));
+      await pass(cluster, 30_000);
+    }
+    assert(isServed, `n4 has held it all the time:\n${told.join("\n")}`);
+  }, 300_000);
+});
