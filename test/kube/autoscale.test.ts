@@ -4,10 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { API_VERSION, KIND } from "../../operator/api/kvcluster.ts";
+import { INSTANCE_LABEL } from "../../operator/core/names.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
-import { apply, get, kubectl, until } from "./kubectl.ts";
+import { apply, get, kubectl, list, until } from "./kubectl.ts";
 import { press, underLoad } from "./load.ts";
-import { condition, createStore, NAME, timed } from "./store.ts";
+import { condition, createStore, NAME, tell, timed } from "./store.ts";
 import { watching } from "./watching.ts";
 
 const NAMESPACE = "annulus-autoscale";
@@ -69,6 +71,47 @@ beforeAll(() => store.install(spec));
 
 afterAll(() => store.uninstall());
 
+describe("an autoscaler of which a manifest says nothing", () => {
+  const OTHER = "by-default";
+
+  it("is slow on purpose, and the operator cools down for five minutes", async () => {
+    const metadata = { name: OTHER, namespace: NAMESPACE };
+    const ran = await apply({ apiVersion: API_VERSION, kind: KIND, metadata, spec: { autoscaling: {} } });
+    assert.equal(ran.code, 0, ran.err);
+    const made = await until("an autoscaler", 60, async () => get(NAMESPACE, "hpa", OTHER));
+    const target = { type: "Utilization", averageUtilization: 70 };
+    assert.deepEqual(made.spec, {
+      scaleTargetRef: { apiVersion: API_VERSION, kind: KIND, name: OTHER },
+      minReplicas: 3,
+      maxReplicas: 9,
+      metrics: [{ type: "Resource", resource: { name: "cpu", target } }],
+      behavior: {
+        scaleUp: {
+          stabilizationWindowSeconds: 60,
+          selectPolicy: "Max",
+          policies: [{ type: "Pods", value: 2, periodSeconds: 60 }],
+        },
+        scaleDown: {
+          stabilizationWindowSeconds: 600,
+          selectPolicy: "Max",
+          policies: [{ type: "Pods", value: 1, periodSeconds: 600 }],
+        },
+      },
+    });
+    const found = await get(NAMESPACE, "kvc", OTHER);
+    const autoscaling = ["mode", "cooldownSeconds", "diskUsedPercentMax"].map((field) =>
+      at(found, "spec", "autoscaling", field),
+    );
+    assert.deepEqual(autoscaling, ["automatic", 300, 70]);
+    tell("autoscaler by default: 3 to 9 at 70 % CPU, up after 60 s by 2, down after 600 s by 1, cool-down 300 s");
+    await kubectl(["-n", NAMESPACE, "delete", "kvc", OTHER]);
+    await until("all of it is gone", 120, async () => {
+      const left = await list(NAMESPACE, "pods,hpa", "-l", `${INSTANCE_LABEL}=${OTHER}`);
+      return left.length === 0;
+    });
+  });
+});
+
 describe("a store with an autoscaler", () => {
   it("is measured before there is any load, and stays at its minimum", async () => {
     await timed("store settled to autoscaler active", () =>
@@ -101,7 +144,7 @@ describe("a store with an autoscaler", () => {
       await timed(`quiet to ${MIN} members`, () => untilSize(MIN, 240));
     });
     const sizes = turns(await seen.end());
-    process.stdout.write(`figure: sizes that the autoscaler asked for: ${sizes.join(", ")}\n`);
+    tell(`sizes that the autoscaler asked for: ${sizes.join(", ")}`);
     const peak = sizes.indexOf(MAX);
     assert.ok(peak > 0);
     assert.deepEqual(sizes, [

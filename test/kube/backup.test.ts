@@ -10,7 +10,7 @@ import { parseAllDocuments } from "yaml";
 import { API_VERSION, KIND } from "../../operator/api/kvcluster.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
 import { apply, get, kubectl, list, run, until } from "./kubectl.ts";
-import { condition, createStore, NAME, settled, TAG, timed } from "./store.ts";
+import { condition, createStore, NAME, settled, TAG, tell, timed } from "./store.ts";
 
 const NAMESPACE = "annulus-backup";
 const EXAMPLES = join(import.meta.dirname, "..", "..", "docs", "examples");
@@ -134,7 +134,7 @@ describe("a KVBackup", () => {
     const [newBytes = 0, bytes = 0] = ["newBytes", "bytes"].map((field) =>
       numberAt(next, "status", "lastBackup", field),
     );
-    process.stdout.write(`figure: a scheduled backup added ${newBytes} of ${bytes} bytes\n`);
+    tell(`a scheduled backup added ${newBytes} of ${bytes} bytes`);
     assert.ok(newBytes < bytes / 2, `${newBytes} of ${bytes}`);
     assert.equal(condition(next, "Failed").status, "False");
     const jobs = await list(NAMESPACE, "jobs", "-l", "app.kubernetes.io/instance=often");

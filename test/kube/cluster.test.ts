@@ -8,7 +8,7 @@ import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { listAt } from "../../operator/core/objects.ts";
 import { get, kubectl, list, until } from "./kubectl.ts";
-import { condition, createStore, NAME, SYSTEM, timed } from "./store.ts";
+import { condition, createStore, NAME, SYSTEM, tell, timed } from "./store.ts";
 
 const NAMESPACE = "annulus-store";
 const store = createStore(NAMESPACE);
@@ -30,12 +30,15 @@ describe("a store on Kubernetes", () => {
   });
 
   it("stores and reads through its Service", async () => {
-    await put("greeting", "hello");
-    assert.equal(await read("greeting"), "hello");
+    await timed("a put and a get by a pod, through the Service", async () => {
+      await put("greeting", "hello");
+      assert.equal(await read("greeting"), "hello");
+    });
   });
 
   it("is told in one line by kubectl get kvc", async () => {
     const line = (await kubectl(["-n", NAMESPACE, "get", "kvc", NAME, "--no-headers"])).trim().split(/\s{2,}/);
+    tell(`kubectl get kvc: ${line.join(" | ")}`);
     // The epoch is past 1 as soon as the members' disks are listed in the ring.
     assert.match(line.slice(0, 5).join(" "), new RegExp(`^${NAME} 3 3 [1-9] Available$`));
   });
@@ -164,6 +167,8 @@ describe("a store on Kubernetes", () => {
         return left.every(({ metadata }) => metadata.name === "client");
       }),
     );
-    assert.equal((await list(NAMESPACE, "pvc")).length, 3);
+    const claims = await list(NAMESPACE, "pvc");
+    tell(`deleted with whenDeleted Retain: ${claims.length} claims kept, all else gone`);
+    assert.equal(claims.length, 3);
   });
 });

@@ -6,14 +6,17 @@
  */
 import assert from "node:assert/strict";
 import { textAt } from "../../operator/core/objects.ts";
+import type { Endpoint } from "../process/calls.ts";
 import { Clients } from "../process/clients.ts";
 import { checkHistory } from "../process/rest.ts";
 import { History } from "../sim/history.ts";
 import { get, until } from "./kubectl.ts";
-import { NAME, type Store } from "./store.ts";
+import { NAME, type Store, tell } from "./store.ts";
 
 const DATA_PORT = 7400;
 const REPLICATION_FACTOR = 3;
+/** Three more tries, for longer than a machine that does much else keeps a member from answering. */
+const RETRY_MS = [500, 1_000, 2_000];
 /** Printed with the figures; `FAULT_SEED` repeats what clients do, though not when. */
 const SEED = Number(process.env.FAULT_SEED ?? Date.now() % 1_000_000);
 
@@ -28,9 +31,14 @@ export type HistoryLoad = {
   during(title: string, happening: (progress: (requests: number) => Promise<void>) => Promise<void>): Promise<void>;
 };
 
-/** One history for a store's whole life, for its keys keep what was written before. */
-export function createHistoryLoad(store: Store): HistoryLoad {
+/**
+ * One history for a store's whole life, for its keys keep what was written before.
+ *
+ * @param tls How its data ports are spoken to where they speak TLS.
+ */
+export function createHistoryLoad(store: Store, tls?: Endpoint["tls"]): HistoryLoad {
   const history = new History();
+  const over = tls === undefined ? {} : { tls };
   let runs = 0;
 
   async function endpoints() {
@@ -39,6 +47,7 @@ export function createHistoryLoad(store: Store): HistoryLoad {
       name: pod.metadata.name,
       host: textAt(pod, "status", "podIP") ?? "",
       dataPort: DATA_PORT,
+      ...over,
     }));
   }
 
@@ -46,7 +55,7 @@ export function createHistoryLoad(store: Store): HistoryLoad {
     async during(title, happening) {
       const host = textAt(await get(store.namespace, "service", NAME), "spec", "clusterIP") ?? "";
       runs += 1;
-      const clients = new Clients([{ host, dataPort: DATA_PORT }], history, {
+      const clients = new Clients([{ host, dataPort: DATA_PORT, ...over }], history, {
         seed: SEED + runs,
         clients: 6,
         keys: 48,
@@ -55,6 +64,7 @@ export function createHistoryLoad(store: Store): HistoryLoad {
         isFresh: true,
         // Where a connection ends under a request, only a named write may be tried again.
         allNamed: true,
+        retryMs: RETRY_MS,
       });
       const { counters } = clients;
       try {
@@ -69,9 +79,9 @@ export function createHistoryLoad(store: Store): HistoryLoad {
       await checkHistory({ nodes: await endpoints() }, history, clients.keys, REPLICATION_FACTOR);
       const { operations, acknowledged, retries, readsFailed, writesRefused, writesUnknown, reasons } = counters;
       const told = [...reasons].map(([reason, count]) => `${count} × ${reason}`).join("; ");
-      process.stdout.write(
-        `figure: ${title} (seed ${SEED}): ${operations} operations, ${acknowledged} reads and writes acknowledged, ` +
-          `${retries} tries more, failed for good: ${readsFailed} reads, ${writesRefused + writesUnknown} writes; 0 lost; told: ${told}\n`,
+      tell(
+        `${title} (seed ${SEED}): ${operations} operations, ${acknowledged} reads and writes acknowledged, ` +
+          `${retries} tries more, failed for good: ${readsFailed} reads, ${writesRefused + writesUnknown} writes; 0 lost; told: ${told}`,
       );
       assert.ok(acknowledged > 400, `${acknowledged} requests prove little`);
       assert.deepEqual([readsFailed, writesRefused, writesUnknown], [0, 0, 0], "failed for good");

@@ -8,7 +8,7 @@ import base from "../../jest.config.js";
 export default {
   ...base,
   rootDir: "../..",
-  testMatch: ["<rootDir>/test/kube/**/*.test.ts"],
+  testMatch: ["<rootDir>/test/kube/*.test.ts"],
   testPathIgnorePatterns: ["/node_modules/"],
   maxWorkers: 1,
   testTimeout: 600_000,

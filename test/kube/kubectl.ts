@@ -14,6 +14,10 @@ export function run(program: string, args: readonly string[], input = ""): Promi
       if (error !== null && typeof error.code !== "number") return reject(error);
       resolve({ code: typeof error?.code === "number" ? error.code : 0, out, err });
     });
+    // Who reads no input may have ended before it is given any: how it went is told by its code.
+    child.stdin?.on("error", (error: NodeJS.ErrnoException) => {
+      if (error.code !== "EPIPE") reject(error);
+    });
     child.stdin?.end(input);
   });
 }

@@ -1,7 +1,7 @@
 /** A steady load of writes from the client's pod, and the count of what is missing afterwards. */
 import assert from "node:assert/strict";
 import { kubectl } from "./kubectl.ts";
-import { NAME, type Store } from "./store.ts";
+import { NAME, type Store, tell } from "./store.ts";
 
 /** Writes keys until it is told to stop by a file; prints `acknowledged failed`. Each write is tried four times. */
 const WRITER = `
@@ -61,7 +61,7 @@ export async function press(store: Store): Promise<{ end(): Promise<number> }> {
     async end() {
       await kubectl(["-n", store.namespace, "exec", "client", "--", "touch", marker]);
       const [answered = 0] = await pressing;
-      process.stdout.write(`figure: ${answered} answers under pressure\n`);
+      tell(`${answered} answers under pressure`);
       return answered;
     },
   };
@@ -82,7 +82,7 @@ export async function underLoad(store: Store, name: string, happening: () => Pro
   }
   const [count = 0, failed] = await writing;
   const [lost] = await inClient(store, READER, name, String(count));
-  process.stdout.write(`figure: ${name}: ${count} writes, ${failed} failed, ${lost} lost\n`);
+  tell(`${name}: ${count} writes, ${failed} failed, ${lost} lost`);
   assert.ok(count > 100, `${count} writes prove little`);
   assert.equal(failed, 0);
   assert.equal(lost, 0);

@@ -8,7 +8,7 @@ import { ADOPT_ANNOTATION, API_VERSION, KIND } from "../../operator/api/kvcluste
 import { INSTANCE_LABEL } from "../../operator/core/names.ts";
 import { at, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
 import { apply, get, kubectl, list, until } from "./kubectl.ts";
-import { createStore, membersPods, NAME, settled, timed } from "./store.ts";
+import { createStore, membersPods, NAME, settled, tell, timed } from "./store.ts";
 
 const NAMESPACE = "annulus-neighbours";
 const store = createStore(NAMESPACE);
@@ -48,6 +48,19 @@ async function stateOf(name: string) {
   };
 }
 
+/**
+ * Waits until the ring lists every member's disk, which takes it an epoch or two more, and the status tells that one: at rest
+ * the operator looks twice a minute.
+ */
+async function untilListed(name: string): Promise<void> {
+  const script = `fetch("http://${name}-0.${name}-peers:7401/v1/ring").then((r) => r.text()).then(console.log)`;
+  await until("every disk is listed, and told", 120, async () => {
+    const ring: unknown = JSON.parse(await store.inPod(script));
+    const isListed = listAt(ring, "members").every((member) => textAt(member, "actor") !== undefined);
+    return isListed && (await stateOf(name)).epoch === numberAt(ring, "epoch");
+  });
+}
+
 async function untilGone(name: string, kinds: string): Promise<void> {
   await timed(`${name} deleted to gone`, () =>
     until(
@@ -62,6 +75,7 @@ async function untilGone(name: string, kinds: string): Promise<void> {
 beforeAll(async () => {
   await store.install(spec);
   await makeOther();
+  await untilListed(NAME);
 });
 
 afterAll(() => store.uninstall());
@@ -90,7 +104,9 @@ describe("two stores side by side", () => {
       const found = await settled(NAMESPACE, OTHER, `${replicas} members`, 180);
       assert.equal(listAt(found, "status", "members").length, replicas);
     }
-    assert.deepEqual(await stateOf(NAME), before);
+    const after = await stateOf(NAME);
+    assert.deepEqual(after, before);
+    tell(`two stores: ${OTHER} grew and shrank; ${after.objects.length} objects of ${NAME} written 0 times`);
     assert.equal((await ofStore(OTHER, "pvc")).length, 4);
   });
 

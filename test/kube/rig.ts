@@ -1,7 +1,9 @@
 /** The rig's faults, which no Kubernetes can do to itself: the tools that `KUBE_RIG` names. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { run } from "./kubectl.ts";
+import { type KubeObject, textAt } from "../../operator/core/objects.ts";
+import { get, kubectl, run } from "./kubectl.ts";
+import { type Store, SYSTEM } from "./store.ts";
 
 const rig = process.env.KUBE_RIG ?? join(import.meta.dirname, "..", "..", "..", "shared", "kube");
 
@@ -19,5 +21,62 @@ export async function stopApiServer(): Promise<() => Promise<void>> {
   await signal("STOP");
   return async () => {
     await signal("CONT");
+  };
+}
+
+export type Placed = {
+  readonly pod: KubeObject;
+  readonly name: string;
+  readonly machine: string;
+  readonly zone: string;
+};
+
+/** A store's members and where each runs. */
+export async function placedMembers(store: Store): Promise<Placed[]> {
+  const pods = await store.pods();
+  return Promise.all(
+    pods.map(async (pod) => {
+      const machine = textAt(pod, "spec", "nodeName") ?? "";
+      return { pod, name: pod.metadata.name, machine, zone: await zoneOf(machine) };
+    }),
+  );
+}
+
+async function zoneOf(machine: string): Promise<string> {
+  return textAt(await get("", "node", machine), "metadata", "labels", "topology.kubernetes.io/zone") ?? "";
+}
+
+/** Members in zones with neither the client nor the operator: what happens to these is seen, and answered, by both. */
+export async function farMembers(store: Store): Promise<[Placed, ...Placed[]]> {
+  const client = textAt(await get(store.namespace, "pod", "client"), "spec", "nodeName") ?? "";
+  const system = await kubectl(["-n", SYSTEM, "get", "pods", "-o", "jsonpath={.items[*].spec.nodeName}"]);
+  const taken = [await zoneOf(client), await zoneOf(system.split(" ")[0] ?? "")];
+  const [first, ...more] = (await placedMembers(store)).filter(({ zone }) => !taken.includes(zone));
+  assert.ok(first !== undefined, "every member shares a zone with the client or the operator");
+  return [first, ...more];
+}
+
+let execs = 0;
+
+/**
+ * Runs a script of Node.js in a member's container by the machine's own means: the API server does not reach a zone that
+ * is cut off. Resolves with what it printed.
+ */
+export async function inContainer({ pod, machine }: Placed, script: string): Promise<string> {
+  const id = textAt(pod, "status", "containerStatuses", 0, "containerID")?.replace("containerd://", "") ?? "";
+  execs += 1;
+  const ctr = ["ctr", "-n", "k8s.io", "tasks", "exec", "--exec-id", `test-${process.pid}-${execs}`, id];
+  return (await tool("node", "exec", machine, ...ctr, "node", "-e", script)).trim();
+}
+
+/** Has a machine reset every connection to or from a TCP port of its pods; resolves with what undoes it. */
+export async function resetConnections(machine: string, port: number): Promise<() => Promise<void>> {
+  const rules = ["--dport", "--sport"].map((end) => [
+    ...["FORWARD", "-p", "tcp", end, String(port)],
+    ...["-j", "REJECT", "--reject-with", "tcp-reset"],
+  ]);
+  for (const rule of rules) await tool("node", "exec", machine, "iptables", "-w", "-I", ...rule);
+  return async () => {
+    for (const rule of rules) await tool("node", "exec", machine, "iptables", "-w", "-D", ...rule);
   };
 }

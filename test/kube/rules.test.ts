@@ -10,6 +10,7 @@ import { parseCluster } from "../../operator/api/kvcluster.ts";
 import { BACKUP_ALLOWED, BACKUP_BREACHES, backupManifest } from "../operator/backup-manifests.ts";
 import { ALLOWED, BREACHES, manifest } from "../operator/manifests.ts";
 import { apply, get, kubectl, makeNamespace, run, until } from "./kubectl.ts";
+import { tell } from "./store.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 const NAMESPACE = "annulus-rules";
@@ -38,7 +39,12 @@ beforeAll(async () => {
   }
 });
 
+let refusals = 0;
+
 afterAll(async () => {
+  tell(
+    `${refusals} of ${BREACHES.length + BACKUP_BREACHES.length} wrong manifests refused by the API server with what to do`,
+  );
   await kubectl(["delete", "namespace", NAMESPACE, "--wait=false"]);
 });
 
@@ -54,6 +60,7 @@ describe("the API server", () => {
       const refused = await apply(own(breach.spec, breach.name));
       assert.notEqual(refused.code, 0, "it was taken");
       assert.ok(refused.err.includes(breach.message), refused.err);
+      refusals += 1;
     },
   );
 
@@ -125,6 +132,7 @@ describe("the API server, of a KVBackup,", () => {
       const refused = await apply(ownBackup(breach.spec, breach.name));
       assert.notEqual(refused.code, 0, "it was taken");
       assert.ok(refused.err.includes(breach.message), refused.err);
+      refusals += 1;
     },
   );
 

@@ -1,10 +1,11 @@
 /** Scale events under a steady load of writes: out, in, and turned around; by the subresource, as a person does it. */
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
-import { listAt, numberAt, textAt } from "../../operator/core/objects.ts";
+import { listAt, numberAt } from "../../operator/core/objects.ts";
 import { kubectl, list, until } from "./kubectl.ts";
 import { underLoad } from "./load.ts";
-import { createStore, NAME, timed } from "./store.ts";
+import { followRing } from "./ring-follower.ts";
+import { createStore, NAME, tell, timed } from "./store.ts";
 
 const store = createStore("annulus-scale");
 
@@ -36,18 +37,29 @@ describe("a store that is scaled under writes", () => {
       await scale(3);
       await timed("5 to 3 members", () => untilSize(3));
     });
-    assert.equal((await list(store.namespace, "pvc")).length, 5);
+    const claims = (await list(store.namespace, "pvc")).length;
+    tell(`ring epoch ${before} before, ${await epoch()} after; ${claims} claims with whenScaled Retain`);
+    assert.equal(claims, 5);
   });
 
   it("turns around when the spec changes its mind on the way", async () => {
-    await underLoad(store, "turned", async () => {
-      await scale(5);
-      await until("somebody joins", 60, async () =>
-        listAt(await store.cluster(), "status", "members").some((member) => textAt(member, "state") === "joining"),
-      );
-      await scale(3);
-      await timed("5 asked for, then 3", () => untilSize(3));
-    });
+    const ring = await followRing(store.namespace, `${NAME}-0`);
+    try {
+      await underLoad(store, "turned", async () => {
+        await scale(5);
+        await ring.until("prepare", 120_000);
+        await scale(3);
+        await timed("5 asked for, then 3", () => untilSize(3));
+      });
+    } finally {
+      await ring.end();
+    }
+    tell(
+      `phases of the ring on the way: ${ring
+        .moments()
+        .map(({ epoch, phase }) => `${epoch} ${phase}`)
+        .join(", ")}`,
+    );
   });
 
   it("moves weights onto the ring without restarting a pod", async () => {

@@ -12,9 +12,14 @@ export const SYSTEM = "annulus-system";
 export const NAME = "sessions";
 export const TAG = process.env.ANNULUS_TEST_TAG ?? "test";
 
+/** Prints what a test has found. */
+export function tell(what: string): void {
+  process.stdout.write(`figure: ${what}\n`);
+}
+
 /** Prints how long something took. */
 export function figure(what: string, seconds: number): void {
-  process.stdout.write(`figure: ${what}: ${seconds.toFixed(1)} s\n`);
+  tell(`${what}: ${seconds.toFixed(1)} s`);
 }
 
 /** Runs it, prints how long it took, and resolves with that, in seconds. */
@@ -65,6 +70,11 @@ export type Store = {
   /** The members' pods. */
   pods(): Promise<KubeObject[]>;
   untilSettled(what: string, seconds: number): Promise<KubeObject>;
+  /**
+   * Has the operator look, and the kubelets bring changed Secrets to the members, now and not within a minute or two: both do
+   * so when what they look after changes.
+   */
+  hurry(): Promise<void>;
   /** Runs a script of Node.js in the client's pod: what it writes to standard output. */
   inPod(script: string): Promise<string>;
   put(key: string, value: string): Promise<void>;
@@ -92,7 +102,10 @@ export function createStore(namespace: string): Store {
         const values = ["image.tag", "nodeImage.tag"].flatMap((name) => ["--set", `${name}=${TAG}`]);
         await helm("-n", SYSTEM, "install", "annulus", chart, ...values, "--take-ownership", "--wait", "--timeout=90s");
         const manifest = parse(readFileSync(join(ROOT, "docs", "examples", "smallest.yaml"), "utf8")) as KubeObject;
-        const ran = await apply({ ...manifest, metadata: { name: NAME, namespace }, spec }, clientPod(namespace));
+        const ran = await apply(
+          { ...manifest, metadata: { name: NAME, namespace }, spec },
+          idlePod(namespace, "client"),
+        );
         assert.equal(ran.code, 0, ran.err);
         await untilSettled("available", 120);
       });
@@ -102,6 +115,11 @@ export function createStore(namespace: string): Store {
       await run("kubectl", ["-n", namespace, "delete", "kvc", "--all", "--wait=true", "--timeout=60s"]);
       await run("helm", ["-n", SYSTEM, "uninstall", "annulus"]);
       await kubectl(["delete", "namespace", namespace, SYSTEM, "--wait=false"]);
+    },
+    async hurry() {
+      const mark = `test/hurried=${Date.now()}`;
+      await kubectl(["-n", namespace, "annotate", "kvc", NAME, mark, "--overwrite"]);
+      await kubectl(["-n", namespace, "annotate", "pods", "-l", `${INSTANCE_LABEL}=${NAME}`, mark, "--overwrite"]);
     },
     async put(key, value) {
       const request = `fetch("http://${NAME}:7400/v1/kv/${key}", {method: "PUT", body: ${JSON.stringify(value)}})`;
@@ -114,18 +132,19 @@ export function createStore(namespace: string): Store {
   };
 }
 
-function clientPod(namespace: string): object {
+/** A pod with Node.js that waits to be given scripts, and is called by its name. */
+export function idlePod(namespace: string, name: string, labels: Readonly<Record<string, string>> = {}): object {
   return {
     apiVersion: "v1",
     kind: "Pod",
-    metadata: { name: "client", namespace },
+    metadata: { name, namespace, labels },
     spec: {
       terminationGracePeriodSeconds: 1,
       automountServiceAccountToken: false,
       securityContext: { runAsNonRoot: true, runAsUser: 65_532, seccompProfile: { type: "RuntimeDefault" } },
       containers: [
         {
-          name: "client",
+          name,
           image: `annulus:${TAG}`,
           command: ["node", "-e", "setInterval(() => {}, 1e6)"],
           securityContext: { allowPrivilegeEscalation: false, capabilities: { drop: ["ALL"] } },

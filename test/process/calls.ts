@@ -1,7 +1,20 @@
 /** HTTP requests of one client of a faulty cluster: each ends in time, and says whether it can have reached the node. */
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from "node:http";
+import { request as httpsRequest, Agent as SecureAgent } from "node:https";
 
-export type Endpoint = { readonly host: string; readonly dataPort: number };
+export type Endpoint = {
+  readonly host: string;
+  readonly dataPort: number;
+  /** How the data port is spoken to where it speaks TLS, PEM; absent where it is plain. */
+  readonly tls?: {
+    readonly ca: string;
+    /** The name that the node's certificate must hold. */
+    readonly servername: string;
+    /** What the client shows of itself. */
+    readonly cert?: string;
+    readonly key?: string;
+  };
+};
 
 export type Called =
   | {
@@ -24,6 +37,7 @@ export type Call = {
 /** The connections of one client, kept between requests. */
 export class Caller {
   readonly #agent = new Agent({ keepAlive: true });
+  readonly #secureAgent = new SecureAgent({ keepAlive: true });
   readonly #patienceMs: number;
 
   /** @param patienceMs How long an answer may take, connecting included. */
@@ -31,11 +45,12 @@ export class Caller {
     this.#patienceMs = patienceMs;
   }
 
-  call({ host, dataPort }: Endpoint, { method, path, headers, body }: Call): Promise<Called> {
+  call({ host, dataPort, tls }: Endpoint, { method, path, headers, body }: Call): Promise<Called> {
     return new Promise((resolve) => {
       let isSent = false;
-      const request = httpRequest(
-        { host, port: dataPort, method, path: `/v1/kv/${path}`, agent: this.#agent, headers: { ...headers } },
+      const [requestOver, agent] = tls === undefined ? [httpRequest, this.#agent] : [httpsRequest, this.#secureAgent];
+      const request = requestOver(
+        { host, port: dataPort, method, path: `/v1/kv/${path}`, agent, headers: { ...headers }, ...tls },
         (response) => {
           const chunks: Buffer[] = [];
           response.on("data", (chunk: Buffer) => chunks.push(chunk));
@@ -70,5 +85,6 @@ export class Caller {
   /** Closes its connections. */
   close(): void {
     this.#agent.destroy();
+    this.#secureAgent.destroy();
   }
 }

@@ -28,6 +28,8 @@ export type ClientsOptions = {
   readonly readQuery?: string;
   /** Each write has an Idempotency-Key; otherwise two in three, and the others are not tried again when in doubt. */
   readonly allNamed?: boolean;
+  /** Pauses before the second try, the third and so on, in ms; absent: 100, 200, 400. */
+  readonly retryMs?: readonly number[];
 };
 
 export type ClientCounters = {
@@ -49,7 +51,7 @@ type Memory = { readonly context: string; readonly past: ReadonlySet<WriteId> };
 /** How long one try may take: longer than a node takes to answer with a timeout of its own. */
 const PATIENCE_MS = 1_500;
 /** Before the second, third and fourth try. */
-const RETRY_MS = [100, 200, 400] as const;
+const RETRY_MS: readonly number[] = [100, 200, 400];
 /** Half of the operations go to these few keys, so that clients meet. */
 const HOT_KEYS = 4;
 /** A client that remembers a key still looks again this often before it writes to it. */
@@ -229,7 +231,7 @@ export class Clients {
       const verdict = judge(called);
       if (verdict === "settled") return { called, startedMs };
       this.#noteReason(call, called);
-      const pauseMs = RETRY_MS[tries];
+      const pauseMs = (this.#options.retryMs ?? RETRY_MS)[tries];
       if (verdict === "over" || pauseMs === undefined) return undefined;
       this.counters.retries += 1;
       await sleep(pauseMs);
