@@ -67,7 +67,10 @@ const LAYERS: readonly Layer[] = [
   { files: /^node\/adapters\/system\.ts$/, mayImport: [/^node\/ports\.ts$/, /^node:/] },
   { files: /^node\/config(-\w+)?\.ts$/, mayImport: [/^node\/core\//, /^node\/config/, /^node:(util|os)$/, /^zod$/] },
   { files: /^node\/(main|node-settings|salvage-directory|tls-ports)\.ts$/, mayImport: [/^node\//, /^node:/] },
-  { files: /^node\/client\//, mayImport: [/^node\/(client|core)\//, /^node:/] },
+  {
+    files: /^node\/client\//,
+    mayImport: [/^node\/(client|core)\//, /^node:/, /^undici(\/lib\/dispatcher\/pool\.js)?$/],
+  },
   {
     files: /^node\/cli\//,
     mayImport: [

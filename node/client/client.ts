@@ -7,10 +7,10 @@
  * other has seen. docs/client.md shows how it is used; its examples run as tests.
  */
 import type { Mode } from "../core/ring/document.ts";
-import type { WholeAnswer } from "./answer-reader.ts";
 import type { Ask } from "./connections.ts";
 import { Directory } from "./directory.ts";
 import { AnnulusError, SiblingsError } from "./errors.ts";
+import { headerOf, type WholeAnswer } from "./exchange.ts";
 import type { ClientTls } from "./http.ts";
 import { kvPath } from "./keys.ts";
 import { newName } from "./names.ts";
@@ -153,9 +153,9 @@ export class Client {
     const call = { method: "GET", path: kvPath(bytes, queryOf(options)) } as const;
     const answer = await this.#run(bytes, call, options, { wish: "near", mayHedge: true, mayRepeatUnknown: true });
     const about = {
-      context: answer.headers.get("kv-context"),
-      node: answer.headers.get("kv-node"),
-      receipt: parseReceipt(answer.headers.get("kv-receipt")),
+      context: headerOf(answer, "kv-context"),
+      node: headerOf(answer, "kv-node"),
+      receipt: parseReceipt(headerOf(answer, "kv-receipt")),
     };
     if (answer.status === 404) return { siblings: [], ...about };
     if (answer.status === 200) return { siblings: [onlySibling(answer)], ...about };
@@ -352,8 +352,8 @@ function parameter(name: string, value: string | number | undefined): string {
   return value === undefined ? "" : `&${name}=${encodeURIComponent(value)}`;
 }
 
-function onlySibling({ body, headers }: WholeAnswer): Sibling {
-  const value = new Value(body, headers.get("content-type") ?? "application/octet-stream");
+function onlySibling(answer: WholeAnswer): Sibling {
+  const value = new Value(answer.body, headerOf(answer, "content-type") ?? "application/octet-stream");
   return new Sibling(value, { isDeleted: false, writtenAt: undefined });
 }
 
@@ -386,8 +386,7 @@ function settle({ siblings, context = "", node }: Reading, resolve: Resolve | un
 
 /** @throws {AnnulusError} The write was not taken. */
 function written(answer: WholeAnswer): Written {
-  const { headers } = answer;
-  const context = headers.get("kv-context");
+  const context = headerOf(answer, "kv-context");
   if (answer.status !== 204 || context === undefined) throw errorOf(answer, { attempts: 1, isUnknown: false });
-  return { context, node: headers.get("kv-node"), receipt: parseReceipt(headers.get("kv-receipt")) };
+  return { context, node: headerOf(answer, "kv-node"), receipt: parseReceipt(headerOf(answer, "kv-receipt")) };
 }

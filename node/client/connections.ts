@@ -1,16 +1,22 @@
 /**
  * The connections of a client to one node: kept, at most so many, and those who find none free wait their turn.
  *
- * What `Endpoint` (http.ts) is for the command line this is for a program that asks all the time: the same exchange at a
- * third of the CPU, and without streams.
+ * Undici's pool speaks HTTP. What `Endpoint` (http.ts) is for the command line this is for a program that asks all the
+ * time: the same exchange for less CPU, and without streams. Requests wait for a connection here and not
+ * in the pool, which would keep one that was given up, with its body, until its turn comes.
  */
-import type { WholeAnswer } from "./answer-reader.ts";
-import { Connection, type Outgoing, type Target, type Waiting } from "./connection.ts";
+import { validateHeaderValue } from "node:http";
+import type { Dispatcher } from "undici";
+// Not the package's entry; see undici-pool.d.ts.
+import Pool from "undici/lib/dispatcher/pool.js";
+import { Exchange, type WholeAnswer } from "./exchange.ts";
 import { type ClientTls, NoAnswerError, withoutSlashes } from "./http.ts";
 
 export type ConnectionsOptions = {
   /** At once. */
   readonly connectionsMax: number;
+  /** How long one may take to come about, in ms. */
+  readonly connectTimeoutMs: number;
   readonly tls: ClientTls | undefined;
   /** Sent with each request. */
   readonly headers: Readonly<Record<string, string>>;
@@ -33,45 +39,52 @@ export type Patience = {
   readonly signal?: AbortSignal | undefined;
 };
 
-/** One request, from when it is asked until whoever asked knows. */
-type Exchange = Waiting & { readonly outgoing: Outgoing; connection: Connection | undefined };
-
-/** What a header may hold (RFC 9110 §5.5): nothing that would end it, and with it the request. */
-const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const HEAD_BYTES_MAX = 65_536;
+const BODY_BYTES_MAX = 64 * 1024 * 1024;
+const PROBE_AFTER_MS = 1_000;
+/** A node closes a connection that was idle for so long as it says; this much earlier nothing is sent over it any more. */
+const MARGIN_MS = 1_000;
 
 /** One node at one URL. */
 export class Connections {
   readonly url: string;
-  readonly #target: Target;
+  readonly #pool: Pool;
   readonly #basePath: string;
-  /** The lines that are the same in every request. */
-  readonly #lines: string;
+  /** Names and values in turn. */
+  readonly #headers: readonly string[];
   readonly #connectionsMax: number;
-  /** The one that was used last is last: it is taken first, and those that are not needed grow old. */
-  readonly #idle: Connection[] = [];
-  readonly #queue: Exchange[] = [];
-  #open = 0;
-  #session: Buffer | undefined;
-  #isClosed = false;
+  /** Those that the pool has. */
+  #running = 0;
+  readonly #waiting = new Set<Exchange>();
 
   /**
    * @param url `http://host:port` or `https://host:port`, with or without a path before the API's own.
    * @throws {TypeError} When `url` is no http or https URL, or a header cannot be sent.
    */
-  constructor(url: string, { connectionsMax, tls, headers }: ConnectionsOptions) {
+  constructor(url: string, { connectionsMax, connectTimeoutMs, tls, headers }: ConnectionsOptions) {
     const parsed = new URL(url);
-    const isSecure = parsed.protocol === "https:";
-    if (parsed.protocol !== "http:" && !isSecure)
+    if (parsed.protocol !== "http:" && parsed.protocol !== "https:")
       throw new TypeError(`expected http://host:port or https://host:port, found "${url}"`);
     this.url = withoutSlashes(url);
-    this.#target = {
-      host: parsed.hostname.replace(/^\[|\]$/g, ""),
-      port: Number(parsed.port === "" ? (isSecure ? 443 : 80) : parsed.port),
-      secure: isSecure ? { ca: tls?.authorities, cert: tls?.certificate, key: tls?.key } : undefined,
-    };
     this.#basePath = withoutSlashes(parsed.pathname);
-    this.#lines = linesOf({ host: parsed.host, ...headers });
+    this.#headers = linesOf(headers);
     this.#connectionsMax = connectionsMax;
+    this.#pool = new Pool(parsed.origin, {
+      connections: connectionsMax,
+      pipelining: 1,
+      allowH2: false,
+      maxHeaderSize: HEAD_BYTES_MAX,
+      maxResponseSize: BODY_BYTES_MAX,
+      // Each exchange has one time for all of it.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeoutThreshold: MARGIN_MS,
+      connect: {
+        timeout: connectTimeoutMs,
+        keepAliveInitialDelay: PROBE_AFTER_MS,
+        ...(parsed.protocol === "https:" ? { ca: tls?.authorities, cert: tls?.certificate, key: tls?.key } : {}),
+      },
+    });
   }
 
   /**
@@ -83,106 +96,71 @@ export class Connections {
   exchange(ask: Ask, { timeoutMs, signal }: Patience): Promise<WholeAnswer> {
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#giveUp(exchange, "ABORT_ERR", "broken off");
-      const exchange: Exchange = {
-        outgoing: this.#outgoing(ask),
-        connection: undefined,
+      const settle = () => {
+        clearTimeout(timer);
+        signal?.removeEventListener("abort", onAbort);
+      };
+      const exchange = new Exchange(this.#request(ask), {
         answered: (answer) => {
-          clearTimeout(timer);
-          signal?.removeEventListener("abort", onAbort);
-          this.#free(exchange);
+          settle();
           resolve(answer);
         },
-        failed: (error) => {
-          clearTimeout(timer);
-          signal?.removeEventListener("abort", onAbort);
-          reject(new NoAnswerError(this.url, error));
+        failed: (error, isStarted) => {
+          settle();
+          reject(new NoAnswerError(this.url, error, isStarted));
         },
-      };
+        left: () => {
+          this.#running -= 1;
+          // Not within the pool's reading of an answer: it could come to read another one meanwhile.
+          if (this.#waiting.size > 0) queueMicrotask(() => this.#goOn());
+        },
+      });
       const timer = setTimeout(() => this.#giveUp(exchange, "ETIMEDOUT", "no answer in time"), timeoutMs);
       if (signal?.aborted === true) return onAbort();
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#start(exchange);
+      this.#waiting.add(exchange);
+      this.#goOn();
     });
   }
 
-  /** Closes connections as they come out of use. */
+  /** Closes connections as they come out of use. Nothing may be asked any more. */
   close(): void {
-    this.#isClosed = true;
-    for (const connection of this.#idle.splice(0)) connection.end(new Error("closed"));
+    for (const exchange of this.#waiting) this.#start(exchange);
+    this.#pool.close(() => undefined);
   }
 
-  #outgoing({ method, path, headers, body }: Ask): Outgoing {
-    const length = body === undefined ? "" : `content-length: ${body.length}\r\n`;
-    const lines = headers === undefined ? "" : linesOf(headers);
-    const head = `${method} ${this.#basePath}${path} HTTP/1.1\r\n${this.#lines}${lines}${length}\r\n`;
-    return { head, body };
+  /** @throws {TypeError} A header cannot be sent. */
+  #request({ method, path, headers = {}, body }: Ask): Dispatcher.DispatchOptions {
+    const lines = [...this.#headers, ...linesOf(headers)];
+    return { method, path: this.#basePath + path, headers: lines, body: body ?? null };
   }
 
-  #start(exchange: Exchange): void {
-    const connection = this.#taken() ?? (this.#open < this.#connectionsMax ? this.#connect() : undefined);
-    if (connection === undefined) this.#queue.push(exchange);
-    else this.#send(connection, exchange);
-  }
-
-  #send(connection: Connection, exchange: Exchange): void {
-    exchange.connection = connection;
-    connection.send(exchange.outgoing, exchange);
-  }
-
-  /** One that is idle and fit; those that are not are closed. */
-  #taken(): Connection | undefined {
-    if (this.#idle.length === 0) return undefined;
-    const nowMs = performance.now();
-    for (;;) {
-      const connection = this.#idle.pop();
-      if (connection === undefined || connection.isFit(nowMs)) return connection;
-      connection.end(new Error("idle for too long"));
+  #goOn(): void {
+    for (const exchange of this.#waiting) {
+      if (this.#running >= this.#connectionsMax) return;
+      this.#start(exchange);
     }
   }
 
-  #connect(): Connection {
-    this.#open += 1;
-    return new Connection(this.#target, this.#session, {
-      ended: (connection) => this.#ended(connection),
-      session: (session) => {
-        this.#session = session;
-      },
-    });
-  }
-
-  #ended(connection: Connection): void {
-    this.#open -= 1;
-    const at = this.#idle.indexOf(connection);
-    if (at >= 0) this.#idle.splice(at, 1);
-    const next = this.#queue.shift();
-    if (next !== undefined) this.#start(next);
-  }
-
-  /** The connection of an exchange that has its answer goes to whoever waits, or stays for the next. */
-  #free({ connection }: Exchange): void {
-    if (connection?.isOpen !== true) return;
-    const next = this.#queue.shift();
-    if (next !== undefined) this.#send(connection, next);
-    else if (this.#isClosed) connection.end(new Error("closed"));
-    else this.#idle.push(connection);
+  #start(exchange: Exchange): void {
+    this.#waiting.delete(exchange);
+    this.#running += 1;
+    this.#pool.dispatch(exchange.request, exchange);
   }
 
   #giveUp(exchange: Exchange, code: string, what: string): void {
-    const error = Object.assign(new Error(what), { code });
-    if (exchange.connection !== undefined) return exchange.connection.end(error);
-    const at = this.#queue.indexOf(exchange);
-    if (at >= 0) this.#queue.splice(at, 1);
-    exchange.failed(error);
+    this.#waiting.delete(exchange);
+    exchange.giveUp(Object.assign(new Error(what), { code }));
   }
 }
 
 /** @throws {TypeError} A value would not stay one header. */
-function linesOf(headers: Readonly<Record<string, string>>): string {
-  let lines = "";
+function linesOf(headers: Readonly<Record<string, string>>): string[] {
+  const lines: string[] = [];
   for (const name in headers) {
     const value = headers[name] as string;
-    if (!VALUE.test(value)) throw new TypeError(`expected the header ${name} in printable Latin-1 characters`);
-    lines += `${name}: ${value}\r\n`;
+    validateHeaderValue(name, value);
+    lines.push(name, value);
   }
   return lines;
 }

@@ -9,8 +9,8 @@
  */
 import type { ClientRing } from "../core/ring/client-ring.ts";
 import { partitionOf } from "../core/ring/hash.ts";
-import type { WholeAnswer } from "./answer-reader.ts";
 import { Connections } from "./connections.ts";
+import { headerOf, type WholeAnswer } from "./exchange.ts";
 import { type ClientTls, NoAnswerError } from "./http.ts";
 import { parseClientRing } from "./ring-answer.ts";
 import type { Candidate } from "./route.ts";
@@ -119,10 +119,10 @@ export class Directory {
   }
 
   /** Takes note of who answered and of the epoch by which it goes. */
-  learn(node: KnownNode, { headers }: WholeAnswer): void {
-    const name = headers.get("kv-node");
+  learn(node: KnownNode, answer: WholeAnswer): void {
+    const name = headerOf(answer, "kv-node");
     const isSomebodyElse = name !== undefined && node.name !== undefined && name !== node.name;
-    const isNewer = this.#ring !== undefined && Number(headers.get("kv-epoch") ?? 0) > this.#ring.epoch;
+    const isNewer = this.#ring !== undefined && Number(headerOf(answer, "kv-epoch") ?? 0) > this.#ring.epoch;
     // A URL that was given may be that of a load balancer, behind which everybody answers.
     if (!isNewer && (!isSomebodyElse || node.isGiven)) return;
     if (performance.now() - this.#refreshedMs >= REFRESH_MS_MIN) void this.refresh();
@@ -133,7 +133,10 @@ export class Directory {
   }
 
   #open(url: string, isGiven: boolean): KnownNode {
-    return new KnownNode(new Connections(url, this.#options), isGiven);
+    return new KnownNode(
+      new Connections(url, { ...this.#options, connectTimeoutMs: this.#options.timeoutMs }),
+      isGiven,
+    );
   }
 
   async #askAll(): Promise<void> {
@@ -166,7 +169,7 @@ export class Directory {
       const { timeoutMs } = this.#options;
       const answer = await node.connections.exchange({ method: "GET", path: "/v1/ring" }, { timeoutMs });
       const ring = answer.status === 200 ? parseClientRing(answer.body.toString("utf8")) : undefined;
-      const name = answer.headers.get("kv-node");
+      const name = headerOf(answer, "kv-node");
       return ring === undefined || name === undefined ? undefined : { ring, name };
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;

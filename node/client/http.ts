@@ -41,19 +41,26 @@ export type Answer = {
 export class NoAnswerError extends Error {
   /** Whether the request cannot have reached the node. */
   readonly isUnsent: boolean;
+  /** Whether there is nobody, by the word of the system: no node had any work of it, not even a handshake. */
+  readonly isNobodyThere: boolean;
   /** What happened, without the URL: a code such as ECONNREFUSED, or words. */
   readonly why: string;
 
-  constructor(url: string, cause: Error & { code?: string }) {
-    const why = cause.code ?? cause.message;
+  /** @param isStarted Whether the request had a connection to go over; where that is not known, what the system says counts. */
+  constructor(url: string, cause: Error & { code?: string; syscall?: string }, isStarted?: boolean) {
+    const { code, syscall } = cause;
+    const why = code === undefined || code.startsWith("UND_ERR_") ? cause.message : code;
     super(`${url} does not answer: ${why}`, { cause });
     this.name = "NoAnswerError";
     this.why = why;
-    this.isUnsent = UNSENT_CODES.has(cause.code ?? "");
+    // A connection that was there says the same when its way is gone; the request may have arrived before.
+    const isConnection = syscall === "read" || syscall === "write";
+    this.isNobodyThere = isStarted !== true && !isConnection && NOBODY_CODES.has(code ?? "");
+    this.isUnsent = isStarted === undefined ? this.isNobodyThere : !isStarted;
   }
 }
 
-const UNSENT_CODES: ReadonlySet<string> = new Set([
+const NOBODY_CODES: ReadonlySet<string> = new Set([
   "ECONNREFUSED",
   "ENOTFOUND",
   "EAI_AGAIN",

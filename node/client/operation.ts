@@ -10,11 +10,11 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { QuantileFollower } from "../core/quorum/latency.ts";
-import type { WholeAnswer } from "./answer-reader.ts";
 import { Budget, type BudgetOptions } from "./budget.ts";
 import type { Ask } from "./connections.ts";
 import type { Directory, KnownNode } from "./directory.ts";
 import { AnnulusError, type ClientErrorCode } from "./errors.ts";
+import { headerOf, type WholeAnswer } from "./exchange.ts";
 import { NoAnswerError } from "./http.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
@@ -172,7 +172,7 @@ export class Operations {
     const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs ?? this.#options.attemptTimeoutMs, untilMs - nowMs));
     try {
       const answer = await node.connections.exchange(call, { timeoutMs, signal });
-      const outcome = answer.headers.get("kv-outcome");
+      const outcome = headerOf(answer, "kv-outcome");
       const verdict = judge({ kind: "answered", status: answer.status, type: typeOf(answer), outcome });
       directory.learn(node, answer);
       if (verdict.isAway) node.failed();
@@ -181,7 +181,8 @@ export class Operations {
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
       if (signal?.aborted !== true) node.failed();
-      return { node, result: error, verdict: judge({ kind: "silent", isUnsent: error.isUnsent }) };
+      const { isUnsent, isNobodyThere } = error;
+      return { node, result: error, verdict: judge({ kind: "silent", isUnsent, isNobodyThere }) };
     } finally {
       node.inFlight -= 1;
     }
@@ -196,7 +197,7 @@ type Problem = {
 };
 
 function problemOf(answer: WholeAnswer): Problem {
-  if (answer.headers.get("content-type")?.startsWith("application/problem+json") !== true) return {};
+  if (headerOf(answer, "content-type")?.startsWith("application/problem+json") !== true) return {};
   try {
     return (JSON.parse(answer.body.toString("utf8")) ?? {}) as Problem;
   } catch (error) {
@@ -226,15 +227,15 @@ export function errorOf(
     return new AnnulusError("UNREACHABLE", result.message, { outcome, attempts, cause: result });
   }
   const { type, detail, required, acknowledged } = problemOf(result);
-  const { status, headers } = result;
+  const { status } = result;
   const named = /^annulus:([A-Z_]+)$/.exec(String(type))?.[1] as ClientErrorCode | undefined;
   const code = named ?? CODES[status] ?? (status >= 500 ? "STORAGE_FAILED" : "INVALID_REQUEST");
   return new AnnulusError(code, typeof detail === "string" ? detail : `The node answered ${status}.`, {
     status,
     outcome,
     attempts,
-    node: headers.get("kv-node"),
-    context: headers.get("kv-context"),
+    node: headerOf(result, "kv-node"),
+    context: headerOf(result, "kv-context"),
     required: typeof required === "number" ? required : undefined,
     acknowledged: typeof acknowledged === "number" ? acknowledged : undefined,
   });

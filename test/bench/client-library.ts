@@ -135,7 +135,13 @@ function roundRobin(urls: readonly string[], isNamed: boolean): Way {
 
 function roundRobinOverConnections(urls: readonly string[]): Way {
   const nodes = urls.map(
-    (url) => new Connections(url, { connectionsMax: CONNECTIONS_MAX, tls: undefined, headers: {} }),
+    (url) =>
+      new Connections(url, {
+        connectionsMax: CONNECTIONS_MAX,
+        connectTimeoutMs: TIMEOUT_MS,
+        tls: undefined,
+        headers: {},
+      }),
   );
   let next = 0;
   return {

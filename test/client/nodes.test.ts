@@ -92,3 +92,28 @@ describe("the soonest answer of several nodes", () => {
     alone.close();
   });
 });
+
+describe("a request without an answer", () => {
+  const without = (code: string, syscall?: string, isStarted?: boolean) => {
+    const cause = Object.assign(new Error(code), { code, ...(syscall === undefined ? {} : { syscall }) });
+    const { isUnsent, isNobodyThere } = new NoAnswerError("http://n1", cause, isStarted);
+    return [isUnsent, isNobodyThere];
+  };
+
+  it("was surely not sent where no connection came about, and may have arrived where one broke under it", () => {
+    assert.deepEqual(without("ECONNREFUSED", "connect"), [true, true]);
+    assert.deepEqual(without("ENOTFOUND", "getaddrinfo"), [true, true]);
+    // All addresses of a name were tried.
+    assert.deepEqual(without("ECONNREFUSED"), [true, true]);
+    assert.deepEqual(without("EHOSTUNREACH", "connect"), [true, true]);
+    assert.deepEqual(without("EHOSTUNREACH", "read"), [false, false]);
+    assert.deepEqual(without("ENETUNREACH", "write"), [false, false]);
+    assert.deepEqual(without("ETIMEDOUT"), [false, false]);
+  });
+
+  it("was surely not sent where it did not get a connection, though somebody may be there", () => {
+    assert.deepEqual(without("ETIMEDOUT", undefined, false), [true, false]);
+    assert.deepEqual(without("CERT_HAS_EXPIRED", undefined, false), [true, false]);
+    assert.deepEqual(without("EHOSTUNREACH", undefined, true), [false, false]);
+  });
+});

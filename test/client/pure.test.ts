@@ -135,13 +135,12 @@ describe("the judgement of an answer", () => {
     assert.equal(answered(503, "", "unknown").isUnknown, true);
     assert.equal(answered(500).isUnknown, true);
     assert.equal(answered(429).isUnknown, false);
-    assert.equal(judge({ kind: "silent", isUnsent: false }).isUnknown, true);
-    assert.deepEqual(judge({ kind: "silent", isUnsent: true }), {
-      next: "elsewhere",
-      isFree: true,
-      isAway: true,
-      isUnknown: false,
-    });
+    const silent = (isUnsent: boolean, isNobodyThere: boolean) => judge({ kind: "silent", isUnsent, isNobodyThere });
+    assert.equal(silent(false, false).isUnknown, true);
+    const unsent = { next: "elsewhere", isFree: true, isAway: true, isUnknown: false };
+    assert.deepEqual(silent(true, true), unsent);
+    // A handshake that failed wrote nothing, but was work.
+    assert.deepEqual(silent(true, false), { ...unsent, isFree: false });
   });
 
   it("waits longer each time, within bounds, never in step", () => {

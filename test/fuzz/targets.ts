@@ -14,7 +14,6 @@ import { ChangeBody, changeOf } from "../../node/adapters/http/changes.ts";
 import { parseKvRequest } from "../../node/adapters/http/parse-request.ts";
 import { parseTokens } from "../../node/adapters/http/token-file.ts";
 import { FRAME_HEAD_BYTES, FrameReader } from "../../node/adapters/tcp/frame.ts";
-import { AnswerMalformedError, AnswerReader } from "../../node/client/answer-reader.ts";
 import { ConfigError, loadConfig } from "../../node/config.ts";
 import { KvError } from "../../node/core/errors.ts";
 import { decodeHint } from "../../node/core/hint.ts";
@@ -111,22 +110,6 @@ function readRequest(input: Uint8Array): void {
   parseKvRequest(request as unknown as IncomingMessage, () => ({ epoch: 1, replicationFactor: 3, zoneCount: 3 }));
 }
 
-/** An answer as it came, and once more in pieces: the same one, or as much of none. */
-function readAnswer(input: Uint8Array): void {
-  const bytes = Buffer.from(input);
-  const reader = new AnswerReader();
-  const whole = reader.read(bytes) ?? reader.end();
-  const [pieces, piecemeal] = [3, 1].map((size) => {
-    const another = new AnswerReader();
-    for (let at = 0; at < bytes.length; at += size) {
-      const answer = another.read(bytes.subarray(at, at + size));
-      if (answer !== undefined) return answer;
-    }
-    return another.end();
-  });
-  assert.deepEqual([pieces, piecemeal], [whole, whole], "an answer depends on how its bytes are cut");
-}
-
 function readCluster(input: Uint8Array): void {
   const parsed = parseCluster(JSON.parse(textOf(input)));
   if (parsed.ok) brokenRules({ name: parsed.cluster.metadata.name, spec: parsed.cluster.spec });
@@ -152,12 +135,6 @@ const REQUESTS = [
   "PUT key?consistency=all&ttl=60&blind=sibling\nContent-Type: text/plain; charset=utf-8\nIdempotency-Key: try-1\nIf-None-Match: *",
   "DELETE %ff%00\nKV-Context: AQAAAAAAAAAA\nIdempotency-Key: x",
   "HEAD key\nAccept: application/json;q=0.5, */*",
-];
-const ANSWERS = [
-  "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nKV-Context: AQAA\r\nContent-Length: 5\r\nKeep-Alive: timeout=75\r\n\r\nvalue",
-  "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n",
-  'HTTP/1.1 300 Multiple Choices\r\nTransfer-Encoding: chunked\r\n\r\n4;x=y\r\n{"a"\r\n3\r\n:1}\r\n0\r\nDate: x\r\n\r\n',
-  "HTTP/1.0 503 Service Unavailable\r\n\r\nuntil the end",
 ];
 const CHANGE = {
   join: [{ name: "n4", address: "127.0.0.1:7432", zone: "a", weight: 100 }],
@@ -212,12 +189,6 @@ export const TARGETS: readonly Target[] = [
     seeds: texts("n1=127.0.0.1:7402@a*100,n2=[::1]:7402@b,n3=host:1"),
     run: (input) => void parseFirstMembers(textOf(input)),
     mayThrow: isKvError,
-  },
-  {
-    name: "answers",
-    seeds: texts(...ANSWERS),
-    run: readAnswer,
-    mayThrow: (error) => error instanceof AnswerMalformedError,
   },
   { name: "requests", seeds: texts(...REQUESTS), run: readRequest, mayThrow: isKvError },
   {
