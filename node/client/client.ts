@@ -14,7 +14,7 @@ import { headerOf, type WholeAnswer } from "./exchange.ts";
 import type { ClientTls } from "./http.ts";
 import { kvPath } from "./keys.ts";
 import { newName } from "./names.ts";
-import { errorOf, type OperationCounters, Operations } from "./operation.ts";
+import { closedError, type Done, errorOf, type OperationCounters, Operations } from "./operation.ts";
 import { bodyOf, type Content, Found, parseReceipt, type Reading, Sibling, Value, type Written } from "./values.ts";
 
 export { AnnulusError, type ClientErrorCode, SiblingsError } from "./errors.ts";
@@ -109,7 +109,6 @@ export class Client {
   readonly #operations: Operations;
   readonly #resolve: Resolve | undefined;
   readonly #timeoutMs: number;
-  #isClosed = false;
 
   /** @throws {TypeError} When there is no URL, or one that cannot be used. */
   constructor(options: ClientOptions) {
@@ -151,7 +150,8 @@ export class Client {
   async read(key: Key, options: RequestOptions = {}): Promise<Reading> {
     const bytes = bytesOf(key);
     const call = { method: "GET", path: kvPath(bytes, queryOf(options)) } as const;
-    const answer = await this.#run(bytes, call, options, { wish: "near", mayHedge: true, mayRepeatUnknown: true });
+    const done = await this.#run(bytes, call, options, { wish: "near", mayHedge: true, mayRepeatUnknown: true });
+    const { answer } = done;
     const about = {
       context: headerOf(answer, "kv-context"),
       node: headerOf(answer, "kv-node"),
@@ -160,7 +160,7 @@ export class Client {
     if (answer.status === 404) return { siblings: [], ...about };
     if (answer.status === 200) return { siblings: [onlySibling(answer)], ...about };
     if (answer.status === 300) return { siblings: siblingsOf(answer), ...about };
-    throw errorOf(answer, { attempts: 1, isUnknown: false });
+    throw errorOf(answer, done);
   }
 
   /**
@@ -235,7 +235,8 @@ export class Client {
           ...(context === undefined ? { blind: "sibling" } : { context }),
         });
       } catch (error) {
-        const isCrowded = error instanceof AnnulusError && error.code === "CONFLICT";
+        // One that may surface all the same would be in the value twice, and `change` have been called on both.
+        const isCrowded = error instanceof AnnulusError && error.code === "CONFLICT" && error.outcome === "none";
         if (!isCrowded || round === UPDATE_ROUNDS) throw error;
       }
     }
@@ -251,9 +252,8 @@ export class Client {
     return new Session(this);
   }
 
-  /** Closes the connections. Calls after it are refused (CLOSED). */
+  /** Closes the connections as they come out of use. Calls after it are refused (CLOSED), and none is repeated any more. */
   close(): void {
-    this.#isClosed = true;
     this.#directory.close();
   }
 
@@ -262,8 +262,8 @@ export class Client {
     call: Ask,
     { signal, timeoutMs, nodeTimeoutMs }: RequestOptions,
     how: { readonly wish: "first" | "near"; readonly mayHedge: boolean; readonly mayRepeatUnknown: boolean },
-  ): Promise<WholeAnswer> {
-    if (this.#isClosed) return Promise.reject(new AnnulusError("CLOSED", "Cannot ask: the client was closed."));
+  ): Promise<Done> {
+    if (this.#directory.isClosed) return Promise.reject(closedError({ attempts: 0, isUnknown: false }));
     const attemptTimeoutMs = nodeTimeoutMs === undefined ? undefined : nodeTimeoutMs + GRACE_MS;
     return this.#operations.run({
       key,
@@ -385,8 +385,10 @@ function settle({ siblings, context = "", node }: Reading, resolve: Resolve | un
 }
 
 /** @throws {AnnulusError} The write was not taken. */
-function written(answer: WholeAnswer): Written {
+function written({ answer, attempts, isUnknown }: Done): Written {
   const context = headerOf(answer, "kv-context");
-  if (answer.status !== 204 || context === undefined) throw errorOf(answer, { attempts: 1, isUnknown: false });
+  if (answer.status !== 204 || context === undefined) {
+    throw errorOf(answer, { attempts, isUnknown: isUnknown || answer.status < 400 });
+  }
   return { context, node: headerOf(answer, "kv-node"), receipt: parseReceipt(headerOf(answer, "kv-receipt")) };
 }

@@ -7,6 +7,7 @@
  * The ring is asked for again when an answer tells of a newer epoch, or a member is not who it was. Without
  * a ring everything works as well, one hop longer.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientRing } from "../core/ring/client-ring.ts";
 import { partitionOf } from "../core/ring/hash.ts";
 import { Connections } from "./connections.ts";
@@ -64,12 +65,17 @@ const NOBODY: readonly KnownNode[] = [];
 const REFRESH_MS_MIN = 100;
 /** After the first answer, how long the other nodes are waited for. */
 const GRACE_MS = 50;
+/** How long whoever asks first waits for the members that no URL was given for. */
+const LOOK_MS = 200;
 
 /** All nodes that are known, and who is home to what. */
 export class Directory {
   readonly #options: DirectoryOptions;
   readonly #given: readonly KnownNode[];
   readonly #found = new Map<string, KnownNode>();
+  /** Members that are being looked for. */
+  readonly #sought = new Set<string>();
+  readonly #closing = new AbortController();
   #all: readonly KnownNode[];
   #ring: ClientRing | undefined;
   /** Of each partition the homes that are known. */
@@ -87,6 +93,10 @@ export class Directory {
 
   get ring(): ClientRing | undefined {
     return this.#ring;
+  }
+
+  get isClosed(): boolean {
+    return this.#closing.signal.aborted;
   }
 
   /** Every node that may be asked. */
@@ -128,7 +138,9 @@ export class Directory {
     if (performance.now() - this.#refreshedMs >= REFRESH_MS_MIN) void this.refresh();
   }
 
+  /** Closes the connections as they come out of use, and looks for nobody any more. */
   close(): void {
+    this.#closing.abort();
     for (const { connections } of [...this.#given, ...this.#found.values()]) connections.close();
   }
 
@@ -146,7 +158,8 @@ export class Directory {
     for (const answered of asked) void answered.then((isRing) => (isRing ? setTimeout(resolve, GRACE_MS) : undefined));
     void Promise.all(asked).then(() => resolve());
     await promise;
-    await this.#lookForOthers();
+    const looking = this.#lookForOthers();
+    await Promise.race([looking, sleep(LOOK_MS, undefined, { ref: false })]);
   }
 
   /** Asks one node for its ring; says whether it gave one. */
@@ -166,8 +179,8 @@ export class Directory {
 
   async #ringAt(node: KnownNode): Promise<{ readonly ring: ClientRing; readonly name: string } | undefined> {
     try {
-      const { timeoutMs } = this.#options;
-      const answer = await node.connections.exchange({ method: "GET", path: "/v1/ring" }, { timeoutMs });
+      const patience = { timeoutMs: this.#options.timeoutMs, signal: this.#closing.signal };
+      const answer = await node.connections.exchange({ method: "GET", path: "/v1/ring" }, patience);
       const ring = answer.status === 200 ? parseClientRing(answer.body.toString("utf8")) : undefined;
       const name = headerOf(answer, "kv-node");
       return ring === undefined || name === undefined ? undefined : { ring, name };
@@ -187,18 +200,23 @@ export class Directory {
         const url = new URL(first.connections.url);
         url.hostname = host;
         const isGiven = this.#given.some(({ connections }) => new URL(connections.url).host === url.host);
-        if (this.#found.has(name) || isGiven) return;
-        const node = this.#open(url.href, false);
-        const told = await this.#ringAt(node);
-        if (told?.name !== name || told.ring.cluster !== ring.cluster || this.#found.has(name)) {
-          node.connections.close();
-          return;
-        }
-        node.name = name;
-        this.#found.set(name, node);
-        this.#arrange();
+        if (isGiven || this.#found.has(name) || this.#sought.has(name)) return;
+        this.#sought.add(name);
+        await this.#lookFor(name, this.#open(url.href, false)).finally(() => this.#sought.delete(name));
       }),
     );
+  }
+
+  /** Takes a node for a member when it is that. */
+  async #lookFor(name: string, node: KnownNode): Promise<void> {
+    const told = await this.#ringAt(node);
+    if (this.isClosed || told?.name !== name || told.ring.cluster !== this.#ring?.cluster) {
+      node.connections.close();
+      return;
+    }
+    node.name = name;
+    this.#found.set(name, node);
+    this.#arrange();
   }
 
   /** Puts the nodes where the ring has their members; those that were found and are members no longer are let go. */

@@ -47,6 +47,15 @@ export type Operation = {
 /** What was done besides what was asked, since the client was made. */
 export type OperationCounters = { requests: number; attempts: number; retries: number; hedges: number };
 
+/** The answer of a node that any other would give as well. */
+export type Done = {
+  readonly answer: WholeAnswer;
+  /** With the one that was answered so. */
+  readonly attempts: number;
+  /** A replica may hold the write by an earlier attempt, even if this answer is a refusal. */
+  readonly isUnknown: boolean;
+};
+
 type Attempt = {
   readonly node: KnownNode;
   readonly result: WholeAnswer | NoAnswerError;
@@ -82,7 +91,7 @@ export class Operations {
    *
    * @throws {AnnulusError} What the last attempt was told, when no further one was allowed; else what the signal says.
    */
-  async run(operation: Operation): Promise<WholeAnswer> {
+  async run(operation: Operation): Promise<Done> {
     const { signal, timeoutMs } = operation;
     signal?.throwIfAborted();
     const untilMs = performance.now() + timeoutMs;
@@ -97,12 +106,15 @@ export class Operations {
       const { result, verdict } = await this.#attempt(operation, tried, untilMs);
       signal?.throwIfAborted();
       isUnknown ||= verdict.isUnknown;
-      if (verdict.next === "settled" && !(result instanceof NoAnswerError)) return result;
-      const restMs = await this.#pauseBeforeNext({ verdict, tried, attempts, untilMs });
+      if (verdict.next === "settled" && !(result instanceof NoAnswerError)) {
+        return { answer: result, attempts, isUnknown };
+      }
+      if (this.#directory.isClosed) throw closedError({ attempts, isUnknown });
       // The last attempt may have had no time left for an answer; what an earlier one was told says more.
       if (!(result instanceof NoAnswerError)) told = result;
-      if (restMs === undefined || (isUnknown && !operation.mayRepeatUnknown))
-        throw errorOf(told ?? result, { attempts, isUnknown });
+      const mayRepeat = !isUnknown || operation.mayRepeatUnknown;
+      const restMs = mayRepeat ? this.#pauseBeforeNext({ verdict, tried, attempts, untilMs }) : undefined;
+      if (restMs === undefined) throw errorOf(told ?? result, { attempts, isUnknown });
       if (restMs > 0) await pause(restMs, signal);
       this.counters.retries += 1;
     }
@@ -217,11 +229,16 @@ const CODES: Readonly<Record<number, ClientErrorCode>> = {
   504: "TIMED_OUT",
 };
 
+type So = Pick<Done, "attempts" | "isUnknown">;
+
+/** What a caller is told whose client was closed. */
+export function closedError({ attempts, isUnknown }: So): AnnulusError {
+  const outcome = isUnknown ? "unknown" : "none";
+  return new AnnulusError("CLOSED", "Cannot ask: the client was closed.", { outcome, attempts });
+}
+
 /** What a caller is told of an answer that is an error, or of none. */
-export function errorOf(
-  result: WholeAnswer | NoAnswerError,
-  { attempts, isUnknown }: { readonly attempts: number; readonly isUnknown: boolean },
-): AnnulusError {
+export function errorOf(result: WholeAnswer | NoAnswerError, { attempts, isUnknown }: So): AnnulusError {
   const outcome = isUnknown ? "unknown" : "none";
   if (result instanceof NoAnswerError) {
     return new AnnulusError("UNREACHABLE", result.message, { outcome, attempts, cause: result });

@@ -1,0 +1,161 @@
+/** The client library against nodes that follow a script: what it says of a write, and what it does while they fail. */
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
+import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
+import { afterEach, describe, it } from "@jest/globals";
+import { AnnulusError, Client, type ClientOptions } from "../../node/client/client.ts";
+import { ringOf } from "./fake-cluster.ts";
+
+const stops: (() => void)[] = [];
+afterEach(() => {
+  for (const stop of stops.splice(0)) stop();
+});
+
+type Step = (request: IncomingMessage, response: ServerResponse) => void;
+
+/** A node's data port: the steps in turn, the last one again and again; it has no ring unless it is given one. */
+async function node(
+  steps: readonly Step[],
+  ring?: object,
+): Promise<{ url: string; asked: IncomingMessage[]; server: Server }> {
+  const asked: IncomingMessage[] = [];
+  const server = createServer((request, response) => {
+    if (request.url === "/v1/ring") {
+      if (ring === undefined) response.writeHead(503).end();
+      else response.writeHead(200, { "kv-node": "n1" }).end(JSON.stringify(ring));
+      return;
+    }
+    asked.push(request);
+    const step = steps[Math.min(asked.length, steps.length) - 1];
+    request.resume().on("end", () => step?.(request, response));
+  });
+  stops.push(() => {
+    server.close();
+    server.closeAllConnections();
+  });
+  await once(server.listen(0, "127.0.0.1"), "listening");
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, server };
+}
+
+function connect(options: ClientOptions): Client {
+  const client = new Client({ hedgeRatio: 0, attemptTimeoutMs: 20_000, timeoutMs: 60_000, ...options });
+  stops.push(() => client.close());
+  return client;
+}
+
+const breaks: Step = (request) => void request.socket.destroy();
+const says =
+  (status: number, type: string, headers: Record<string, string> = {}): Step =>
+  (_request, response) => {
+    response.writeHead(status, { "content-type": "application/problem+json", ...headers });
+    response.end(JSON.stringify({ type: `annulus:${type}`, detail: type }));
+  };
+
+async function failure(promise: Promise<unknown>): Promise<AnnulusError> {
+  try {
+    await promise;
+  } catch (error) {
+    assert.ok(error instanceof AnnulusError, String(error));
+    return error;
+  }
+  throw new assert.AssertionError({ message: "it did not fail" });
+}
+
+async function eventually(isTrue: () => boolean): Promise<void> {
+  while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+describe("a write that is refused when it is repeated", () => {
+  it("may surface all the same, and says so, with its attempts", async () => {
+    const { url, asked } = await node([breaks, says(401, "UNAUTHENTICATED")]);
+    const error = await failure(connect({ urls: [url] }).put("k", "v"));
+    assert.deepEqual([error.code, error.outcome, error.attempts], ["UNAUTHENTICATED", "unknown", 2]);
+    const names = asked.map(({ headers }) => headers["idempotency-key"]);
+    assert.equal(new Set(names).size, 1);
+  });
+
+  it("surely does not where the first attempt was refused as well", async () => {
+    const { url } = await node([says(429, "OVERLOADED"), says(413, "TOO_LARGE")]);
+    const error = await failure(connect({ urls: [url] }).put("k", "v"));
+    assert.deepEqual([error.code, error.outcome, error.attempts], ["TOO_LARGE", "none", 2]);
+  });
+
+  it("is not made anew by update, which could then change the value twice", async () => {
+    const found: Step = (_request, response) => void response.writeHead(200, { "kv-context": "seen" }).end("1");
+    const { url } = await node([found, breaks, says(409, "CONFLICT"), found, says(409, "CONFLICT")]);
+    let changes = 0;
+    const change = () => {
+      changes += 1;
+      return "2";
+    };
+    const error = await failure(connect({ urls: [url] }).update("k", change));
+    assert.deepEqual([error.code, error.outcome, changes], ["CONFLICT", "unknown", 1]);
+  });
+
+  it("has been taken by whoever answers it with a success that says nothing more", async () => {
+    const { url } = await node([(_request, response) => void response.writeHead(204).end()]);
+    assert.equal((await failure(connect({ urls: [url] }).put("k", "v"))).outcome, "unknown");
+  });
+});
+
+describe("a client that is closed", () => {
+  it("repeats nothing any more, and says of a write what is known", async () => {
+    const { url, asked } = await node([says(503, "QUORUM_LOST", { "kv-outcome": "unknown" })]);
+    const client = connect({ urls: [url], attemptsMax: 1_000 });
+    const call = failure(client.put("k", "v"));
+    await eventually(() => asked.length >= 2);
+    client.close();
+    const error = await call;
+    assert.deepEqual([error.code, error.outcome], ["CLOSED", "unknown"]);
+    assert.ok(error.attempts <= asked.length + 1, `${error.attempts} attempts, of which ${asked.length} arrived`);
+  });
+});
+
+describe("a member that no URL was given for", () => {
+  let held: Socket[] = [];
+  /** What is at another address of the same port: it takes connections and says nothing. */
+  async function mute(url: string, onAsked: (socket: Socket) => void = () => undefined): Promise<TcpServer> {
+    held = [];
+    const server = createTcpServer((socket) => {
+      held.push(socket.on("error", () => socket.destroy()));
+      socket.once("data", () => onAsked(socket));
+    });
+    stops.push(() => {
+      server.close();
+      for (const socket of held) socket.destroy();
+    });
+    await once(server.listen(Number(new URL(url).port), "127.0.0.2"), "listening");
+    return server;
+  }
+  const members = (away: string) =>
+    ["127.0.0.1", "127.0.0.1", away].map((host, at) => ({ name: `n${at + 1}`, host, zone: "a" }));
+  const ring = { ...ringOf(1, ["n1", "n2", "n3"]), members: members("127.0.0.2") };
+  const missing: Step = (_request, response) => void response.writeHead(404, { "kv-node": "n1" }).end();
+
+  it("holds up no call where it does not answer", async () => {
+    const { url } = await node([missing], ring);
+    await mute(url);
+    const startedMs = performance.now();
+    assert.equal(await connect({ urls: [url] }).get("k"), undefined);
+    assert.ok(performance.now() - startedMs < 10_000, `${performance.now() - startedMs} ms`);
+    assert.equal(held.length, 1);
+  });
+
+  it("is asked for no longer once the client is closed, and keeps no connection", async () => {
+    const { url } = await node([missing], ring);
+    const text = JSON.stringify(ring);
+    let answer = () => {};
+    await mute(url, (socket) => {
+      answer = () => socket.write(`HTTP/1.1 200 OK\r\nKV-Node: n3\r\nContent-Length: ${text.length}\r\n\r\n${text}`);
+    });
+    const client = connect({ urls: [url] });
+    await client.get("k");
+    await eventually(() => held[0]?.bytesRead !== 0 && held.length === 1);
+    const gone = once(held[0] as Socket, "close");
+    client.close();
+    answer();
+    await gone;
+    assert.deepEqual(client.members, ["n1"]);
+  });
+});
