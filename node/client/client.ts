@@ -69,7 +69,10 @@ export type RequestOptions = {
 export type GetOptions = RequestOptions & { readonly resolve?: Resolve };
 
 export type WriteOptions = RequestOptions & {
-  /** What the write replaces: a token, or whatever carries one (`Found`, `Written`, `Reading`). */
+  /**
+   * What the write replaces: a token, or whatever carries one (`Found`, `Written`, `Reading`). A `Reading` of a key that was
+   * never written has seen nothing: a put with it replaces nothing.
+   */
   readonly context?: string | { readonly context: string | undefined } | undefined;
   /**
    * Names the write, 1 to 64 bytes; sent again by another call, it is the same write, and what that call says otherwise is
@@ -81,7 +84,7 @@ export type WriteOptions = RequestOptions & {
 export type PutOptions = WriteOptions & {
   /** The value counts as deleted after so many whole seconds. */
   readonly ttlSeconds?: number;
-  /** What a write without a context does (`overwrite`). */
+  /** What a write without a context does (`overwrite`; `sibling` with a `Reading` that saw nothing). */
   readonly blind?: "overwrite" | "sibling";
   /** Refuses (PRECONDITION_FAILED) when a read finds a value. Not repeated once a replica may hold it. */
   readonly ifAbsent?: boolean;
@@ -181,16 +184,14 @@ export class Client {
     const bytes = bytesOf(key);
     const { body, contentType } = bodyOf(content);
     const context = contextOf(options.context);
-    const query = queryOf(options, {
-      ttl: options.ttlSeconds,
-      blind: context === undefined ? options.blind : undefined,
-    });
+    const { blind = options.context === undefined ? undefined : "sibling" } = options;
+    const query = queryOf(options, { ttl: options.ttlSeconds, blind: context === undefined ? blind : undefined });
     const headers = {
       ...writeHeaders(context, options.idempotencyKey),
       "content-type": contentType,
       ...(options.ifAbsent === true ? { "if-none-match": "*" } : {}),
     };
-    const isStampedByFirst = context === undefined && options.blind !== "sibling" && options.ifAbsent !== true;
+    const isStampedByFirst = context === undefined && blind !== "sibling" && options.ifAbsent !== true;
     return written(
       await this.#run(bytes, { method: "PUT", path: kvPath(bytes, query), headers, body }, options, {
         wish: isStampedByFirst ? "first" : "near",
@@ -228,12 +229,8 @@ export class Client {
       const reading = await this.read(key, left());
       const content = await change(settle(reading, options.resolve ?? this.#resolve));
       if (content === undefined) return undefined;
-      const { context } = reading;
       try {
-        return await this.put(key, content, {
-          ...left(),
-          ...(context === undefined ? { blind: "sibling" } : { context }),
-        });
+        return await this.put(key, content, { ...left(), context: reading });
       } catch (error) {
         // One that may surface all the same would be in the value twice, and `change` have been called on both.
         const isCrowded = error instanceof AnnulusError && error.code === "CONFLICT" && error.outcome === "none";
@@ -283,7 +280,8 @@ export class Client {
  */
 export class Session {
   readonly #client: Client;
-  readonly #contexts = new Map<string, string>();
+  /** Of each key that was touched; undefined: it was seen to be never written. */
+  readonly #contexts = new Map<string, string | undefined>();
 
   constructor(client: Client) {
     this.#client = client;
@@ -292,22 +290,29 @@ export class Session {
   /** As `Client.get`; remembers what was seen. */
   async get(key: Key, options: GetOptions = {}): Promise<Found | undefined> {
     const reading = await this.#client.read(key, options);
-    if (reading.context !== undefined) this.#contexts.set(nameOf(key), reading.context);
+    // What was seen before stays seen, whatever a replica that is behind says.
+    if (reading.context !== undefined || !this.#contexts.has(nameOf(key)))
+      this.#contexts.set(nameOf(key), reading.context);
     return settle(reading, options.resolve ?? this.#client.resolver);
   }
 
   /** As `Client.put`, with the context that is remembered. */
   async put(key: Key, content: Content, options: Omit<PutOptions, "context"> = {}): Promise<Written> {
-    const done = await this.#client.put(key, content, { ...options, context: this.#contexts.get(nameOf(key)) });
+    const done = await this.#client.put(key, content, { ...options, context: this.#seen(key) });
     this.#contexts.set(nameOf(key), done.context);
     return done;
   }
 
   /** As `Client.delete`, with the context that is remembered. */
   async delete(key: Key, options: Omit<WriteOptions, "context"> = {}): Promise<Written> {
-    const done = await this.#client.delete(key, { ...options, context: this.#contexts.get(nameOf(key)) });
+    const done = await this.#client.delete(key, { ...options, context: this.#seen(key) });
     this.#contexts.set(nameOf(key), done.context);
     return done;
+  }
+
+  #seen(key: Key): WriteOptions["context"] {
+    const name = nameOf(key);
+    return this.#contexts.has(name) ? { context: this.#contexts.get(name) } : undefined;
   }
 }
 

@@ -159,6 +159,18 @@ describe("siblings", () => {
     await one.delete("s");
     assert.equal(await client.get("s"), undefined);
   });
+
+  it("come of a write by whoever saw nothing, beside what another has written since", async () => {
+    const client = connect({ resolve: union });
+    const session = client.session();
+    assert.equal(await session.get("n"), undefined);
+    const seen = await client.read("n");
+    await client.put("n", "1");
+    await session.put("n", "2");
+    assert.equal((await client.get("n"))?.text(), "1+2");
+    await client.put("n", "3", { context: seen });
+    assert.equal((await client.get("n"))?.text(), "1+2+3");
+  });
 });
 
 describe("the way of a request", () => {

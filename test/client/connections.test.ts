@@ -16,6 +16,7 @@ jest.setTimeout(60_000);
 const PATIENCE = { timeoutMs: 30_000 };
 /** By name: what Node throws is of another realm here. */
 const INVALID = { name: "TypeError" };
+const OPTIONS: ConnectionsOptions = { connectionsMax: 8, connectTimeoutMs: 30_000, tls: undefined, headers: {} };
 const GET: Ask = { method: "GET", path: "/v1/kv/k" };
 
 const opened: { close(): void }[] = [];
@@ -25,15 +26,9 @@ afterEach(() => {
   for (const stop of stops.splice(0)) stop();
 });
 
-function connections(port: number, options: Partial<ConnectionsOptions & { scheme: string }> = {}): Connections {
-  const { scheme = "http", ...rest } = options;
-  const made = new Connections(`${scheme}://127.0.0.1:${port}`, {
-    connectionsMax: 8,
-    connectTimeoutMs: 30_000,
-    tls: undefined,
-    headers: {},
-    ...rest,
-  });
+function connections(port: number, options: Partial<ConnectionsOptions & { scheme: string; host: string }> = {}) {
+  const { scheme = "http", host = "127.0.0.1", ...rest } = options;
+  const made = new Connections(`${scheme}://${host}:${port}`, { ...OPTIONS, ...rest });
   opened.push(made);
   return made;
 }
@@ -346,6 +341,19 @@ describe("the connections to a node that speaks TLS", () => {
     await noAnswer(unknown.exchange(GET, PATIENCE));
     const plain = connections(port);
     await noAnswer(plain.exchange(GET, PATIENCE));
+  });
+
+  it("take a certificate for the name in the URL only", async () => {
+    const named = await authority.issue({ names: ["localhost"], addresses: [], uses: ["server"] });
+    const server = createSecureServer({ cert: named.certificate, key: named.key }, (_request, response) =>
+      response.end(),
+    );
+    const { port } = await listening(server);
+    const tls = { authorities: authority.pem };
+    const byName = connections(port, { scheme: "https", host: "localhost", tls });
+    assert.equal((await byName.exchange(GET, PATIENCE)).status, 200);
+    const error = await noAnswer(connections(port, { scheme: "https", tls }).exchange(GET, PATIENCE));
+    assert.deepEqual([error.why, error.isUnsent], ["ERR_TLS_CERT_ALTNAME_INVALID", true]);
   });
 
   it("are spared where the one for whom they are made gives up meanwhile, and nothing is sent for it", async () => {
