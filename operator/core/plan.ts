@@ -65,8 +65,15 @@ export function plan(world: World): Plan {
     hold = result.hold;
     if (hold !== undefined) break;
   }
+  // What this run changes was not looked at by the steps after it.
+  if (hold === undefined && actions.some(isOfPods))
+    hold = { reason: "Rolling", message: "the pods' template is being changed" };
   const status = describeStatus(world, hold);
   return { actions, hold, status, againMs: hold === undefined ? CALM_MS : BUSY_MS };
+}
+
+function isOfPods(action: Action): boolean {
+  return action.kind === "apply" && action.object.kind === "StatefulSet";
 }
 
 function whenPaused(world: World): { hold?: Hold } {

@@ -127,6 +127,18 @@ describe("a rolling change", () => {
     assert.deepEqual(zones, ["a", "a", "b", "b", "c", "c"]);
   });
 
+  it("is told from the first look on, also before Kubernetes has taken notice of the new template", async () => {
+    const cluster = await settled();
+    cluster.edit({ config: { ANNULUS_TIMEOUT_MS: "900" } });
+    for (const when of ["in the run that changes the template", "while no controller has seen it"]) {
+      await cluster.reconcile();
+      assert.equal(numberAt(cluster.cluster, "status", "observedGeneration"), cluster.cluster.metadata.generation);
+      assert.equal(cluster.condition("Progressing").reason, "Rolling", when);
+    }
+    assert.deepEqual(cluster.story, []);
+    await cluster.until("rolled", () => cluster.story.length === 3 && cluster.isSettled());
+  });
+
   it("waits until a pod has found its partitions equal, whatever the clock by which it says so", async () => {
     const cluster = await settled();
     for (const name of cluster.members) cluster.nodes.unequal.add(name);

@@ -31,8 +31,12 @@ export function mendStuck(world: World): StepResult {
 /** Restarts the next pod of an old revision, if one may be. */
 export function rollPods(world: World): StepResult {
   const { statefulSet } = world;
-  const revision = statefulSet?.isObserved === true ? statefulSet.updateRevision : undefined;
-  if (statefulSet === undefined || revision === undefined) return {};
+  if (statefulSet === undefined) return {};
+  // Which pods are outdated is not known until then, and that none is would be told of a spec that nobody has acted on.
+  const isUnheard = !statefulSet.isObserved && isFounded(world);
+  if (isUnheard) return hold("Rolling", "Kubernetes has not taken notice of the pods' template yet");
+  const revision = statefulSet.isObserved ? statefulSet.updateRevision : undefined;
+  if (revision === undefined) return {};
   const pods = world.pods.filter(({ ordinal }) => ordinal < statefulSet.replicas);
   const outdated = pods.filter((pod) => pod.revision !== revision);
   if (outdated.length === 0) return {};
