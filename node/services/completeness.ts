@@ -36,8 +36,6 @@ export type Completeness = {
   gaining(): readonly number[];
   /** The change for which all is here that it brings; undefined while it is not, or there is none. */
   completeFor(): string | undefined;
-  /** Whether a comparison of the partition with this home is still needed. */
-  needs(partition: number, home: MemberId): boolean;
   /**
    * Everything that `home` held of the partition when the comparison began has been merged here.
    *
@@ -158,7 +156,7 @@ export function createCompleteness(
   function ended(): void {
     // While something is still to come, a *switch* may have been chosen for the sake of what the lost disk held.
     if (lost?.size === 0 && (gains?.open.size ?? 0) === 0) endRebuilding();
-    prepare();
+    advance();
   }
 
   /**
@@ -166,16 +164,16 @@ export function createCompleteness(
    * merged, that this would survive the loss of power. Reads count on it from *switch* on, and the homes that acknowledged
    * the writes give them up.
    */
-  function prepare(): void {
+  function advance(): void {
     const of = gains;
     if (of === undefined || isStepping) return;
-    const step = of.isFresh ? storeGains : freshenFor;
     if (of.isFresh && (of.open.size > 0 || of.isStored)) return;
+    const step = of.isFresh ? storeGains : freshenFor;
     isStepping = true;
     step(of).then(
       () => {
         isStepping = false;
-        prepare();
+        advance();
       },
       (error: unknown) => {
         isStepping = false;
@@ -230,7 +228,7 @@ export function createCompleteness(
       };
       if (open.size > 0) telemetry.log("info", "transfer.begun", { change: gains.id, partitions: open.size });
     }
-    prepare();
+    advance();
   }
 
   /** A present home that the change asks to be made complete as well serves as before meanwhile: it is believed as such. */
@@ -253,8 +251,6 @@ export function createCompleteness(
       if (ring?.document.transition?.phase === "switch") return ring.document.transition.id;
       return gains?.open.size === 0 && gains.isFresh && gains.isStored ? gains.id : undefined;
     },
-    needs: (partition, home) =>
-      lost?.get(partition)?.complete.has(home) === false || gains?.open.get(partition)?.has(home) === false,
     compared(partition, home, epoch) {
       const ofLost = lost?.get(partition);
       if (ofLost !== undefined && others(partition).includes(home)) {
