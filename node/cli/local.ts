@@ -214,7 +214,8 @@ annulus: ${plan.length} nodes are ready
 ${nodes.join("\n")}
 
 Console: ${first.adminUrl}/console/
-For npx annulus status, top, doctor:
+For npx annulus put, get, status, top, doctor:
+  export ANNULUS_URL=${plan.map(({ dataUrl }) => dataUrl).join(",")}
   export ANNULUS_ADMIN_URL=${plan.map(({ adminUrl }) => adminUrl).join(",")}
 
 Try${asked}:
