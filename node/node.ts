@@ -171,9 +171,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     async freshen() {
       // What was let in by an earlier ring may still be stamped in place of a home.
       await admission.settled();
-      if (hints.mayHaveStamped())
-        await identity.renewIncarnation("what it stamped as a stand-in is not in its records");
-      else await identity.renewAfterGivingUp();
+      if (hints.mayHaveStamped()) await identity.renewIncarnation("what it stamped was given up, or is in hints");
     },
   });
   const admission = createAdmission(member, rings, identity, (name) =>

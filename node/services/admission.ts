@@ -3,9 +3,10 @@
  *
  * A write is refused when its epoch gives the partition other write sets than the epoch in force, a read when the read
  * sets or the write sets differ: who reads by the older write sets takes what it found for acknowledged, or has it
- * acknowledged, where the homes to be know nothing of it, and a later read may ask those. Older requests that mean the same replicas are served. A write that was let in before a ring was adopted
- * may still be on its way to the disk after it: so an epoch counts as *adopted*, in what this node tells others,
- * only once every write that was let in under an earlier one has ended. Whoever pulls from this node relies on that.
+ * acknowledged, where the homes to be know nothing of it, and a later read may ask those. Older requests that mean the
+ * same replicas are served. A write that was let in before a ring was adopted may still be on its way to the disk after it:
+ * so an epoch counts as *adopted*, in what this node tells others, only once every write that was let in under an earlier
+ * one has ended. Whoever pulls from this node relies on that.
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";

@@ -64,7 +64,7 @@ export type Hints = {
     range: { readonly partition: number; readonly target: MemberId; readonly from: Uint8Array | undefined },
     limit: number,
   ): Promise<{ readonly hints: readonly WaitingHint[]; readonly next: Uint8Array | undefined }>;
-  /** Whether hints have, or had, dots of the present incarnation that this node gave in place of a home. */
+  /** Whether dots of the present incarnation may be missing from this node's records as a home: in hints, or given up. */
   mayHaveStamped(): boolean;
   /** Removes a hint if it still is this one; a write that came meanwhile keeps it. Returns whether it was removed. */
   remove(waiting: WaitingHint): Promise<boolean>;

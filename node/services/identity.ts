@@ -77,8 +77,6 @@ export type Identity = {
   markGivingUp(): Promise<void>;
   /** Whether records were given up which may hold dots of the present incarnation. */
   hasGivenUp(): boolean;
-  /** Goes on under a new incarnation if under the present one something was given up: before partitions are regained. */
-  renewAfterGivingUp(): Promise<void>;
   /** Whether this directory ever held a ring. */
   hadRing(): boolean;
   /**
@@ -269,11 +267,6 @@ class StoredIdentity implements Identity {
 
   hasGivenUp(): boolean {
     return this.#givenUp >= this.#document.incarnation;
-  }
-
-  async renewAfterGivingUp(): Promise<void> {
-    if (!this.hasGivenUp()) return;
-    await this.renewIncarnation("partitions were given up under the last one");
   }
 
   async #nextIncarnation(reason: string, level: "info" | "warn"): Promise<void> {

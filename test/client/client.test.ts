@@ -6,6 +6,7 @@ import type { AddressInfo } from "node:net";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { AnnulusError, Client, type ClientOptions, json, SiblingsError } from "../../node/client/client.ts";
 import { FakeCluster, ringOf } from "./fake-cluster.ts";
+import { eventually, failureOf } from "./waiting.ts";
 
 let cluster: FakeCluster;
 const clients: Client[] = [];
@@ -32,24 +33,11 @@ async function connected(options: Partial<ClientOptions> = {}): Promise<Client> 
   return client;
 }
 
-/** Waits for what comes without anybody waiting for it. */
-async function eventually(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
 function nodesAsked(): string[] {
   return cluster.asked.map(({ node }) => node);
 }
 
-async function failure(promise: Promise<unknown>): Promise<AnnulusError> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.ok(error instanceof AnnulusError, String(error));
-    return error;
-  }
-  throw new assert.AssertionError({ message: "it did not fail" });
-}
+const failure = (promise: Promise<unknown>) => failureOf(promise, AnnulusError);
 
 beforeEach(async () => {
   cluster = await FakeCluster.start();

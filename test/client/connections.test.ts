@@ -10,6 +10,7 @@ import { type Ask, Connections, type ConnectionsOptions } from "../../node/clien
 import { headerOf } from "../../node/client/exchange.ts";
 import { NoAnswerError } from "../../node/client/http.ts";
 import { type Issued, TestAuthority } from "../tls/authority.ts";
+import { eventually, failureOf } from "./waiting.ts";
 
 jest.setTimeout(60_000);
 
@@ -62,19 +63,7 @@ async function say(answers: (asked: string, socket: Socket) => void): Promise<{ 
   return { port: (server.address() as AddressInfo).port, sockets };
 }
 
-async function noAnswer(asked: Promise<unknown>): Promise<NoAnswerError> {
-  try {
-    await asked;
-  } catch (error) {
-    assert.ok(error instanceof NoAnswerError, String(error));
-    return error;
-  }
-  throw new assert.AssertionError({ message: "there was an answer" });
-}
-
-async function eventually(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 2));
-}
+const noAnswer = (asked: Promise<unknown>) => failureOf(asked, NoAnswerError);
 
 describe("the connections to a node", () => {
   it("carry a request with its headers and body, and what comes back", async () => {

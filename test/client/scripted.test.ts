@@ -6,6 +6,7 @@ import { type AddressInfo, createServer as createTcpServer, type Socket, type Se
 import { afterEach, describe, it } from "@jest/globals";
 import { AnnulusError, Client, type ClientOptions } from "../../node/client/client.ts";
 import { ringOf } from "./fake-cluster.ts";
+import { eventually, failureOf } from "./waiting.ts";
 
 const stops: (() => void)[] = [];
 afterEach(() => {
@@ -52,19 +53,7 @@ const says =
     response.end(JSON.stringify({ type: `annulus:${type}`, detail: type }));
   };
 
-async function failure(promise: Promise<unknown>): Promise<AnnulusError> {
-  try {
-    await promise;
-  } catch (error) {
-    assert.ok(error instanceof AnnulusError, String(error));
-    return error;
-  }
-  throw new assert.AssertionError({ message: "it did not fail" });
-}
-
-async function eventually(isTrue: () => boolean): Promise<void> {
-  while (!isTrue()) await new Promise((resolve) => setTimeout(resolve, 5));
-}
+const failure = (promise: Promise<unknown>) => failureOf(promise, AnnulusError);
 
 describe("a write that is refused when it is repeated", () => {
   it("may surface all the same, and says so, with its attempts", async () => {
