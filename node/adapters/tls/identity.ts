@@ -6,7 +6,7 @@
  * key of another certificate, expired, not valid yet, of another authority, not for this purpose, of another name.
  * Pure: bytes in, identity out. Reading the files and following their changes is credentials.ts.
  */
-import { createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
+import { constants, createPrivateKey, type KeyObject, X509Certificate } from "node:crypto";
 import { createSecureContext, type SecureContext, type SecureContextOptions } from "node:tls";
 import { KvError } from "../../core/errors.ts";
 
@@ -94,7 +94,9 @@ export function readIdentity(texts: TlsTexts, files: TlsFiles, purpose: TlsPurpo
     cert: pemOf(chain).join(""),
     key: texts.key,
     minVersion: TLS_VERSION_MIN,
-    ...(authorities === undefined ? {} : { ca: pemOf(authorities) }),
+    // Who came back with the session of an earlier connection would show no certificate: one that has expired since, or of an
+    // authority that was removed, would count as it did then.
+    ...(authorities === undefined ? {} : { ca: pemOf(authorities), secureOptions: constants.SSL_OP_NO_TICKET }),
   };
   return {
     options,
@@ -166,7 +168,8 @@ function checkUse(leaf: X509Certificate, files: TlsFiles, { isMutual }: TlsPurpo
 
 /** Whether the certificate holds exactly this DNS name; a wildcard stands for no member. */
 export function certifies(certificate: X509Certificate, name: string): boolean {
-  return certificate.checkHost(name, { subject: "never", wildcards: false }) !== undefined;
+  // To OpenSSL a dot at the beginning stands for every name that ends so.
+  return !name.startsWith(".") && certificate.checkHost(name, { subject: "never", wildcards: false }) !== undefined;
 }
 
 function isIssued(chain: readonly X509Certificate[], authorities: readonly X509Certificate[]): boolean {

@@ -4,7 +4,7 @@ import { connect as connectPlain } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect } from "node:tls";
+import { type ConnectionOptions, connect } from "node:tls";
 import { afterEach, beforeAll, beforeEach, describe, it, jest } from "@jest/globals";
 import { createHttpServer, type HttpServer } from "../../../node/adapters/http/http-server.ts";
 import { type ClientTls, Endpoint, NoAnswerError } from "../../../node/client/http.ts";
@@ -70,6 +70,29 @@ function endpoint(port: number, tls: ClientTls, scheme = "https"): Endpoint {
 const get = async (from: Endpoint) => (await from.exchange({ method: "GET", path: "/v1" })).body.toString();
 const refused = (from: Endpoint) => assert.rejects(get(from), NoAnswerError);
 
+const pemOf = ({ certificate, key }: Issued) => ({ cert: certificate, key });
+
+/** Makes one connection and one request, with the session of an earlier connection where there is one. */
+async function visit(
+  port: number,
+  options: ConnectionOptions,
+  session?: Buffer,
+): Promise<{ readonly isServed: boolean; readonly session: Buffer | undefined }> {
+  const socket = connect({ host: "127.0.0.1", port, ...options, ...(session === undefined ? {} : { session }) });
+  let given: Buffer | undefined;
+  let text = "";
+  socket.on("session", (next) => {
+    given = next;
+  });
+  socket.on("error", () => {}); // It is cut off.
+  socket.on("data", (chunk) => {
+    text += chunk;
+  });
+  socket.write("GET /v1 HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n");
+  await new Promise((resolve) => socket.once("close", resolve));
+  return { isServed: text.startsWith("HTTP/1.1 200"), session: given };
+}
+
 describe("an HTTP port with a certificate", () => {
   it("serves those who trust its authority, and nobody who speaks plainly", async () => {
     const port = await listen(new TestCredentials({ ...served, authorities: undefined }));
@@ -96,6 +119,23 @@ describe("an HTTP port with a certificate", () => {
     assert.equal(await get(endpoint(port, { authorities: ours.pem, ...right })), "/v1");
     await refused(endpoint(port, { authorities: ours.pem, ...wrong }));
     await refused(endpoint(port, { authorities: ours.pem }));
+  });
+
+  it("asks for the certificate with each connection, also of those who come back with the session of an earlier one", async () => {
+    const credentials = new TestCredentials({ ...served, authorities: others.pem });
+    const port = await listen(credentials);
+    const until = new Date(Date.now() + 3_000);
+    const brief = { ca: ours.pem, ...pemOf(await others.issue({ names: ["client"], uses: ["client"], until })) };
+    const first = await visit(port, brief);
+    assert(first.isServed);
+    await sleep(until.getTime() + 1_100 - Date.now());
+    assert.equal((await visit(port, brief, first.session)).isServed, false);
+
+    const lasting = { ca: ours.pem, ...pemOf(await others.issue({ names: ["client"], uses: ["client"] })) };
+    const second = await visit(port, lasting);
+    assert(second.isServed);
+    credentials.rotate({ ...served, authorities: ours.pem });
+    assert.equal((await visit(port, lasting, second.session)).isServed, false);
   });
 
   it("takes another one under load: no request fails, open connections stay, new ones see the new one", async () => {

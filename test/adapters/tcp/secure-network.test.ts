@@ -105,6 +105,28 @@ describe("where certificates are required, a peer is refused, counted, and logge
     await assertRefused();
   });
 
+  it("that comes back with the session of an earlier connection, in place of a certificate", async () => {
+    const here = await scene.started("a");
+    const [host, port] = here.address.split(":");
+    const visit = async (session?: Buffer) => {
+      const [cert, key] = session === undefined ? [b.certificate, b.key] : [];
+      const socket = connect({ host, port: Number(port), cert, key, session, rejectUnauthorized: false });
+      let [given, isReused]: [Buffer | undefined, boolean | undefined] = [undefined, undefined];
+      socket.on("session", (next) => {
+        given = next;
+      });
+      socket.on("secureConnect", () => {
+        isReused = socket.isSessionReused();
+      });
+      await scene.until(() => given !== undefined || socket.closed); // It waits for a hello, and not for long.
+      socket.destroy();
+      return { given, isReused };
+    };
+    const { given } = await visit();
+    const { isReused } = await visit(given ?? Buffer.alloc(0));
+    assert.equal(isReused, false);
+  });
+
   it("that knows no TLS 1.3", async () => {
     const here = await scene.started("a");
     const [host, port] = here.address.split(":");

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { beforeAll, describe, it } from "@jest/globals";
-import { readIdentity, type TlsPurpose } from "../../../node/adapters/tls/identity.ts";
+import { certifies, readIdentity, type TlsPurpose } from "../../../node/adapters/tls/identity.ts";
 import { KvError } from "../../../node/core/errors.ts";
 import { type Issued, TestAuthority, type Wish } from "../../tls/authority.ts";
 
@@ -54,6 +55,15 @@ describe("TLS files", () => {
 
   it("may be for any name where the node does not know by which it is called", async () => {
     assert.ok(readWith(await issue({ names: ["b"] }), { ...PEER, name: undefined }));
+  });
+
+  it("certify the names that they hold letter by letter, and no name by its end", async () => {
+    const certificate = new X509Certificate((await issue({ names: ["n1.cluster"] })).certificate);
+    const names = ["n1.cluster", ".cluster", "cluster", "n2.cluster", "*.cluster", ".n1.cluster", "n1.cluster.", ""];
+    assert.deepEqual(
+      names.filter((name) => certifies(certificate, name)),
+      ["n1.cluster"],
+    );
   });
 
   it("are refused with the file and what to do, in each way in which they are wrong in practice", async () => {
