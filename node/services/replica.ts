@@ -65,7 +65,7 @@ export type Replica = {
    *   partition may have been regained meanwhile, or the key written.
    */
   drop(partition: number, key: Uint8Array, mayGo: (held: Uint8Array | undefined) => boolean): Promise<void>;
-  /** A page of the partition's durable records. Damaged ones are left out: they are no answer. */
+  /** A page of the partition's durable records. Rejects with NOT_READY when one of them is damaged, which is then in doubt. */
   scan(request: ScanRequest): Promise<ScannedReply>;
   /** Whether a write of a key is on its way to the disk; the key as a map key. */
   isPending(name: string): boolean;
@@ -84,7 +84,7 @@ export type ReplicaOptions = StampLimits & {
 /** Stands for a record that failed its checksum. */
 const DAMAGED = Symbol("damaged");
 
-/** A page ends when its records have come to this, well under what one frame may hold. */
+/** A page ends before the record with which it would be larger, far below what one frame may hold; one that is larger goes alone. */
 const SCAN_BYTES_MAX = 512 * 1024;
 
 /**
@@ -129,6 +129,21 @@ export function createReplica(
     telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
     await identity.newIncarnation("a record was damaged and set aside");
     await engine.batch([{ kind: "put", key: at, value: bytes }, mark], { sync: true });
+  }
+
+  async function setAsideIfDamaged(at: Uint8Array): Promise<void> {
+    const name = keyName(parsePartitionedKey(at).key);
+    if (store.isPending(name)) return;
+    store.forget(name);
+    // Read past the cache, and into none: what is written meanwhile must not be covered by what was there before.
+    const bytes = await engine.get(at);
+    if (bytes === undefined) return;
+    try {
+      decodeRecord(bytes);
+    } catch (error) {
+      if (!(error instanceof RecordCorruptError)) throw error;
+      await setAside(at, bytes, error);
+    }
   }
 
   /** What a write changes, for the partition's tree. */
@@ -264,23 +279,10 @@ export function createReplica(
       await remove(stored, held);
     },
 
-    scan: (request) => scanPartition(engine, request),
+    scan: (request) => scanPartition(engine, request, setAsideIfDamaged),
     isPending: store.isPending,
 
-    async setAsideIfDamaged(at) {
-      const name = keyName(parsePartitionedKey(at).key);
-      if (store.isPending(name)) return;
-      store.forget(name);
-      // Read past the cache, and into none: what is written meanwhile must not be covered by what was there before.
-      const bytes = await engine.get(at);
-      if (bytes === undefined) return;
-      try {
-        decodeRecord(bytes);
-      } catch (error) {
-        if (!(error instanceof RecordCorruptError)) throw error;
-        await setAside(at, bytes, error);
-      }
-    },
+    setAsideIfDamaged,
   };
 }
 
@@ -294,24 +296,28 @@ function standing(held: Held<KvRecord> | undefined): Held<KvRecord> | undefined 
   return held === undefined || isRemoved(held) ? undefined : held;
 }
 
-async function scanPartition(engine: Engine, { partition, after, limit }: ScanRequest): Promise<ScannedReply> {
-  const range = partitionRange(partition);
-  let from = after === undefined ? range.from : successor(dataKey(partition, after));
+/** @param setAsideIfDamaged Looks at a record that did not pass its checksum. */
+async function scanPartition(
+  engine: Engine,
+  { partition, after, limit }: ScanRequest,
+  setAsideIfDamaged: (at: Uint8Array) => Promise<void>,
+): Promise<ScannedReply> {
+  const { from: first, until } = partitionRange(partition);
+  const from = after === undefined ? first : successor(dataKey(partition, after));
+  const found = await engine.scan({ from, until, limit });
   const entries: ScannedEntry[] = [];
-  for (;;) {
-    const found = await engine.scan({ from, until: range.until, limit });
-    let sizeBytes = 0;
-    for (const { key, value } of found) {
-      if (sizeBytes > SCAN_BYTES_MAX) return { kind: "scanned", entries, done: false };
-      sizeBytes += key.length + value.length;
-      if (isSound(value)) entries.push({ key: parsePartitionedKey(key).key, record: value });
+  let sizeBytes = 0;
+  for (const { key: at, value } of found) {
+    sizeBytes += at.length + value.length;
+    if (sizeBytes > SCAN_BYTES_MAX && entries.length > 0) return { kind: "scanned", entries, done: false };
+    if (!isSound(value)) {
+      // Left out, it would be taken for one that was never here, by a backup for good.
+      await setAsideIfDamaged(at);
+      throw new KvError("NOT_READY", `Cannot page through partition ${partition}: a record of it is damaged here.`);
     }
-    const last = found.at(-1);
-    if (last === undefined || found.length < limit) return { kind: "scanned", entries, done: true };
-    // A page of damaged records only would look like the end of the partition.
-    if (entries.length > 0) return { kind: "scanned", entries, done: false };
-    from = successor(last.key);
+    entries.push({ key: parsePartitionedKey(at).key, record: value });
   }
+  return { kind: "scanned", entries, done: found.length < limit };
 }
 
 function isSound(bytes: Uint8Array): boolean {
