@@ -90,7 +90,7 @@ describe("a manifest", () => {
     const [part] = parseManifest(GOLDEN.manifest, "golden").parts;
     assert.deepEqual(parsePart(JSON.stringify(part), "golden"), part);
     const { clusterId, partitions, startedAt, parts } = parseManifest(GOLDEN.manifest, "golden");
-    const begun = { formatVersion: 2 as const, clusterId, partitions, startedAt, parts };
+    const begun = { formatVersion: 2 as const, clusterId, partitions, startedAt, writer: "a run", parts };
     assert.deepEqual(parseBegun(formatDocument(begun)), begun);
   });
 

@@ -58,6 +58,52 @@ async function linesIn(place: Place, { parts }: Manifest): Promise<string[]> {
   return lines.sort();
 }
 
+describe("two backups at once in one place, each of which prunes when it has ended", () => {
+  it("leave no backup that lacks anything, and at least one: who came second, or was overtaken, says so and fails", async () => {
+    const ended = { whole: 0, overtaken: 0 };
+    for (let seed = 1; seed <= SEEDS; seed += 1) {
+      const files = new Map<string, Buffer>();
+      const records = new Records();
+      const turns = new Turns(seed);
+      const placeFor = (who: string) => placeOfFiles(files, turns, who);
+      const run = async (who: string, minute: number) => {
+        const place = placeFor(who);
+        await takeAt(minute, records, place, { turns, who });
+        await prune(place, { last: 1 }, { dryRun: false });
+      };
+      for (let key = 0; key < 20; key += 1) records.put(`key ${key}`);
+      const first = run("alone", 1);
+      await turns.run([first]);
+      await first;
+      for (let key = 0; key < 12; key += 1) records.put(`key ${key}`);
+      const running = [run("one", 2), run("another", 3)];
+      // Every fourth time one is frozen for good: its pod was given up, and another takes its place.
+      await turns.run(running, (turn) => {
+        if (turn === seed % 40) records.put("key 13");
+        if (seed % 4 === 0 && turn === seed % 50) turns.kill("one");
+      });
+      for (const outcome of await Promise.allSettled(seed % 4 === 0 ? running.slice(1) : running)) {
+        if (outcome.status === "fulfilled") ended.whole += 1;
+        else {
+          assert.match(String(outcome.reason), /another backup|the newest backup began/);
+          ended.overtaken += 1;
+        }
+      }
+      const again = new Turns(seed);
+      const place = placeOfFiles(files, again, "after");
+      const check = async () => {
+        const names = await backupNames(place);
+        assert.ok(names.length > 0);
+        await requireSound(place, await Promise.all(names.map((name) => requireManifest(place, name))));
+      };
+      const checking = check();
+      await again.run([checking]);
+      await checking;
+    }
+    assert.ok(ended.whole > SEEDS / 2 && ended.overtaken > 0, JSON.stringify(ended));
+  });
+});
+
 describe("pruning while a backup is written, or was killed", () => {
   it("leaves every backup whole, in any order of their steps", async () => {
     let removed = 0;

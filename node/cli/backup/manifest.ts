@@ -3,7 +3,7 @@
  *
  *     backups/NAME.json           a manifest for each backup that is whole; NAME is the instant of its beginning
  *     layers/PARTITION-NAME-ID    records of one partition (layer.ts); backups share them, and none is ever changed
- *     unfinished/begun.json       of the backup that is being written: what it builds on
+ *     unfinished/begun.json       of the backup that is being written: what it builds on, and which run writes it
  *     unfinished/part-PARTITION   of the same: each part that got a layer, written before the layer itself
  *
  * A manifest names every layer that its backup takes, so that each backup is restored by itself, and one that goes takes nothing of
@@ -47,6 +47,8 @@ const BegunShape = z.strictObject({
   partitions: z.int().min(1),
   /** ISO 8601. */
   startedAt: z.string(),
+  /** The run that goes on with it, by a name that no other has; earlier ones did not say it. */
+  writer: z.string().optional(),
   parts: z.array(PartShape),
 });
 

@@ -7,7 +7,12 @@
  *
  * A backup that was killed goes on where it was, for what it wrote is compared like what was there before: every partition is as
  * of this run. What it builds on, and each part before its layer, is written down where `prune` sees it.
+ *
+ * One run at a time: another that comes while this one goes on (a pod that was given up, and was only cut off) puts its name in the
+ * place of this one's, or takes what is written down away at its end. Whoever does not find its own word any more cannot know what was
+ * swept since, and ends without a manifest.
  */
+import { randomBytes } from "node:crypto";
 import { z } from "zod";
 import type { Nodes } from "../../client/nodes.ts";
 import { byteText } from "../change/figures.ts";
@@ -61,6 +66,7 @@ export type Taken = { readonly manifest: Manifest; readonly movedBytes: number }
  */
 export async function takeBackup(nodes: Nodes, place: Place, { of, pace, line }: Taking): Promise<Taken> {
   const base = await begin(place, of);
+  const requireOwn = () => requireWriter(place, base.writer);
   const before = new Set(base.before.flatMap(({ layers }) => layers.map(({ name }) => name)));
   const bytesOfNew = (some: readonly Part[]) =>
     bytesOf({ parts: some.map((part) => ({ ...part, layers: part.layers.filter(({ name }) => !before.has(name)) })) });
@@ -73,22 +79,24 @@ export async function takeBackup(nodes: Nodes, place: Place, { of, pace, line }:
   const parts: Part[] = [];
   for (let partition = 0; partition < of.partitions; partition += 1) {
     const old = await soundest(place, sizes, [base.unfinished, base.before], partition);
-    parts.push(await takePart(nodes, place, { partition, old, name: backupName(of), onMoved }));
+    parts.push(await takePart(nodes, place, { partition, old, name: backupName(of), onMoved, requireOwn }));
     line.show(`${parts.length} of ${of.partitions} partitions, ${byteText(bytesOfNew(parts))} new`, false);
   }
   const completedAt = new Date().toISOString();
   const newBytes = bytesOfNew(parts);
   const manifest: Manifest = { formatVersion: BACKUP_FORMAT_VERSION, ...of, completedAt, newBytes, parts };
+  await requireOwn();
   await place.write(manifestFile(backupName(of)), formatDocument(manifest));
   await clear(place);
   return { manifest, movedBytes };
 }
 
 /** What a backup builds on: the parts of the backup before it, and those that it has got a layer for since. */
-type Base = { readonly before: readonly Part[]; readonly unfinished: readonly Part[] };
+type Base = { readonly before: readonly Part[]; readonly unfinished: readonly Part[]; readonly writer: string };
 
-/** Says what the backup builds on, where nothing unfinished says it already. */
+/** Says what the backup builds on, which something unfinished may say already, and that this run writes it. */
 async function begin(place: Place, of: BackupOf): Promise<Base> {
+  const writer = randomBytes(8).toString("hex");
   for (;;) {
     const newestName = (await backupNames(place)).at(-1);
     const newest = newestName === undefined ? undefined : await readManifest(place, newestName);
@@ -101,21 +109,32 @@ async function begin(place: Place, of: BackupOf): Promise<Base> {
         EXIT.failed,
       );
     }
-    if (begun !== undefined && (newest === undefined || newest.startedAt < begun.startedAt)) {
-      return { before: begun.parts, unfinished: await unfinishedParts(place) };
-    }
+    const isUnfinished = begun !== undefined && (newest === undefined || newest.startedAt < begun.startedAt);
     // Of one that ended, and was killed before it could tidy up.
-    await clear(place);
+    if (!isUnfinished) await clear(place);
     const { clusterId, partitions, startedAt } = of;
     const parts = newest?.parts ?? [];
-    const fresh: Begun = { formatVersion: BACKUP_FORMAT_VERSION, clusterId, partitions, startedAt, parts };
-    await place.write(BEGUN, formatDocument(fresh));
-    // What was pruned before that was written may be swept away; what is pruned after is kept for it.
-    if (newestName === undefined || (await place.read(manifestFile(newestName))) !== undefined) {
-      return { before: parts, unfinished: [] };
+    const fresh: Begun = { formatVersion: BACKUP_FORMAT_VERSION, clusterId, partitions, startedAt, writer, parts };
+    const own = isUnfinished ? { ...begun, writer } : fresh;
+    await place.write(BEGUN, formatDocument(own));
+    // What was pruned before that was written may be swept away; what is pruned after is kept for it. One that ended meanwhile may have
+    // had what was unfinished, and pruned by it.
+    const isStill = newestName === undefined || (await place.read(manifestFile(newestName))) !== undefined;
+    if (isStill && (await backupNames(place)).at(-1) === newestName) {
+      return { before: own.parts, unfinished: isUnfinished ? await unfinishedParts(place) : [], writer };
     }
     await place.remove(BEGUN);
   }
+}
+
+/** @throws {CommandError} Another run has taken the place, or has ended and tidied up. */
+async function requireWriter(place: Place, writer: string): Promise<void> {
+  const text = await place.read(BEGUN);
+  if (text !== undefined && parseBegun(text).writer === writer) return;
+  throw new CommandError(
+    `another backup is written to ${place.title} at the same time: run one at a time`,
+    EXIT.failed,
+  );
 }
 
 function requireSame(place: Place, found: Pick<Begun, "clusterId" | "partitions">, of: BackupOf): void {
@@ -167,10 +186,12 @@ type PartJob = {
   /** Of the backup. */
   readonly name: string;
   readonly onMoved: (bytes: number) => Promise<void>;
+  /** Throws once another run has the place. */
+  readonly requireOwn: () => Promise<void>;
 };
 
 async function takePart(nodes: Nodes, place: Place, job: PartJob): Promise<Part> {
-  const { partition, old, name, onMoved } = job;
+  const { partition, old, name, onMoved, requireOwn } = job;
   const isWorthIt = old !== undefined && !isWornOut(old.part);
   const held = isWorthIt ? heldBy(old.indexes) : [];
   const found = isWorthIt ? await compareWith(nodes, partition, held, onMoved) : undefined;
@@ -179,7 +200,7 @@ async function takePart(nodes: Nodes, place: Place, job: PartJob): Promise<Part>
     const writer = await beginLayer(place, partition, name);
     try {
       const gone = await takeDifference(nodes, { partition, ...found, held }, { writer, onMoved });
-      if (gone !== undefined) return await keep(place, writer, { old, partition, gone });
+      if (gone !== undefined) return await keep(place, writer, { old, partition, gone, requireOwn });
     } finally {
       await writer.draft.discard();
     }
@@ -187,7 +208,7 @@ async function takePart(nodes: Nodes, place: Place, job: PartJob): Promise<Part>
   const writer = await beginLayer(place, partition, name);
   try {
     await takeWhole(nodes, writer, job);
-    return await keep(place, writer, { old: undefined, partition, gone: [] });
+    return await keep(place, writer, { old: undefined, partition, gone: [], requireOwn });
   } finally {
     await writer.draft.discard();
   }
@@ -214,14 +235,15 @@ async function takeWhole(nodes: Nodes, writer: LayerWriter, { partition, onMoved
 async function keep(
   place: Place,
   writer: LayerWriter,
-  what: { readonly old: PartJob["old"]; readonly partition: number; readonly gone: readonly bigint[] },
+  what: Pick<PartJob, "old" | "partition" | "requireOwn"> & { readonly gone: readonly bigint[] },
 ): Promise<Part> {
-  const { old, partition, gone } = what;
+  const { old, partition, gone, requireOwn } = what;
   const { layer, index } = await writer.finish(gone);
   // Leaves that the homes did not agree on may have held nothing new after all.
   if (old !== undefined && layer.records === 0 && gone.length === 0) return old.part;
   const held: Held[] = heldBy([...(old?.indexes ?? []), index]);
   const part = { partition, keys: held.length, layers: [...(old?.part.layers ?? []), layer] };
+  await requireOwn();
   await place.write(partFile(partition), formatDocument(part));
   await writer.draft.keep();
   return part;
