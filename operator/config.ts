@@ -20,6 +20,11 @@ export const OperatorSettings = z
     ANNULUS_OPERATOR_PORT: z.coerce.number().int().min(1).max(65_535).default(8080),
     /** How long a leader that went silent keeps the others away. Longer: a takeover later, fewer by mistake. */
     ANNULUS_OPERATOR_LEASE_DURATION_MS: milliseconds(3_000, 300_000).default(15_000),
+    /** Whether the admin ports of KVClusters that do not say (`tls.admin`) speak TLS; so without the chart as with it. */
+    ANNULUS_OPERATOR_ADMIN_TLS: z
+      .enum(["true", "false"])
+      .default("true")
+      .transform((text) => text === "true"),
     ANNULUS_OPERATOR_LOG_LEVEL: z.enum(["debug", "info", "warn", "error"]).default("info"),
   })
   .readonly();

@@ -59,6 +59,7 @@ async function run(): Promise<void> {
       policy: {
         nodeImage: config.ANNULUS_OPERATOR_NODE_IMAGE,
         operatorNamespace: config.ANNULUS_OPERATOR_NAMESPACE,
+        adminTls: config.ANNULUS_OPERATOR_ADMIN_TLS,
       },
       lease: {
         identity,

@@ -43,7 +43,7 @@ export function createOperator(ports: OperatorPorts, { policy, lease, watchNames
   const mayAct = () => leadership.leads();
   const leadership: Leadership = createLeadership(ports, lease, (isLeader) => {
     if (isLeader) {
-      const reconciler = createReconciler({ ...ports, events, observe, mayAct });
+      const reconciler = createReconciler({ ...ports, events, observe, presets: policy, mayAct });
       const backups = createBackupReconciler({ ...ports, events, observe: observeBackup, mayAct });
       controllers = [
         createController({ ...ports, reconciler, watchNamespace }),

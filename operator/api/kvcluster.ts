@@ -115,7 +115,12 @@ const Tls = z.object({
     .describe(
       "Members speak TLS and hold each other to certificates. A change takes two rolls, and no peer is cut off.",
     ),
-  admin: z.boolean().default(false).describe("The admin port speaks TLS; the operator and Kubernetes' probes follow."),
+  admin: z
+    .boolean()
+    .optional()
+    .describe(
+      "The admin port speaks TLS; the operator and Kubernetes' probes follow. Absent: as the operator is told, which is yes unless clusters.adminTls of the chart says no.",
+    ),
   data: z.boolean().default(false).describe("The data port speaks TLS; clients must use https from then on."),
   issuer: z
     .object({
@@ -280,7 +285,7 @@ export const Status = z
   .describe("What the operator last saw.");
 
 /** A stored object: what the API server hands out. */
-export const Cluster = z.object({
+const StoredCluster = z.object({
   apiVersion: z.literal(API_VERSION),
   kind: z.literal(KIND),
   metadata: Metadata,
@@ -292,18 +297,34 @@ export type Spec = z.output<typeof Spec>;
 export type Access = z.output<typeof Access>;
 export type Status = z.output<typeof Status>;
 export type { Condition } from "./parts.ts";
-export type Cluster = z.output<typeof Cluster>;
+
+/** What the operator's settings say of every cluster whose manifest does not. */
+export type Presets = {
+  /** Whether the admin port speaks TLS. */
+  readonly adminTls: boolean;
+};
+
+/** A cluster of which nothing is left open. */
+export type Cluster = z.output<typeof StoredCluster> & { readonly spec: { readonly tls: { readonly admin: boolean } } };
 
 /** A cluster that was read, or what is wrong with it, one sentence each. */
 export type Parsed =
   | { readonly ok: true; readonly cluster: Cluster }
   | { readonly ok: false; readonly problems: readonly string[] };
 
-/** Reads a stored object and fills defaults in, as the API server does. */
-export function parseCluster(object: unknown): Parsed {
-  const parsed = Cluster.safeParse(object);
-  if (parsed.success) return { ok: true, cluster: parsed.data };
+/**
+ * Reads a stored object and fills defaults in: those of the schema, as the API server does, and the operator's own, which are never
+ * stored, so that they hold as long as nobody says otherwise.
+ */
+export function parseCluster(object: unknown, presets: Presets): Parsed {
+  const parsed = StoredCluster.safeParse(object);
+  if (parsed.success) return { ok: true, cluster: completed(parsed.data, presets) };
   return { ok: false, problems: parsed.error.issues.map((issue) => `${issue.path.join(".")}: ${issue.message}`) };
+}
+
+function completed(stored: z.output<typeof StoredCluster>, { adminTls }: Presets): Cluster {
+  const { tls } = stored.spec;
+  return { ...stored, spec: { ...stored.spec, tls: { ...tls, admin: tls.admin ?? adminTls } } };
 }
 
 /** The bytes of a volume that the spec asks for. */

@@ -11,7 +11,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import type { Cluster } from "../api/kvcluster.ts";
-import { authorityName, peersDomain, podName, tlsName } from "./names.ts";
+import { ADMIN_PORT, authorityName, DATA_PORT, peersDomain, podName, tlsName } from "./names.ts";
 import { at, type KubeObject, textAt } from "./objects.ts";
 import type { Action, PeerTls, PodFacts, Wish, World } from "./world.ts";
 
@@ -60,6 +60,7 @@ export function tlsSettings(cluster: Cluster, peerTls: PeerTls): Record<string, 
   return {
     ...(data ? pair("DATA") : {}),
     ...(admin ? pair("ADMIN") : {}),
+    ...(data || admin ? commandLineSettings(cluster) : {}),
     ...(peerTls === "off"
       ? {}
       : {
@@ -68,6 +69,16 @@ export function tlsSettings(cluster: Cluster, peerTls: PeerTls): Record<string, 
           ANNULUS_PEER_TLS_CA_FILE: `${TLS_DIRECTORY}/${AUTHORITY_FILE}`,
           ANNULUS_PEER_TLS_DOMAIN: peersDomain(cluster),
         }),
+  };
+}
+
+/** How the command line in a pod reaches its node, and by what it knows it: certificates hold names, and no address. */
+function commandLineSettings({ spec: { tls } }: Cluster): Record<string, string> {
+  const url = (isSecure: boolean, port: number) => `${isSecure ? "https" : "http"}://localhost:${port}`;
+  return {
+    ANNULUS_URL: url(tls.data, DATA_PORT),
+    ANNULUS_ADMIN_URL: url(tls.admin, ADMIN_PORT),
+    ANNULUS_CA_FILE: `${TLS_DIRECTORY}/${AUTHORITY_FILE}`,
   };
 }
 

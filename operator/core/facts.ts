@@ -7,6 +7,9 @@ import { at, type KubeObject, listAt, numberAt, textAt } from "./objects.ts";
 import type { ClaimFacts, MachineFacts, PeerTls, PodFacts, StatefulSetFacts } from "./world.ts";
 
 const HOSTNAME_LABEL = "kubernetes.io/hostname";
+/** Settings by which nodes ask for tokens, and by which their admin port speaks TLS. */
+const ACCESS_SETTING = "ANNULUS_ACCESS_FILE";
+const ADMIN_TLS_SETTING = "ANNULUS_ADMIN_TLS_CERTIFICATE_FILE";
 
 /** Reads a StatefulSet. */
 export function readStatefulSet(object: KubeObject): StatefulSetFacts {
@@ -16,7 +19,8 @@ export function readStatefulSet(object: KubeObject): StatefulSetFacts {
     isObserved: (numberAt(object, "status", "observedGeneration") ?? -1) === object.metadata.generation,
     updateRevision: textAt(object, "status", "updateRevision"),
     image: textAt(object, "spec", "template", "spec", "containers", 0, "image"),
-    asksForToken: settingOf(at(object, "spec", "template"), "ANNULUS_ACCESS_FILE") !== undefined,
+    asksForToken: settingOf(at(object, "spec", "template"), ACCESS_SETTING) !== undefined,
+    isAdminSecure: settingOf(at(object, "spec", "template"), ADMIN_TLS_SETTING) !== undefined,
     claimSize: textAt(object, "spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage"),
   };
 }
@@ -42,8 +46,8 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
     startedAtMs: readInstant(textAt(object, "status", "containerStatuses", 0, "state", "running", "startedAt")),
     trouble: troubleOf(object),
     peerTls: peerTlsOf(object),
-    isAdminSecure: settingOf(object, "ANNULUS_ADMIN_TLS_CERTIFICATE_FILE") !== undefined,
-    asksForToken: settingOf(object, "ANNULUS_ACCESS_FILE") !== undefined,
+    isAdminSecure: settingOf(object, ADMIN_TLS_SETTING) !== undefined,
+    asksForToken: settingOf(object, ACCESS_SETTING) !== undefined,
     replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true",
   };
 }

@@ -4,11 +4,11 @@
  * Nothing here is remembered from an earlier run but what the object's status holds. What could not be learnt is said
  * to be unknown (`silent`, undefined) and is never taken for "no", "none" or "done".
  */
-import type { Cluster } from "../api/kvcluster.ts";
+import type { Cluster, Presets } from "../api/kvcluster.ts";
 import type { KubeObject } from "./objects.ts";
 
 /** The operator's own settings that a decision needs. */
-export type Policy = {
+export type Policy = Presets & {
   /** Image of a cluster that names none. */
   readonly nodeImage: string;
   /** Where the operator runs: let through to the admin ports. */
@@ -25,6 +25,8 @@ export type StatefulSetFacts = {
   readonly image: string | undefined;
   /** Whether nodes started from its template ask for tokens. */
   readonly asksForToken: boolean;
+  /** Whether the admin ports of nodes started from its template speak TLS. */
+  readonly isAdminSecure: boolean;
   /** The size in its claim template, which cannot change. */
   readonly claimSize: string | undefined;
 };

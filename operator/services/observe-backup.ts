@@ -4,7 +4,8 @@ import { type Cluster, parseCluster } from "../api/kvcluster.ts";
 import { readRun, readTry } from "../core/backup/facts.ts";
 import { rivalOf } from "../core/backup/place.ts";
 import type { BackupWorld } from "../core/backup/world.ts";
-import { BACKUP_OWNED_KINDS, BACKUPS, CLUSTERS, CRON_JOBS, JOBS, PODS } from "../core/kinds.ts";
+import { readStatefulSet } from "../core/facts.ts";
+import { BACKUP_OWNED_KINDS, BACKUPS, CLUSTERS, CRON_JOBS, JOBS, PODS, STATEFUL_SETS } from "../core/kinds.ts";
 import { labelText, runLabels, runName } from "../core/names.ts";
 import { type KubeObject, textAt } from "../core/objects.ts";
 import type { Policy } from "../core/world.ts";
@@ -20,9 +21,14 @@ export function createBackupObserver(
   async function clusterOf({ metadata, spec }: Backup): Promise<Cluster | undefined> {
     const object = await kube.read(CLUSTERS, { namespace: metadata.namespace, name: spec.cluster });
     if (object === undefined || object.metadata.deletionTimestamp !== undefined) return undefined;
-    const parsed = parseCluster(object);
+    const parsed = parseCluster(object, policy);
     if (!parsed.ok) throw new KubeError("refused", `cannot read the KVCluster: ${parsed.problems.join("; ")}`);
     return parsed.cluster;
+  }
+
+  async function isAdminSecure({ metadata, spec }: Backup, cluster: Cluster | undefined): Promise<boolean> {
+    const set = await kube.read(STATEFUL_SETS, { namespace: metadata.namespace, name: spec.cluster });
+    return set === undefined ? cluster?.spec.tls.admin === true : readStatefulSet(set).isAdminSecure;
   }
 
   async function neededObjects({ metadata: { namespace, name } }: Backup): Promise<Map<string, KubeObject>> {
@@ -65,6 +71,7 @@ export function createBackupObserver(
       policy,
       backup,
       cluster,
+      isAdminSecure: await isAdminSecure(backup, cluster),
       objects,
       runs: jobs
         .filter(isOwn)

@@ -4,7 +4,7 @@
  * It is given a name, never an event. Nothing is kept between runs but the nodes' last refusal, which is only told and
  * waited out. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
  */
-import { type Cluster, parseCluster } from "../api/kvcluster.ts";
+import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { formatInstant } from "../core/instant.ts";
 import { CLUSTERS, kindOf } from "../core/kinds.ts";
@@ -47,15 +47,16 @@ export function createReconciler(parts: {
   readonly telemetry: Telemetry;
   readonly events: Events;
   readonly observe: Observer;
+  readonly presets: Presets;
   readonly mayAct: () => boolean;
 }): Reconciler {
-  const { kube, admin, time, telemetry, events, observe } = parts;
+  const { kube, admin, time, telemetry, events, observe, presets } = parts;
   const refusals = new Map<string, World["refusal"]>();
 
   async function read(place: { namespace: string; name: string }): Promise<Cluster | undefined> {
     const object = await kube.read(CLUSTERS, place);
     if (object === undefined || object.metadata.deletionTimestamp !== undefined) return undefined;
-    const parsed = parseCluster(object);
+    const parsed = parseCluster(object, presets);
     if (!parsed.ok) throw new KubeError("refused", `cannot read the KVCluster: ${parsed.problems.join("; ")}`);
     return parsed.cluster;
   }

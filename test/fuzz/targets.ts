@@ -111,7 +111,7 @@ function readRequest(input: Uint8Array): void {
 }
 
 function readCluster(input: Uint8Array): void {
-  const parsed = parseCluster(JSON.parse(textOf(input)));
+  const parsed = parseCluster(JSON.parse(textOf(input)), { adminTls: true });
   if (parsed.ok) brokenRules({ name: parsed.cluster.metadata.name, spec: parsed.cluster.spec });
 }
 

@@ -11,7 +11,7 @@ import { fileOf } from "../../operator/core/certificates.ts";
 import { readPod } from "../../operator/core/facts.ts";
 import { at, type KubeObject, listAt, textAt } from "../../operator/core/objects.ts";
 import { FakeCluster, NAME } from "./fake-cluster.ts";
-import { manifest } from "./manifests.ts";
+import { manifest, PRESETS } from "./manifests.ts";
 
 const SECRET = `${NAME}-access`;
 const SHOP = "shop-shop-shop-shop-shop-shop-shop-1";
@@ -226,7 +226,7 @@ describe("tokens that a manifest names", () => {
     fc.assert(
       fc.property(fc.array(token, { maxLength: 6 }), secrets, (tokensOf, texts) => {
         const plain = manifest({ access: { tokens: tokensOf } });
-        const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "u" } });
+        const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "u" } }, PRESETS);
         assert.ok(parsed.ok);
         const { cluster } = parsed;
         if (brokenRules({ name: NAME, spec: cluster.spec }).length > 0) return;

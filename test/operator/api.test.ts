@@ -11,13 +11,15 @@ import { readQuantity } from "../../operator/api/quantity.ts";
 import { broken } from "../../operator/api/rule.ts";
 import { brokenRules, OWNED_SETTINGS, RULES } from "../../operator/api/rules.ts";
 import { BACKUP_ALLOWED, BACKUP_BREACHES, backupManifest, ONTO_VOLUME } from "./backup-manifests.ts";
-import { ALLOWED, BREACHES, manifest } from "./manifests.ts";
+import { ALLOWED, BREACHES, manifest, PRESETS } from "./manifests.ts";
 
 const ROOT = join(import.meta.dirname, "..", "..");
 
+const PLAIN = { peers: false, data: false };
+
 function subject(spec: Record<string, unknown>, name = "sessions") {
   const plain = manifest(spec, name);
-  const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "u" } });
+  const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "u" } }, PRESETS);
   assert.ok(parsed.ok, `the schema alone refuses it: ${parsed.ok ? "" : parsed.problems.join("; ")}`);
   return { name, spec: parsed.cluster.spec };
 }
@@ -67,6 +69,25 @@ describe("the KVBackup's schema", () => {
 });
 
 describe("the KVCluster's schema", () => {
+  it("leaves open whether the admin port speaks TLS: the operator's setting says it where the manifest does not", () => {
+    const admin = (spec: Record<string, unknown>, adminTls: boolean) => {
+      const plain = manifest(spec);
+      const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "u" } }, { adminTls });
+      assert.ok(parsed.ok);
+      return parsed.cluster.spec.tls;
+    };
+    for (const adminTls of [true, false]) {
+      for (const spec of [{}, { tls: {} }]) assert.deepEqual(admin(spec, adminTls), { ...PLAIN, admin: adminTls });
+      assert.deepEqual(admin({ tls: { peers: true } }, adminTls), { ...PLAIN, peers: true, admin: adminTls });
+      for (const said of [true, false])
+        assert.deepEqual(admin({ tls: { admin: said } }, adminTls), { ...PLAIN, admin: said });
+    }
+    // A default in the definition would be written into every manifest that is applied, and outlast the setting.
+    const [version] = DEFINITIONS[0]?.spec.versions ?? [];
+    assert.ok(version);
+    assert.ok(!/"admin":(true|false|\{"default")/.test(JSON.stringify(version)), "the definition has a default for it");
+  });
+
   it("fills every default in", () => {
     const { spec } = subject({});
     assert.equal(spec.replicas, 3);
@@ -77,7 +98,7 @@ describe("the KVCluster's schema", () => {
   });
 
   it("says where an object does not fit it", () => {
-    const parsed = parseCluster(manifest({ replicas: "three" }));
+    const parsed = parseCluster(manifest({ replicas: "three" }), PRESETS);
     assert.ok(!parsed.ok && parsed.problems.some((problem) => problem.startsWith("spec.replicas: ")));
   });
 

@@ -206,6 +206,27 @@ describe("a KVBackup with a schedule", () => {
     assert.ok(world.cronJob);
   });
 
+  it("goes to the admin ports as the members were told to be started, whatever the spec says by then", async () => {
+    const world = await begun(SCHEDULE, { tls: { admin: true } });
+    const urls = () => settingOf(at(world.cronJob, "spec", "jobTemplate") as KubeObject, "ANNULUS_ADMIN_URL") ?? "";
+    const isSecure = () =>
+      urls()
+        .split(",")
+        .every((url) => url.startsWith("https://"));
+    assert.equal(isSecure(), true);
+    const admin = { name: "ANNULUS_ADMIN_TLS_CERTIFICATE_FILE", value: "/etc/annulus-tls/x.crt" };
+    const started = (env: readonly object[]) => ({ template: { spec: { containers: [{ name: "node", env }] } } });
+    const metadata = { name: "sessions", namespace: "default" };
+    const set = world.kube.set({ apiVersion: "apps/v1", kind: "StatefulSet", metadata, spec: started([]) });
+    await world.settle();
+    assert.equal(isSecure(), false);
+    assert.ok(!JSON.stringify(world.cronJob).includes("sessions-tls"));
+    world.kube.set({ ...set, spec: started([admin]) });
+    await world.settle();
+    assert.equal(isSecure(), true);
+    assert.ok(JSON.stringify(world.cronJob).includes("sessions-tls"));
+  });
+
   it("is written once and not again while nothing changes", async () => {
     const world = await begun(SCHEDULE);
     const versions = () => [...world.kube.objects.values()].map(({ metadata }) => metadata.resourceVersion);

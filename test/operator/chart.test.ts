@@ -34,6 +34,25 @@ describe("the chart's deployment", () => {
   });
 });
 
+describe("whether admin ports speak TLS where a KVCluster does not say", () => {
+  const right = { ANNULUS_OPERATOR_NAMESPACE: "x", ANNULUS_OPERATOR_IDENTITY: "y", ANNULUS_OPERATOR_NODE_IMAGE: "z" };
+  const set = (value: string) =>
+    loadOperatorConfig({ ...right, ANNULUS_OPERATOR_ADMIN_TLS: value }).ANNULUS_OPERATOR_ADMIN_TLS;
+
+  it("is a value of the chart, and yes unless it is changed, with the chart and without it", () => {
+    const values = parse(text("charts", "annulus", "values.yaml")) as { clusters: { adminTls: boolean } };
+    assert.equal(values.clusters.adminTls, true);
+    const setting = /ANNULUS_OPERATOR_ADMIN_TLS\n\s+value: \{\{ \.Values\.clusters\.adminTls \| quote \}\}\n/;
+    assert.match(text("charts", "annulus", "templates", "deployment.yaml"), setting);
+    assert.equal(loadOperatorConfig(right).ANNULUS_OPERATOR_ADMIN_TLS, true);
+  });
+
+  it("is taken as Helm writes it, and no other word for it", () => {
+    assert.deepEqual([set("true"), set("false")], [true, false]);
+    for (const value of ["", "no", "0", "True"]) assert.throws(() => set(value), /ANNULUS_OPERATOR_ADMIN_TLS/);
+  });
+});
+
 describe("the chart's values", () => {
   it("are all named in their schema, which lets no other in", () => {
     const values = parse(text("charts", "annulus", "values.yaml")) as object;
@@ -89,7 +108,7 @@ describe("the examples", () => {
 
   it.each(objects)("%s has what the API server takes", (file, object) => {
     if (object.kind === "KVCluster") {
-      const parsed = parseCluster(stored(object));
+      const parsed = parseCluster(stored(object), { adminTls: true });
       assert.ok(parsed.ok, parsed.ok ? "" : parsed.problems.join("; "));
       assert.deepEqual(brokenRules({ name: object.metadata.name, spec: parsed.cluster.spec }), []);
     } else if (object.kind === "KVBackup") {

@@ -17,6 +17,7 @@ type Happening =
   | { readonly kind: "cut" | "heal" }
   | { readonly kind: "replace"; readonly ordinal: number }
   | { readonly kind: "forget" }
+  | { readonly kind: "upgrade"; readonly adminTls: boolean }
   | { readonly kind: "time"; readonly seconds: number; readonly calls: number | undefined };
 
 const ordinal = fc.integer({ min: 0, max: 6 });
@@ -44,6 +45,7 @@ const HAPPENINGS = fc.array(
     fc.record({ kind: fc.constantFrom("cut" as const, "heal" as const) }),
     fc.record({ kind: fc.constant("replace" as const), ordinal }),
     fc.record({ kind: fc.constant("forget" as const) }),
+    fc.record({ kind: fc.constant("upgrade" as const), adminTls: fc.boolean() }),
   ),
   { minLength: 1, maxLength: 25 },
 );
@@ -70,6 +72,8 @@ async function happen(cluster: FakeCluster, event: Happening): Promise<void> {
       return cluster.annotate("Pod", `sessions-${event.ordinal}`, { "annulus.dev/replace": "true" });
     case "forget":
       return cluster.dropStatefulSet();
+    case "upgrade":
+      return cluster.upgrade({ adminTls: event.adminTls });
     case "time":
       for (let second = 0; second < event.seconds; second += 1) {
         await cluster.reconcile(event.calls);

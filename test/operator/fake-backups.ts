@@ -11,7 +11,7 @@ import { manifest } from "./manifests.ts";
 
 export const BACKUP = "nightly";
 export const OWNED = `${BACKUP}-backup`;
-const POLICY = { nodeImage: "annulus:good", operatorNamespace: "annulus-system" };
+const POLICY = { nodeImage: "annulus:good", operatorNamespace: "annulus-system", adminTls: false };
 
 /** What a run tells at its end. */
 export const REPORT = {

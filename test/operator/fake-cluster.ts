@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { createCertificateMaker } from "../../operator/adapters/certificates.ts";
+import type { Presets } from "../../operator/api/kvcluster.ts";
 import { fileOf } from "../../operator/core/certificates.ts";
 import { readPod } from "../../operator/core/facts.ts";
 import { formatInstant } from "../../operator/core/instant.ts";
@@ -14,7 +15,7 @@ import { createObserver } from "../../operator/services/observe.ts";
 import { createReconciler } from "../../operator/services/reconciler.ts";
 import { FakeKube } from "./fake-kube.ts";
 import { type Disk, FakeNodes } from "./fake-nodes.ts";
-import { manifest } from "./manifests.ts";
+import { manifest, PRESETS } from "./manifests.ts";
 
 export const NAME = "sessions";
 const TICK_MS = 1_000;
@@ -39,7 +40,10 @@ export class FakeCluster {
   #actors = 0;
   #reconcile: () => Promise<number | undefined>;
 
-  constructor(spec: Record<string, unknown> = {}, machinesPerZone = 2) {
+  #presets: Presets;
+
+  constructor(spec: Record<string, unknown> = {}, machinesPerZone = 2, presets: Presets = PRESETS) {
+    this.#presets = presets;
     this.machines = ["a", "b", "c"].flatMap((zone) =>
       Array.from({ length: machinesPerZone }, (_, index) => `${zone}${index + 1}`),
     );
@@ -53,11 +57,8 @@ export class FakeCluster {
 
   /** A process of the operator that has just been started: it remembers nothing. */
   #newOperator(): () => Promise<number | undefined> {
-    const time = {
-      monotonicMs: () => this.kube.nowMs,
-      wallMs: () => this.kube.nowMs,
-      after: () => assert.fail("a reconciler sets no timers"),
-    };
+    const clock = () => this.kube.nowMs;
+    const time = { monotonicMs: clock, wallMs: clock, after: () => assert.fail("a reconciler sets no timers") };
     let drawn = 0;
     const random = { uint32: () => ++drawn, bytes: (count: number) => new Uint8Array(count).fill(++drawn) };
     const log = (_level: string, event: string, fields?: Record<string, unknown>) =>
@@ -65,15 +66,23 @@ export class FakeCluster {
     const telemetry = { count() {}, observe() {}, gauge() {}, log };
     const ports = { kube: this.kube, admin: this.nodes, time, random, telemetry };
     const events = createEvents(ports, { instance: "operator" });
-    const observe = createObserver(ports, POLICY);
+    const presets = this.#presets;
+    const observe = createObserver(ports, { ...POLICY, ...presets });
     const reconciler = createReconciler({
       ...ports,
       certificates: createCertificateMaker(),
       events,
       observe,
+      presets,
       mayAct: () => true,
     });
     return () => reconciler.reconcile({ namespace: "default", name: NAME });
+  }
+
+  /** The operator is started anew with other settings. */
+  upgrade(presets: Presets): void {
+    this.#presets = presets;
+    this.#reconcile = this.#newOperator();
   }
 
   get cluster(): KubeObject {
@@ -84,11 +93,8 @@ export class FakeCluster {
 
   condition(type: string): { status: string; reason: string; message: string } {
     const found = listAt(this.cluster, "status", "conditions").find((one) => at(one, "type") === type);
-    return {
-      status: textAt(found, "status") ?? "",
-      reason: textAt(found, "reason") ?? "",
-      message: textAt(found, "message") ?? "",
-    };
+    const text = (field: string) => textAt(found, field) ?? "";
+    return { status: text("status"), reason: text("reason"), message: text("message") };
   }
 
   get pods(): KubeObject[] {
@@ -265,21 +271,18 @@ export class FakeCluster {
     if (image.includes("bad")) return this.#setStatus(pod, false, "ImagePullBackOff");
     if (this.crashed.has(name)) return this.#setStatus(pod, false, "CrashLoopBackOff");
     const knowsTokens = !image.includes("old");
-    const asksForToken = readPod(pod, NAME)?.asksForToken === true;
+    const { asksForToken = false, isAdminSecure = false } = readPod(pod, NAME) ?? {};
     // A setting that it does not know, or a Secret that is not there.
     if (asksForToken && !knowsTokens) return this.#setStatus(pod, false, "CrashLoopBackOff");
     if (asksForToken && this.#tables.length === 0) return this.#setStatus(pod, false, undefined);
+    const secret = this.kube.find("Secret", `${NAME}-tls`);
+    assert.ok(!isAdminSecure || fileOf(secret, `${name}.crt`) !== undefined, `${name} starts without a certificate`);
     const entry = this.disks.get(uid);
     assert.ok(entry, "a bound claim has a disk");
     if (!this.nodes.processes.has(name))
       this.nodes.processes.set(name, {
-        name,
-        disk: entry.disk,
-        zone: machine.slice(0, 1),
-        startedMs: this.kube.nowMs,
-        settings,
-        knowsTokens,
-        tokens: this.#mountedTable(asksForToken),
+        ...{ name, disk: entry.disk, zone: machine.slice(0, 1), startedMs: this.kube.nowMs },
+        ...{ settings, knowsTokens, isAdminSecure, tokens: this.#mountedTable(asksForToken) },
       });
     this.#setStatus(pod, this.nodes.ring !== undefined, undefined);
   }
@@ -337,11 +340,8 @@ export class FakeCluster {
       process === undefined || trouble !== undefined
         ? { waiting: { reason: trouble ?? "ContainerCreating" } }
         : { running: { startedAt: formatInstant(process.startedMs) } };
-    const status = {
-      podIP: "10.0.0.1",
-      conditions: [{ type: "Ready", status: isReady ? "True" : "False" }],
-      containerStatuses: [{ state }],
-    };
+    const conditions = [{ type: "Ready", status: isReady ? "True" : "False" }];
+    const status = { podIP: "10.0.0.1", conditions, containerStatuses: [{ state }] };
     if (JSON.stringify(pod.status) !== JSON.stringify(status)) this.kube.set({ ...pod, status });
   }
 

@@ -11,6 +11,7 @@ import { brokenRules } from "../../operator/api/rules.ts";
 import { formatInstant } from "../../operator/core/instant.ts";
 import { isEqual, type KubeObject } from "../../operator/core/objects.ts";
 import { type Kube, KubeError, type Place, type Resource } from "../../operator/ports.ts";
+import { PRESETS } from "./manifests.ts";
 
 /** What is stored is what a text would keep of it, and never changes: so all who read it may share it. */
 function stored<T>(value: T): T {
@@ -190,7 +191,9 @@ export class FakeKube implements Kube {
 const asStored = (value: KubeObject) => ({ ...value, metadata: { ...value.metadata, uid: "any" } });
 
 function problemsOfCluster(object: KubeObject, found: KubeObject | undefined): readonly string[] {
-  const [after, before] = [object, found].map((value) => (value === undefined ? value : parseCluster(asStored(value))));
+  const [after, before] = [object, found].map((value) =>
+    value === undefined ? value : parseCluster(asStored(value), PRESETS),
+  );
   if (after?.ok !== true) return after?.problems ?? [];
   const old = before?.ok === true ? { name: object.metadata.name, spec: before.cluster.spec } : undefined;
   return brokenRules({ name: object.metadata.name, spec: after.cluster.spec }, old);

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { parseTokens } from "../../node/adapters/http/token-file.ts";
 import { grantOf } from "../../node/core/access.ts";
+import { certificatesIn } from "../../operator/core/certificates.ts";
 import type { ChangeRequest, Health, MemberState, NodeAnswer, RingMember } from "../../operator/core/world.ts";
 import { type AdminTarget, type ChangeAnswer, type NodeAdmin, NodeSilentError } from "../../operator/ports.ts";
 
@@ -25,6 +26,8 @@ export type Process = {
   readonly startedMs: number;
   readonly settings: string;
   readonly knowsTokens: boolean;
+  /** Whether its admin port speaks TLS, and then nothing else. */
+  readonly isAdminSecure: boolean;
   /** The file of tokens as its kubelet has brought it by now; undefined where the node asks for none. */
   readonly tokens: () => string | undefined;
 };
@@ -175,9 +178,12 @@ export class FakeNodes implements NodeAdmin {
     return { ...member, owned };
   }
 
-  #reach({ pod, token }: AdminTarget): Process {
+  #reach({ pod, token, tls }: AdminTarget): Process {
     const process = this.processes.get(pod);
     if (process === undefined || this.unreachable.has(pod)) throw new NodeSilentError(`${pod} does not answer`);
+    assert.equal(tls !== undefined, process.isAdminSecure, `${pod} is spoken to as its admin port does not speak`);
+    if (tls !== undefined && certificatesIn(tls.authorities).length === 0)
+      throw new NodeSilentError(`${pod} shows a certificate of nobody`);
     const table = process.tokens();
     assert.ok(table !== undefined || token === undefined, `${pod} is shown a token and asks for none`);
     if (table === undefined) return process;

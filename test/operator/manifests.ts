@@ -7,6 +7,9 @@ export type Manifest = {
   readonly spec: Record<string, unknown>;
 };
 
+/** What the operator's settings say of clusters that do not: the admin port is plain where a test says nothing of it. */
+export const PRESETS = { adminTls: false };
+
 /** A manifest with `spec`; everything else is as a user would write it. */
 export function manifest(spec: Record<string, unknown> = {}, name = "sessions"): Manifest {
   return { apiVersion: "annulus.dev/v1alpha1", kind: "KVCluster", metadata: { name, namespace: "default" }, spec };

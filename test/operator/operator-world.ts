@@ -1,5 +1,6 @@
 /** Whole operators over an API server in memory, in virtual time: their world passes with it. */
 import assert from "node:assert/strict";
+import { createCertificateMaker } from "../../operator/adapters/certificates.ts";
 import { textAt } from "../../operator/core/objects.ts";
 import { createOperator, type Operator } from "../../operator/operator.ts";
 import { type Kube, KubeError } from "../../operator/ports.ts";
@@ -13,17 +14,20 @@ export const TIMES = { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_0
 /**
  * A world whose seconds pass with virtual time, and operators in it.
  *
- * @param options `spec` of the KVCluster; `around` stands between the operators and the API server.
+ * @param options `spec` of the KVCluster; `adminTls` of the operators' policy; `around` stands between the operators and the API server.
  */
 export function createWorld({
   spec = {},
+  adminTls = false,
   around = (kube) => kube,
 }: {
   readonly spec?: Record<string, unknown>;
+  readonly adminTls?: boolean;
   readonly around?: (kube: Kube, cluster: FakeCluster) => Kube;
 } = {}) {
   const time = createInstantTime();
   const cluster = new FakeCluster(spec);
+  const certificates = adminTls ? createCertificateMaker() : NO_CERTIFICATES;
   const cutOff = new Set<string>();
   let isOver = false;
   const pass = () => {
@@ -54,10 +58,10 @@ export function createWorld({
     const telemetry = { count() {}, observe() {}, gauge() {}, log() {} };
     const wall = { ...time, wallMs: () => cluster.kube.nowMs };
     const operator = createOperator(
-      { kube: own, admin, certificates: NO_CERTIFICATES, time: wall, random, telemetry },
+      { kube: own, admin, certificates, time: wall, random, telemetry },
       {
         watchNamespace: "",
-        policy: { nodeImage: "annulus:good", operatorNamespace: "annulus-system" },
+        policy: { nodeImage: "annulus:good", operatorNamespace: "annulus-system", adminTls },
         lease: { ...TIMES, identity, namespace: "annulus-system", name: "annulus-operator" },
       },
     );

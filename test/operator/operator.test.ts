@@ -16,6 +16,16 @@ describe("an operator", () => {
     await end(operator);
   });
 
+  it("has admin ports speak TLS where its policy says so and the spec nothing, and backups go there by TLS", async () => {
+    const { cluster, start, until, end } = createWorld({ adminTls: true });
+    const operator = start("a");
+    cluster.kube.put(backupManifest() as KubeObject);
+    await until("settled", () => cluster.isSettled());
+    const job = () => JSON.stringify(cluster.kube.find("Job", "nightly-backup") ?? "");
+    await until("its Job", () => job().includes("https://sessions-0.sessions-peers.default.svc:7401"));
+    await end(operator);
+  });
+
   it("makes runs of a KVBackup by what its watches tell it: of the cluster, of itself, and of a run that ends", async () => {
     const { cluster, start, until, end } = createWorld();
     const { kube } = cluster;

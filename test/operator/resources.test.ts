@@ -23,11 +23,11 @@ import { backupManifest } from "./backup-manifests.ts";
 import { manifest } from "./manifests.ts";
 
 const FOLDER = join(import.meta.dirname, "golden");
-const POLICY = { nodeImage: "annulus:release", operatorNamespace: "annulus-system" };
+const POLICY = { nodeImage: "annulus:release", operatorNamespace: "annulus-system", adminTls: false };
 
 function clusterOf(spec: Record<string, unknown>): Cluster {
   const plain = manifest(spec);
-  const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "0000-1111" } });
+  const parsed = parseCluster({ ...plain, metadata: { ...plain.metadata, uid: "0000-1111" } }, POLICY);
   assert.ok(parsed.ok);
   return parsed.cluster;
 }
@@ -127,7 +127,7 @@ function backupObjectsOf(clusterSpec: Spec, backupSpec: Spec): KubeObject[] {
   const { backup } = parsed;
   const rights = rightsOf(cluster, backup);
   assert.ok(rights.kind !== "wanting");
-  const parts = { backup, cluster, policy: POLICY, rights };
+  const parts = { backup, cluster, isAdminSecure: cluster.spec.tls.admin, policy: POLICY, rights };
   return [passage(parts), backup.spec.schedule === undefined ? singleRun(parts) : scheduledRuns(parts)];
 }
 
@@ -194,6 +194,29 @@ describe("the owned objects", () => {
         ],
       );
     }
+  });
+
+  it("tell the command line in a pod how its node is reached, and by what it is known, where a port of it speaks TLS", () => {
+    const told = (tls: Record<string, boolean>) => {
+      const options = { replicas: 3, claimSize: undefined, peerTls: "off", asksForToken: false } as const;
+      const set = statefulSet(clusterOf({ tls }), POLICY, options);
+      const variables = listAt(set, "spec", "template", "spec", "containers", 0, "env");
+      return ["ANNULUS_URL", "ANNULUS_ADMIN_URL", "ANNULUS_CA_FILE"].map((name) =>
+        textAt(
+          variables.find((one) => at(one, "name") === name),
+          "value",
+        ),
+      );
+    };
+    const authority = "/etc/annulus-tls/ca.crt";
+    assert.deepEqual(told({}), [undefined, undefined, undefined]);
+    assert.deepEqual(told({ admin: true }), ["http://localhost:7400", "https://localhost:7401", authority]);
+    assert.deepEqual(told({ data: true }), ["https://localhost:7400", "http://localhost:7401", authority]);
+    assert.deepEqual(told({ admin: true, data: true }), [
+      "https://localhost:7400",
+      "https://localhost:7401",
+      authority,
+    ]);
   });
 
   it("pass the restricted Pod Security Standard", () => {

@@ -25,7 +25,7 @@ import { manifest } from "../operator/manifests.ts";
 import { ask } from "./http.ts";
 
 const TEST_TIMEOUT_MS = 120_000;
-const POLICY = { nodeImage: "annulus:test", operatorNamespace: "annulus-system" };
+const POLICY = { nodeImage: "annulus:test", operatorNamespace: "annulus-system", adminTls: false };
 const PAIRS = 300;
 /** The program's exit code at which the Job is not tried again. */
 const EXIT_FINAL = 2;
@@ -101,12 +101,12 @@ async function runContainer(
 function templateOf(spec: Record<string, unknown>): unknown {
   const token = { name: "backup", secret: { name: "backup-token" }, data: "read", cluster: "monitor" };
   const [one, other] = [manifest({ access: { tokens: [token] } }), backupManifest({ token: "backup", ...spec })];
-  const cluster = parseCluster({ ...one, metadata: { ...one.metadata, uid: "u" } });
+  const cluster = parseCluster({ ...one, metadata: { ...one.metadata, uid: "u" } }, POLICY);
   const backup = parseBackup({ ...other, metadata: { ...other.metadata, uid: "v" } });
   assert.ok(cluster.ok && backup.ok);
   const rights = rightsOf(cluster.cluster, backup.backup);
   assert.equal(rights.kind, "token");
-  const parts = { cluster: cluster.cluster, backup: backup.backup, policy: POLICY, rights };
+  const parts = { cluster: cluster.cluster, backup: backup.backup, isAdminSecure: false, policy: POLICY, rights };
   if (backup.backup.spec.schedule === undefined) return at(singleRun(parts), "spec", "template");
   return at(scheduledRuns(parts), "spec", "jobTemplate", "spec", "template");
 }

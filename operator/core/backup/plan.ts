@@ -54,7 +54,7 @@ function decide(world: BackupWorld): Decision {
 }
 
 /** What runs can be made from, or why there can be none now. */
-function partsOf({ backup, cluster, policy, rival }: BackupWorld): RunParts | Hold {
+function partsOf({ backup, cluster, isAdminSecure, policy, rival }: BackupWorld): RunParts | Hold {
   if (cluster === undefined)
     return {
       reason: "ClusterMissing",
@@ -66,7 +66,7 @@ function partsOf({ backup, cluster, policy, rival }: BackupWorld): RunParts | Ho
   }
   const rights = rightsOf(cluster, backup);
   if (rights.kind === "wanting") return { reason: "TokenNeeded", message: rights.why };
-  return { backup, cluster, policy, rights };
+  return { backup, cluster, isAdminSecure, policy, rights };
 }
 
 function scheduled(world: BackupWorld, parts: RunParts): Decision {

@@ -50,6 +50,8 @@ const CREDENTIALS = [
 export type RunParts = {
   readonly backup: Backup;
   readonly cluster: Cluster;
+  /** As `BackupWorld` has it. */
+  readonly isAdminSecure: boolean;
   readonly policy: Policy;
   readonly rights: Exclude<Rights, { kind: "wanting" }>;
 };
@@ -160,12 +162,12 @@ function runArguments(backup: Backup): string[] {
   return ["backup", placeOf(backup), "--report", TERMINATION_FILE, ...rate, ...kept];
 }
 
-function environment({ backup, cluster, rights }: RunParts): unknown[] {
+function environment({ backup, cluster, isAdminSecure, rights }: RunParts): unknown[] {
   const { s3 } = backup.spec.destination;
   const secret = s3?.credentialsSecret?.name;
   return [
-    { name: "ANNULUS_ADMIN_URL", value: adminUrls(cluster) },
-    ...(cluster.spec.tls.admin ? [{ name: "ANNULUS_CA_FILE", value: `${TLS_DIRECTORY}/${AUTHORITY_FILE}` }] : []),
+    { name: "ANNULUS_ADMIN_URL", value: adminUrls(cluster, isAdminSecure) },
+    ...(isAdminSecure ? [{ name: "ANNULUS_CA_FILE", value: `${TLS_DIRECTORY}/${AUTHORITY_FILE}` }] : []),
     ...(rights.kind === "token" ? [{ name: "ANNULUS_TOKEN_FILE", value: `${ACCESS_DIRECTORY}/${TOKEN_FILE}` }] : []),
     ...(s3?.endpoint === undefined ? [] : [{ name: "AWS_ENDPOINT_URL_S3", value: s3.endpoint }]),
     ...(s3?.region === undefined ? [] : [{ name: "AWS_REGION", value: s3.region }]),
@@ -185,12 +187,12 @@ function environment({ backup, cluster, rights }: RunParts): unknown[] {
  * Members by their names, which their certificates hold. Those that exist whatever an autoscaler does: a change of its mind is no
  * reason to begin a run again, and any node reads from all homes.
  */
-function adminUrls({ metadata, spec }: Cluster): string {
-  const { autoscaling, quorum, replicas, tls } = spec;
+function adminUrls({ metadata, spec }: Cluster, isAdminSecure: boolean): string {
+  const { autoscaling, quorum, replicas } = spec;
   const count = autoscaling?.mode === "automatic" ? Math.max(quorum.n, autoscaling.minReplicas) : replicas;
   const domain = peersDomain({ metadata } as Cluster);
   const urls = Array.from({ length: count }, (_, ordinal) => {
-    const scheme = tls.admin ? "https" : "http";
+    const scheme = isAdminSecure ? "https" : "http";
     return `${scheme}://${podName(metadata.name, ordinal)}.${domain}:${ADMIN_PORT}`;
   });
   return urls.join(",");
@@ -203,14 +205,14 @@ type Mount = {
   readonly source: Readonly<Record<string, unknown>>;
 };
 
-function mountsOf({ backup, cluster, rights }: RunParts): Mount[] {
+function mountsOf({ backup, cluster, isAdminSecure, rights }: RunParts): Mount[] {
   const { pvc, s3 } = backup.spec.destination;
   const mounts: Mount[] = [];
   if (pvc !== undefined) {
     const source = { persistentVolumeClaim: { claimName: pvc.claimName } };
     mounts.push({ name: "backups", mountPath: VOLUME_DIRECTORY, readOnly: false, source });
   }
-  if (cluster.spec.tls.admin)
+  if (isAdminSecure)
     // Whom to trust, and no member's key.
     mounts.push(mountedFile("tls", TLS_DIRECTORY, { name: tlsName(cluster.metadata.name), key: AUTHORITY_FILE }));
   if (rights.kind === "token") mounts.push(mountedFile("access", ACCESS_DIRECTORY, rights.secret, TOKEN_FILE));

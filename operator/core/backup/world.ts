@@ -36,6 +36,11 @@ export type BackupWorld = {
   readonly backup: Backup;
   /** Undefined: there is none of that name, or it is being deleted. */
   readonly cluster: Cluster | undefined;
+  /**
+   * Whether its members' admin ports speak TLS: as they were last told to be started, and as the spec has it where none was. The two
+   * differ while the cluster is paused.
+   */
+  readonly isAdminSecure: boolean;
   /** Objects of the names that are needed, whoever made them, by `kind/name`. */
   readonly objects: ReadonlyMap<string, KubeObject>;
   /** The newest first. */

@@ -82,7 +82,7 @@ export class Operators {
         telemetry,
       },
       {
-        policy: { nodeImage: "annulus:good", operatorNamespace: "annulus-system" },
+        policy: { nodeImage: "annulus:good", operatorNamespace: "annulus-system", adminTls: false },
         watchNamespace: "",
         lease: {
           identity,
