@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { textAt } from "../../operator/core/objects.ts";
+import { adminUrl, askFrom, authoritiesOf } from "./admin-port.ts";
 import { apply, get, kubectl, run, until } from "./kubectl.ts";
 import { condition, createStore, NAME, timed } from "./store.ts";
 
@@ -19,12 +20,16 @@ beforeAll(() => store.install({ storage: { size: "1Gi" }, partitions: 64 }));
 
 afterAll(() => store.uninstall());
 
-const admin = `http://${NAME}-0.${NAME}-peers:7401`;
+const admin = adminUrl(NAMESPACE, NAME);
 const data = `http://${NAME}:7400`;
 
 /** Status of a request from the client's pod; over all members where the URL names the Service. */
 async function status(method: string, url: string, token?: string, body?: string): Promise<number> {
   const headers = token === undefined ? {} : { Authorization: `Bearer ${token}` };
+  if (url.startsWith("https")) {
+    const ca = await authoritiesOf(NAMESPACE, NAME);
+    return (await askFrom(store.inPod, url, { method, headers, body, ca })).status;
+  }
   const request = `fetch(${JSON.stringify(url)}, ${JSON.stringify({ method, headers, body })})`;
   return Number(await store.inPod(`${request}.then((r) => console.log(r.status))`));
 }

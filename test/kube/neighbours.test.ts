@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { ADOPT_ANNOTATION, API_VERSION, KIND } from "../../operator/api/kvcluster.ts";
 import { INSTANCE_LABEL } from "../../operator/core/names.ts";
 import { at, listAt, numberAt, textAt } from "../../operator/core/objects.ts";
+import { adminUrl, askFrom, authoritiesOf } from "./admin-port.ts";
 import { apply, get, kubectl, list, until } from "./kubectl.ts";
 import { createStore, membersPods, NAME, settled, tell, timed } from "./store.ts";
 
@@ -53,9 +54,10 @@ async function stateOf(name: string) {
  * the operator looks twice a minute.
  */
 async function untilListed(name: string): Promise<void> {
-  const script = `fetch("http://${name}-0.${name}-peers:7401/v1/ring").then((r) => r.text()).then(console.log)`;
+  const ca = await authoritiesOf(NAMESPACE, name);
   await until("every disk is listed, and told", 120, async () => {
-    const ring: unknown = JSON.parse(await store.inPod(script));
+    const { text } = await askFrom(store.inPod, `${adminUrl(NAMESPACE, name)}/v1/ring`, { ca });
+    const ring: unknown = JSON.parse(text);
     const isListed = listAt(ring, "members").every((member) => textAt(member, "actor") !== undefined);
     return isListed && (await stateOf(name)).epoch === numberAt(ring, "epoch");
   });

@@ -4,7 +4,9 @@
  */
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
+import { ADMIN_PORT } from "../../operator/core/names.ts";
 import { at, type KubeObject, listAt, textAt } from "../../operator/core/objects.ts";
+import { type Answered, askFrom, authoritiesOf, domainOf } from "./admin-port.ts";
 import { apply, get, kubectl, list, makeNamespace } from "./kubectl.ts";
 import { admits, type Source } from "./network-policy.ts";
 import { createStore, idlePod, NAME, SYSTEM, tell } from "./store.ts";
@@ -30,12 +32,14 @@ afterAll(async () => {
   await store.uninstall();
 });
 
-/** What a pod of another namespace is answered by the admin port of one of the members. */
-async function scrape(address: string): Promise<{ status: number; type: string; text: string }> {
-  const script = `fetch("http://${address}/metrics").then(async (r) =>
-    console.log(JSON.stringify({status: r.status, type: r.headers.get("content-type"), text: await r.text()})))`;
-  const exec = ["-n", WATCHERS, "exec", "prometheus", "--", "node", "-e", script];
-  return JSON.parse(await kubectl(exec)) as { status: number; type: string; text: string };
+/** What a pod of another namespace is answered by the admin port of a member, held to the name that a ServiceMonitor says. */
+async function scrape(host: string): Promise<Answered> {
+  const inPod = (script: string) => kubectl(["-n", WATCHERS, "exec", "prometheus", "--", "node", "-e", script]);
+  const servername = domainOf(NAMESPACE, NAME);
+  return askFrom(inPod, `https://${host}:${ADMIN_PORT}/metrics`, {
+    ca: await authoritiesOf(NAMESPACE, NAME),
+    servername,
+  });
 }
 
 /** A pod as a policy sees it. */
@@ -53,9 +57,9 @@ describe("the metrics of a store", () => {
     const pods = await store.pods();
     const families = new Set<string>();
     for (const pod of pods) {
-      const names = [textAt(pod, "status", "podIP"), `${pod.metadata.name}.${NAME}-peers.${NAMESPACE}.svc`];
+      const names = [textAt(pod, "status", "podIP") ?? "", `${pod.metadata.name}.${domainOf(NAMESPACE, NAME)}`];
       for (const name of names) {
-        const { status, type, text } = await scrape(`${name}:7401`);
+        const { status, type, text } = await scrape(name);
         assert.equal(status, 200);
         assert.match(type, /^text\/plain; version=0\.0\.4|^application\/openmetrics-text/);
         for (const line of text.split("\n").filter((each) => each !== ""))

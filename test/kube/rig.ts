@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { type KubeObject, textAt } from "../../operator/core/objects.ts";
+import { NODE_IN_POD } from "./admin-port.ts";
 import { get, kubectl, run } from "./kubectl.ts";
 import { type Store, SYSTEM } from "./store.ts";
 
@@ -66,7 +67,7 @@ export async function inContainer({ pod, machine }: Placed, script: string): Pro
   const id = textAt(pod, "status", "containerStatuses", 0, "containerID")?.replace("containerd://", "") ?? "";
   execs += 1;
   const ctr = ["ctr", "-n", "k8s.io", "tasks", "exec", "--exec-id", `test-${process.pid}-${execs}`, id];
-  return (await tool("node", "exec", machine, ...ctr, "node", "-e", script)).trim();
+  return (await tool("node", "exec", machine, ...ctr, ...NODE_IN_POD, script)).trim();
 }
 
 /** Has a machine reset every connection to or from a TCP port of its pods; resolves with what undoes it. */

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createInterface } from "node:readline";
+import { ADMIN_URL_IN_POD, NODE_IN_POD } from "./admin-port.ts";
 
 /** `done`: no change runs, and the last one left nothing to clean up. */
 export type RingMoment = {
@@ -22,7 +23,7 @@ export type RingFollower = {
 
 /** Prints a line whenever something is new. A change that is over is asked about until it is cleaned up. */
 const FOLLOWER = `
-  const base = "http://127.0.0.1:7401/v1/cluster";
+  const base = "${ADMIN_URL_IN_POD}/v1/cluster";
   let id, last;
   const ask = (path) => fetch(base + path).then((r) => r.json());
   (async () => {
@@ -37,7 +38,7 @@ const FOLLOWER = `
 
 /** Follows the ring from now on by what one pod's node says. Resolves when the first answer is there. */
 export async function followRing(namespace: string, pod: string): Promise<RingFollower> {
-  const args = ["-n", namespace, "exec", pod, "--", "node", "-e", FOLLOWER];
+  const args = ["-n", namespace, "exec", pod, "--", ...NODE_IN_POD, FOLLOWER];
   const child = spawn("kubectl", args, { stdio: ["ignore", "pipe", "inherit"] });
   const closed = once(child, "close");
   const seen: RingMoment[] = [];
