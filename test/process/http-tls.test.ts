@@ -77,6 +77,8 @@ describe("a node whose data and admin ports speak TLS", () => {
     await run("put", "k", "value");
     expect(await run("get", "k")).toBe("value");
     expect(await run("status")).toContain("node-0");
+    // As the operator has it in a pod.
+    expect(await run("status", "--admin-url", `https://localhost:${adminPort}`)).toContain("node-0");
     const before = await shown(dataPort, authority);
     expect(await shown(adminPort, authority)).toBe(before);
     write(await issue());

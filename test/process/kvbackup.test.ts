@@ -1,12 +1,12 @@
 /**
  * What a KVBackup's pods do, as processes on this machine: the Job's very arguments and variables, with real nodes that ask for
- * tokens, onto a directory and into a store that speaks S3; the operator's reading of what they leave; and the example of a restore.
+ * tokens and whose admin ports speak TLS, onto a directory and into a store that speaks S3; the operator's reading of what they leave; and the example of a restore.
  *
  * In place of the kubelet only files and addresses are put where they are here.
  */
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
@@ -22,10 +22,11 @@ import { checkoutDirectory } from "../bench/processes.ts";
 import { startS3 } from "../cli/s3.ts";
 import { backupManifest } from "../operator/backup-manifests.ts";
 import { manifest } from "../operator/manifests.ts";
+import { TestAuthority } from "../tls/authority.ts";
 import { ask } from "./http.ts";
 
 const TEST_TIMEOUT_MS = 120_000;
-const POLICY = { nodeImage: "annulus:test", operatorNamespace: "annulus-system", adminTls: false };
+const POLICY = { nodeImage: "annulus:test", operatorNamespace: "annulus-system", adminTls: true };
 const PAIRS = 300;
 /** The program's exit code at which the Job is not tried again. */
 const EXIT_FINAL = 2;
@@ -75,9 +76,9 @@ async function runContainer(
   const places = Object.entries({ ...mounts, "/dev/termination-log": terminationFile });
   const here = (text: string) => {
     const moved = places.reduce((sum, [inside, outside]) => sum.replaceAll(inside, outside), text);
-    return moved.replace(/http:\/\/[a-z]+-(\d)\.[a-z]+-peers\.default\.svc:7401/g, (_, ordinal) => {
+    return moved.replace(/https:\/\/[a-z]+-(\d)\.[a-z]+-peers\.default\.svc:7401/g, (_, ordinal) => {
       const node = cluster.nodes[Number(ordinal)];
-      return `http://${node?.host}:${node?.adminPort}`;
+      return `https://${node?.host}:${node?.adminPort}`;
     });
   };
   const env: [string, string][] = listAt(container, "env").flatMap((variable) => {
@@ -106,16 +107,36 @@ function templateOf(spec: Record<string, unknown>): unknown {
   assert.ok(cluster.ok && backup.ok);
   const rights = rightsOf(cluster.cluster, backup.backup);
   assert.equal(rights.kind, "token");
-  const parts = { cluster: cluster.cluster, backup: backup.backup, isAdminSecure: false, policy: POLICY, rights };
+  const parts = {
+    cluster: cluster.cluster,
+    backup: backup.backup,
+    isAdminSecure: cluster.cluster.spec.tls.admin,
+    policy: POLICY,
+    rights,
+  };
   if (backup.backup.spec.schedule === undefined) return at(singleRun(parts), "spec", "template");
   return at(scheduledRuns(parts), "spec", "jobTemplate", "spec", "template");
 }
 
-/** A mounted Secret of one token. */
-function mounted({ token }: Made): Record<string, string> {
+/** Mounted Secrets: of one token, and of the authority by which admin ports are known. */
+function mounted({ token }: Made, file = "token"): Record<string, string> {
   const directory = mkdtempSync(join(folder, "access-"));
-  writeFileSync(join(directory, "token"), `${token}\n`);
-  return { "/etc/annulus-access": directory };
+  writeFileSync(join(directory, file), `${token}\n`);
+  return { "/etc/annulus-access": directory, "/etc/annulus-tls": join(folder, "authority") };
+}
+
+/** Settings by which admin ports speak TLS, and how they are known; the authority's certificate is where Secrets are mounted from. */
+async function makeCertificates() {
+  const authority = await TestAuthority.create("ours");
+  const { certificate, key } = await authority.issue({ names: ["any"], addresses: ["127.0.0.1"] });
+  const files = { "authority/ca.crt": authority.pem, "tls.crt": certificate, "tls.key": key };
+  mkdirSync(join(folder, "authority"));
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text);
+  const settings = {
+    ANNULUS_ADMIN_TLS_CERTIFICATE_FILE: join(folder, "tls.crt"),
+    ANNULUS_ADMIN_TLS_KEY_FILE: join(folder, "tls.key"),
+  };
+  return { settings, tls: { authorities: authority.pem } };
 }
 
 const onVolume = () => ({ cluster: source, mounts: { ...mounted(tokens.backup), "/backups": join(folder, "volume") } });
@@ -145,9 +166,10 @@ beforeAll(async () => {
   };
   const table = join(folder, "tokens.json");
   writeFileSync(table, JSON.stringify({ tokens: Object.values(tokens).map(({ entry }) => entry) }));
-  const settings = { ANNULUS_ACCESS_FILE: table, ANNULUS_PARTITIONS: "32" };
-  source = await LocalCluster.start({ settings });
-  target = await LocalCluster.start({ settings: { ...settings, ANNULUS_PARTITIONS: "16" } });
+  const { tls, settings: secured } = await makeCertificates();
+  const settings = { ...secured, ANNULUS_ACCESS_FILE: table, ANNULUS_PARTITIONS: "32" };
+  source = await LocalCluster.start({ settings, tls });
+  target = await LocalCluster.start({ settings: { ...settings, ANNULUS_PARTITIONS: "16" }, tls });
   for (let index = 0; index < PAIRS; index += 1) await put(source, index, `value ${index}`);
 }, TEST_TIMEOUT_MS);
 
@@ -244,9 +266,7 @@ describe("the example of a restore", () => {
         "template",
       );
       // The cluster of the example lets everybody read and write, so that its administrator's token is enough there.
-      const access = mkdtempSync(join(folder, "access-"));
-      writeFileSync(join(access, "admin-token"), tokens.client.token);
-      const mounts = { "/backups": join(folder, "volume"), "/etc/annulus-access": access };
+      const mounts = { "/backups": join(folder, "volume"), ...mounted(tokens.client, "admin-token") };
       assert.ok(existsSync(place()));
       const { code, stderr } = await runContainer(template, { cluster: target, mounts });
       assert.equal(code, 0, stderr);
