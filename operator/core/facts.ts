@@ -80,7 +80,7 @@ function troubleOf(object: KubeObject): string | undefined {
 /**
  * Reads a claim, or undefined for one of another form.
  *
- * @param volume Its volume, if it is bound and could be read: says which machine holds it.
+ * @param volume Its volume, if it is bound and could be read: says by its host name which machine holds it (`locate`).
  */
 export function readClaim(
   object: KubeObject,
@@ -97,15 +97,15 @@ export function readClaim(
     uid: uid ?? "",
     pod,
     ordinal,
-    machine: volume === undefined ? undefined : machineOf(volume),
+    machine: volume === undefined ? undefined : hostOf(volume),
     requestedBytes: readQuantity(textAt(object, "spec", "resources", "requests", "storage")),
     isDeleting: deletionTimestamp !== undefined,
     isLost: textAt(object, "status", "phase") === "Lost",
   };
 }
 
-/** The one machine that a local volume is bound to by its node affinity. */
-function machineOf(volume: KubeObject): string | undefined {
+/** The host name of the one machine that a local volume is bound to by its node affinity. */
+function hostOf(volume: KubeObject): string | undefined {
   const terms = listAt(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms");
   const [term] = terms;
   if (terms.length !== 1) return undefined;
@@ -117,12 +117,25 @@ function machineOf(volume: KubeObject): string | undefined {
   return undefined;
 }
 
+/** The claim with the name of the machine that holds its volume, where one of its host name is listed. */
+export function locate(claim: ClaimFacts, machines: ReadonlyMap<string, MachineFacts>): ClaimFacts {
+  if (claim.machine === undefined) return claim;
+  for (const { name, host } of machines.values()) if (host === claim.machine) return { ...claim, machine: name };
+  return claim;
+}
+
+/** What volumes call a machine: its label, which need not be its name. */
+export function hostNameOf({ metadata }: KubeObject): string {
+  return metadata.labels?.[HOSTNAME_LABEL] ?? metadata.name;
+}
+
 /** Reads a Kubernetes node, called machine here: a node is one of Annulus. */
 export function readMachine(object: KubeObject, topologyKey: string): MachineFacts {
   const ready = listAt(object, "status", "conditions").find((one) => at(one, "type") === "Ready");
   const isReady = at(ready, "status") === "True";
   return {
     name: object.metadata.name,
+    host: hostNameOf(object),
     zone: object.metadata.labels?.[topologyKey],
     isReady,
     unreadySinceMs: isReady ? undefined : readInstant(textAt(ready, "lastTransitionTime")),

@@ -67,7 +67,10 @@ export type ClaimFacts = {
   /** The pod whose volume it is. */
   readonly pod: string;
   readonly ordinal: number;
-  /** The one machine that its volume lives on; undefined for a volume that can move, or is not bound yet. */
+  /**
+   * The one machine that its volume lives on, or its host name where no such machine is listed; undefined for a volume
+   * that can move, or is not bound yet.
+   */
   readonly machine: string | undefined;
   readonly requestedBytes: number | undefined;
   readonly isDeleting: boolean;
@@ -77,6 +80,8 @@ export type ClaimFacts = {
 
 export type MachineFacts = {
   readonly name: string;
+  /** What volumes call it. */
+  readonly host: string;
   readonly zone: string | undefined;
   readonly isReady: boolean;
   /** Since when it has not been ready. */

@@ -7,8 +7,9 @@
  * objects, or an object and the ring.
  */
 import { adminTarget } from "../core/admin-target.ts";
-import { readMachine } from "../core/facts.ts";
+import { hostNameOf, readMachine } from "../core/facts.ts";
 import { MACHINES, PODS } from "../core/kinds.ts";
+import type { KubeObject } from "../core/objects.ts";
 import { clusterId } from "../core/ring-view.ts";
 import type { Proof, RingProof, World } from "../core/world.ts";
 import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
@@ -29,7 +30,7 @@ export async function lookOnceMore(
 ): Promise<void> {
   const startedMs = time.monotonicMs();
   const [found, present] = await Promise.all([
-    machine === undefined ? undefined : kube.read(MACHINES, { name: machine }),
+    machine === undefined ? undefined : machineNow(kube, machine),
     kube.read(PODS, { namespace, name: pod.name }),
   ]);
   mustBeFresh(time, startedMs, `pod ${pod.name}`);
@@ -39,6 +40,12 @@ export async function lookOnceMore(
   const { uid, resourceVersion } = present?.metadata ?? {};
   if (present !== undefined && (uid !== pod.uid || resourceVersion !== pod.resourceVersion))
     throw new KubeError("conflict", `pod ${pod.name} has changed since it was looked at`);
+}
+
+/** By its name or, for one that was not listed when its volume was looked at, by its host name. */
+async function machineNow(kube: Kube, machine: string): Promise<KubeObject | undefined> {
+  const named = await kube.read(MACHINES, { name: machine });
+  return named ?? (await kube.list(MACHINES, {})).find((other) => hostNameOf(other) === machine);
 }
 
 /**

@@ -9,7 +9,7 @@ import { accessOf, type Cluster } from "../api/kvcluster.ts";
 import { wantsTokens } from "../core/access.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { peerTlsOf, usesTls } from "../core/certificates.ts";
-import { readClaim, readMachine, readPod, readStatefulSet } from "../core/facts.ts";
+import { locate, readClaim, readMachine, readPod, readStatefulSet } from "../core/facts.ts";
 import { usesIssuer } from "../core/issued.ts";
 import {
   CERTIFICATES,
@@ -141,7 +141,7 @@ export function createObserver(
 
   return async (cluster, refusal) => {
     const { name, namespace } = cluster.metadata;
-    const [objects, podObjects, claims, machines] = await Promise.all([
+    const [objects, podObjects, claims, listed] = await Promise.all([
       ownObjects(cluster),
       kube.list(PODS, { namespace, selector: selectorText(cluster) }),
       claimsOf(cluster),
@@ -153,6 +153,7 @@ export function createObserver(
     const named = mode === "tokens" ? tokens.map(({ secret }) => secret.name) : [];
     const statefulSet = objects.get(`StatefulSet/${name}`);
     const { topologyKey } = cluster.spec.zones;
+    const machines = new Map(listed.map((machine) => [machine.metadata.name, readMachine(machine, topologyKey)]));
     return {
       policy,
       cluster,
@@ -161,8 +162,10 @@ export function createObserver(
       tokenSecrets: await readSecrets(cluster, named),
       statefulSet: statefulSet === undefined ? undefined : readStatefulSet(statefulSet),
       pods,
-      claims: claims.flatMap((claim) => claim ?? []).sort((a, b) => a.ordinal - b.ordinal),
-      machines: new Map(machines.map((machine) => [machine.metadata.name, readMachine(machine, topologyKey)])),
+      claims: claims
+        .flatMap((claim) => (claim === undefined ? [] : locate(claim, machines)))
+        .sort((a, b) => a.ordinal - b.ordinal),
+      machines,
       answers: await askNodes({ cluster, objects }, pods),
       refusal,
       nowMs: time.wallMs(),

@@ -30,7 +30,10 @@ function createWorld(ready: string, readMs = 1) {
   };
   const time = { monotonicMs: () => nowMs, wallMs: () => nowMs, after: () => assert.fail("it sets no timers") };
   const look = (name: string | undefined) =>
-    lookOnceMore({ kube: { ...kube, read } as unknown as Kube, time }, "default", { machine: name, pod });
+    lookOnceMore({ kube: { ...kube, read, list: kube.list.bind(kube) } as unknown as Kube, time }, "default", {
+      machine: name,
+      pod,
+    });
   return { kube, stored, look };
 }
 
@@ -48,6 +51,13 @@ describe("the last look", () => {
 
   it("keeps what is on a machine that is ready again", async () => {
     await assert.rejects(createWorld("True").look("a1"), { failure: "conflict" });
+  });
+
+  it("keeps what is on a machine that is listed again, by the host name that its volume goes by", async () => {
+    const { kube, look } = createWorld("Unknown");
+    const back = machine("True");
+    kube.set({ ...back, metadata: { name: "a2", labels: { "kubernetes.io/hostname": "host-of-a2" } } });
+    await assert.rejects(look("host-of-a2"), { failure: "conflict" });
   });
 
   it("asks for no machine where the loss is another", async () => {

@@ -7,7 +7,7 @@
  * that is left. A change of the ring may run meanwhile: it would wait for the member that is lost.
  */
 import { claimName } from "../names.ts";
-import { answerOf, missing, ringOf, unsettled } from "../ring-view.ts";
+import { answerOf, missing, type RingView, ringOf, unsettled } from "../ring-view.ts";
 import type { Action, ClaimFacts, PodFacts, StepResult, World } from "../world.ts";
 
 /** Gives up what is lost, one member at a time, where that may be. */
@@ -42,10 +42,19 @@ function losses(world: World): { readonly pod: PodFacts; readonly loss: Loss; re
 function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
   const ring = ringOf(world);
   if (ring === undefined) return "it is not replaced while no node tells the ring";
-  if (!ring.present.some(({ name }) => name === pod.name)) return undefined;
+  const isMember = ring.present.some(({ name }) => name === pod.name);
+  // By its own word. Of one that is silent all members must say so: a ring from before it joined lists it no less.
+  if (!isMember && answerOf(world, pod.name) !== undefined) return undefined;
   const trouble = (loss.isWish ? unsettled : missing)(world, ring, pod.name);
   if (trouble !== undefined) return `it is not replaced before the others are whole: ${trouble}`;
-  return ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
+  const seer = loss.isForced && !loss.isWish ? seerOf(ring, pod.name) : undefined;
+  if (seer !== undefined) return `neither Kubernetes nor the operator reaches it, but ${seer} sees it up`;
+  return isMember && ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
+}
+
+/** A member that has heard of it lately: what runs is not lost. */
+function seerOf({ witnesses }: RingView, pod: string): string | undefined {
+  return witnesses.find(({ name, health }) => name !== pod && health.get(pod) === "up")?.name;
 }
 
 type Loss = {
@@ -86,8 +95,10 @@ function lostWithMachine(world: World, pod: PodFacts, claim: ClaimFacts | undefi
   const name = held ?? pod.machine;
   if (name === undefined) return undefined;
   const machine = world.machines.get(name);
-  // Of a machine that is no longer listed it is not known since when: the pod's own age is what surely has passed.
-  const goneSinceMs = machine === undefined ? pod.createdAtMs : machine.unreadySinceMs;
+  // Of one that is no longer listed it is not known since when. Kubernetes takes its pods away soon; the successor's age
+  // is what surely has passed.
+  const waitsSinceMs = pod.machine === undefined ? pod.createdAtMs : undefined;
+  const goneSinceMs = machine === undefined ? waitsSinceMs : machine.unreadySinceMs;
   if (goneSinceMs === undefined || world.nowMs - goneSinceMs < afterMs) return undefined;
   const why = `machine ${name} has been gone for ${Math.floor((world.nowMs - goneSinceMs) / 1000)} s`;
   return { why, claim: held === undefined ? undefined : claim, isForced: true, isWish: false, machine: name };
