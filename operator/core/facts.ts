@@ -99,6 +99,7 @@ export function readClaim(
     ordinal,
     machine: volume === undefined ? undefined : hostOf(volume),
     requestedBytes: readQuantity(textAt(object, "spec", "resources", "requests", "storage")),
+    isBound: textAt(object, "status", "phase") === "Bound",
     isDeleting: deletionTimestamp !== undefined,
     isLost: textAt(object, "status", "phase") === "Lost",
   };

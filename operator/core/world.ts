@@ -73,6 +73,8 @@ export type ClaimFacts = {
    */
   readonly machine: string | undefined;
   readonly requestedBytes: number | undefined;
+  /** Whether it has its volume: only then may it grow. */
+  readonly isBound: boolean;
   readonly isDeleting: boolean;
   /** Its volume is gone. */
   readonly isLost: boolean;
@@ -208,6 +210,8 @@ export type Action =
       readonly proof?: RingProof;
       /** Only if there is none of its name yet: another's stays as it is. */
       readonly isFirst?: boolean;
+      /** Nothing rests on it: that it is refused is told, and holds nothing else up. */
+      readonly isAside?: boolean;
     }
   /** Makes certificates; and the authority that they come from, where there is none. */
   | { readonly kind: "issue"; readonly certificates: readonly Wish[]; readonly why: string }

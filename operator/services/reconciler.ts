@@ -6,7 +6,7 @@
  */
 import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";
-import { formatInstant } from "../core/instant.ts";
+import { condition } from "../core/conditions.ts";
 import { CLUSTERS, kindOf } from "../core/kinds.ts";
 import { isEqual, type KubeObject, plain } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
@@ -107,6 +107,26 @@ export function createReconciler(parts: {
     }
   }
 
+  /** In their order, for one may rest on the one before: up to the first that fails, but for those at the side. */
+  async function carryOutAll(world: World, actions: readonly Action[]) {
+    const asides: string[] = [];
+    try {
+      for (const action of actions) {
+        try {
+          await carryOut(world, action);
+        } catch (error) {
+          const isAside = action.kind === "apply" && action.isAside === true && error instanceof KubeError;
+          if (!isAside || !isFinal(error)) throw error;
+          telemetry.log("error", "operator.refused", { cluster: world.cluster.metadata.name, why: error.message });
+          asides.push(error.message);
+        }
+      }
+    } catch (failure) {
+      return { failure, asides };
+    }
+    return { failure: undefined, asides };
+  }
+
   async function askNode(world: World, action: Extract<Action, { through: string }>): Promise<void> {
     const { cluster, pods } = world;
     const pod = pods.find(({ name }) => name === action.through);
@@ -155,36 +175,53 @@ export function createReconciler(parts: {
       if (cluster === undefined) return undefined;
       const world = await observe(cluster, refusals.get(cluster.metadata.uid));
       const decided = plan(world);
-      let failure: unknown;
-      try {
-        for (const action of decided.actions) await carryOut(world, action);
-      } catch (error) {
-        failure = error;
-      }
-      await writeStatus(cluster, failure === undefined ? decided.status : withFailure(decided.status, failure, world));
-      await tellChanges(cluster, decided.status);
+      const { failure, asides } = await carryOutAll(world, decided.actions);
+      const told = withAsides(decided.status, asides, world);
+      const status = failure === undefined ? told : withFailure(told, failure, world);
+      await writeStatus(cluster, status);
+      await tellChanges(cluster, status);
       if (failure !== undefined && !(failure instanceof NodeSilentError)) throw failure;
       return decided.againMs;
     },
   };
 }
 
+/** Whether asking again will not help. */
+function isFinal({ failure }: KubeError): boolean {
+  return failure === "refused" || failure === "not-found";
+}
+
 /** What could not be done is said as a condition, so that `kubectl describe` shows it. */
 function withFailure(status: Cluster["status"], failure: unknown, world: World): Cluster["status"] {
-  const message = (failure instanceof Error ? failure.message : String(failure)).slice(0, 1000);
   const isRefused = failure instanceof KubeError && failure.failure === "refused";
-  const type = isRefused ? "Degraded" : "Progressing";
-  const conditions = (status.conditions ?? []).map((condition) => {
-    if (condition.type !== type) return condition;
-    const before = world.cluster.status.conditions?.find((other) => other.type === type);
-    const lastTransitionTime = before?.status === "True" ? before.lastTransitionTime : formatInstant(world.nowMs);
-    return {
-      ...condition,
-      status: "True" as const,
-      reason: isRefused ? "ApplyRefused" : "Retrying",
-      message,
-      lastTransitionTime,
-    };
-  });
+  const message = failure instanceof Error ? failure.message : String(failure);
+  return isRefused ? withRefusal(status, message, world) : withTrue(status, "Progressing", "Retrying", message, world);
+}
+
+/** What is refused at the side stands behind what is worse. */
+function withAsides(status: Cluster["status"], asides: readonly string[], world: World): Cluster["status"] {
+  if (asides.length === 0) return status;
+  const worse = status.conditions?.find(({ type, status: now }) => type === "Degraded" && now === "True");
+  if (worse === undefined) return withRefusal(status, asides.join("; "), world);
+  return withTrue(status, worse.type, worse.reason, `${worse.message} Refused: ${asides.join("; ")}`, world);
+}
+
+function withRefusal(status: Cluster["status"], message: string, world: World): Cluster["status"] {
+  return withTrue(status, "Degraded", "ApplyRefused", message, world);
+}
+
+/** The status with a condition that is made True. */
+function withTrue(
+  status: Cluster["status"],
+  type: string,
+  reason: string,
+  text: string,
+  { cluster, nowMs }: World,
+): Cluster["status"] {
+  const occasion = { before: cluster.status.conditions, generation: cluster.metadata.generation, nowMs };
+  const verdict = { status: "True", reason, message: text.slice(0, 1000) } as const;
+  const conditions = (status.conditions ?? []).map((one) =>
+    one.type === type ? condition(occasion, type, verdict) : one,
+  );
   return { ...status, conditions };
 }

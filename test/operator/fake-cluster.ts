@@ -200,9 +200,8 @@ export class FakeCluster {
 
   #endPods(): void {
     for (const pod of this.pods) {
-      const machine = textAt(pod, "spec", "nodeName");
-      if (pod.metadata.deletionTimestamp === undefined || (machine !== undefined && this.downMachines.has(machine)))
-        continue;
+      const isHeld = this.downMachines.has(textAt(pod, "spec", "nodeName") ?? "");
+      if (pod.metadata.deletionTimestamp === undefined || isHeld) continue;
       this.nodes.processes.delete(pod.metadata.name);
       this.kube.drop(pod);
     }
@@ -329,7 +328,8 @@ export class FakeCluster {
         metadata: { name: volume },
         spec: { nodeAffinity: { required: { nodeSelectorTerms: terms } } },
       });
-      this.kube.set({ ...claim, spec: { ...(claim.spec as object), volumeName: volume } });
+      const spec = { ...(claim.spec as object), volumeName: volume };
+      this.kube.set({ ...claim, spec, status: { phase: "Bound" } });
     }
     this.kube.set({ ...pod, spec: { ...(pod.spec as object), nodeName: chosen } });
   }

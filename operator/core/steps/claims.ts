@@ -3,16 +3,17 @@ import { storageBytes } from "../../api/kvcluster.ts";
 import { ringOf, unsettled } from "../ring-view.ts";
 import type { Action, StepResult, World } from "../world.ts";
 
-/** Asks for the growth of volumes that are smaller than the spec. */
+/** Asks for the growth of volumes that are smaller than the spec. Not every storage class allows it. */
 export function growClaims(world: World): StepResult {
   const { metadata, spec } = world.cluster;
   const bytes = storageBytes(spec);
   const small = world.claims.filter(
-    (claim) => !claim.isDeleting && claim.requestedBytes !== undefined && claim.requestedBytes < bytes,
+    (claim) => claim.isBound && !claim.isDeleting && claim.requestedBytes !== undefined && claim.requestedBytes < bytes,
   );
   const actions = small.map(
     (claim): Action => ({
       kind: "apply",
+      isAside: true,
       object: {
         apiVersion: "v1",
         kind: "PersistentVolumeClaim",

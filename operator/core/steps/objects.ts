@@ -68,6 +68,9 @@ function whyAwaited({ cluster }: World, pods: readonly string[]): string {
 function applying(world: World, object: KubeObject, replicas: number): Action {
   if (object.kind === "ConfigMap" && !isFounded(world) && !world.objects.has(`ConfigMap/${object.metadata.name}`))
     return { kind: "apply", object, isFirst: true };
+  // What it says is the user's, or its definition need not be there.
+  if (object.kind === "HorizontalPodAutoscaler" || object.kind === "ServiceMonitor")
+    return { kind: "apply", object, isAside: true };
   const isSmaller = object.kind === "StatefulSet" && replicas < (world.statefulSet?.replicas ?? 0);
   const ring = isSmaller ? ringOf(world) : undefined;
   if (ring === undefined) return { kind: "apply", object };
