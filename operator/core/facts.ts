@@ -2,7 +2,7 @@
 import { REPLACE_ANNOTATION } from "../api/kvcluster.ts";
 import { readQuantity } from "../api/quantity.ts";
 import { readInstant } from "./instant.ts";
-import { CLAIM, ordinalOf, REVISION_LABEL } from "./names.ts";
+import { CLAIM, NODE_CONTAINER, ordinalOf, REVISION_LABEL } from "./names.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "./objects.ts";
 import type { ClaimFacts, MachineFacts, PeerTls, PodFacts, StatefulSetFacts } from "./world.ts";
 
@@ -18,7 +18,7 @@ export function readStatefulSet(object: KubeObject): StatefulSetFacts {
     replicas: numberAt(object, "spec", "replicas") ?? 1,
     isObserved: (numberAt(object, "status", "observedGeneration") ?? -1) === object.metadata.generation,
     updateRevision: textAt(object, "status", "updateRevision"),
-    image: textAt(object, "spec", "template", "spec", "containers", 0, "image"),
+    image: textAt(nodeOf(listAt(object, "spec", "template", "spec", "containers")), "image"),
     asksForToken: settingOf(at(object, "spec", "template"), ACCESS_SETTING) !== undefined,
     isAdminSecure: settingOf(at(object, "spec", "template"), ADMIN_TLS_SETTING) !== undefined,
     claimSize: textAt(object, "spec", "volumeClaimTemplates", 0, "spec", "resources", "requests", "storage"),
@@ -43,7 +43,9 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
     isReady: isTrue("Ready"),
     isDeleting: deletionTimestamp !== undefined,
     createdAtMs: readInstant(creationTimestamp) ?? 0,
-    startedAtMs: readInstant(textAt(object, "status", "containerStatuses", 0, "state", "running", "startedAt")),
+    startedAtMs: readInstant(
+      textAt(nodeOf(listAt(object, "status", "containerStatuses")), "state", "running", "startedAt"),
+    ),
     trouble: troubleOf(object),
     peerTls: peerTlsOf(object),
     isAdminSecure: settingOf(object, ADMIN_TLS_SETTING) !== undefined,
@@ -52,9 +54,14 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
   };
 }
 
+/** The node's among containers, or their statuses: admission webhooks put others before it. */
+function nodeOf(containers: readonly unknown[]): unknown {
+  return containers.find((one) => at(one, "name") === NODE_CONTAINER);
+}
+
 /** A setting that a pod's node was, or a template's would be, started with; or undefined. */
 function settingOf(pod: unknown, name: string): string | undefined {
-  const variable = listAt(pod, "spec", "containers", 0, "env").find((one) => at(one, "name") === name);
+  const variable = listAt(nodeOf(listAt(pod, "spec", "containers")), "env").find((one) => at(one, "name") === name);
   return textAt(variable, "value");
 }
 
@@ -67,8 +74,14 @@ function peerTlsOf(pod: KubeObject): PeerTls {
 const PASSING = new Set(["ContainerCreating", "PodInitializing"]);
 
 function troubleOf(object: KubeObject): string | undefined {
-  const waiting = textAt(object, "status", "containerStatuses", 0, "state", "waiting", "reason");
-  if (waiting !== undefined && !PASSING.has(waiting)) return waiting;
+  const statuses = listAt(object, "status", "containerStatuses");
+  const node = nodeOf(statuses);
+  // Others count where they keep it from being started.
+  for (const status of [node, ...statuses, ...listAt(object, "status", "initContainerStatuses")]) {
+    const reason = textAt(status, "state", "waiting", "reason");
+    if (reason === undefined || PASSING.has(reason)) continue;
+    return status === node ? reason : `${textAt(status, "name")}: ${reason}`;
+  }
   const unscheduled = listAt(object, "status", "conditions").find(
     (one) => at(one, "type") === "PodScheduled" && at(one, "status") === "False",
   );

@@ -12,6 +12,8 @@ export const INSTANCE_LABEL = "app.kubernetes.io/instance";
 export const NAME_LABEL = "app.kubernetes.io/name";
 /** StatefulSets put it on their pods: the revision of the template that a pod was made from. */
 export const REVISION_LABEL = "controller-revision-hash";
+/** The container of a pod that the node runs in. */
+export const NODE_CONTAINER = "node";
 /** The claim template's name; Kubernetes calls a pod's claim `data-<pod>`. */
 export const CLAIM = "data";
 

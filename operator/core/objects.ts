@@ -1,6 +1,7 @@
 /** Kubernetes objects as plain JSON, and how a wanted one is compared with a found one. */
 import { createHash } from "node:crypto";
 import type { Json } from "../api/crd.ts";
+import { isSameQuantity } from "../api/quantity.ts";
 
 export type { Json } from "../api/crd.ts";
 
@@ -73,7 +74,31 @@ export function marked(object: KubeObject): KubeObject {
 
 /** Whether `found` is what `wanted` (marked) asks for: everything in it, and applied from just this content. */
 export function isApplied(wanted: KubeObject, found: KubeObject | undefined): boolean {
-  return found !== undefined && covers(found, wanted);
+  return found !== undefined && holds(found, wanted);
+}
+
+/**
+ * Whether everything that `wanted` asks for is in `found`, by what an API server makes of it. It leaves out what is empty,
+ * and writes quantities in its own way; in a list of named items others may stand besides, which no apply takes away.
+ */
+function holds(found: unknown, wanted: unknown, isQuantities = false): boolean {
+  if (isEmpty(wanted) && (found === undefined || isEmpty(found))) return true;
+  if (Array.isArray(wanted)) {
+    if (!Array.isArray(found)) return false;
+    if (wanted.every((item) => textAt(item, "name") !== undefined))
+      return wanted.every((item) => found.some((other) => holds(other, item)));
+    return found.length === wanted.length && wanted.every((item, i) => holds(found[i], item));
+  }
+  if (typeof wanted === "object" && wanted !== null)
+    return Object.entries(wanted).every(([key, value]) => {
+      return holds(at(found, key), value, key === "requests" || key === "limits" || isQuantities);
+    });
+  return found === wanted || (isQuantities && isSameQuantity(found, wanted));
+}
+
+function isEmpty(value: unknown): boolean {
+  if (typeof value === "object" && value !== null) return Object.keys(value).length === 0;
+  return value === "";
 }
 
 /** Whether `found` was made from just the content of `wanted` (marked), whatever became of it since. */

@@ -18,7 +18,7 @@ import { PAUSED_ANNOTATION } from "../api/kvcluster.ts";
 import { whyOtherAccess } from "./access.ts";
 import { halfwayPod } from "./certificates.ts";
 import { isFounded } from "./founding.ts";
-import { isApplied } from "./objects.ts";
+import { isApplied, isMadeFrom } from "./objects.ts";
 import { ringOf, unsettled } from "./ring-view.ts";
 import { describeStatus } from "./status.ts";
 import { changeRing } from "./steps/change.ts";
@@ -66,14 +66,20 @@ export function plan(world: World): Plan {
     if (hold !== undefined) break;
   }
   // What this run changes was not looked at by the steps after it.
-  if (hold === undefined && actions.some(isOfPods))
-    hold = { reason: "Rolling", message: "the pods' template is being changed" };
+  hold ??= whyPodsChange(world, actions);
   const status = describeStatus(world, hold);
-  return { actions, hold, status, againMs: hold === undefined ? CALM_MS : BUSY_MS };
+  return { actions, hold, status, againMs: hold === undefined || hold.reason === "Overruled" ? CALM_MS : BUSY_MS };
 }
 
-function isOfPods(action: Action): boolean {
-  return action.kind === "apply" && action.object.kind === "StatefulSet";
+function whyPodsChange(world: World, actions: readonly Action[]): Hold | undefined {
+  const change = actions.find((action) => action.kind === "apply" && action.object.kind === "StatefulSet");
+  if (change?.kind !== "apply") return undefined;
+  const { kind, metadata } = change.object;
+  const found = world.objects.get(`${kind}/${metadata.name}`);
+  // It was applied from just this before: an admission webhook, say, makes something else of it each time.
+  if (found === undefined || !isMadeFrom(change.object, found))
+    return { reason: "Rolling", message: "the pods' template is being changed" };
+  return { reason: "Overruled", message: `somebody else changes what is applied as ${kind} ${metadata.name}` };
 }
 
 function whenPaused(world: World): { hold?: Hold } {

@@ -14,9 +14,14 @@ import type { Hold, World } from "./world.ts";
 
 /** Holds that mean: a person, or time, is waited for; nothing moves. */
 const RESTING = new Set(["Paused", "ScaleInHeld", "ScaleOutHeld", "ReplacementHeld", "RollingHeld", "RollingStuck"]);
-RESTING.add("ChangeRefused").add("RingUnknown").add("WaitingForMembers").add("NameTaken").add("TokensHeld");
+RESTING.add("ChangeRefused")
+  .add("RingUnknown")
+  .add("WaitingForMembers")
+  .add("NameTaken")
+  .add("TokensHeld")
+  .add("Overruled");
 /** Holds that a person should look at. */
-const TROUBLE = new Set(["ReplacementHeld", "RollingHeld", "RollingStuck", "ChangeRefused", "NameTaken"]);
+const TROUBLE = new Set(["ReplacementHeld", "RollingHeld", "RollingStuck", "ChangeRefused", "NameTaken", "Overruled"]);
 
 /** The whole status. */
 export function describeStatus(world: World, hold: Hold | undefined): Status {

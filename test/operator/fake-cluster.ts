@@ -341,7 +341,7 @@ export class FakeCluster {
         ? { waiting: { reason: trouble ?? "ContainerCreating" } }
         : { running: { startedAt: formatInstant(process.startedMs) } };
     const conditions = [{ type: "Ready", status: isReady ? "True" : "False" }];
-    const status = { podIP: "10.0.0.1", conditions, containerStatuses: [{ state }] };
+    const status = { podIP: "10.0.0.1", conditions, containerStatuses: [{ name: "node", state }] };
     if (JSON.stringify(pod.status) !== JSON.stringify(status)) this.kube.set({ ...pod, status });
   }
 

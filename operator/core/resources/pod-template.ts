@@ -14,6 +14,7 @@ import {
   CLAIM,
   DATA_PORT,
   membersName,
+  NODE_CONTAINER,
   PEER_PORT,
   peerAddress,
   selectorLabels,
@@ -38,7 +39,7 @@ export type PodStart = { readonly peerTls: PeerTls; readonly asksForToken: boole
 export function podTemplate(cluster: Cluster, policy: Policy, start: PodStart): Record<string, unknown> {
   const labels = selectorLabels(cluster);
   return {
-    metadata: { labels, annotations: { "kubectl.kubernetes.io/default-container": "node" } },
+    metadata: { labels, annotations: { "kubectl.kubernetes.io/default-container": NODE_CONTAINER } },
     spec: {
       serviceAccountName: cluster.metadata.name,
       automountServiceAccountToken: false,
@@ -80,7 +81,7 @@ function container(cluster: Cluster, policy: Policy, start: PodStart): Record<st
   const { resources, image, tls } = cluster.spec;
   const probe = (path: string) => ({ httpGet: { path, port: "admin", ...(tls.admin ? { scheme: "HTTPS" } : {}) } });
   return {
-    name: "node",
+    name: NODE_CONTAINER,
     image: image ?? policy.nodeImage,
     ports: [
       { name: "data", containerPort: DATA_PORT, protocol: "TCP" },

@@ -294,7 +294,7 @@ export class Kubelets {
     const status = {
       podIP: ip,
       conditions: [{ type: "Ready", status: isReady ? "True" : "False" }],
-      containerStatuses: [{ state }],
+      containerStatuses: [{ name: "node", state }],
     };
     const present = server.store.find("Pod", pod.metadata.name, pod.metadata.namespace);
     if (present === undefined || present.metadata.uid !== pod.metadata.uid) return;
