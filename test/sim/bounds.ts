@@ -3,10 +3,11 @@
  * outgrows its bound, and no record names a dot that nobody can have given out.
  */
 import assert from "node:assert/strict";
-import { dataKey, hintsRange } from "../../node/core/keyspace.ts";
+import { hintsRange } from "../../node/core/keyspace.ts";
 import type { KvRecord } from "../../node/core/version/record.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { recordIn } from "./disk-records.ts";
+import { placesOf } from "./places.ts";
 
 const INTERVAL_MS = 1_000;
 /**
@@ -35,13 +36,16 @@ export function watchBounds(cluster: SimulatedCluster, keys: readonly Uint8Array
 
 /** @throws {AssertionError} A bound is passed. */
 export function checkBounds(cluster: SimulatedCluster, keys: readonly Uint8Array[]): void {
-  const places = keys.map((key) => ({ key, at: dataKey(cluster.ring.partitionOf(key), key) }));
+  const places = keys.map((key) => {
+    const name = new TextDecoder().decode(key);
+    return { name, own: placesOf(cluster, name)[0]?.own ?? assert.fail("a key has a home") };
+  });
   for (const machine of cluster.nodes) {
     checkHints(cluster, machine);
     checkGauges(cluster, machine);
-    for (const { key, at } of places) {
-      const record = recordIn(machine.disk.peek(at));
-      if (record !== undefined) checkRecord(cluster, `${new TextDecoder().decode(key)} at ${machine.name}`, record);
+    for (const { name, own } of places) {
+      const record = recordIn(machine.disk.peek(own));
+      if (record !== undefined) checkRecord(cluster, `${name} at ${machine.name}`, record);
     }
   }
 }

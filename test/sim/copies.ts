@@ -8,7 +8,6 @@
  */
 import assert from "node:assert/strict";
 import type { Receipt } from "../../node/core/errors.ts";
-import { dataKey, hintKey, horizonKey } from "../../node/core/keyspace.ts";
 import { contextDescends, EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
@@ -16,6 +15,7 @@ import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { horizonIn } from "./collected.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
 import { saysItIsWhole } from "./own-word.ts";
+import { placesOf } from "./places.ts";
 
 type Acknowledged = {
   /** For people. */
@@ -32,15 +32,6 @@ type Acknowledged = {
 /** The contexts of all records of a key that one home holds, or somebody for it. */
 type Held = readonly CausalContext[];
 
-/** Storage keys of a home's own record, and of a hint for it. */
-type Place = {
-  readonly home: string;
-  readonly own: Uint8Array;
-  readonly hint: Uint8Array;
-  /** Of the partition's collection horizon, which answers for what was deleted and forgotten. */
-  readonly horizon: Uint8Array;
-};
-
 /** Of each key, the writes acknowledged last that are looked after. */
 const WRITES_MAX = 8;
 const CHECK_MS = 500;
@@ -49,7 +40,6 @@ export class Copies {
   readonly #cluster: SimulatedCluster;
   readonly #mayBeCollected: (key: string) => boolean;
   readonly #byKey = new Map<string, Acknowledged[]>();
-  readonly #places = new Map<string, readonly Place[]>();
 
   /** @param mayBeCollected Whether something of the key may have been deleted: only then a horizon stands for a record. */
   constructor(cluster: SimulatedCluster, mayBeCollected: (key: string) => boolean) {
@@ -108,7 +98,7 @@ export class Copies {
   #checkFilled({ name, disk, diskLostMs }: SimulatedNode): void {
     const { losses, simulator } = this.#cluster;
     for (const [key, noted] of this.#byKey) {
-      const place = this.#placesOf(key).find(({ home }) => home === name);
+      const place = placesOf(this.#cluster, key).find(({ home }) => home === name);
       if (place === undefined) continue;
       for (const { what, seen, startedMs, endedMs, isByHomes } of noted) {
         if (!isByHomes || endedMs >= diskLostMs) continue;
@@ -129,6 +119,7 @@ export class Copies {
     const held = this.#heldForHomes(key);
     for (const { what, seen, copies, startedMs, endedMs } of noted) {
       const left = countOf(held, seen);
+      if (left >= copies) continue;
       const lost = losses.disksOf({ key, startedMs, endedMs }).size;
       assert(
         left + lost >= copies,
@@ -140,7 +131,7 @@ export class Copies {
   /** Of each home of a key, what is held by it and for it. */
   #heldForHomes(key: string): readonly Held[] {
     const isCollectable = this.#mayBeCollected(key);
-    return this.#placesOf(key).map(({ home, own, hint, horizon }) => {
+    return placesOf(this.#cluster, key).map(({ home, own, hint, horizon }) => {
       const contexts: CausalContext[] = [];
       for (const { name, disk } of this.#cluster.machines) {
         const record = name === home ? recordIn(disk.peek(own)) : recordInHint(disk.peek(hint));
@@ -150,23 +141,6 @@ export class Copies {
       }
       return contexts;
     });
-  }
-
-  /** Where its homes keep a key, and others for them. */
-  #placesOf(key: string): readonly Place[] {
-    const { ring, nodes, isElastic } = this.#cluster;
-    const known = this.#places.get(key);
-    // Where homes change, any machine may be one, and machines are added.
-    if (known !== undefined && (!isElastic || known.length === nodes.length)) return known;
-    const bytes = bytesOf(key);
-    const partition = ring.partitionOf(bytes);
-    const own = dataKey(partition, bytes);
-    const places = (isElastic ? nodes : ring.homes(partition)).map(({ name }) => {
-      const hint = hintKey({ partition, target: name, key: bytes });
-      return { home: name, own, hint, horizon: horizonKey(partition) };
-    });
-    this.#places.set(key, places);
-    return places;
   }
 }
 

@@ -123,7 +123,7 @@ export function createDiskContents(): DiskContents {
       const value = visible.get(nameOf(key));
       return value === undefined ? undefined : copyOf(value);
     },
-    peek: (key) => visible.get(nameOf(key)),
+    peek: (key) => visible.get(knownNameOf(key)),
     scan: (range) => select(range, copyOf),
     peekAll: (range) => select(range, (value) => value),
     usedBytes: () => usedBytes,
@@ -196,6 +196,17 @@ function lostValues(
 
 function nameOf(key: Uint8Array): string {
   return Buffer.prototype.latin1Slice.call(key, 0, key.length);
+}
+
+const names = new WeakMap<Uint8Array, string>();
+
+/** As `nameOf`, of a key that is asked for again and again and never written to. */
+function knownNameOf(key: Uint8Array): string {
+  const known = names.get(key);
+  if (known !== undefined) return known;
+  const name = nameOf(key);
+  names.set(key, name);
+  return name;
 }
 
 function copyOf(value: Uint8Array | undefined): Uint8Array {

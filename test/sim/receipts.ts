@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { equalBytes } from "../../node/core/bytes.ts";
 import type { Receipt } from "../../node/core/errors.ts";
-import { dataKey, hintKey } from "../../node/core/keyspace.ts";
+import { dataKey } from "../../node/core/keyspace.ts";
 import { contextDescends } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { CausalContext, KvRecord } from "../../node/core/version/record.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
+import { placesOf } from "./places.ts";
 
 /** What one disk holds of a write: the write itself, or a record that has seen it. */
 type Copy = { readonly zones: ReadonlySet<string>; readonly isHome: boolean; readonly isHint: boolean };
@@ -35,13 +36,13 @@ export function checkReceipt(
   },
 ): void {
   const { acks, hinted, zones } = answer.receipt;
-  const copies = copiesOf(cluster, key, {
+  const { nowMs } = cluster.simulator;
+  const span = { key: new TextDecoder().decode(key), startedMs: write.startedMs, endedMs: nowMs };
+  const copies = copiesOf(cluster, span.key, {
     seen: decodeToken(answer.context, key),
     name: write.name,
     observe: write.observe,
   });
-  const { nowMs } = cluster.simulator;
-  const span = { key: new TextDecoder().decode(key), startedMs: write.startedMs, endedMs: nowMs };
   const lost = cluster.losses.disksOf(span).size;
   const told = `${nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
   assert(acks >= write.writeQuorum, `a write is acknowledged by as many as it asked for: ${told}`);
@@ -115,20 +116,16 @@ function holds(record: KvRecord, { seen, name, observe }: Written): boolean {
   return name !== undefined && record.events.some(({ kind, id }) => kind === "client" && equalBytes(id, name));
 }
 
-function copiesOf(cluster: SimulatedCluster, key: Uint8Array, written: Written): Copy[] {
-  const { nodes, machines, ring, isElastic } = cluster;
-  const partition = ring.partitionOf(key);
-  const at = dataKey(partition, key);
-  const targets = isElastic ? nodes : ring.homes(partition);
-  const hintsAt = targets.map(({ name }) => hintKey({ partition, target: name, key }));
+function copiesOf(cluster: SimulatedCluster, key: string, written: Written): Copy[] {
+  const places = placesOf(cluster, key);
   const copies: Copy[] = [];
-  for (const node of machines) {
+  for (const node of cluster.machines) {
     const { disk } = node;
-    const own = recordIn(disk.peek(at));
+    const own = recordIn(disk.peek(places[0]?.own ?? assert.fail("a key has a home")));
     const isHome = own !== undefined && holds(own, written);
     let isHint = false;
-    for (const hintAt of hintsAt) {
-      const hint = recordInHint(disk.peek(hintAt));
+    for (const { hint: at } of places) {
+      const hint = recordInHint(disk.peek(at));
       if (hint !== undefined && holds(hint, written)) isHint = true;
     }
     if (isHome || isHint) copies.push({ zones: cluster.zonesOf(node), isHome, isHint });
