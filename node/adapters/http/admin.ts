@@ -161,12 +161,14 @@ function recordRoutes(admin: Admin): readonly Route[] {
     {
       template: "/v1/export",
       need: "read-all",
-      answer: (request, response) => answerExport({ page: admin.exportPage, line: exportLine }, request, response),
+      answer: (request, response, stillMay) =>
+        answerExport({ page: admin.exportPage, line: exportLine, stillMay }, request, response),
     },
     {
       template: "/v1/backup",
       need: "read-all",
-      answer: (request, response) => answerExport({ page: admin.backupPage, line: backupLine }, request, response),
+      answer: (request, response, stillMay) =>
+        answerExport({ page: admin.backupPage, line: backupLine, stillMay }, request, response),
     },
     {
       template: "/v1/backup/tree",
@@ -177,7 +179,7 @@ function recordRoutes(admin: Admin): readonly Route[] {
       template: "/v1/backup/difference",
       method: "POST",
       need: "read-all",
-      answer: (request, response) => sendDifference(admin, request, response),
+      answer: (request, response, stillMay) => sendDifference(admin, request, response, stillMay),
     },
     {
       template: "/v1/restore",

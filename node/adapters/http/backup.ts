@@ -68,12 +68,13 @@ export async function sendTree(admin: Pick<Admin, "backupTree">, partition: numb
 /**
  * Answers `POST /v1/backup/difference`: a line for each record that the backup lacks, then one that says what it is to drop.
  *
- * As with `streamPartition`, an error behind the first line breaks the connection.
+ * As with `streamPartition`, an error behind the first line breaks the connection, and whoever may read no more gets no more.
  */
 export async function sendDifference(
   admin: Pick<Admin, "backupDifference">,
   request: IncomingMessage,
   response: ServerResponse,
+  stillMay: () => void,
 ): Promise<void> {
   const shape = DifferenceBody;
   const body = await readJson(request, response, { of: "the leaves", shape, bytesMax: DIFFERENCE_BYTES_MAX });
@@ -84,6 +85,7 @@ export async function sendDifference(
   response.setHeader("Content-Type", "application/jsonl");
   response.setHeader("Cache-Control", "no-store");
   for (; batch.done !== true; batch = await batches.next()) {
+    stillMay();
     for (const entry of batch.value) {
       if (!(await writeLine(response, backupLine(entry)))) return;
     }

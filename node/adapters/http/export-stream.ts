@@ -30,6 +30,8 @@ export type Streamed<Entry> = {
     entriesMax: number,
   ) => Promise<{ readonly entries: readonly Entry[]; readonly done: boolean; readonly epoch: number }>;
   readonly line: (entry: Entry) => string;
+  /** Throws once the caller has the right no more; asked before each page but the first. */
+  readonly stillMay: () => void;
 };
 
 /**
@@ -40,7 +42,7 @@ export type Streamed<Entry> = {
  */
 export async function streamPartition<Entry extends { readonly key: Uint8Array }>(
   response: ServerResponse,
-  { page: pageOf, line }: Streamed<Entry>,
+  { page: pageOf, line, stillMay }: Streamed<Entry>,
   { partition, after }: { readonly partition: number; readonly after: Uint8Array | undefined },
 ): Promise<void> {
   let page = await pageOf(partition, after, PAGE_ENTRIES);
@@ -55,6 +57,7 @@ export async function streamPartition<Entry extends { readonly key: Uint8Array }
     if (last === undefined) {
       throw new KvError("STALE_RING", `Cannot go on with partition ${partition}: a page had no end and no entries.`);
     }
+    stillMay();
     page = await pageOf(partition, last, PAGE_ENTRIES);
   }
   response.end(`${JSON.stringify({ epoch: page.epoch, partition, complete: true })}\n`);

@@ -216,6 +216,45 @@ describe("access", () => {
   });
 });
 
+describe("an answer that goes on for long", () => {
+  it("ends, not whole, once the token that asked for it is removed", async () => {
+    const kept = table;
+    const entries = Array.from({ length: 150 }, (_, index) => ({
+      ...{ key: Buffer.from(`k${String(index).padStart(3, "0")}`), siblings: [], context: "c" },
+    }));
+    const [exportPage, backupDifference] = [model.exportPage, model.backupDifference];
+    // The token is removed while the first page is read.
+    model.exportPage = async (partition, after, entriesMax) => {
+      const page = await exportPage(partition, after, entriesMax);
+      table = [];
+      return page;
+    };
+    model.backupDifference = async function* () {
+      yield [{ key: Buffer.from("a"), record: Buffer.from("r") }];
+      table = [];
+      yield [{ key: Buffer.from("b"), record: Buffer.from("r") }];
+      return { epoch: 1, gone: [] };
+    };
+    model.entries.push(...entries);
+    try {
+      for (const template of ["/v1/export", "/v1/backup", "/v1/backup/difference"]) {
+        table = kept;
+        const { path, body } = requestOf("get", template);
+        const headers = { authorization: bearer("reader"), "content-type": "application/json" };
+        const method = body === undefined ? "GET" : "POST";
+        await assert.rejects(
+          call(adminPort, method, path, { headers, ...(body === undefined ? {} : { body }) }),
+          template,
+        );
+      }
+    } finally {
+      table = kept;
+      model.entries.length = 0;
+      Object.assign(model, { exportPage, backupDifference });
+    }
+  });
+});
+
 describe("a gate", () => {
   const request = (authorization: string | undefined, socket: object) =>
     ({ headers: authorization === undefined ? {} : { authorization }, socket }) as never;
