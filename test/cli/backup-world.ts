@@ -140,6 +140,11 @@ export class Records {
     return [...lines, JSON.stringify({ gone: base64(packBriefs(gone)), complete: true })].join("\n");
   }
 
+  #whole(partition: number): string {
+    const end = JSON.stringify({ epoch: 1, partition, complete: true });
+    return [...this.#of(partition).map(({ line }) => line), end].join("\n");
+  }
+
   /** Nodes that answer a backup; each answer waits for its turn. */
   nodes(turns: Turns, who: string): Nodes {
     const partitionIn = ({ path }: Call) => Number(/partition=(\d+)/.exec(path)?.[1]);
@@ -147,18 +152,13 @@ export class Records {
       url: "memory",
       exchange: async (call: Call) => {
         await turns.next(who);
-        const sums = () => base64(briefSums(BITS, this.#of(partitionIn(call))));
-        const body =
-          call.body === undefined
-            ? JSON.stringify({ bits: BITS, sums: sums(), unlike: [] })
-            : this.#difference(call.body);
+        const sums = base64(briefSums(BITS, this.#of(partitionIn(call))));
+        const body = JSON.stringify({ bits: BITS, sums, unlike: [] });
         return { status: 200, headers: {}, body: Buffer.from(body), from: "memory" };
       },
       open: async (call: Call) => {
         await turns.next(who);
-        const partition = partitionIn(call);
-        const end = JSON.stringify({ epoch: 1, partition, complete: true });
-        const text = [...this.#of(partition).map(({ line }) => line), end].join("\n");
+        const text = call.body === undefined ? this.#whole(partitionIn(call)) : this.#difference(call.body);
         return Object.assign(Readable.from([Buffer.from(text)]), { statusCode: 200, complete: true });
       },
     };

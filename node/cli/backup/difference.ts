@@ -3,8 +3,10 @@
  *
  * Bytes grow with the difference: 8 for each leaf of 16 to 64 keys, 8 for each key of a leaf that differs, and the records.
  */
+import type { IncomingMessage } from "node:http";
+import { createInterface } from "node:readline";
 import { z } from "zod";
-import { type Answer, type Call, NoAnswerError } from "../../client/http.ts";
+import { type Answer, type Call, type Endpoint, NoAnswerError } from "../../client/http.ts";
 import { answerOf, type Nodes } from "../../client/nodes.ts";
 import { BRIEF_BYTES, briefSums, differingLeaves, leafOf, packBriefs, unpackBriefs } from "../../core/merkle/brief.ts";
 import { parseAnswer } from "../admin-views.ts";
@@ -32,6 +34,7 @@ const briefList = bytes.transform((packed, context) => {
   return z.NEVER;
 });
 const EndLine = z.object({ gone: briefList, complete: z.literal(true) });
+const DifferenceLine = z.union([RecordLine, EndLine]);
 
 /** Told of each exchange: bytes of its body, both ways. */
 export type OnMoved = (bytes: number) => void | Promise<void>;
@@ -81,12 +84,14 @@ export async function takeDifference(
     if (question.briefCount > BRIEFS_MAX) return undefined;
     const body = Buffer.from(JSON.stringify({ partition, bits, leaves: question.leaves }));
     const headers = { "content-type": "application/json" };
-    const answer = await askAny(nodes, { method: "POST", path: "/v1/backup/difference", headers, body }, onMoved);
-    if (answer === undefined) return undefined;
-    const lines = answer.body.toString().trimEnd().split("\n");
-    const end = EndLine.parse(JSON.parse(lines.pop() ?? ""));
-    for (const text of lines) await writer.add(RecordLine.parse(JSON.parse(text)));
-    gone.push(...end.gone);
+    await onMoved(body.length);
+    const call: Call = { method: "POST", path: "/v1/backup/difference", headers, body };
+    const found = await takeLines(nodes, call, async (line, bytes) => {
+      await writer.add(line);
+      await onMoved(bytes);
+    });
+    if (found === undefined) return undefined;
+    gone.push(...found);
   }
   return gone;
 }
@@ -108,6 +113,81 @@ function* questionsOf(briefs: ReadonlyMap<number, readonly bigint[]>): Generator
     question.briefCount += held.length;
   }
   if (question.leaves.length > 0) yield question;
+}
+
+/**
+ * Takes the lines of the first node that gives some, as they come: all of an answer may be far more than there is room for.
+ *
+ * @returns What its last line says; undefined as `askAny`, and where an answer broke off of which something was taken: what another node
+ *   would give might hold the same records again.
+ */
+async function takeLines(
+  nodes: Nodes,
+  call: Call,
+  take: (line: z.infer<typeof RecordLine>, bytes: number) => Promise<void>,
+): Promise<readonly bigint[] | undefined> {
+  for await (const endpoint of endpointsInTurn(nodes)) {
+    const response = await openedAt(endpoint, call);
+    if (response instanceof NoAnswerError) continue;
+    const { statusCode: status = 0, headers } = response;
+    if (status === 200) {
+      const { isTouched, gone } = await readLines(response, take);
+      if (gone !== undefined || isTouched) return gone;
+      continue;
+    }
+    const body = await collected(response);
+    if (status === 404) return undefined;
+    const error = answerError({ status, headers, body, from: endpoint.url });
+    if (error.exitCode !== EXIT.unavailable) throw error;
+  }
+  return undefined;
+}
+
+async function openedAt(endpoint: Endpoint, call: Call): Promise<IncomingMessage | NoAnswerError> {
+  try {
+    return await endpoint.open(call);
+  } catch (error) {
+    if (error instanceof NoAnswerError) return error;
+    throw error;
+  }
+}
+
+/** The words of a refusal; as much of them as came. */
+async function collected(response: IncomingMessage): Promise<Buffer> {
+  const chunks: Buffer[] = [];
+  try {
+    for await (const chunk of response) chunks.push(chunk as Buffer);
+  } catch (error) {
+    if (!isBroken(error)) throw error;
+  }
+  return Buffer.concat(chunks);
+}
+
+async function readLines(
+  response: IncomingMessage,
+  take: (line: z.infer<typeof RecordLine>, bytes: number) => Promise<void>,
+): Promise<{ readonly isTouched: boolean; readonly gone: readonly bigint[] | undefined }> {
+  let [isTouched, gone]: [boolean, readonly bigint[] | undefined] = [false, undefined];
+  try {
+    for await (const text of createInterface({ input: response })) {
+      const line = DifferenceLine.parse(JSON.parse(text));
+      if ("complete" in line) {
+        gone = line.gone;
+        continue;
+      }
+      isTouched = true;
+      await take(line, text.length + 1);
+    }
+  } catch (error) {
+    if (!isBroken(error)) throw error;
+    return { isTouched, gone: undefined };
+  }
+  return { isTouched, gone };
+}
+
+/** Whether an answer ended early, perhaps in the middle of a line. */
+function isBroken(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ECONNRESET" || error instanceof SyntaxError;
 }
 
 /**
