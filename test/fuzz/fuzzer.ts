@@ -70,7 +70,7 @@ type FuzzOptions = {
 
 function breed(target: Target, options: FuzzOptions): Figures {
   const draw = seededDraw(options.seed);
-  const pool = [...target.seeds, ...options.pool];
+  const pool = [...target.seeds, ...(target.refused ?? []), ...options.pool];
   const kept: Uint8Array[] = [];
   const findings: Finding[] = [];
   let accepted = 0;

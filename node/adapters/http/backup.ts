@@ -18,7 +18,8 @@ export const RESTORE_ENTRIES_MAX = 256;
 /** As many bytes as a key may have. */
 const KEY_BYTES_MAX = 1_024;
 
-const RestoreBody = z.strictObject({
+/** The body of `POST /v1/restore`. */
+export const RestoreBody = z.strictObject({
   entries: z
     .array(
       z.strictObject({
@@ -38,7 +39,8 @@ export const DIFFERENCE_LEAVES_MAX = 16;
 /** Bytes of a question: some ten thousand briefs to a leaf. */
 export const DIFFERENCE_BYTES_MAX = 2_097_152;
 
-const DifferenceBody = z
+/** The body of `POST /v1/backup/difference`. */
+export const DifferenceBody = z
   .strictObject({
     partition: z.int().min(0).max(65_535),
     bits: z.int().min(LEAF_BITS_MIN).max(LEAF_BITS_MAX),
