@@ -30,6 +30,7 @@ import {
   KEEP_ALIVE_MS,
   listenForSockets,
   parseAddress,
+  readTogether,
   remoteOf,
 } from "./sockets.ts";
 import { InsecureWireError, type Listener, type Network, type Objection, type Wire, type WireEvents } from "./wire.ts";
@@ -155,7 +156,7 @@ abstract class SecurableWire implements Wire {
     // A TLS socket has never done with a chunk at once. A copy of a few messages costs less than that the caller, whose
     // chunks are large, makes another one each turn.
     if (chunk.length <= COPIED_BYTES_MAX) {
-      this.#socket.write(Buffer.from(chunk), this.#written);
+      this.#socket.write(Buffer.from(chunk));
       return true;
     }
     this.#socket.write(chunk, this.#written);
@@ -274,14 +275,17 @@ class DialledSecureWire extends SecurableWire {
   #isOver = false;
 
   constructor(tls: PeerTls, address: string, target: Target, names: Names) {
-    const socket = connectTls({
+    // `onread` is documented for `connect` and missing in its type, which the literal may not exceed but a variable may.
+    const options = {
       ...target,
       lookup: names.lookup,
       secureContext: tls.credentials.current().context,
       minVersion: TLS_VERSION_MIN,
       rejectUnauthorized: false, // Judged by the greeting, see above: by the member's name, not by the host's.
       checkServerIdentity: () => undefined,
-    });
+      onread: readTogether((chunk) => this.events.data(chunk)),
+    } as const;
+    const socket = connectTls(options);
     super(tls, socket, address);
     this.#target = target;
     this.#names = names;
@@ -309,7 +313,7 @@ class DialledSecureWire extends SecurableWire {
   protected lost(): boolean {
     if (!this.#mayBePlain || this.#isOver) return true;
     this.#mayBePlain = false;
-    const socket = new Socket();
+    const socket = new Socket({ onread: readTogether((chunk) => this.events.data(chunk)) });
     this.take(socket);
     this.#tune(socket);
     socket.once("connect", () => this.events.connected());
@@ -320,7 +324,6 @@ class DialledSecureWire extends SecurableWire {
   #tune(socket: Socket): void {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
-    socket.on("data", (chunk) => this.events.data(chunk));
   }
 }
 

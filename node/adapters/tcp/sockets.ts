@@ -1,5 +1,5 @@
 /** The network of production: wires over `node:net`. */
-import { createServer, type Server, Socket } from "node:net";
+import { createServer, type OnReadOpts, type Server, Socket } from "node:net";
 import { Names } from "./names.ts";
 import type { ListenAddress, Listener, Network, Wire, WireEvents } from "./wire.ts";
 
@@ -106,19 +106,12 @@ class AcceptedWire extends SocketWire {
 /** A plain connection to an address. */
 export class DialledWire extends SocketWire {
   constructor(address: string, names: Names) {
-    const slab = new Slab();
     // These are options of a socket: `connect` takes no notice of them.
     const socket = new Socket({
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: KEEP_ALIVE_MS,
-      onread: {
-        buffer: received,
-        callback: (bytes, buffer) => {
-          this.heard(slab.copy(buffer, bytes));
-          return true;
-        },
-      },
+      onread: readTogether((chunk) => this.heard(chunk)),
     });
     super(socket, address);
     const target = parseAddress(address);
@@ -135,9 +128,24 @@ const RECEIVED_BYTES = 64 * 1_024;
 const received = new Uint8Array(RECEIVED_BYTES);
 
 /**
- * Gives what was received a place of its own, many pieces in one allocation. Left alone, a socket allocates 64 KiB for
- * each read and gives back what it did not fill, which costs more than copying a few messages.
+ * How a dialled socket, plain or TLS, is to read: into one buffer for all of them, from which each chunk is copied.
+ * Left alone, a plain socket allocates 64 KiB for each read and gives back what it did not fill, and a TLS socket
+ * allocates what it has decrypted each time; both cost more than copying a few messages.
+ *
+ * @param heard Gets each chunk, and may keep it.
  */
+export function readTogether(heard: (chunk: Uint8Array) => void): OnReadOpts {
+  const slab = new Slab();
+  return {
+    buffer: received,
+    callback: (bytes, buffer) => {
+      heard(slab.copy(buffer, bytes));
+      return true;
+    },
+  };
+}
+
+/** Gives what was received a place of its own, many pieces in one allocation. */
 class Slab {
   #free = EMPTY;
 
