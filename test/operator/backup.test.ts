@@ -313,6 +313,10 @@ describe("what is in the way of a backup", () => {
     await other.settle();
     await world.settle();
     assert.ok(world.cronJob);
+    const another = new FakeBackups(world.kube, "second");
+    another.putBackup({ destination: { pvc: { claimName: "backups", path: "./sessions/." } } });
+    await another.settle();
+    assert.equal(another.condition("Ready").reason, "PlaceTaken");
     const third = new FakeBackups(world.kube, "third");
     third.putBackup({ destination: { pvc: { claimName: "backups", path: "elsewhere" } } });
     await third.settle();

@@ -35,9 +35,15 @@ export function isOver({ spec, status }: Backup): boolean {
   return status.conditions?.some(({ type, status: is }) => type === "Complete" && is === "True") ?? false;
 }
 
-function whereIs(backup: Backup): string {
-  const { pvc, s3 } = backup.spec.destination;
-  return `${pvc?.claimName ?? s3?.endpoint ?? ""} ${placeOf(backup)}`;
+/** The same for two ways to write one place. */
+function whereIs(other: Backup): string {
+  const { pvc, s3 } = other.spec.destination;
+  if (pvc !== undefined) return `${pvc.claimName} ${foldersOf(placeOf(other)).join("/")}`;
+  return `${s3?.endpoint?.replace(/\/$/, "") ?? ""} ${placeOf(other)}`;
+}
+
+function foldersOf(path: string): string[] {
+  return path.split("/").filter((folder) => folder !== "" && folder !== ".");
 }
 
 function isBefore({ metadata: a }: Backup, { metadata: b }: Backup): boolean {
