@@ -54,8 +54,10 @@ export type AddressedTransport = Transport & {
 };
 
 const INSPECT_MS = 1_000;
-/** Strangers that a log line was written for; past it the memory of them starts anew. */
+/** Strangers that a log line was written for; past it they are only counted, until the memory of them starts anew. */
 const STRANGERS_REMEMBERED = 1_024;
+/** A stranger may say another name each time: more lines than those are not written within so long. */
+const REMEMBERED_MS = 3_600_000;
 
 /**
  * The transport of production. Does nothing until it is started.
@@ -88,6 +90,7 @@ class LinkedTransport implements AddressedTransport {
   readonly #dialers = new Map<MemberId, Dialer>();
   readonly #identities = new Map<MemberId, PeerIdentity>();
   readonly #reported = new Set<string>();
+  #reportedSinceMs = 0;
   #peers: readonly PeerAddress[] = [];
   #handler: RequestHandler | undefined;
   #listener: Listener | undefined;
@@ -351,7 +354,12 @@ class LinkedTransport implements AddressedTransport {
     // A stranger's port differs with every attempt; who it says it is, or else its host, does not.
     const stranger = `${direction} ${result.name ?? other.replace(/:\d+$/, "")} ${reason}`;
     if (this.#reported.has(stranger)) return;
-    if (this.#reported.size >= STRANGERS_REMEMBERED) this.#reported.clear();
+    const nowMs = this.#ports.time.monotonicMs();
+    if (this.#reported.size >= STRANGERS_REMEMBERED) {
+      if (nowMs - this.#reportedSinceMs < REMEMBERED_MS) return;
+      this.#reported.clear();
+    }
+    if (this.#reported.size === 0) this.#reportedSinceMs = nowMs;
     this.#reported.add(stranger);
     telemetry.log("warn", "stranger.refused", { direction, other, name: result.name, reason, detail });
   }
