@@ -5,7 +5,7 @@
  * reads into one buffer that it keeps. It understands just what the servers under test send: a status line, headers,
  * and a body of a stated `Content-Length` (none for 204 and 304). Not an HTTP client for anything else.
  */
-import { connect, type Socket } from "node:net";
+import { connect, type OnReadOpts, type Socket } from "node:net";
 import { connect as connectTls } from "node:tls";
 import type { ClientTls } from "../../node/client/http.ts";
 
@@ -42,26 +42,24 @@ export class HttpConnection {
   }
 
   #connect(port: number): Socket {
-    const receive = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
-    return connect({
-      host: "127.0.0.1",
-      port,
-      noDelay: true,
-      onread: {
-        buffer: receive,
-        callback: (count: number) => {
-          this.#received(receive.subarray(0, count));
-          return true;
-        },
-      },
-    });
+    return connect({ host: "127.0.0.1", port, noDelay: true, onread: this.#intoOneBuffer() });
   }
 
   #connectSecurely(port: number, { authorities }: ClientTls): Socket {
     const trust = authorities === undefined ? {} : { ca: authorities };
-    const socket = connectTls({ host: "127.0.0.1", port, ...trust });
-    socket.setNoDelay(true);
-    return socket.on("data", (chunk) => this.#received(chunk));
+    const options = { host: "127.0.0.1", port, onread: this.#intoOneBuffer(), ...trust };
+    return connectTls(options).setNoDelay(true);
+  }
+
+  #intoOneBuffer(): OnReadOpts {
+    const receive = Buffer.allocUnsafeSlow(RECEIVE_BYTES);
+    return {
+      buffer: receive,
+      callback: (count) => {
+        this.#received(receive.subarray(0, count));
+        return true;
+      },
+    };
   }
 
   /** Sends one request. The bytes may be changed again once its answer is in. */
