@@ -31,6 +31,7 @@ import { TRANSPORT_LIMITS, type TransportLimits } from "./limits.ts";
 import { Link, type LinkContext } from "./link.ts";
 import { type PeerTls, secureNetwork } from "./secure-network.ts";
 import { socketNetwork } from "./sockets.ts";
+import { ToldStrangers } from "./told-strangers.ts";
 import type { ListenAddress, Listener, Network } from "./wire.ts";
 
 export type TransportPorts = { readonly time: Time; readonly random: Random; readonly telemetry: Telemetry };
@@ -54,10 +55,6 @@ export type AddressedTransport = Transport & {
 };
 
 const INSPECT_MS = 1_000;
-/** Strangers that a log line was written for; past it they are only counted, until the memory of them starts anew. */
-const STRANGERS_REMEMBERED = 1_024;
-/** A stranger may say another name each time: more lines than those are not written within so long. */
-const REMEMBERED_MS = 3_600_000;
 
 /**
  * The transport of production. Does nothing until it is started.
@@ -86,11 +83,12 @@ class LinkedTransport implements AddressedTransport {
   readonly #links: LinkContext;
   readonly #linked = new Map<MemberId, { readonly link: Link; readonly hello: Hello; readonly isTrusted: boolean }>();
   readonly #visitors = new Set<Link>();
+  /** Who has connected and not said who it is, the oldest first. */
   readonly #strangers = new Set<Greeting>();
+  readonly #visits = new Set<Greeting>();
   readonly #dialers = new Map<MemberId, Dialer>();
   readonly #identities = new Map<MemberId, PeerIdentity>();
-  readonly #reported = new Set<string>();
-  #reportedSinceMs = 0;
+  readonly #told = new ToldStrangers();
   #peers: readonly PeerAddress[] = [];
   #handler: RequestHandler | undefined;
   #listener: Listener | undefined;
@@ -188,7 +186,7 @@ class LinkedTransport implements AddressedTransport {
       const target = { address, meant: undefined, role: "visitor" } as const;
       const greeting = greetByDialling(this.#greetings, this.#network, target, (result) => {
         late.cancel();
-        this.#strangers.delete(greeting);
+        this.#visits.delete(greeting);
         if (result.kind === "failed") return reject(result.error);
         if (result.kind === "refused") return reject(refusedError(address, result.refusal));
         const link = this.#visit(result);
@@ -198,7 +196,7 @@ class LinkedTransport implements AddressedTransport {
           .finally(() => link.finish("it was asked what there was to ask"))
           .then(resolve, reject);
       });
-      this.#strangers.add(greeting);
+      this.#visits.add(greeting);
     });
   }
 
@@ -221,7 +219,7 @@ class LinkedTransport implements AddressedTransport {
     this.#inspection?.cancel();
     for (const dialer of this.#dialers.values()) dialer.rest();
     this.#dialers.clear();
-    for (const greeting of this.#strangers) greeting.fail("this node is stopping");
+    for (const greeting of [...this.#strangers, ...this.#visits]) greeting.fail("this node is stopping");
     const links = [...[...this.#linked.values()].map(({ link }) => link), ...this.#visitors];
     let timer: Timer | undefined;
     const late = new Promise<void>((resolve) => {
@@ -234,11 +232,8 @@ class LinkedTransport implements AddressedTransport {
   }
 
   #accept(wire: Parameters<Parameters<Network["listen"]>[1]>[0]): void {
-    if (this.#state !== "started" || this.#strangers.size >= this.#limits.strangersMax) {
-      this.#ports.telemetry.count("annulus.transport.dropped_connections");
-      wire.destroy();
-      return;
-    }
+    if (this.#state !== "started") return wire.destroy();
+    this.#makeRoom();
     const greeting = greetByAccepting(
       this.#greetings,
       wire,
@@ -250,6 +245,15 @@ class LinkedTransport implements AddressedTransport {
       },
     );
     this.#strangers.add(greeting);
+  }
+
+  /** Whoever has said nothing for longest goes: a member says who it is at once, and many who say nothing keep none out. */
+  #makeRoom(): void {
+    const [oldest] = this.#strangers;
+    if (oldest === undefined || this.#strangers.size < this.#limits.strangersMax) return;
+    this.#ports.telemetry.count("annulus.transport.dropped_connections");
+    this.#strangers.delete(oldest);
+    oldest.abandon();
   }
 
   #admit(hello: Hello): Refusal | undefined {
@@ -353,14 +357,7 @@ class LinkedTransport implements AddressedTransport {
     telemetry.count("annulus.transport.refused_strangers");
     // A stranger's port differs with every attempt; who it says it is, or else its host, does not.
     const stranger = `${direction} ${result.name ?? other.replace(/:\d+$/, "")} ${reason}`;
-    if (this.#reported.has(stranger)) return;
-    const nowMs = this.#ports.time.monotonicMs();
-    if (this.#reported.size >= STRANGERS_REMEMBERED) {
-      if (nowMs - this.#reportedSinceMs < REMEMBERED_MS) return;
-      this.#reported.clear();
-    }
-    if (this.#reported.size === 0) this.#reportedSinceMs = nowMs;
-    this.#reported.add(stranger);
+    if (!this.#told.isNews(stranger, this.#ports.time.monotonicMs())) return;
     telemetry.log("warn", "stranger.refused", { direction, other, name: result.name, reason, detail });
   }
 
