@@ -32,7 +32,8 @@ export function createController(parts: {
 }): Controller {
   const { kube, time, telemetry, reconciler } = parts;
   const watches: Watching[] = [];
-  const clusters = new Set<string>();
+  /** By key: what was last heard of it. */
+  const clusters = new Map<string, string>();
   const queue: WorkQueue = createWorkQueue(parts, work, report, QUEUE);
 
   async function work(key: string): Promise<number | undefined> {
@@ -53,9 +54,13 @@ export function createController(parts: {
     telemetry.log(level, "operator.run_failed", { cluster: key, failure: error.failure, why: error.message, againMs });
   }
 
+  /** What a cluster's status says is the operator's own word: to look for it again would never end. */
   function hearOfCluster({ metadata }: KubeObject): void {
+    const { uid, generation, annotations, deletionTimestamp } = metadata;
     const key = `${metadata.namespace}/${metadata.name}`;
-    clusters.add(key);
+    const digest = JSON.stringify([uid, generation, annotations, deletionTimestamp]);
+    if (clusters.get(key) === digest) return;
+    clusters.set(key, digest);
     queue.add(key);
   }
 
@@ -75,7 +80,7 @@ export function createController(parts: {
       const digest = `${metadata.deletionTimestamp} ${ready?.status} ${JSON.stringify(metadata.labels)}`;
       if (known.get(metadata.name) === digest) return;
       known.set(metadata.name, digest);
-      for (const key of clusters) queue.add(key);
+      for (const key of clusters.keys()) queue.add(key);
     };
   }
 

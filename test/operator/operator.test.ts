@@ -64,6 +64,34 @@ describe("an operator", () => {
     await end(operator);
   });
 
+  it("does not look again for what it wrote into the status itself: bytes that move are told every other second", async () => {
+    let looks = 0;
+    const around = (kube: Kube): Kube => ({
+      ...{ list: kube.list.bind(kube), apply: kube.apply.bind(kube), create: kube.create.bind(kube) },
+      ...{ replace: kube.replace.bind(kube), remove: kube.remove.bind(kube), watch: kube.watch.bind(kube) },
+      read: async (resource, place) => {
+        if (resource.kind === "KVCluster") looks += 1;
+        return kube.read(resource, place);
+      },
+    });
+    const { cluster, start, until, end, time } = createWorld({ around });
+    const operator = start("a");
+    await until("settled", () => cluster.isSettled());
+    const ask = cluster.nodes.ask.bind(cluster.nodes);
+    let movedBytes = 0;
+    cluster.nodes.ask = async (target) => {
+      // An end to it, should it be asked without a pause.
+      movedBytes = Math.min(movedBytes + 1, 90);
+      const change = { id: "1", phase: "prepare", movedBytes, totalBytes: 9_999, startedAt: undefined };
+      return { ...(await ask(target)), change };
+    };
+    cluster.edit({ weights: { default: 101 } });
+    const [looksBefore, sinceMs] = [looks, time.monotonicMs()];
+    await until("twenty seconds have passed", () => time.monotonicMs() - sinceMs >= 20_000);
+    assert.ok(looks - looksBefore >= 8 && looks - looksBefore <= 14, `${looks - looksBefore} looks in 20 s`);
+    await end(operator);
+  });
+
   it("that stops hands over at once", async () => {
     const { cluster, start, until, holder, end, time } = createWorld();
     const [a, b] = [start("a"), start("b")];

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { at, textAt } from "../../operator/core/objects.ts";
-import { NAME, replicasOf, settled } from "./fake-cluster.ts";
+import { type FakeCluster, NAME, replicasOf, settled } from "./fake-cluster.ts";
 
 describe("scaling out", () => {
   it("starts pods, joins both in one change, and is done when the ring is", async () => {
@@ -69,6 +69,36 @@ describe("a pod that never answers", () => {
     assert.ok(cluster.kube.nowMs - waitedSinceMs >= 50_000, "all at once, if it had answered soon");
     cluster.crash("sessions-3", false);
     await cluster.until("settled", () => cluster.isSettled());
+  });
+});
+
+/** A quota refuses pods of these names: they are never made. */
+function refusePods(cluster: FakeCluster, ...names: string[]): void {
+  const set = cluster.kube.set.bind(cluster.kube);
+  cluster.kube.set = (object, options) =>
+    object.kind === "Pod" && names.includes(object.metadata.name) ? object : set(object, options);
+}
+
+describe("a pod that is never made, for a quota refuses it", () => {
+  it("does not keep others from joining once they have waited", async () => {
+    const cluster = await settled();
+    refusePods(cluster, "sessions-4");
+    cluster.edit({ replicas: 5 });
+    const askedMs = cluster.kube.nowMs;
+    await cluster.until("the other has joined", () => cluster.members.includes("sessions-3"));
+    assert.ok(cluster.kube.nowMs - askedMs >= 50_000, "both at once, if it had been made soon");
+    await cluster.until("told", () => cluster.condition("Progressing").reason === "WaitingForPods");
+    assert.match(
+      cluster.condition("Progressing").message,
+      /^Sessions-4 \(it is not made: kubectl describe statefulset/,
+    );
+  });
+
+  it("holds back neither weights nor quorums, though no other pod waits with it", async () => {
+    const cluster = await settled();
+    refusePods(cluster, "sessions-3");
+    cluster.edit({ replicas: 4, quorum: { n: 3, r: 1, w: 3, mode: "strict" } });
+    await cluster.until("the quorums are changed", () => cluster.nodes.ring?.w === 3);
   });
 });
 

@@ -346,6 +346,40 @@ describe("what is owned", () => {
     assert.equal(cluster.kube.all("HorizontalPodAutoscaler").length, 0);
   });
 
+  it("is alone what is taken away: an autoscaler that a person made for the cluster stays", async () => {
+    const cluster = await settled();
+    const metadata = { name: NAME, namespace: "default" };
+    // As `kubectl autoscale kvc sessions` makes it.
+    const own = { apiVersion: "autoscaling/v2", kind: "HorizontalPodAutoscaler", metadata, spec: { maxReplicas: 9 } };
+    cluster.kube.set(own);
+    await cluster.reconcile();
+    assert.ok(cluster.kube.find("HorizontalPodAutoscaler", NAME));
+    assert.ok(cluster.isSettled());
+  });
+
+  it("keeps to it: a name that is not needed may be anybody's", async () => {
+    const cluster = await settled();
+    const ownerReferences = [{ apiVersion: "v1", kind: "Other", name: "x", uid: "other", controller: true }];
+    const metadata = { name: NAME, namespace: "default", ownerReferences };
+    cluster.kube.set({ apiVersion: "autoscaling/v2", kind: "HorizontalPodAutoscaler", metadata });
+    await cluster.reconcile();
+    assert.ok(cluster.isSettled());
+  });
+
+  it.each(["Service", "StatefulSet", "NetworkPolicy", "ConfigMap"])(
+    "is nobody else's %s: one of that name that the operator has not made is left alone",
+    async (kind) => {
+      const cluster = new FakeCluster();
+      const name = kind === "ConfigMap" ? `${NAME}-members` : NAME;
+      const labels = { app: "shop" };
+      const theirs = cluster.kube.set({ apiVersion: "v1", kind, metadata: { name, namespace: "default", labels } });
+      await cluster.reconcile();
+      assert.equal(cluster.kube.find(kind, name)?.metadata.resourceVersion, theirs.metadata.resourceVersion);
+      assert.equal(cluster.condition("Degraded").reason, "NameTaken");
+      assert.equal(cluster.kube.all("PodDisruptionBudget").length, 0);
+    },
+  );
+
   it("is not written again when nothing changed", async () => {
     const cluster = await settled();
     const before = [...cluster.kube.objects.values()].map(({ metadata }) => metadata.resourceVersion);

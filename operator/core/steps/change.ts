@@ -126,16 +126,29 @@ type Joiner = {
 function awaited(world: World, ring: RingView): Joiner[] {
   const { metadata, spec } = world.cluster;
   const present = new Set(ring.present.map(({ name }) => name));
-  const joiners: Joiner[] = [];
+  const joiners: (Omit<Joiner, "ageMs"> & { readonly ageMs: number | undefined })[] = [];
   for (let ordinal = 0; ordinal < spec.replicas; ordinal += 1) {
     const name = podName(metadata.name, ordinal);
     if (present.has(name)) continue;
     const pod = world.pods.find((other) => other.name === name);
     const answers = pod !== undefined && !pod.isDeleting && answerOf(world, name) !== undefined;
-    const ageMs = pod === undefined ? 0 : world.nowMs - pod.createdAtMs;
-    joiners.push({ name, answers: answers && zoneOfPod(world, name) !== undefined, ageMs, trouble: pod?.trouble });
+    const ageMs = pod === undefined ? undefined : world.nowMs - pod.createdAtMs;
+    const trouble = pod === undefined ? UNMADE : pod.trouble;
+    joiners.push({ name, answers: answers && zoneOfPod(world, name) !== undefined, ageMs, trouble });
   }
-  return joiners;
+  // All are made at once: one that is not has been waited for as long as any other.
+  const waitedMs = Math.max(waitingMs(world), ...joiners.map(({ ageMs }) => ageMs ?? 0));
+  return joiners.map((joiner) => ({ ...joiner, ageMs: joiner.ageMs ?? waitedMs }));
+}
+
+/** A quota may be in the way, or an admission webhook; the StatefulSet's events tell. */
+const UNMADE = "it is not made: kubectl describe statefulset tells why";
+
+/** How long the status has been saying that pods are waited for. */
+function waitingMs({ cluster, nowMs }: World): number {
+  const told = cluster.status.conditions?.find(({ type }) => type === "Progressing");
+  if (told?.reason !== "WaitingForPods") return 0;
+  return nowMs - (readInstant(told.lastTransitionTime) ?? nowMs);
 }
 
 function joinOf(world: World, name: string) {

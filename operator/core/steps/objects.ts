@@ -3,6 +3,8 @@ import { startsWithTokens, tokensDue } from "../access.ts";
 import { certificatesDue, peerTlsOf } from "../certificates.ts";
 import { isFounded, wantedMembers } from "../founding.ts";
 import { issuedDue, usesIssuer } from "../issued.ts";
+import { OWNED_KINDS } from "../kinds.ts";
+import { ownLabels } from "../names.ts";
 import type { KubeObject } from "../objects.ts";
 import { membersConfig, serviceAccount } from "../resources/members.ts";
 import { clientService, networkPolicy, peersService } from "../resources/network.ts";
@@ -69,8 +71,7 @@ function applying(world: World, object: KubeObject, replicas: number): Action {
   if (object.kind === "ConfigMap" && !isFounded(world) && !world.objects.has(`ConfigMap/${object.metadata.name}`))
     return { kind: "apply", object, isFirst: true };
   // What it says is the user's, or its definition need not be there.
-  if (object.kind === "HorizontalPodAutoscaler" || object.kind === "ServiceMonitor")
-    return { kind: "apply", object, isAside: true };
+  if (isOptional(object.kind)) return { kind: "apply", object, isAside: true };
   const isSmaller = object.kind === "StatefulSet" && replicas < (world.statefulSet?.replicas ?? 0);
   const ring = isSmaller ? ringOf(world) : undefined;
   if (ring === undefined) return { kind: "apply", object };
@@ -85,26 +86,51 @@ function isWhole(world: World): boolean {
   return ring !== undefined && unsettled(world, ring) === undefined && hintsWaiting(ring) === undefined;
 }
 
-/** Optional objects that the spec no longer asks for. */
+const OPTIONAL_KINDS = ["HorizontalPodAutoscaler", "ServiceMonitor"] as const;
+
+function isOptional(kind: string): boolean {
+  return OPTIONAL_KINDS.some((optional) => optional === kind);
+}
+
+function isAskedFor({ cluster }: World, kind: string): boolean {
+  return (kind === "ServiceMonitor" ? serviceMonitor(cluster) : autoscaler(cluster)) !== undefined;
+}
+
+/** Optional objects of ours that the spec no longer asks for; a person may have made one of that name. */
 function unwantedObjects(world: World): Action[] {
   const { name } = world.cluster.metadata;
-  const optional = [
-    { objectKind: "HorizontalPodAutoscaler" as const, isWanted: autoscaler(world.cluster) !== undefined },
-    { objectKind: "ServiceMonitor" as const, isWanted: serviceMonitor(world.cluster) !== undefined },
-  ];
-  return optional.flatMap(({ objectKind, isWanted }) => {
+  return OPTIONAL_KINDS.flatMap((objectKind) => {
     const found = world.objects.get(`${objectKind}/${name}`);
     const uid = found?.metadata.uid;
-    if (isWanted || found === undefined || uid === undefined) return [];
+    if (found === undefined || uid === undefined || isAskedFor(world, objectKind) || !isOwned(world, found)) return [];
     return [{ kind: "remove", apiVersion: found.apiVersion, objectKind, name, uid, why: "the spec asks for none" }];
   });
 }
 
-/** An object of a name that is needed and that another controller owns. One without an owner is taken over. */
+/**
+ * An object of a name that is needed and that is not ours. What the operator once made and nobody owns any more
+ * (`kubectl delete --cascade=orphan`) is taken over.
+ */
 function foreignObject(world: World): string | undefined {
-  for (const [key, { metadata }] of world.objects) {
-    const owner = metadata.ownerReferences?.find(({ controller }) => controller === true);
-    if (owner !== undefined && owner.uid !== world.cluster.metadata.uid) return key;
+  for (const [key, object] of world.objects) {
+    if (isOwned(world, object) || (isOptional(object.kind) && !isAskedFor(world, object.kind))) continue;
+    const { ownerReferences, labels } = object.metadata;
+    const isOthers = ownerReferences?.some(({ controller }) => controller === true) ?? false;
+    const isStray = NAMED_KINDS.has(object.kind) && !isMadeHere(world, labels);
+    if (isOthers || isStray) return key;
   }
   return undefined;
+}
+
+/** Kinds whose objects of a cluster's name may be those of an application of the same name: to apply ours would break it. */
+const NAMED_KINDS: ReadonlySet<string> = new Set(
+  OWNED_KINDS.map(({ kind }) => kind).filter((kind) => !isOptional(kind)),
+);
+
+function isMadeHere({ cluster }: World, labels: KubeObject["metadata"]["labels"]): boolean {
+  return Object.entries(ownLabels(cluster)).every(([name, value]) => labels?.[name] === value);
+}
+
+function isOwned({ cluster }: World, { metadata }: KubeObject): boolean {
+  return metadata.ownerReferences?.some(({ uid }) => uid === cluster.metadata.uid) ?? false;
 }
