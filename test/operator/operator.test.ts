@@ -20,7 +20,8 @@ describe("an operator", () => {
     const { cluster, start, until, end } = createWorld({ adminTls: true });
     const operator = start("a");
     cluster.kube.put(backupManifest() as KubeObject);
-    await until("settled", () => cluster.isSettled());
+    // Keys are made in real time, while hours of the world's own may pass.
+    await until("settled", () => cluster.isSettled(), 100_000);
     const job = () => JSON.stringify(cluster.kube.find("Job", "nightly-backup") ?? "");
     await until("its Job", () => job().includes("https://sessions-0.sessions-peers.default.svc:7401"));
     await end(operator);
