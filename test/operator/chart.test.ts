@@ -42,8 +42,11 @@ describe("whether admin ports speak TLS where a KVCluster does not say", () => {
   it("is a value of the chart, and yes unless it is changed, with the chart and without it", () => {
     const values = parse(text("charts", "annulus", "values.yaml")) as { clusters: { adminTls: boolean } };
     assert.equal(values.clusters.adminTls, true);
-    const setting = /ANNULUS_OPERATOR_ADMIN_TLS\n\s+value: \{\{ \.Values\.clusters\.adminTls \| quote \}\}\n/;
+    const setting = /ANNULUS_OPERATOR_ADMIN_TLS\n\s+value: \{\{ include "annulus\.adminTls" \. \| quote \}\}\n/;
     assert.match(text("charts", "annulus", "templates", "deployment.yaml"), setting);
+    const helper =
+      /define "annulus\.adminTls" -\}\}\n\{\{- dig "adminTls" true \(\.Values\.clusters \| default dict\) \}\}\n/;
+    assert.match(text("charts", "annulus", "templates", "_helpers.tpl"), helper);
     assert.equal(loadOperatorConfig(right).ANNULUS_OPERATOR_ADMIN_TLS, true);
   });
 

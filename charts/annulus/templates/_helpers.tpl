@@ -2,6 +2,11 @@
 {{- if contains "annulus" .Release.Name }}{{ .Release.Name | trunc 50 | trimSuffix "-" }}{{ else }}{{ printf "%s-annulus" .Release.Name | trunc 50 | trimSuffix "-" }}{{ end }}
 {{- end }}
 
+{{- /* helm upgrade --reuse-values brings the values of a chart that may not have had it. */}}
+{{- define "annulus.adminTls" -}}
+{{- dig "adminTls" true (.Values.clusters | default dict) }}
+{{- end }}
+
 {{- define "annulus.selector" -}}
 app.kubernetes.io/name: annulus-operator
 app.kubernetes.io/instance: {{ .Release.Name }}
