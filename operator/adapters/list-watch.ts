@@ -22,6 +22,8 @@ export type ListWatchSource = {
 /** The API server sends a bookmark about every minute. */
 const SILENCE_MS_MAX = 150_000;
 const WATCH_SECONDS = 240;
+/** A connection that tells nothing and ends so soon is a failure: to open the next one at once would run in circles. */
+const SHORT_MS = 1_000;
 const BACKOFF_MS_MIN = 500;
 const BACKOFF_MS_MAX = 30_000;
 
@@ -49,13 +51,14 @@ export function createListWatch(
     try {
       const { items, resourceVersion } = await source.list();
       heard();
-      failures = 0;
       telemetry.count("annulus.operator.lists");
       const listedAtMs = time.monotonicMs();
       for (const item of items) if (!isOver) tell(item);
       let version: string | undefined = resourceVersion;
-      while (!isOver && version !== undefined && time.monotonicMs() - listedAtMs < options.resyncMs)
+      while (!isOver && version !== undefined && time.monotonicMs() - listedAtMs < options.resyncMs) {
         version = await follow(version);
+        failures = 0;
+      }
       next(0);
     } catch (error) {
       if (!(error instanceof KubeError)) throw error;
@@ -76,6 +79,8 @@ export function createListWatch(
   async function follow(from: string): Promise<string | undefined> {
     abort = new AbortController();
     let version: string | undefined = from;
+    const openedAtMs = time.monotonicMs();
+    let lines = 0;
     const guard = guardSilence({ time, telemetry }, kind, () => heardAtMs, abort);
     try {
       const response = await source.open(from, WATCH_SECONDS, abort.signal);
@@ -83,6 +88,7 @@ export function createListWatch(
       if (response.body === null) return version;
       for await (const line of linesOf(response.body)) {
         heard();
+        lines += 1;
         if (isOver) continue;
         const event = JSON.parse(line) as { readonly type: string; readonly object: KubeObject & { code?: number } };
         if (event.type === "ERROR") {
@@ -104,6 +110,8 @@ export function createListWatch(
       guard.cancel();
       abort.abort();
     }
+    if (!isOver && lines === 0 && time.monotonicMs() - openedAtMs < SHORT_MS)
+      throw new KubeError("unavailable", "the connection of a watch was ended at once");
     return version;
   }
 

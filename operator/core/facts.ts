@@ -35,6 +35,7 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
   return {
     name,
     uid: uid ?? "",
+    owner: object.metadata.ownerReferences?.find(({ controller }) => controller === true)?.uid,
     resourceVersion: resourceVersion ?? "",
     ordinal,
     ip: textAt(object, "status", "podIP"),

@@ -48,6 +48,9 @@ export function wantedMembers(
     const name = podName(cluster.metadata.name, ordinal);
     const pod = world.pods.find((other) => other.name === name && !other.isDeleting);
     if (pod === undefined) return { kind: "wait", why: `pod ${name} does not exist yet` };
+    // One of a cluster that was deleted a moment ago: its successor may be bound to a machine of another zone.
+    if (pod.owner !== undefined && pod.owner !== world.statefulSet?.uid)
+      return { kind: "wait", why: `pod ${name} is another StatefulSet's` };
     const zone = zoneOfPod(world, name);
     if (zone === undefined)
       return {

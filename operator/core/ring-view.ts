@@ -35,6 +35,15 @@ export function allAnswers(world: World): readonly NodeAnswer[] {
   return [...world.answers.keys()].sort().flatMap((pod) => answerOf(world, pod) ?? []);
 }
 
+/** That the nodes are those of another cluster, and what to do about it; undefined where none says so. */
+export function whyStrange(world: World): string | undefined {
+  const own = clusterId(world.cluster);
+  const others = [...world.answers.values()].flatMap((answer) => (answer.kind === "answer" ? [answer.clusterId] : []));
+  const id = others.find((other) => other !== own);
+  if (id === undefined) return undefined;
+  return `they are nodes of the cluster ${id}: to take them over, make the KVCluster anew with ${ADOPT_ANNOTATION}: ${id}`;
+}
+
 /** The ring, or undefined when no answer is as new as what was seen before. */
 export function ringOf(world: World): RingView | undefined {
   const answers = allAnswers(world);
@@ -99,8 +108,8 @@ function silenceOf(world: World, name: string, ring: RingView): string {
 }
 
 /** Why hints may be waiting somewhere, or undefined when every member counted all of its own and has none. */
-export function hintsWaiting(ring: RingView): string | undefined {
-  for (const { name, hints } of ring.witnesses) {
+export function hintsWaiting({ witnesses }: Pick<RingView, "witnesses">): string | undefined {
+  for (const { name, hints } of witnesses) {
     if (hints === undefined) return `${name} is still counting the hints on its disk`;
     for (const [target, count] of hints) if (count > 0) return `${name} keeps ${count} hints for ${target}`;
   }

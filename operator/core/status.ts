@@ -8,7 +8,17 @@ import { condition, sentence, type Verdict } from "./conditions.ts";
 import { isFounded, ZONE_DEFAULT, zoneOfPod } from "./founding.ts";
 import { formatInstant } from "./instant.ts";
 import { selectorText } from "./names.ts";
-import { healthOf, hintsWaiting, isChanging, type RingView, ringOf, unsettled } from "./ring-view.ts";
+import {
+  allAnswers,
+  answerOf,
+  healthOf,
+  hintsWaiting,
+  isChanging,
+  type RingView,
+  ringOf,
+  unsettled,
+  whyStrange,
+} from "./ring-view.ts";
 import { kindOfChange } from "./steps/change.ts";
 import type { Hold, World } from "./world.ts";
 
@@ -85,30 +95,41 @@ function available(world: World, ring: RingView | undefined): Verdict {
   if (ring === undefined) {
     if (!isFounded(world)) return { status: "False", reason: "Founding", message: "There is no ring yet." };
     const ready = world.pods.filter(({ isReady }) => isReady).length;
+    const told = whyStrange(world) ?? "none tells the ring";
     if (ready > 0)
-      return { status: "Unknown", reason: "RingUnknown", message: `${ready} pods are ready, but none tells the ring.` };
+      return { status: "Unknown", reason: "RingUnknown", message: `${ready} pods are ready, but ${told}.` };
     return { status: "False", reason: "NoNodeServes", message: "No pod is ready." };
   }
   const { n, r, w } = ring.document;
-  const serving = new Set(ring.witnesses.map(({ name }) => name));
-  const missing = ring.present.filter(({ name }) => {
-    const pod = world.pods.find((other) => other.name === name);
-    return pod === undefined || !pod.isReady || !serving.has(name);
+  const missing = ring.present.flatMap(({ name }) => {
+    const why = whyNotServing(world, name);
+    return why === undefined ? [] : [`${name} ${why}`];
   });
   const spare = n - Math.max(r, w);
-  const names = missing.map(({ name }) => name).join(", ");
+  const names = missing.join(", ");
   if (missing.length === 0) return { status: "True", reason: "AllMembersServe", message: "All members serve." };
   if (missing.length <= spare)
     return {
       status: "True",
       reason: "QuorumsServe",
-      message: `Every key has R and W homes, though ${names} do not serve.`,
+      message: `Every key has R and W homes, though ${names}.`,
     };
   return {
     status: "False",
     reason: "QuorumsMissing",
-    message: `${names} do not serve: some keys may have fewer than R or W homes.`,
+    message: `Some keys may have fewer than R or W homes: ${names}.`,
   };
+}
+
+/** Why a member does not count as a home now, or undefined. That it knows an older ring is no reason: it hears of the newer one when asked. */
+function whyNotServing(world: World, name: string): string | undefined {
+  const answer = answerOf(world, name);
+  const isReady = world.pods.some((pod) => pod.name === name && pod.isReady);
+  if (!isReady || answer === undefined || answer.ringEpoch === 0) return "does not serve";
+  if (answer.ownState === "rebuilding") return "is being rebuilt";
+  const opinions = allAnswers(world).flatMap((other) => (other.name === name ? [] : (other.health.get(name) ?? [])));
+  const isCutOff = opinions.length > 0 && opinions.every((health) => health === "down");
+  return isCutOff ? "is down to its peers" : undefined;
 }
 
 function progressing(hold: Hold | undefined): Verdict {

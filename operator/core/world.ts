@@ -37,6 +37,8 @@ export type PeerTls = "off" | "allow" | "require";
 export type PodFacts = {
   readonly name: string;
   readonly uid: string;
+  /** Uid of the StatefulSet that made it; undefined where it has none now. */
+  readonly owner: string | undefined;
   /** Changes with every change of the pod. */
   readonly resourceVersion: string;
   readonly ordinal: number;

@@ -125,6 +125,23 @@ describe("a list-watch", () => {
     scene.watch.end();
   });
 
+  it("does not run in circles where each connection is ended as soon as it stands", async () => {
+    const scene = createScene([[pod("a", "1")]]);
+    for (let turn = 0; turn < 30; turn += 1) {
+      await scene.settle();
+      const last = scene.opened.at(-1);
+      if (last?.signal.aborted === false) last.end();
+    }
+    assert.equal(scene.opened.length, 1);
+    for (let second = 0; second < 60; second += 1) {
+      await scene.pass(SECOND_MS);
+      const last = scene.opened.at(-1);
+      if (last?.signal.aborted === false) last.end();
+    }
+    assert.ok(scene.opened.length > 3 && scene.opened.length < 12, `${scene.opened.length} connections in a minute`);
+    scene.watch.end();
+  });
+
   it("begins again after failures, ever later, and lists anew after its time whatever it heard", async () => {
     const away = new KubeError("unavailable", "away");
     const scene = createScene([away, away, away, [pod("a", "1")]], 600 * SECOND_MS);

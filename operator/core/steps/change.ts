@@ -8,7 +8,7 @@
 import { isFounded, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
 import { readInstant } from "../instant.ts";
 import { ordinalOf, peerAddress, podName } from "../names.ts";
-import { answerOf, isChanging, type RingView, ringOf, unsettled } from "../ring-view.ts";
+import { answerOf, isChanging, type RingView, ringOf, unsettled, whyStrange } from "../ring-view.ts";
 import type { Change, ChangeRequest, Hold, StepResult, World } from "../world.ts";
 
 /** How long pods that answer wait for others that are being made, to join in one change. */
@@ -20,7 +20,8 @@ export const REFUSAL_PAUSE_MS = 10_000;
 export function changeRing(world: World): StepResult {
   if (!isFounded(world)) return {};
   const ring = ringOf(world);
-  if (ring === undefined) return hold("RingUnknown", "no node tells the ring as new as it was last seen");
+  if (ring === undefined)
+    return hold("RingUnknown", whyStrange(world) ?? "no node tells the ring as new as it was last seen");
   if (isChanging(ring)) return followChange(world, ring);
   const wanted = wantedChange(world, ring);
   if (wanted.kind === "nothing") return {};

@@ -7,7 +7,7 @@
  * that is left. A change of the ring may run meanwhile: it would wait for the member that is lost.
  */
 import { claimName } from "../names.ts";
-import { answerOf, missing, type RingView, ringOf, unsettled } from "../ring-view.ts";
+import { answerOf, hintsWaiting, missing, type RingView, ringOf, unsettled } from "../ring-view.ts";
 import type { Action, ClaimFacts, PodFacts, StepResult, World } from "../world.ts";
 
 /** Gives up what is lost, one member at a time, where that may be. */
@@ -47,6 +47,10 @@ function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
   if (!isMember && answerOf(world, pod.name) !== undefined) return undefined;
   const trouble = (loss.isWish ? unsettled : missing)(world, ring, pod.name);
   if (trouble !== undefined) return `it is not replaced before the others are whole: ${trouble}`;
+  // What it keeps for others may be on no other disk, and while it runs it can still deliver it.
+  const own = loss.isWish ? answerOf(world, pod.name) : undefined;
+  const hints = own === undefined ? undefined : hintsWaiting({ witnesses: [own] });
+  if (hints !== undefined) return `it is not replaced before its hints are delivered: ${hints}`;
   const seer = loss.isForced && !loss.isWish ? seerOf(ring, pod.name) : undefined;
   if (seer !== undefined) return `neither Kubernetes nor the operator reaches it, but ${seer} sees it up`;
   return isMember && ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
