@@ -94,6 +94,10 @@ describe("a member whose machine is said to be gone", () => {
     assert.deepEqual(cluster.story, []);
     assert.equal(cluster.condition("Degraded").reason, "ReplacementHeld");
     assert.match(cluster.condition("Degraded").message, /sessions-0 sees it up/);
+    cluster.downMachines.add(machineOf(cluster, "sessions-1"));
+    cluster.annotate("Pod", "sessions-1", { "annulus.dev/replace": "true" });
+    await cluster.reconcile();
+    assert.deepEqual(cluster.story, ["delete PersistentVolumeClaim data-sessions-1", "delete Pod sessions-1"]);
   });
 
   it("is kept where the one node that answers tells a ring from before it joined", async () => {

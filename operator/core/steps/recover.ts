@@ -51,8 +51,9 @@ function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
   const own = loss.isWish ? answerOf(world, pod.name) : undefined;
   const hints = own === undefined ? undefined : hintsWaiting({ witnesses: [own] });
   if (hints !== undefined) return `it is not replaced before its hints are delivered: ${hints}`;
-  const seer = loss.isForced && !loss.isWish ? seerOf(ring, pod.name) : undefined;
-  if (seer !== undefined) return `neither Kubernetes nor the operator reaches it, but ${seer} sees it up`;
+  const seer = loss.isForced && !pod.replaceAsked ? seerOf(ring, pod.name) : undefined;
+  if (seer !== undefined)
+    return `neither Kubernetes nor the operator reaches it, but ${seer} sees it up: annotate the pod to replace it all the same`;
   return isMember && ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
 }
 

@@ -1,7 +1,11 @@
-/** A machine that nobody reaches but the peers of the node on it: that node goes on while its member is made anew elsewhere. */
+/**
+ * A machine that nobody reaches but the peers of the node on it: that node goes on while its member is made anew elsewhere,
+ * for a person says so. By itself the operator gives up nobody whom a peer sees up.
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../../node/core/errors.ts";
+import { REPLACE_ANNOTATION } from "../../../operator/api/kvcluster.ts";
 import { textAt } from "../../../operator/core/objects.ts";
 import { answerOf } from "../answers.ts";
 import type { SimulatedNode } from "../cluster.ts";
@@ -52,6 +56,11 @@ async function cutOff(isUntil: (world: KubeWorld) => boolean) {
   machine.muteUntilMs = simulator.nowMs + 120_000;
   machine.cutOffUntilMs = machine.muteUntilMs;
   const isPending = () => !isUntil(world) && world.cluster.bug === undefined;
+  await simulator.runWhile(() => world.machines.isReady(machine), 10_000);
+  const pod = world.server.store.find("Pod", MEMBER);
+  assert(pod !== undefined);
+  const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: "true" };
+  world.server.store.set({ ...pod, metadata: { ...pod.metadata, annotations } });
   assert(await simulator.runWhile(isPending, 60_000), world.describe());
   const [ghost] = world.cluster.ghosts;
   assert(ghost?.node !== undefined, "it runs on");
