@@ -10,6 +10,7 @@ import { createServer as createSecureServer } from "node:https";
 import type { AddressInfo, Socket } from "node:net";
 import type { Telemetry } from "../../ports.ts";
 import type { Credentials } from "../tls/credentials.ts";
+import { OpenConnections } from "./open-connections.ts";
 import { problemHeaders, problemOf, quote, WireError } from "./problem.ts";
 
 export type HttpHandler = (request: IncomingMessage, response: ServerResponse) => void;
@@ -18,7 +19,7 @@ export type HttpServerOptions = {
   /** Address to listen on; port 0 takes a free one. */
   readonly host: string;
   readonly port: number;
-  /** Connections beyond it are closed as they come. Each costs some 20 KiB. */
+  /** Beyond it the one on which nothing was asked for longest is closed. Each costs some 20 KiB. */
   readonly connectionsMax: number;
   /** Time for request line and headers, from the first byte or the connection's start. */
   readonly headersTimeoutMs: number;
@@ -72,7 +73,6 @@ export function createHttpServer(
   options: HttpServerOptions,
 ): HttpServer {
   let stopping = false;
-  const counts = new WeakMap<Socket, number>();
   const handler = makeHandler(() => stopping);
   const answerWireError = (response: ServerResponse, error: WireError) => {
     const problem = problemOf(error);
@@ -81,8 +81,7 @@ export function createHttpServer(
   };
   const dispatch: HttpHandler = (request, response) => {
     const { url = "", socket } = request;
-    const count = (counts.get(socket) ?? 0) + 1;
-    counts.set(socket, count);
+    const count = connections.asked(socket);
     // Sent behind the one whose answer closes the connection: it is not done, and its client knows from that answer.
     if (count > options.requestsPerConnectionMax) return;
     if (count === options.requestsPerConnectionMax) response.shouldKeepAlive = false;
@@ -109,7 +108,6 @@ export function createHttpServer(
     dispatch,
   );
   server.maxHeadersCount = 0; // Bounded in bytes; a limit in number would drop headers silently.
-  server.maxConnections = options.connectionsMax;
   server.timeout = SILENCE_MS_MAX;
   server.on("checkContinue", dispatch);
   server.on("checkExpectation", (request: IncomingMessage, response: ServerResponse) => {
@@ -117,8 +115,11 @@ export function createHttpServer(
     const message = `Cannot meet the expectation: expected 100-continue or none, found ${found}.`;
     answerWireError(response, new WireError("EXPECTATION_FAILED", message));
   });
-  const sockets = connectionsOf(options, server);
-  server.on("drop", () => telemetry.count("annulus.http.connections_refused"));
+  const connections = new OpenConnections(
+    server,
+    { max: options.connectionsMax, isSecure: options.tls !== undefined },
+    () => telemetry.count("annulus.http.connections_refused"),
+  );
   server.on("clientError", (error: Error, socket: Socket) => {
     telemetry.count("annulus.http.client_errors");
     refuse(error, socket, identity);
@@ -132,7 +133,7 @@ export function createHttpServer(
     },
     stop(graceMs) {
       stopping = true;
-      return close(server, sockets, graceMs);
+      return close(server, connections, graceMs);
     },
   };
 }
@@ -155,17 +156,6 @@ function serverOf({ tls, headersTimeoutMs }: HttpServerOptions, settings: Server
   return server;
 }
 
-/** Open connections of a TLS server, from before their handshake; a plain server closes its own. */
-function connectionsOf({ tls }: HttpServerOptions, server: Server): ReadonlySet<Socket> {
-  const sockets = new Set<Socket>();
-  if (tls === undefined) return sockets;
-  server.on("connection", (socket: Socket) => {
-    sockets.add(socket);
-    socket.once("close", () => sockets.delete(socket));
-  });
-  return sockets;
-}
-
 function listen(server: Server, { host, port }: HttpServerOptions): Promise<number> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -176,11 +166,11 @@ function listen(server: Server, { host, port }: HttpServerOptions): Promise<numb
   });
 }
 
-function close(server: Server, sockets: ReadonlySet<Socket>, graceMs: number): Promise<void> {
+function close(server: Server, connections: OpenConnections, graceMs: number): Promise<void> {
   return new Promise((resolve) => {
     const timer = setTimeout(() => {
       server.closeAllConnections();
-      for (const socket of sockets) socket.destroy(); // The server does not count those that are no requests yet.
+      connections.destroyAll(); // The server does not count those that are no requests yet.
     }, graceMs);
     // The only error close() knows is that the server was not listening: then there is nothing to wait for either.
     server.close(() => {

@@ -25,6 +25,13 @@ type Port = {
   readonly refused: () => number;
   /** What was asked of what stands behind the port. */
   readonly asked: () => number;
+  /** A request that is in work until it is told to end. */
+  readonly lasting: () => {
+    readonly path: string;
+    /** Resolves once so many are in work. */
+    begun(count: number): Promise<void>;
+    end(): void;
+  };
   readonly stop: () => Promise<void>;
 };
 
@@ -36,7 +43,12 @@ async function dataPort(): Promise<Port> {
     await world.stop();
     assert.deepEqual(world.bugs, []);
   };
-  return { port, refused, asked: () => model.asked.length, stop };
+  const lasting = () => {
+    const before = model.asked.length;
+    const end = model.hold();
+    return { path: "/v1/kv/a", end, begun: (count: number) => eventually(() => model.asked.length === before + count) };
+  };
+  return { port, refused, asked: () => model.asked.length, lasting, stop };
 }
 
 async function adminPort(): Promise<Port> {
@@ -51,7 +63,12 @@ async function adminPort(): Promise<Port> {
     await server.stop(0);
     assert.deepEqual(bugs, []);
   };
-  return { port, refused, asked: () => model.asked.length + model.repairs, stop };
+  const lasting = () => ({
+    path: "/v1/events",
+    end() {},
+    begun: (count: number) => eventually(() => telemetry.gauges.get("annulus.console.viewers")?.() === count),
+  });
+  return { port, refused, asked: () => model.asked.length + model.repairs, lasting, stop };
 }
 
 /** The head and the beginning of an answer's status. */
@@ -114,15 +131,37 @@ describe.each(PORTS)("the %s port", (_name, open, path, bodies) => {
     assert.equal(statusOf(await raw.closes()), 431);
   });
 
-  it("closes connections over its number as they come, and takes others when one has gone", async () => {
+  it("closes the one on which nothing was asked for longest when there are too many, and none with a request in work", async () => {
+    const lasting = made.lasting();
+    const working = await connectRaw(made.port);
+    working.send(`GET ${lasting.path} ${HEAD}\r\n`);
+    await lasting.begun(1);
+    const used = await connectRaw(made.port);
+    const silent = [await connectRaw(made.port), await connectRaw(made.port)];
+    used.send(`GET /nowhere ${HEAD}\r\n`);
+    await used.receives(/^HTTP\/1\.1 404/);
+    const last = await connectRaw(made.port);
+    last.send(`GET /nowhere ${HEAD}\r\n`);
+    await last.receives(/^HTTP\/1\.1 404/);
+    await eventually(() => silent[0]?.socket.destroyed === true && made.refused() === 1);
+    assert.ok(!working.socket.destroyed && !used.socket.destroyed);
+    for (const raw of [working, used, last, ...silent]) raw.socket.destroy();
+    lasting.end();
+  });
+
+  it("closes connections over its number as they come where all have a request in work, and takes others when one has gone", async () => {
+    const lasting = made.lasting();
     const busy: RawConnection[] = [];
-    for (let index = 0; index < SHORT.connectionsMax; index += 1) busy.push(await connectRaw(made.port));
-    const [first] = busy;
-    first?.send(`GET ${path} ${HEAD}\r\n`);
-    await first?.receives(/^HTTP\/1\.1 [24]/);
+    for (let index = 0; index < SHORT.connectionsMax; index += 1) {
+      const raw = await connectRaw(made.port);
+      raw.send(`GET ${lasting.path} ${HEAD}\r\n`);
+      busy.push(raw);
+    }
+    await lasting.begun(SHORT.connectionsMax);
     assert.equal(await (await connectRaw(made.port)).closes(), "");
-    await eventually(() => made.refused() === 1);
+    assert.equal(made.refused(), 1);
     for (const raw of busy) raw.socket.destroy();
+    lasting.end();
     while (!(await isServed())) await new Promise(setImmediate);
   });
 

@@ -153,15 +153,16 @@ describe("connections", () => {
     assert.match(await raw.closes(), /^HTTP\/1\.1 204 /);
   });
 
-  it("over the limit are closed as they come", async () => {
+  it("over the limit are closed as they come where all others have a request in work", async () => {
     const other = await startWorld(inFront, { connectionsMax: 3 });
+    const release = other.model.hold();
     const busy = await Promise.all([1, 2, 3].map(() => connectRaw(other.port)));
+    for (const raw of busy) raw.send(`GET /v1/kv/a ${HEAD}\r\n`);
+    await eventually(() => other.model.asked.length === busy.length);
     assert.equal(await (await connectRaw(other.port)).closes(), "");
     assert.equal(other.telemetry.counts.get("annulus.http.connections_refused"), 1);
-    for (const raw of busy) {
-      raw.send(`GET /v1/kv/a ${HEAD}\r\n`);
-      assert.match(await raw.receives(/\}/), /^HTTP\/1\.1 404 /);
-    }
+    release();
+    for (const raw of busy) assert.match(await raw.receives(/\}/), /^HTTP\/1\.1 404 /);
     await other.stop();
   });
 
