@@ -18,7 +18,7 @@ import type { GroupCommit } from "./group-commit.ts";
 export type Held<Decoded> = { readonly bytes: Uint8Array; decoded: Decoded | undefined };
 
 /** A value on its way to the disk. */
-type Pending<Decoded> = Held<Decoded> & { durable: Promise<void> };
+type Pending<Decoded> = { bytes: Uint8Array; decoded: Decoded | undefined; durable: Promise<void> };
 
 /** Stands for a value that is being removed; no value is empty. */
 const REMOVED = new Uint8Array(0);
@@ -41,7 +41,14 @@ export type RecordStore<Decoded> = {
   cached(name: string): Uint8Array | undefined;
   /** The durable value, from the disk where it has to be. Rejects as `load`. */
   read(name: string, at: Uint8Array): Promise<Uint8Array | undefined>;
+  /** Decodes it once, until it is released. */
   decoded(held: Held<Decoded>): Decoded;
+  /**
+   * Lets go of the decoded form, when nobody is going to look inside again soon. A value that was cached for long is old
+   * to the garbage collector, and whatever hangs on it grows old with it, even when the value itself is dropped
+   * a moment later: half of what writes left to the large collections were decoded records.
+   */
+  release(held: Held<Decoded>): void;
   /**
    * Queues the next value of a key: from here on it is what later writes of the key build upon. Resolves once durable.
    *
@@ -163,6 +170,7 @@ export function createRecordStore<Decoded>(
       }
       // Decoded, a record takes several times its bytes: the cache keeps bytes only.
       entry.decoded = undefined;
+      entry.bytes = ownBytes(entry.bytes);
       durable.set(name, entry);
     };
     const failed = (error: unknown): never => {
@@ -189,6 +197,9 @@ export function createRecordStore<Decoded>(
       held.decoded ??= decode(held.bytes);
       return held.decoded;
     },
+    release(held) {
+      held.decoded = undefined;
+    },
     put(name, at, next, also, watcher) {
       const write: EngineWrite = { kind: "put", key: at, value: next.bytes };
       return submit(name, next as Pending<Decoded>, also === undefined ? write : [write, ...also], watcher);
@@ -207,6 +218,14 @@ export function createRecordStore<Decoded>(
 /** Whether a key's newest value is that it has none any more. */
 export function isRemoved(held: Held<unknown>): boolean {
   return held.bytes === REMOVED;
+}
+
+/**
+ * Bytes in memory of their own. What was encoded or received is a view into a piece of 64 KiB that many share, and one
+ * that is kept for long keeps all of it.
+ */
+function ownBytes(bytes: Uint8Array): Uint8Array {
+  return bytes.length === bytes.buffer.byteLength ? bytes : new Uint8Array(bytes);
 }
 
 /** Keys as map keys: one character a byte. */

@@ -10,7 +10,7 @@
 import { equalBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { dataKey, parsePartitionedKey, partitionRange, quarantineKey } from "../core/keyspace.ts";
-import { fingerprintOf } from "../core/merkle/fingerprint.ts";
+import { type Fingerprint, fingerprintOf } from "../core/merkle/fingerprint.ts";
 import { type Horizon, joinUnderHorizon, settled } from "../core/version/collect.ts";
 import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
@@ -146,15 +146,19 @@ export function createReplica(
     }
   }
 
-  /** What a write changes, for the partition's tree. */
+  /** What a write changes, for the partition's tree; the last look into what was held. */
   function change(
     stored: { readonly name: string; readonly at: Uint8Array; readonly key: Uint8Array },
     held: Held<KvRecord> | undefined,
     next: { readonly bytes: Uint8Array; readonly record: KvRecord },
   ): Change | undefined {
-    if (ledger === undefined) return undefined;
-    const was = held === undefined ? undefined : fingerprintOf(stored.key, held.bytes, store.decoded(held));
-    return ledger.change(stored.name, stored.at, was, fingerprintOf(stored.key, next.bytes, next.record));
+    const was = ledger === undefined ? undefined : printOf(stored.key, held);
+    if (held !== undefined) store.release(held);
+    return ledger?.change(stored.name, stored.at, was, fingerprintOf(stored.key, next.bytes, next.record));
+  }
+
+  function printOf(key: Uint8Array, held: Held<KvRecord> | undefined): Fingerprint | undefined {
+    return held === undefined ? undefined : fingerprintOf(key, held.bytes, store.decoded(held));
   }
 
   /** Sees to it that `current` knows a key; what it returns is to be handed on to that. */
@@ -195,8 +199,8 @@ export function createReplica(
     { name, at, key }: { readonly name: string; readonly at: Uint8Array; readonly key: Uint8Array },
     held: Held<KvRecord> | undefined,
   ): Promise<void> {
-    const was =
-      ledger === undefined || held === undefined ? undefined : fingerprintOf(key, held.bytes, store.decoded(held));
+    const was = ledger === undefined ? undefined : printOf(key, held);
+    if (held !== undefined) store.release(held);
     return store.remove(name, at, undefined, ledger?.change(name, at, was, undefined));
   }
 
@@ -220,6 +224,7 @@ export function createReplica(
       const write = { request, base, dot: identity.nextDot(), nowMs: time.wallMs() };
       const { record, context, repeated } = stampOn(held && store.decoded(held), write, options);
       if (repeated && held !== undefined) {
+        store.release(held);
         await store.settled(name);
         return { record: held.bytes, context };
       }
@@ -244,6 +249,7 @@ export function createReplica(
         if (held !== undefined || isDamaged) await remove(stored, held);
         return "covered";
       }
+      if (joined === mine && held !== undefined) store.release(held);
       if (joined === mine) return kept(store.settled(stored.name));
       // What came is a view into a much larger chunk of the network's: copied, so as not to keep all of that.
       const bytes = joined === theirs ? Buffer.from(incoming) : encodeRecord(joined);
@@ -260,7 +266,7 @@ export function createReplica(
       if (held === undefined || horizon === undefined) return;
       const record = store.decoded(held);
       const left = settled(record, horizon);
-      if (left === record) return;
+      if (left === record) return store.release(held);
       if (left === undefined) {
         await remove(stored, held);
         telemetry.count("annulus.tombstones.collected");

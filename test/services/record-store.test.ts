@@ -1,4 +1,7 @@
-/** Values that are kept in memory beside a disk whose writes fail: what failed may be there after all, seconds later. */
+/**
+ * Values that are kept in memory beside a disk whose writes fail: what failed may be there after all, seconds later. And
+ * what keeping them takes.
+ */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
@@ -86,5 +89,29 @@ describe("a record store over a disk whose writes fail", () => {
       assert.equal(new TextDecoder().decode(onDisk()), `${found}c`);
     }
     assert(surfaced > 5 && surfaced < 35, `it surfaced ${surfaced} times of 40`);
+  });
+});
+
+describe("the memory of a record store", () => {
+  it("keeps of a durable value its bytes alone, not the larger piece that they came in", async () => {
+    const { store } = openWorld(1);
+    const piece = new Uint8Array(64 * 1_024).fill(120);
+    await store.put("key", AT, { bytes: piece.subarray(100, 110), decoded: undefined });
+    const kept = store.newest("key")?.bytes;
+    assert.equal(new TextDecoder().decode(kept), "xxxxxxxxxx");
+    assert.equal(kept?.buffer.byteLength, 10);
+    assert.equal(store.cached("key"), kept);
+  });
+
+  it("lets go of what it has decoded, and decodes it anew for the next one who asks", async () => {
+    const { store } = openWorld(2);
+    await store.put("key", AT, { bytes: new TextEncoder().encode("a"), decoded: undefined });
+    const held = store.newest("key");
+    assert(held !== undefined);
+    assert.equal(store.decoded(held), "a");
+    assert.equal(held.decoded, "a");
+    store.release(held);
+    assert.equal(held.decoded, undefined);
+    assert.equal(store.decoded(held), "a");
   });
 });
