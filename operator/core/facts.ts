@@ -145,7 +145,7 @@ export function hostNameOf({ metadata }: KubeObject): string {
 }
 
 /** Reads a Kubernetes node, called machine here: a node is one of Annulus. */
-export function readMachine(object: KubeObject, topologyKey: string): MachineFacts {
+export function readMachine(object: KubeObject, topologyKey: string, nowMs: number): MachineFacts {
   const ready = listAt(object, "status", "conditions").find((one) => at(one, "type") === "Ready");
   const isReady = at(ready, "status") === "True";
   return {
@@ -153,6 +153,17 @@ export function readMachine(object: KubeObject, topologyKey: string): MachineFac
     host: hostNameOf(object),
     zone: object.metadata.labels?.[topologyKey],
     isReady,
-    unreadySinceMs: isReady ? undefined : readInstant(textAt(ready, "lastTransitionTime")),
+    unreadySinceMs: isReady ? undefined : unreadySince(ready, nowMs),
   };
+}
+
+/**
+ * Where its kubelet says itself that it is not ready, it does so by the machine's own clock, which may be wrong after a
+ * start: only how long it has been saying so counts then. Otherwise Kubernetes says so, when it has not heard of it.
+ */
+function unreadySince(ready: unknown, nowMs: number): number | undefined {
+  const sinceMs = readInstant(textAt(ready, "lastTransitionTime"));
+  const heardMs = readInstant(textAt(ready, "lastHeartbeatTime"));
+  if (at(ready, "status") !== "False" || sinceMs === undefined || heardMs === undefined) return sinceMs;
+  return nowMs - Math.max(0, heardMs - sinceMs);
 }

@@ -35,7 +35,7 @@ export async function lookOnceMore(
   ]);
   mustBeFresh(time, startedMs, `pod ${pod.name}`);
   // Of a machine only its readiness counts here: it need bear no zone.
-  if (found !== undefined && readMachine(found, "").isReady)
+  if (found !== undefined && readMachine(found, "", time.wallMs()).isReady)
     throw new KubeError("conflict", `machine ${machine} is back: ${pod.name} is not given up`);
   const { uid, resourceVersion } = present?.metadata ?? {};
   if (present !== undefined && (uid !== pod.uid || resourceVersion !== pod.resourceVersion))

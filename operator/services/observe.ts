@@ -153,7 +153,8 @@ export function createObserver(
     const named = mode === "tokens" ? tokens.map(({ secret }) => secret.name) : [];
     const statefulSet = objects.get(`StatefulSet/${name}`);
     const { topologyKey } = cluster.spec.zones;
-    const machines = new Map(listed.map((machine) => [machine.metadata.name, readMachine(machine, topologyKey)]));
+    const read = (machine: KubeObject) => readMachine(machine, topologyKey, time.wallMs());
+    const machines = new Map(listed.map((machine) => [machine.metadata.name, read(machine)]));
     return {
       policy,
       cluster,

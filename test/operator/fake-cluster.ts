@@ -189,7 +189,10 @@ export class FakeCluster {
     this.kube.set({
       apiVersion: "v1",
       kind: "Node",
-      metadata: { name, labels: { "topology.kubernetes.io/zone": name.slice(0, 1), "kubernetes.io/hostname": name } },
+      metadata: {
+        name,
+        labels: { "topology.kubernetes.io/zone": name.slice(0, 1), "kubernetes.io/hostname": `host-${name}` },
+      },
       status: {
         conditions: [
           { type: "Ready", status: isReady ? "True" : "Unknown", lastTransitionTime: formatInstant(this.kube.nowMs) },
@@ -320,7 +323,7 @@ export class FakeCluster {
         machine: chosen,
       });
       const volume = `pv-${uid}`;
-      const affinity = { key: "kubernetes.io/hostname", operator: "In", values: [chosen] };
+      const affinity = { key: "kubernetes.io/hostname", operator: "In", values: [`host-${chosen}`] };
       const terms = [{ matchExpressions: [affinity] }];
       this.kube.set({
         apiVersion: "v1",

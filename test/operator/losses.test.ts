@@ -1,7 +1,7 @@
 /** What is taken for lost, and what is not: a volume that is given up is gone, whoever was wrong about its machine. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import { at, type KubeObject, textAt } from "../../operator/core/objects.ts";
+import { at, textAt } from "../../operator/core/objects.ts";
 import { type FakeCluster, NAME, settled } from "./fake-cluster.ts";
 
 const SOON = { recovery: { replaceAfterSeconds: 120 } };
@@ -16,18 +16,6 @@ async function pass(cluster: FakeCluster, seconds: number): Promise<void> {
   }
 }
 
-/** Machines whose label kubernetes.io/hostname is not their name, as on many clouds; volumes go by the label. */
-function renameHosts(cluster: FakeCluster): void {
-  for (const node of cluster.kube.all("Node")) {
-    const labels = { ...node.metadata.labels, "kubernetes.io/hostname": `host-of-${node.metadata.name}` };
-    cluster.kube.set({ ...node, metadata: { ...node.metadata, labels } });
-  }
-  for (const volume of cluster.kube.all("PersistentVolume")) {
-    const text = JSON.stringify(volume).replace(/"values":\["/, '"values":["host-of-');
-    cluster.kube.set(JSON.parse(text) as KubeObject);
-  }
-}
-
 /** The API server says of a machine that it is not ready, though all on it runs. */
 function misjudge(cluster: FakeCluster, machine: string): void {
   const node = cluster.kube.find("Node", machine, "");
@@ -39,10 +27,10 @@ function misjudge(cluster: FakeCluster, machine: string): void {
   });
 }
 
+// On many clouds the label kubernetes.io/hostname, by which volumes go, is not the name: so it is in `FakeCluster`.
 describe("a machine that bears another host name than its own name", () => {
   it("is not taken for gone: a node that is silent for a moment keeps its volume", async () => {
     const cluster = await settled(SOON);
-    renameHosts(cluster);
     await pass(cluster, 130);
     cluster.crash("sessions-1", true);
     await pass(cluster, 20);
@@ -52,7 +40,6 @@ describe("a machine that bears another host name than its own name", () => {
 
   it("is given up with its volume once it has been gone for the set time", async () => {
     const cluster = await settled(SOON);
-    renameHosts(cluster);
     const machine = machineOf(cluster, "sessions-1");
     misjudge(cluster, machine);
     cluster.downMachines.add(machine);
@@ -82,6 +69,26 @@ describe("a machine that is struck off the list", () => {
     await cluster.until("given up", () => cluster.story.includes("delete PersistentVolumeClaim data-sessions-1"));
     assert.ok(cluster.kube.nowMs - goneMs >= 120_000, `after ${cluster.kube.nowMs - goneMs} ms`);
     await cluster.until("settled", () => cluster.isSettled());
+  });
+});
+
+describe("a machine that is started with a wrong clock", () => {
+  it("has been away for as long as it says by that clock, not since 1970", async () => {
+    const cluster = await settled(SOON);
+    await pass(cluster, 130);
+    const node = cluster.kube.find("Node", machineOf(cluster, "sessions-1"), "");
+    assert.ok(node);
+    // Its kubelet says so itself, while containers are not started yet.
+    const said = (lastHeartbeatTime: string) => {
+      const ready = { type: "Ready", status: "False", lastTransitionTime: "1970-01-01T00:00:20Z", lastHeartbeatTime };
+      cluster.kube.set({ ...node, status: { conditions: [ready] } });
+    };
+    said("1970-01-01T00:00:40Z");
+    cluster.crash("sessions-1", true);
+    await pass(cluster, 20);
+    assert.deepEqual(cluster.story, []);
+    said("1970-01-01T00:02:21Z");
+    await cluster.until("given up", () => cluster.story.includes("delete PersistentVolumeClaim data-sessions-1"), 2);
   });
 });
 

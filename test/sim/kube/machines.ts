@@ -68,8 +68,9 @@ export class Machines {
     return machine;
   }
 
+  /** By its name, or by what volumes call it. */
   find(name: string | undefined): Machine | undefined {
-    return this.all.find((machine) => machine.name === name);
+    return this.all.find((machine) => machine.name === name || hostOf(machine) === name);
   }
 
   /** Whether pods can be started and stopped on it, and their states be told. */
@@ -105,10 +106,15 @@ export class Machines {
     store.set({
       apiVersion: "v1",
       kind: "Node",
-      metadata: { name, labels: { [ZONE_LABEL]: zone, [HOSTNAME_LABEL]: name } },
+      metadata: { name, labels: { [ZONE_LABEL]: zone, [HOSTNAME_LABEL]: hostOf({ name }) } },
       status: { conditions: [{ type: "Ready", status: ready, lastTransitionTime: formatInstant(store.nowMs) }] },
     });
   }
+}
+
+/** Its label, by which volumes find it, is not its name: on many clouds the two differ. */
+export function hostOf({ name }: { readonly name: string }): string {
+  return `${name}.host`;
 }
 
 function hear(machine: Machine, nowMs: number): void {

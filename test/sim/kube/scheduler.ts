@@ -4,7 +4,7 @@
  */
 import { at, type KubeObject, textAt } from "../../../operator/core/objects.ts";
 import type { SimulatedApiServer } from "./api-server.ts";
-import { HOSTNAME_LABEL, type Machine, type Machines } from "./machines.ts";
+import { HOSTNAME_LABEL, hostOf, type Machine, type Machines } from "./machines.ts";
 
 export class Scheduler {
   readonly #server: SimulatedApiServer;
@@ -58,7 +58,7 @@ export class Scheduler {
 
   #provide(claim: KubeObject, machine: Machine): void {
     const name = `volume-of-${claim.metadata.uid}`;
-    const affinity = { key: HOSTNAME_LABEL, operator: "In", values: [machine.name] };
+    const affinity = { key: HOSTNAME_LABEL, operator: "In", values: [hostOf(machine)] };
     const terms = [{ matchExpressions: [affinity] }];
     this.#server.store.set({
       apiVersion: "v1",
