@@ -88,9 +88,13 @@ export class OpenConnections {
   }
 }
 
-/** Whether a request is in work. Node has no public name for "the response that this connection waits for". */
+/**
+ * Whether a request is in work; one whose answer is ready, and waits for its client to take it, is not. Node has no public name for "the
+ * response that this connection waits for".
+ */
 function isBusy(socket: Socket): boolean {
-  return ((socket as Socket & { readonly _httpMessage?: ServerResponse | null })._httpMessage ?? null) !== null;
+  const { _httpMessage: response } = socket as Socket & { readonly _httpMessage?: ServerResponse | null };
+  return response?.writableEnded === false;
 }
 
 function endsOf({ localAddress, remoteAddress, remotePort }: Socket): string {
