@@ -154,6 +154,7 @@ export function readMachine(object: KubeObject, topologyKey: string, nowMs: numb
     zone: object.metadata.labels?.[topologyKey],
     isReady,
     unreadySinceMs: isReady ? undefined : unreadySince(ready, nowMs),
+    heardAtMs: readInstant(textAt(ready, "lastHeartbeatTime")),
   };
 }
 

@@ -90,6 +90,8 @@ export type MachineFacts = {
   readonly isReady: boolean;
   /** Since when it has not been ready. */
   readonly unreadySinceMs: number | undefined;
+  /** When its kubelet last told its state, by its own clock: every five minutes at least. */
+  readonly heardAtMs: number | undefined;
 };
 
 export type MemberState = "joining" | "active" | "rebuilding" | "leaving" | "left";

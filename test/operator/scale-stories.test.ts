@@ -1,6 +1,7 @@
 /** A cluster that grows and shrinks, told as stories. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
+import { formatInstant } from "../../operator/core/instant.ts";
 import { at, textAt } from "../../operator/core/objects.ts";
 import { type FakeCluster, NAME, replicasOf, settled } from "./fake-cluster.ts";
 
@@ -210,6 +211,19 @@ describe("scaling in", () => {
     assert.equal(cluster.condition("Progressing").reason, "ScaleInHeld");
     cluster.edit({ weights: { byNode: {} } });
     await cluster.until("settled", () => cluster.isSettled());
+  });
+
+  it("waits for no cool-down and no refusal that another clock dates into the future", async () => {
+    const cluster = await settled({ replicas: 4, autoscaling: { cooldownSeconds: 60 } });
+    const future = formatInstant(cluster.kube.nowMs + 3_600_000);
+    cluster.kube.set({ ...cluster.cluster, status: { ...(cluster.cluster.status as object), lastChangeAt: future } });
+    const change = cluster.nodes.change.bind(cluster.nodes);
+    cluster.nodes.change = async () => ({ kind: "refused", why: "not now" });
+    cluster.edit({ replicas: 3 });
+    await cluster.until("refused", () => cluster.condition("Progressing").reason === "ChangeRefused", 20);
+    cluster.nodes.change = change;
+    cluster.kube.nowMs -= 7_200_000;
+    await cluster.until("shrunk", () => cluster.members.length === 3, 60);
   });
 
   it("waits out the cool-down of an autoscaled cluster", async () => {

@@ -29,7 +29,7 @@ export function changeRing(world: World): StepResult {
   const through = spokesman(world, ring);
   if (through === undefined) return hold("RingUnknown", "no active member answers at the newest epoch");
   const { refusal } = world;
-  if (refusal !== undefined && world.nowMs - refusal.atMs < REFUSAL_PAUSE_MS)
+  if (refusal !== undefined && Math.abs(world.nowMs - refusal.atMs) < REFUSAL_PAUSE_MS)
     return hold("ChangeRefused", `the nodes refuse: ${refusal.why}`);
   const { request, why } = wanted;
   return { actions: [{ kind: "askChange", through, request, why }], ...hold("ChangeAsked", why) };
@@ -206,8 +206,12 @@ function whyCool(world: World): string | undefined {
   const { autoscaling } = world.cluster.spec;
   const endedMs = readInstant(world.cluster.status.lastChangeAt);
   if (autoscaling === undefined || autoscaling.mode !== "automatic" || endedMs === undefined) return undefined;
-  const leftMs = endedMs + autoscaling.cooldownSeconds * 1000 - world.nowMs;
-  return leftMs <= 0 ? undefined : `the last change ended less than ${autoscaling.cooldownSeconds} s ago`;
+  const cooldownMs = autoscaling.cooldownSeconds * 1000;
+  const leftMs = endedMs + cooldownMs - world.nowMs;
+  // What ended in the future did so by another clock.
+  return leftMs <= 0 || leftMs > cooldownMs
+    ? undefined
+    : `the last change ended less than ${autoscaling.cooldownSeconds} s ago`;
 }
 
 /** The active member of the lowest ordinal that knows the newest ring. */

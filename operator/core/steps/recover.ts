@@ -10,6 +10,9 @@ import { claimName } from "../names.ts";
 import { answerOf, hintsWaiting, missing, type RingView, ringOf, unsettled } from "../ring-view.ts";
 import type { Action, ClaimFacts, PodFacts, StepResult, World } from "../world.ts";
 
+/** Some kubelet has told its machine's state since. */
+const HEARD_MS_MAX = 600_000;
+
 /** Gives up what is lost, one member at a time, where that may be. */
 export function recoverLost(world: World): StepResult {
   for (const { pod, loss, held } of losses(world)) {
@@ -104,9 +107,16 @@ function lostWithMachine(world: World, pod: PodFacts, claim: ClaimFacts | undefi
   // is what surely has passed.
   const waitsSinceMs = pod.machine === undefined ? pod.createdAtMs : undefined;
   const goneSinceMs = machine === undefined ? waitsSinceMs : machine.unreadySinceMs;
-  if (goneSinceMs === undefined || world.nowMs - goneSinceMs < afterMs) return undefined;
-  const why = `machine ${name} has been gone for ${Math.floor((world.nowMs - goneSinceMs) / 1000)} s`;
+  const nowMs = provenNow(world);
+  if (goneSinceMs === undefined || nowMs - goneSinceMs < afterMs) return undefined;
+  const why = `machine ${name} has been gone for ${Math.floor((nowMs - goneSinceMs) / 1000)} s`;
   return { why, claim: held === undefined ? undefined : claim, isForced: true, isWish: false, machine: name };
+}
+
+/** How late it is at least: an operator whose clock is ahead would take for long gone what went a moment ago. */
+function provenNow({ machines, nowMs }: World): number {
+  const heard = [...machines.values()].flatMap(({ heardAtMs }) => heardAtMs ?? []);
+  return heard.length === 0 ? nowMs : Math.min(nowMs, Math.max(...heard) + HEARD_MS_MAX);
 }
 
 function isMachineGone(world: World, pod: PodFacts): boolean {
