@@ -4,7 +4,7 @@
  * Fields that are not known are ignored, for nodes may be newer than the operator. A field that is missing is missing:
  * it becomes undefined, never a zero.
  */
-import { Agent, fetch } from "undici";
+import { Agent, errors, fetch } from "undici";
 import { z } from "zod";
 import { ADMIN_PORT } from "../core/names.ts";
 import type { ChangeRequest, Health, NodeAnswer, RingDocument } from "../core/world.ts";
@@ -12,6 +12,8 @@ import { type AdminTarget, type ChangeAnswer, type NodeAdmin, NodeSilentError, t
 import { reasonOf } from "./kube-http.ts";
 
 const TIMEOUT_MS = 3_000;
+/** The ring of 65536 partitions with long names is some 50 MiB. */
+const ANSWER_BYTES_MAX = 64 * 2 ** 20;
 const STATES = ["joining", "active", "rebuilding", "leaving", "left"] as const;
 
 const Transition = z.object({
@@ -69,6 +71,7 @@ export type AdminCall = (
 /** @param time Stamps what a node says of the present. */
 export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmin {
   const agents = new Agents();
+  const plain = new Agent({ maxResponseSize: ANSWER_BYTES_MAX });
   return nodeAdminOver(async (target, { method, path, body }) => {
     const host = target.ip.includes(":") ? `[${target.ip}]` : target.ip;
     try {
@@ -76,7 +79,7 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
         method,
         // A token goes to whom it is meant for, and nowhere that one points to.
         redirect: "error",
-        ...(target.tls === undefined ? {} : { dispatcher: agents.of(target.tls) }),
+        dispatcher: target.tls === undefined ? plain : agents.of(target.tls),
         signal: AbortSignal.timeout(TIMEOUT_MS),
         headers: {
           ...(target.token === undefined ? {} : { Authorization: `Bearer ${target.token}` }),
@@ -86,7 +89,8 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
       });
       return { status: response.status, text: await response.text() };
     } catch (cause) {
-      throw new NodeSilentError(reasonOf(cause), { cause });
+      const isTooLong = cause instanceof Error && cause.cause instanceof errors.ResponseExceededMaxSizeError;
+      throw new NodeSilentError(isTooLong ? "its answer is too long" : reasonOf(cause), { cause });
     }
   }, time);
 }
@@ -99,7 +103,8 @@ class Agents {
     const known = this.#agents.get(name);
     if (known?.authorities === authorities) return known.agent;
     if (known !== undefined) void known.agent.close();
-    const agent = new Agent({ connect: { ca: authorities, servername: name, minVersion: "TLSv1.3" } });
+    const connect = { ca: authorities, servername: name, minVersion: "TLSv1.3" } as const;
+    const agent = new Agent({ connect, maxResponseSize: ANSWER_BYTES_MAX });
     this.#agents.set(name, { authorities, agent });
     return agent;
   }

@@ -165,6 +165,28 @@ describe("a node that does not answer", () => {
   });
 });
 
+describe("what answers in a node's place", () => {
+  it("is silent when it answers without an end: a pod that somebody gave a member's labels fills nobody's memory", async () => {
+    let sent = 0;
+    const endless = createServer((_request, response) => {
+      const chunk = Buffer.alloc(1 << 20, " ");
+      const send = () => {
+        while (!response.destroyed && sent < 400) {
+          sent += 1;
+          if (!response.write(chunk)) return void response.once("drain", send);
+        }
+        response.end();
+      };
+      send();
+    });
+    await new Promise<void>((resolve) => endless.listen(0, resolve));
+    await assert.rejects(createNodeAdmin(TIME, (endless.address() as AddressInfo).port).ask(TARGET), /too long/);
+    endless.closeAllConnections();
+    await new Promise((resolve) => endless.close(resolve));
+    assert.ok(sent < 400, `${sent} MiB were taken`);
+  });
+});
+
 describe("an order", () => {
   it("is carried as the contract says, and its answer's id is kept", async () => {
     const seen: string[] = [];
