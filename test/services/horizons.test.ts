@@ -127,7 +127,7 @@ describe("a collection horizon at a home", () => {
     await replica.setAsideIfDamaged(dataKey(PARTITION, KEY));
     await horizons.vouch(PARTITION, horizons.digest(PARTITION), identity.incarnation());
     assert.equal(await merge(VALUE), "kept");
-    assert.deepEqual(await replica.read(PARTITION, KEY), encodeRecord(VALUE));
+    assert.deepEqual(await replica.read(PARTITION, KEY), new Uint8Array(encodeRecord(VALUE)));
   });
 
   it("does not vouch for a partition that was given up, nor for a horizon that it was found equal under before", async () => {

@@ -44,6 +44,7 @@ export class Simulator {
   #nowMs = 0;
   #sequence = 0;
   #ran = 0;
+  #isTickAwaited = false;
   #hash = 0x811c9dc5;
   readonly #heap: Event[] = [];
   readonly #trace: string[] | undefined;
@@ -160,11 +161,15 @@ export class Simulator {
   }
 
   /** Lets every promise chain that is under way come to rest. */
-  #rest(): Promise<void> {
-    // The chains are of promises alone: the next tick begins when the last of them is through, and costs a third of a turn
-    // of the event loop. That one must go round as well, for who waits outside: a test's time limit, a parent process.
-    const isTurn = this.#ran % EVENTS_A_TURN === 0;
-    return new Promise((resolve) => (isTurn ? setImmediate(resolve) : nextTick(resolve)));
+  async #rest(): Promise<void> {
+    // The chains are of promises alone: a tick begins when the last of them is through, and costs a third of a turn of the
+    // event loop. Ticks that wait together begin together, so there is one at a time. And the loop must go round as well,
+    // for who waits outside: a test's time limit, a parent process.
+    const isTurn = this.#isTickAwaited || this.#ran % EVENTS_A_TURN === 0;
+    if (isTurn) return new Promise((resolve) => setImmediate(resolve));
+    this.#isTickAwaited = true;
+    await new Promise<void>((resolve) => nextTick(resolve));
+    this.#isTickAwaited = false;
   }
 }
 
