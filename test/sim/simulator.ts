@@ -7,11 +7,7 @@
  * the trace hash: one seed gives one hash. Source of the idea of a macrotask boundary: resonate's simulator.
  */
 import assert from "node:assert/strict";
-import { nextTick } from "node:process";
 import type { Time, Timer } from "../../node/ports.ts";
-
-/** After so many events the loop of the real process goes round. */
-const EVENTS_A_TURN = 256;
 
 /** What events belong to: a process that may be killed or held up. */
 export type Process = {
@@ -44,7 +40,6 @@ export class Simulator {
   #nowMs = 0;
   #sequence = 0;
   #ran = 0;
-  #isTickAwaited = false;
   #hash = 0x811c9dc5;
   readonly #heap: Event[] = [];
   readonly #trace: string[] | undefined;
@@ -120,7 +115,7 @@ export class Simulator {
 
   /** Runs all events up to an instant, which then is now. */
   async runUntil(untilMs: number): Promise<void> {
-    await this.#rest(); // What was begun outside of any event.
+    await macrotask(); // What was begun outside of any event.
     for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
       await this.#runOne();
     }
@@ -129,7 +124,7 @@ export class Simulator {
 
   /** Runs events until `condition` holds. Returns whether it did within `withinMs` of virtual time. */
   async runWhile(pending: () => boolean, withinMs: number): Promise<boolean> {
-    await this.#rest(); // What was begun outside of any event.
+    await macrotask(); // What was begun outside of any event.
     const untilMs = this.#nowMs + withinMs;
     while (pending()) {
       const next = this.#heap[0];
@@ -157,20 +152,13 @@ export class Simulator {
     this.#ran += 1;
     event.run = undefined;
     run();
-    await this.#rest();
+    await macrotask();
   }
+}
 
-  /** Lets every promise chain that is under way come to rest. */
-  async #rest(): Promise<void> {
-    // The chains are of promises alone: a tick begins when the last of them is through, and costs a third of a turn of the
-    // event loop. Ticks that wait together begin together, so there is one at a time. And the loop must go round as well,
-    // for who waits outside: a test's time limit, a parent process.
-    const isTurn = this.#isTickAwaited || this.#ran % EVENTS_A_TURN === 0;
-    if (isTurn) return new Promise((resolve) => setImmediate(resolve));
-    this.#isTickAwaited = true;
-    await new Promise<void>((resolve) => nextTick(resolve));
-    this.#isTickAwaited = false;
-  }
+/** Lets every promise chain that is under way come to rest. */
+function macrotask(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function isEarlier(a: Event, b: Event): boolean {
