@@ -77,7 +77,8 @@ describe("a cluster in a simulated Kubernetes", () => {
     assert(machine !== undefined);
     world.powerOff(machine);
     const { simulator } = world.cluster;
-    await simulator.runUntil(simulator.nowMs + 6_000);
+    // Its peers see it down by then, and it is not ready for 8 of the 10 s after which it is made anew.
+    await simulator.runUntil(simulator.nowMs + 12_000);
     world.powerOn(machine);
     await atRest(world);
     assert.equal(machineOf(world, "sessions-1"), machine, "its volume is there");

@@ -14,7 +14,7 @@ import { AdminPorts } from "./admin-ports.ts";
 import { SimulatedApiServer } from "./api-server.ts";
 import { Autoscaler } from "./autoscaler.ts";
 import { Kubelets } from "./kubelets.ts";
-import { type Machine, Machines } from "./machines.ts";
+import { hostOf, type Machine, Machines } from "./machines.ts";
 import { Operators } from "./operators.ts";
 import { Scheduler } from "./scheduler.ts";
 import { StatefulSets } from "./stateful-sets.ts";
@@ -206,12 +206,13 @@ export class KubeWorld {
   }
 
   /** Pods whose volumes are on a machine. */
-  volumesOn({ name }: Machine): readonly string[] {
+  volumesOn(machine: Machine): readonly string[] {
     const { store } = this.server;
+    const host = hostOf(machine);
     return store.all("PersistentVolumeClaim").flatMap(({ metadata, spec }) => {
       const volume = store.find("PersistentVolume", textAt(spec, "volumeName") ?? "", "");
       const terms = at(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms", 0, "matchExpressions", 0);
-      return textAt(terms, "values", 0) === name ? [metadata.name.slice("data-".length)] : [];
+      return textAt(terms, "values", 0) === host ? [metadata.name.slice("data-".length)] : [];
     });
   }
 
