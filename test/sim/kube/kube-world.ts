@@ -160,6 +160,12 @@ export class KubeWorld {
     return true;
   }
 
+  /** Whether there is a token of the administrator's, or none is asked for. */
+  hasAdminToken(): boolean {
+    if (textAt(this.object, "spec", "access", "mode") !== "tokens") return true;
+    return textAt(this.server.store.find("Secret", accessName(NAME)), "data", ADMIN_TOKEN_FILE) !== undefined;
+  }
+
   /** Whether the API server refuses so many replicas, as it must below N. */
   refuses(replicas: number): boolean {
     try {

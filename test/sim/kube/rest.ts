@@ -16,6 +16,8 @@ export function whyNotAtRest(world: KubeWorld): string | undefined {
   if (world.condition("Progressing").status !== "False")
     return `it is Progressing: ${world.condition("Progressing").reason}`;
   if (world.condition("Degraded").status !== "False") return `it is Degraded: ${world.condition("Degraded").reason}`;
+  // The operator watches no Secrets: it makes another at its next look, and the members are renewed.
+  if (!world.hasAdminToken()) return "the administrator's token is gone";
   if (pods.length !== replicas) return `${pods.length} pods of ${replicas}`;
   if (cluster.living.length !== replicas) return "a node runs on without its pod";
   if (cluster.ghosts.length > 0) return "a node runs on though it was given up";
