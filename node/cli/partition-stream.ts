@@ -72,8 +72,12 @@ async function readFrom<Entry extends object>(
     }
     return response.complete ? undefined : new Error(`${endpoint.url} broke off`);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (error instanceof NoAnswerError || code === "ECONNRESET" || error instanceof SyntaxError) return error as Error;
+    if (error instanceof NoAnswerError || isBrokenOff(error)) return error as Error;
     throw error;
   }
+}
+
+/** Whether lines of JSON ended early, perhaps in the middle of one. */
+export function isBrokenOff(error: unknown): boolean {
+  return (error as NodeJS.ErrnoException).code === "ECONNRESET" || error instanceof SyntaxError;
 }

@@ -23,13 +23,20 @@ import { kindOfChange } from "./steps/change.ts";
 import type { Hold, World } from "./world.ts";
 
 /** Holds that mean: a person, or time, is waited for; nothing moves. */
-const RESTING = new Set(["Paused", "ScaleInHeld", "ScaleOutHeld", "ReplacementHeld", "RollingHeld", "RollingStuck"]);
-RESTING.add("ChangeRefused")
-  .add("RingUnknown")
-  .add("WaitingForMembers")
-  .add("NameTaken")
-  .add("TokensHeld")
-  .add("Overruled");
+const RESTING = new Set([
+  "Paused",
+  "ScaleInHeld",
+  "ScaleOutHeld",
+  "ReplacementHeld",
+  "RollingHeld",
+  "RollingStuck",
+  "ChangeRefused",
+  "RingUnknown",
+  "WaitingForMembers",
+  "NameTaken",
+  "TokensHeld",
+  "Overruled",
+]);
 /** Holds that a person should look at. */
 const TROUBLE = new Set(["ReplacementHeld", "RollingHeld", "RollingStuck", "ChangeRefused", "NameTaken", "Overruled"]);
 

@@ -7,7 +7,7 @@ import { hintsRange } from "../../node/core/keyspace.ts";
 import type { KvRecord } from "../../node/core/version/record.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { recordIn } from "./disk-records.ts";
-import { placesOf } from "./places.ts";
+import { ownPlaceOf } from "./places.ts";
 
 const INTERVAL_MS = 1_000;
 /**
@@ -38,7 +38,7 @@ export function watchBounds(cluster: SimulatedCluster, keys: readonly Uint8Array
 export function checkBounds(cluster: SimulatedCluster, keys: readonly Uint8Array[]): void {
   const places = keys.map((key) => {
     const name = new TextDecoder().decode(key);
-    return { name, own: placesOf(cluster, name)[0]?.own ?? assert.fail("a key has a home") };
+    return { name, own: ownPlaceOf(cluster, name) };
   });
   for (const machine of cluster.nodes) {
     checkHints(cluster, machine);

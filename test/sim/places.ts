@@ -1,4 +1,5 @@
 /** Where a key may lie on simulated disks: the storage keys of its homes' own records, and of hints for them. */
+import assert from "node:assert/strict";
 import { dataKey, hintKey, horizonKey } from "../../node/core/keyspace.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 
@@ -31,4 +32,9 @@ export function placesOf(cluster: SimulatedCluster, key: string): readonly Place
   });
   ofCluster.set(key, places);
   return places;
+}
+
+/** Where any home keeps its own record of a key. */
+export function ownPlaceOf(cluster: SimulatedCluster, key: string): Uint8Array {
+  return placesOf(cluster, key)[0]?.own ?? assert.fail("a key has a home");
 }

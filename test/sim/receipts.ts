@@ -2,13 +2,12 @@
 import assert from "node:assert/strict";
 import { equalBytes } from "../../node/core/bytes.ts";
 import type { Receipt } from "../../node/core/errors.ts";
-import { dataKey } from "../../node/core/keyspace.ts";
 import { contextDescends } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { CausalContext, KvRecord } from "../../node/core/version/record.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
-import { placesOf } from "./places.ts";
+import { ownPlaceOf, placesOf } from "./places.ts";
 
 /** What one disk holds of a write: the write itself, or a record that has seen it. */
 type Copy = { readonly zones: ReadonlySet<string>; readonly isHome: boolean; readonly isHint: boolean };
@@ -60,9 +59,10 @@ export function checkReceipt(
 }
 
 /** The homes of a key whose disk holds no record of it now. */
-export function homesWithout({ machines, ring, isElastic }: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
+export function homesWithout(cluster: SimulatedCluster, key: Uint8Array): ReadonlySet<string> {
+  const { machines, ring, isElastic } = cluster;
   const partition = ring.partitionOf(key);
-  const at = dataKey(partition, key);
+  const at = ownPlaceOf(cluster, new TextDecoder().decode(key));
   // Where the ring changes, any machine may be a home.
   const lacking = machines.filter(
     ({ name, disk }) => (isElastic || ring.isHome(name, partition)) && disk.peek(at) === undefined,
@@ -118,14 +118,15 @@ function holds(record: KvRecord, { seen, name, observe }: Written): boolean {
 
 function copiesOf(cluster: SimulatedCluster, key: string, written: Written): Copy[] {
   const places = placesOf(cluster, key);
+  const at = ownPlaceOf(cluster, key);
   const copies: Copy[] = [];
   for (const node of cluster.machines) {
     const { disk } = node;
-    const own = recordIn(disk.peek(places[0]?.own ?? assert.fail("a key has a home")));
+    const own = recordIn(disk.peek(at));
     const isHome = own !== undefined && holds(own, written);
     let isHint = false;
-    for (const { hint: at } of places) {
-      const hint = recordInHint(disk.peek(at));
+    for (const place of places) {
+      const hint = recordInHint(disk.peek(place.hint));
       if (hint !== undefined && holds(hint, written)) isHint = true;
     }
     if (isHome || isHint) copies.push({ zones: cluster.zonesOf(node), isHome, isHint });

@@ -13,6 +13,7 @@ import { parseAnswer } from "../admin-views.ts";
 import { answerError } from "../connection.ts";
 import { endpointsInTurn } from "../endpoints-in-turn.ts";
 import { EXIT } from "../exit.ts";
+import { isBrokenOff } from "../partition-stream.ts";
 import type { Held, LayerWriter } from "./layer.ts";
 
 /** Of one question, as many as a node takes. */
@@ -158,7 +159,7 @@ async function collected(response: IncomingMessage): Promise<Buffer> {
   try {
     for await (const chunk of response) chunks.push(chunk as Buffer);
   } catch (error) {
-    if (!isBroken(error)) throw error;
+    if (!isBrokenOff(error)) throw error;
   }
   return Buffer.concat(chunks);
 }
@@ -179,15 +180,10 @@ async function readLines(
       await take(line, text.length + 1);
     }
   } catch (error) {
-    if (!isBroken(error)) throw error;
+    if (!isBrokenOff(error)) throw error;
     return { isTouched, gone: undefined };
   }
   return { isTouched, gone };
-}
-
-/** Whether an answer ended early, perhaps in the middle of a line. */
-function isBroken(error: unknown): boolean {
-  return (error as NodeJS.ErrnoException).code === "ECONNRESET" || error instanceof SyntaxError;
 }
 
 /**
