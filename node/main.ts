@@ -63,7 +63,7 @@ export async function runNode(
   watchParent: (tell: (why: string) => void) => void,
 ): Promise<void> {
   const config = configOrExit(environment);
-  const telemetry = createTelemetry({
+  const telemetry = await createTelemetry({
     level: config.logLevel,
     nodeName: config.nodeName,
     isTerminal: process.stdout.isTTY === true,

@@ -33,7 +33,7 @@ function configOrExit(): OperatorConfig {
 async function run(): Promise<void> {
   const config = configOrExit();
   const identity = config.ANNULUS_OPERATOR_IDENTITY;
-  const { telemetry, metricsText } = createTelemetry({
+  const { telemetry, metricsText } = await createTelemetry({
     level: config.ANNULUS_OPERATOR_LOG_LEVEL,
     nodeName: identity,
     isTerminal: process.stdout.isTTY === true,

@@ -3,7 +3,7 @@ import { appendFileSync, createReadStream, statSync } from "node:fs";
 import { resolve } from "node:path";
 import type { Readable } from "node:stream";
 import { Command, Option } from "commander";
-import { NoAnswerError } from "../client/http.ts";
+import { NoAnswerError } from "../client/no-answer-error.ts";
 import { counted } from "../core/counted.ts";
 import { type ConnectionOptions, dataNodes, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";

@@ -1,6 +1,5 @@
 /** `annulus node`: one node in the foreground. */
 import { Command } from "commander";
-import { settingsTable } from "../config-table.ts";
 import { watchParent } from "./parent.ts";
 import { restartSetUp } from "./runtime.ts";
 
@@ -11,9 +10,11 @@ export function nodeCommand(): Command {
     .option("--settings", "print all settings as a table, and end")
     .action(async (options: { settings?: boolean }) => {
       if (options.settings === true) {
+        const { settingsTable } = await import("../config-table.ts");
         process.stdout.write(settingsTable());
         return;
       }
+      // Before the rest is loaded, which would be loaded twice.
       restartSetUp();
       const { runNode } = await import("../main.ts");
       await runNode(process.env, watchParent);

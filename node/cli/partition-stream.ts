@@ -6,7 +6,8 @@
 import { createInterface } from "node:readline";
 import { buffer } from "node:stream/consumers";
 import { z } from "zod";
-import { type Answer, type Endpoint, NoAnswerError } from "../client/http.ts";
+import type { Answer, Endpoint } from "../client/http.ts";
+import { NoAnswerError } from "../client/no-answer-error.ts";
 import type { Nodes } from "../client/nodes.ts";
 import { answerError } from "./connection.ts";
 import { endpointsInTurn } from "./endpoints-in-turn.ts";

@@ -1,22 +1,8 @@
-/** All commands of `annulus`, and how one of them ends. */
+/** How a command of `annulus` is run, and how it ends. */
 import { Command, CommanderError } from "commander";
-import { NoAnswerError } from "../client/http.ts";
-import { backupCommand, restoreCommand } from "./backup.ts";
-import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand } from "./change.ts";
-import { changesCommand } from "./changes.ts";
-import { doctorCommand } from "./doctor.ts";
+import { NoAnswerError } from "../client/no-answer-error.ts";
 import { CommandError, EXIT, EXIT_CODES_HELP } from "./exit.ts";
-import { exportCommand } from "./export.ts";
-import { importCommand } from "./import.ts";
-import { deleteCommand, getCommand, putCommand } from "./key-value.ts";
-import { localCommand } from "./local.ts";
 import { nodeCommand } from "./node.ts";
-import { ringCommand } from "./ring.ts";
-import { addRingDisplay } from "./ring-show.ts";
-import { salvageCommand } from "./salvage.ts";
-import { locateCommand, statusCommand } from "./status.ts";
-import { tokenCommand } from "./token.ts";
-import { topCommand } from "./top.ts";
 
 /**
  * Runs one command to its end and sets the process's exit code.
@@ -26,32 +12,8 @@ import { topCommand } from "./top.ts";
 export async function run(argv: readonly string[]): Promise<void> {
   endQuietlyWhenTheReaderLeaves();
   const program = new Command("annulus").description("A Dynamo-style key-value store").version(VERSION);
-  const ring = ringCommand();
-  addRingDisplay(ring);
-  const commands = [
-    nodeCommand(),
-    localCommand(),
-    putCommand(),
-    getCommand(),
-    deleteCommand(),
-    statusCommand(),
-    topCommand(),
-    doctorCommand(),
-    ring,
-    locateCommand(),
-    importCommand(),
-    exportCommand(),
-    salvageCommand(),
-    backupCommand(),
-    restoreCommand(),
-    joinCommand(),
-    leaveCommand(),
-    replaceCommand(),
-    weightCommand(),
-    drainCommand(),
-    changesCommand(),
-    tokenCommand(),
-  ];
+  // A node begins in the shortest time that it can, and needs nothing that the others load.
+  const commands = argv[2] === "node" ? [nodeCommand()] : (await import("./commands.ts")).allCommands();
   for (const command of commands) program.addCommand(command);
   program.addHelpText("after", EXIT_CODES_HELP);
   refuseByException(program);

@@ -10,7 +10,8 @@ import type { Dispatcher } from "undici";
 // Not the package's entry; see undici-pool.d.ts.
 import Pool from "undici/lib/dispatcher/pool.js";
 import { Exchange, type WholeAnswer } from "./exchange.ts";
-import { type ClientTls, NoAnswerError, withoutSlashes } from "./http.ts";
+import { type ClientTls, withoutSlashes } from "./http.ts";
+import { NoAnswerError } from "./no-answer-error.ts";
 
 export type ConnectionsOptions = {
   /** At once. */

@@ -5,6 +5,7 @@
  */
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as httpsRequest, Agent as SecureAgent } from "node:https";
+import { NoAnswerError } from "./no-answer-error.ts";
 
 /** For `https` URLs: whom to trust, and what to show where a certificate is asked for. PEM texts. */
 export type ClientTls = {
@@ -36,37 +37,6 @@ export type Answer = {
   /** Base URL of the node that answered. */
   readonly from: string;
 };
-
-/** No answer came: the connection was refused, broke, or nothing was heard for too long. */
-export class NoAnswerError extends Error {
-  /** Whether the request cannot have reached the node. */
-  readonly isUnsent: boolean;
-  /** Whether there is nobody, by the word of the system: no node had any work of it, not even a handshake. */
-  readonly isNobodyThere: boolean;
-  /** What happened, without the URL: a code such as ECONNREFUSED, or words. */
-  readonly why: string;
-
-  /** @param isStarted Whether the request had a connection to go over; where that is not known, what the system says counts. */
-  constructor(url: string, cause: Error & { code?: string; syscall?: string }, isStarted?: boolean) {
-    const { code, syscall } = cause;
-    const why = code === undefined || code.startsWith("UND_ERR_") ? cause.message : code;
-    super(`${url} does not answer: ${why}`, { cause });
-    this.name = "NoAnswerError";
-    this.why = why;
-    // A connection that was there says the same when its way is gone; the request may have arrived before.
-    const isConnection = syscall === "read" || syscall === "write";
-    this.isNobodyThere = isStarted !== true && !isConnection && NOBODY_CODES.has(code ?? "");
-    this.isUnsent = isStarted === undefined ? this.isNobodyThere : !isStarted;
-  }
-}
-
-const NOBODY_CODES: ReadonlySet<string> = new Set([
-  "ECONNREFUSED",
-  "ENOTFOUND",
-  "EAI_AGAIN",
-  "EHOSTUNREACH",
-  "ENETUNREACH",
-]);
 
 /** How an endpoint is spoken to; see its constructor. */
 export type EndpointOptions = {

@@ -7,7 +7,8 @@
  * carry an Idempotency-Key, so that a repetition is the same event wherever it arrives.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Answer, type Call, type ClientTls, Endpoint, NoAnswerError } from "./http.ts";
+import { type Answer, type Call, type ClientTls, Endpoint } from "./http.ts";
+import { NoAnswerError } from "./no-answer-error.ts";
 
 export type NodesOptions = {
   /** Base URLs, at least one. */

@@ -15,7 +15,7 @@ import type { Ask } from "./connections.ts";
 import type { Directory, KnownNode } from "./directory.ts";
 import { AnnulusError, type ClientErrorCode } from "./errors.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
-import { NoAnswerError } from "./http.ts";
+import { NoAnswerError } from "./no-answer-error.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
 

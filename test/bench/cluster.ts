@@ -8,7 +8,8 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ClientTls, Endpoint, NoAnswerError } from "../../node/client/http.ts";
+import { type ClientTls, Endpoint } from "../../node/client/http.ts";
+import { NoAnswerError } from "../../node/client/no-answer-error.ts";
 import { checkoutDirectory, freePorts, ServerProcess, sleep } from "./processes.ts";
 
 /** Where one node runs. */

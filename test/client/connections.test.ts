@@ -8,7 +8,7 @@ import { type AddressInfo, connect, createServer as createTcpServer, type Socket
 import { afterEach, beforeAll, describe, it, jest } from "@jest/globals";
 import { type Ask, Connections, type ConnectionsOptions } from "../../node/client/connections.ts";
 import { headerOf } from "../../node/client/exchange.ts";
-import { NoAnswerError } from "../../node/client/http.ts";
+import { NoAnswerError } from "../../node/client/no-answer-error.ts";
 import { type Issued, TestAuthority } from "../tls/authority.ts";
 import { eventually, failureOf } from "./waiting.ts";
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createServer, type Server } from "node:http";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
-import { NoAnswerError } from "../../node/client/http.ts";
+import { NoAnswerError } from "../../node/client/no-answer-error.ts";
 import { Nodes } from "../../node/client/nodes.ts";
 import { closeServer, listenOnLoopback } from "../cli/loopback.ts";
 

@@ -5,10 +5,9 @@ import type { LogLevel, Telemetry } from "../../ports.ts";
 import { unlabelled } from "./catalogue.ts";
 import { Figures } from "./figures.ts";
 import { createLogger, type LogOptions } from "./logs.ts";
-import { exportMetrics } from "./otlp.ts";
 import { registerProcessFigures } from "./process-figures.ts";
 import { prometheusText } from "./prometheus.ts";
-import { createTraces, type Sampling } from "./traces.ts";
+import type { Sampling, Traces } from "./traces.ts";
 
 /** How long the end of a process may wait for a collector. */
 const LAST_SENDING_MS = 2_000;
@@ -33,7 +32,7 @@ export type ProcessTelemetry = {
 };
 
 /** Makes the telemetry of one process. */
-export function createTelemetry(options: TelemetryOptions): ProcessTelemetry {
+export async function createTelemetry(options: TelemetryOptions): Promise<ProcessTelemetry> {
   const logger = createLogger(options);
   const log: Telemetry["log"] = (level, event, fields) => {
     if (fields === undefined) logger[level](event);
@@ -52,9 +51,7 @@ export function createTelemetry(options: TelemetryOptions): ProcessTelemetry {
   const stopSampling = registerProcessFigures(figures);
   // OpenTelemetry tells of a collector that is away here, and nowhere else.
   diag.setLogger(diagnostics(log), DiagLogLevel.WARN);
-  const traces =
-    collector === undefined || collector.sampler === "always_off" ? undefined : createTraces(about, collector);
-  const endExport = collector === undefined ? undefined : exportMetrics(figures, about, collector);
+  const { traces, endExport } = collector === undefined ? {} : await beginSending(figures, about, collector);
   const telemetry: Telemetry = {
     tracer: traces?.tracer,
     count: (name, amount) => figures.count(name, amount),
@@ -74,6 +71,17 @@ export function createTelemetry(options: TelemetryOptions): ProcessTelemetry {
       }
     },
   };
+}
+
+/** The exporters are a sixth of what a node loads at its start, and are loaded only where there is somebody to send to. */
+async function beginSending(
+  figures: Figures,
+  about: Readonly<Record<string, string>>,
+  collector: NonNullable<TelemetryOptions["collector"]>,
+): Promise<{ readonly traces?: Traces; readonly endExport?: () => Promise<void> }> {
+  const [{ createTraces }, { exportMetrics }] = await Promise.all([import("./traces.ts"), import("./otlp.ts")]);
+  const endExport = exportMetrics(figures, about, collector);
+  return collector.sampler === "always_off" ? { endExport } : { endExport, traces: createTraces(about, collector) };
 }
 
 /** What OpenTelemetry says of itself, in our log. */

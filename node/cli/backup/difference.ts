@@ -6,7 +6,8 @@
 import type { IncomingMessage } from "node:http";
 import { createInterface } from "node:readline";
 import { z } from "zod";
-import { type Answer, type Call, type Endpoint, NoAnswerError } from "../../client/http.ts";
+import type { Answer, Call, Endpoint } from "../../client/http.ts";
+import { NoAnswerError } from "../../client/no-answer-error.ts";
 import { answerOf, type Nodes } from "../../client/nodes.ts";
 import { BRIEF_BYTES, briefSums, differingLeaves, leafOf, packBriefs, unpackBriefs } from "../../core/merkle/brief.ts";
 import { parseAnswer } from "../admin-views.ts";

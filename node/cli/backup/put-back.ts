@@ -6,7 +6,8 @@
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
-import { type Endpoint, NoAnswerError } from "../../client/http.ts";
+import type { Endpoint } from "../../client/http.ts";
+import { NoAnswerError } from "../../client/no-answer-error.ts";
 import { answerOf, type Nodes } from "../../client/nodes.ts";
 import { counted } from "../../core/counted.ts";
 import { parseAnswer } from "../admin-views.ts";

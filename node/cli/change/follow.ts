@@ -4,7 +4,8 @@
  * Nodes may come and go meanwhile; what counts is that one of them answers now and again.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { type Answer, NoAnswerError } from "../../client/http.ts";
+import type { Answer } from "../../client/http.ts";
+import { NoAnswerError } from "../../client/no-answer-error.ts";
 import type { Nodes } from "../../client/nodes.ts";
 import { ChangeAnswer, parseAnswer } from "../admin-views.ts";
 import { answerError } from "../connection.ts";

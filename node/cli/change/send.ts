@@ -5,7 +5,8 @@
  * surely did not get the request is passed over. One that may have got it and does not answer ends the
  * command: asked again, another node would refuse what the first one may have begun.
  */
-import { type Answer, type Call, NoAnswerError } from "../../client/http.ts";
+import type { Answer, Call } from "../../client/http.ts";
+import { NoAnswerError } from "../../client/no-answer-error.ts";
 import type { Nodes } from "../../client/nodes.ts";
 import { CommandError, EXIT } from "../exit.ts";
 

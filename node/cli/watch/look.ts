@@ -1,6 +1,7 @@
 /** One look at a cluster through the admin ports that were named: what each node says of itself and of the others. */
 import { z } from "zod";
-import { type Answer, type Endpoint, NoAnswerError } from "../../client/http.ts";
+import type { Answer, Endpoint } from "../../client/http.ts";
+import { NoAnswerError } from "../../client/no-answer-error.ts";
 import { answerOf, type Nodes } from "../../client/nodes.ts";
 import type { Look, NodeView, SeenRing, Silence } from "../../core/watch/look.ts";
 import { parseMetrics } from "../../core/watch/metrics-text.ts";

@@ -1,0 +1,32 @@
+/** That a node gave no answer, and whether the request can have reached it. Apart, so that who only tells it loads no HTTP. */
+
+const NOBODY_CODES: ReadonlySet<string> = new Set([
+  "ECONNREFUSED",
+  "ENOTFOUND",
+  "EAI_AGAIN",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+]);
+
+/** No answer came: the connection was refused, broke, or nothing was heard for too long. */
+export class NoAnswerError extends Error {
+  /** Whether the request cannot have reached the node. */
+  readonly isUnsent: boolean;
+  /** Whether there is nobody, by the word of the system: no node had any work of it, not even a handshake. */
+  readonly isNobodyThere: boolean;
+  /** What happened, without the URL: a code such as ECONNREFUSED, or words. */
+  readonly why: string;
+
+  /** @param isStarted Whether the request had a connection to go over; where that is not known, what the system says counts. */
+  constructor(url: string, cause: Error & { code?: string; syscall?: string }, isStarted?: boolean) {
+    const { code, syscall } = cause;
+    const why = code === undefined || code.startsWith("UND_ERR_") ? cause.message : code;
+    super(`${url} does not answer: ${why}`, { cause });
+    this.name = "NoAnswerError";
+    this.why = why;
+    // A connection that was there says the same when its way is gone; the request may have arrived before.
+    const isConnection = syscall === "read" || syscall === "write";
+    this.isNobodyThere = isStarted !== true && !isConnection && NOBODY_CODES.has(code ?? "");
+    this.isUnsent = isStarted === undefined ? this.isNobodyThere : !isStarted;
+  }
+}
