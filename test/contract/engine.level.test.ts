@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, open, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -13,6 +13,7 @@ import { bytes, engineContract, put, rejection, remove, textOf } from "./engine.
 import { createRecordedTelemetry } from "./recorded-telemetry.ts";
 
 const MEBIBYTE = 1_048_576;
+const NO_SYNC = { sync: false };
 const SMALL = { cacheBytes: MEBIBYTE, writeBufferBytes: 4 * MEBIBYTE, reserveBytes: 0 };
 
 function openIn(directory: string, options: Partial<LevelEngineOptions> = {}): Promise<LevelEngine> {
@@ -25,6 +26,16 @@ async function worldWith(options: () => Partial<LevelEngineOptions>) {
     open: () => openIn(join(directory, "store"), options()),
     dispose: () => rm(directory, { recursive: true }),
   };
+}
+
+/** Overwrites some bytes in the middle of a store's only table. */
+async function damageTable(directory: string): Promise<void> {
+  const [table, ...others] = (await readdir(directory)).filter((name) => name.endsWith(".ldb"));
+  assert(table !== undefined && others.length === 0, "the store has one table");
+  const file = await open(join(directory, table), "r+");
+  const { size } = await file.stat();
+  await file.write(new Uint8Array(64).fill(0xff), 0, 64, Math.floor(size / 2));
+  await file.close();
 }
 
 engineContract("LevelDB", () => worldWith(() => ({})));
@@ -161,6 +172,35 @@ describe("LevelDB in a directory", () => {
     assert(refused, "the reserve was used up");
     assert(disk.freeBytes > 3.5 * MEBIBYTE, `${disk.freeBytes} bytes were left`);
     assert(disk.asked < 60, `the file system was asked ${disk.asked} times`);
+    await engine.close();
+  });
+
+  it("says that a scan met a damaged block, and leaves nothing out in silence, however its pages fall", async () => {
+    const until = Uint8Array.of(255);
+    let engine = await openIn(directory);
+    for (let index = 100; index < 400; index++) await engine.batch([put(`k${index}`, "v".repeat(1_500))], NO_SYNC);
+    await engine.flush();
+    await engine.close();
+    await damageTable(directory);
+
+    engine = await openIn(directory);
+    for (const limit of [1, 7, 50, 299, 300, 10_000]) {
+      let from = Uint8Array.of(0);
+      let seen = 0;
+      const scanning = async () => {
+        for (;;) {
+          const page = await engine.scan({ from, until, limit });
+          seen += page.length;
+          const last = page.at(-1);
+          if (last === undefined || page.length < limit) return;
+          from = Uint8Array.of(...last.key, 0);
+        }
+      };
+      const error = await rejection(scanning(), "STORAGE_FAILED");
+      assert.match(error.message, /Cannot scan: .*Corruption/);
+      assert(seen < 300, `${seen} in pages of ${limit}`);
+    }
+    assert.equal((await engine.scan({ from: bytes("k100"), until, limit: 20 })).length, 20, "what is whole is read");
     await engine.close();
   });
 

@@ -352,6 +352,13 @@ class LevelDbEngine implements LevelEngine {
   }
 }
 
+/**
+ * LevelDB passes over a block that it cannot read, and its iterator says so only once it is at its end: a full page would lack
+ * what was there, and nobody would hear of it. `nextv` asks for no more than the limit and never gets there; what lies
+ * below it, and is documented for stores to implement, does.
+ */
+type ToItsEnd = { _nextv(size: number): Promise<readonly unknown[]> };
+
 async function scanPage(level: Level, { from, until, limit }: ScanRange): Promise<readonly Entry[]> {
   const entries: Entry[] = [];
   try {
@@ -362,6 +369,7 @@ async function scanPage(level: Level, { from, until, limit }: ScanRange): Promis
         if (chunk.length === 0) break;
         for (const [key, value] of chunk) entries.push({ key, value });
       }
+      if (entries.length === limit) await (iterator as unknown as ToItsEnd)._nextv(1);
     } finally {
       await iterator.close();
     }
