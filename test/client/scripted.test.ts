@@ -1,57 +1,14 @@
 /** The client library against nodes that follow a script: what it says of a write, and what it does while they fail. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
-import { type AddressInfo, createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
+import { createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import { afterEach, describe, it } from "@jest/globals";
-import { AnnulusError, Client, type ClientOptions } from "../../node/client/client.ts";
+import { AnnulusError } from "../../node/client/client.ts";
 import { ringOf } from "./fake-cluster.ts";
+import { atEnd, breaks, connect, scriptedNode as node, type Step, says, stopAll } from "./scripted-node.ts";
 import { eventually, failureOf } from "./waiting.ts";
 
-const stops: (() => void)[] = [];
-afterEach(() => {
-  for (const stop of stops.splice(0)) stop();
-});
-
-type Step = (request: IncomingMessage, response: ServerResponse) => void;
-
-/** A node's data port: the steps in turn, the last one again and again; it has no ring unless it is given one. */
-async function node(
-  steps: readonly Step[],
-  ring?: object,
-): Promise<{ url: string; asked: IncomingMessage[]; server: Server }> {
-  const asked: IncomingMessage[] = [];
-  const server = createServer((request, response) => {
-    if (request.url === "/v1/ring") {
-      if (ring === undefined) response.writeHead(503).end();
-      else response.writeHead(200, { "kv-node": "n1" }).end(JSON.stringify(ring));
-      return;
-    }
-    asked.push(request);
-    const step = steps[Math.min(asked.length, steps.length) - 1];
-    request.resume().on("end", () => step?.(request, response));
-  });
-  stops.push(() => {
-    server.close();
-    server.closeAllConnections();
-  });
-  await once(server.listen(0, "127.0.0.1"), "listening");
-  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, asked, server };
-}
-
-function connect(options: ClientOptions): Client {
-  const client = new Client({ hedgeRatio: 0, attemptTimeoutMs: 20_000, timeoutMs: 60_000, ...options });
-  stops.push(() => client.close());
-  return client;
-}
-
-const breaks: Step = (request) => void request.socket.destroy();
-const says =
-  (status: number, type: string, headers: Record<string, string> = {}): Step =>
-  (_request, response) => {
-    response.writeHead(status, { "content-type": "application/problem+json", ...headers });
-    response.end(JSON.stringify({ type: `annulus:${type}`, detail: type }));
-  };
+afterEach(stopAll);
 
 const failure = (promise: Promise<unknown>) => failureOf(promise, AnnulusError);
 
@@ -110,7 +67,7 @@ describe("a member that no URL was given for", () => {
       held.push(socket.on("error", () => socket.destroy()));
       socket.once("data", () => onAsked(socket));
     });
-    stops.push(() => {
+    atEnd(() => {
       server.close();
       for (const socket of held) socket.destroy();
     });
@@ -123,7 +80,7 @@ describe("a member that no URL was given for", () => {
   const missing: Step = (_request, response) => void response.writeHead(404, { "kv-node": "n1" }).end();
 
   it("holds up no call where it does not answer", async () => {
-    const { url } = await node([missing], ring);
+    const { url } = await node([missing], { ring: () => ring });
     await mute(url);
     const startedMs = performance.now();
     assert.equal(await connect({ urls: [url] }).get("k"), undefined);
@@ -132,7 +89,7 @@ describe("a member that no URL was given for", () => {
   });
 
   it("is asked for no longer once the client is closed, and keeps no connection", async () => {
-    const { url } = await node([missing], ring);
+    const { url } = await node([missing], { ring: () => ring });
     const text = JSON.stringify(ring);
     let answer = () => {};
     await mute(url, (socket) => {

@@ -1,0 +1,63 @@
+/** What a caller is told when a call fails: of the problem document of a node, or of a node that did not answer. */
+import { AnnulusError, type ClientErrorCode } from "./errors.ts";
+import { headerOf, type WholeAnswer } from "./exchange.ts";
+import { NoAnswerError } from "./no-answer-error.ts";
+
+type Problem = {
+  readonly type?: unknown;
+  readonly detail?: unknown;
+  readonly required?: unknown;
+  readonly acknowledged?: unknown;
+};
+
+function problemOf(answer: WholeAnswer): Problem {
+  if (headerOf(answer, "content-type")?.startsWith("application/problem+json") !== true) return {};
+  try {
+    return (JSON.parse(answer.body.toString("utf8")) ?? {}) as Problem;
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return {};
+  }
+}
+
+/** The `type` of an answer that is an error of the node or of a proxy; empty for another. */
+export function typeOf(answer: WholeAnswer): string {
+  return answer.status < 500 ? "" : String(problemOf(answer).type ?? "");
+}
+
+/** What stands for an answer that says no code. */
+const CODES: Readonly<Record<number, ClientErrorCode>> = {
+  429: "OVERLOADED",
+  503: "QUORUM_UNAVAILABLE",
+  504: "TIMED_OUT",
+};
+
+/** What is known of a call that failed: its attempts, and whether a replica may hold the write. */
+export type So = { readonly attempts: number; readonly isUnknown: boolean };
+
+/** What a caller is told whose client was closed. */
+export function closedError({ attempts, isUnknown }: So): AnnulusError {
+  const outcome = isUnknown ? "unknown" : "none";
+  return new AnnulusError("CLOSED", "Cannot ask: the client was closed.", { outcome, attempts });
+}
+
+/** What a caller is told of an answer that is an error, or of none. */
+export function errorOf(result: WholeAnswer | NoAnswerError, { attempts, isUnknown }: So): AnnulusError {
+  const outcome = isUnknown ? "unknown" : "none";
+  if (result instanceof NoAnswerError) {
+    return new AnnulusError("UNREACHABLE", result.message, { outcome, attempts, cause: result });
+  }
+  const { type, detail, required, acknowledged } = problemOf(result);
+  const { status } = result;
+  const named = /^annulus:([A-Z_]+)$/.exec(String(type))?.[1] as ClientErrorCode | undefined;
+  const code = named ?? CODES[status] ?? (status >= 500 ? "STORAGE_FAILED" : "INVALID_REQUEST");
+  return new AnnulusError(code, typeof detail === "string" ? detail : `The node answered ${status}.`, {
+    status,
+    outcome,
+    attempts,
+    node: headerOf(result, "kv-node"),
+    context: headerOf(result, "kv-context"),
+    required: typeof required === "number" ? required : undefined,
+    acknowledged: typeof acknowledged === "number" ? acknowledged : undefined,
+  });
+}

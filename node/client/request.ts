@@ -1,0 +1,48 @@
+/** What a caller says, as the data API takes it. */
+import { newName } from "./names.ts";
+import type { Key, RequestOptions, WriteOptions } from "./options.ts";
+
+/** The bytes of a key. */
+export function bytesOf(key: Key): Uint8Array {
+  return typeof key === "string" ? Buffer.from(key) : key;
+}
+
+/** A key as text that no other key has. */
+export function nameOf(key: Key): string {
+  return Buffer.from(bytesOf(key)).toString("latin1");
+}
+
+/** The token that a caller hands over, by itself or with what carries it. */
+export function contextOf(context: WriteOptions["context"]): string | undefined {
+  return typeof context === "object" ? context.context : context;
+}
+
+/** A write always has a name: it may be repeated, and must stay one write. */
+export function writeHeaders(context: string | undefined, idempotencyKey: string | undefined): Record<string, string> {
+  return {
+    "idempotency-key": idempotencyKey ?? newName(),
+    ...(context === undefined ? {} : { "kv-context": context }),
+  };
+}
+
+/** The query of a request. */
+export function queryOf(
+  { r, w, consistency, mode, zones, nodeTimeoutMs }: RequestOptions,
+  { ttl, blind }: { readonly ttl?: number | undefined; readonly blind?: string | undefined } = {},
+): string {
+  return (
+    parameter("r", r) +
+    parameter("w", w) +
+    parameter("consistency", consistency) +
+    parameter("mode", mode) +
+    parameter("zones", zones) +
+    parameter("timeout", nodeTimeoutMs) +
+    parameter("ttl", ttl) +
+    parameter("blind", blind)
+  ).slice(1);
+}
+
+/** Behind an ampersand; empty where the cluster decides. */
+function parameter(name: string, value: string | number | undefined): string {
+  return value === undefined ? "" : `&${name}=${encodeURIComponent(value)}`;
+}
