@@ -1,4 +1,5 @@
 /** What a caller is told when a call fails: of the problem document of a node, or of a node that did not answer. */
+import type { Ask } from "./connections.ts";
 import { AnnulusError, type ClientErrorCode } from "./errors.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
@@ -23,6 +24,23 @@ function problemOf(answer: WholeAnswer): Problem {
 /** The `type` of an answer that is an error of the node or of a proxy; empty for another. */
 export function typeOf(answer: WholeAnswer): string {
   return answer.status < 500 ? "" : String(problemOf(answer).type ?? "");
+}
+
+/**
+ * Whether an answer is that of no node, which would say its name, and can be taken for one: a proxy's "not found" would read
+ * as a key that was never written, and a page to log in as its value. A write's success is left: who strips headers may
+ * have passed it on. So are refusals, and errors of who is in between; they are what they say.
+ */
+export function isForeign({ method }: Pick<Ask, "method">, answer: WholeAnswer): boolean {
+  const { status } = answer;
+  const isConfusable = status === 404 || (status < 400 && (method === "GET" || status >= 300));
+  return isConfusable && headerOf(answer, "kv-node") === undefined;
+}
+
+/** Says that what is at a URL is no node: nothing was asked of one. */
+export function foreignError(url: string, { status }: WholeAnswer): NoAnswerError {
+  const why = `what is there is no node, for it answers ${status} without KV-Node; is this the URL of a node's data port?`;
+  return new NoAnswerError(url, new Error(why), false);
 }
 
 /** What stands for an answer that says no code. */

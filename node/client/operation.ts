@@ -14,7 +14,7 @@ import { Budget, type BudgetOptions } from "./budget.ts";
 import type { Ask } from "./connections.ts";
 import type { Directory, KnownNode } from "./directory.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
-import { closedError, errorOf, typeOf } from "./failure.ts";
+import { closedError, errorOf, foreignError, isForeign, typeOf } from "./failure.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
@@ -184,6 +184,7 @@ export class Operations {
     const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs ?? this.#options.attemptTimeoutMs, untilMs - nowMs));
     try {
       const answer = await node.connections.exchange(call, { timeoutMs, signal });
+      if (isForeign(call, answer)) throw foreignError(node.connections.url, answer);
       const outcome = headerOf(answer, "kv-outcome");
       const verdict = judge({ kind: "answered", status: answer.status, type: typeOf(answer), outcome });
       directory.learn(node, answer);

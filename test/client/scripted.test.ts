@@ -28,7 +28,8 @@ describe("a write that is refused when it is repeated", () => {
   });
 
   it("is not made anew by update, which could then change the value twice", async () => {
-    const found: Step = (_request, response) => void response.writeHead(200, { "kv-context": "seen" }).end("1");
+    const found: Step = (_request, response) =>
+      void response.writeHead(200, { "kv-node": "n1", "kv-context": "seen" }).end("1");
     const { url } = await node([found, breaks, says(409, "CONFLICT"), found, says(409, "CONFLICT")]);
     let changes = 0;
     const change = () => {
