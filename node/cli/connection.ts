@@ -101,6 +101,18 @@ export function problemLine(answer: Answer): string {
   }
 }
 
+/**
+ * Holds what could be taken for an answer of the data API, a success or "not found", to be a node's, which says its name.
+ *
+ * @throws {CommandError} Something else is at the URL: nothing was read or written.
+ */
+export function requireNode(answer: Answer): Answer {
+  const { status, headers, from } = answer;
+  if (headers["kv-node"] !== undefined || (status >= 400 && status !== 404)) return answer;
+  const what = `it answers ${status} without KV-Node; is ANNULUS_URL, or --url, right?`;
+  throw new CommandError(`${from}: this is not the data port of a node (${what})`, EXIT.failed);
+}
+
 const TOKEN_ADVICE = "give a token with --token-file, or in ANNULUS_TOKEN_FILE or ANNULUS_TOKEN";
 
 /** The error that an answer which is no success ends a command with. */

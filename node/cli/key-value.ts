@@ -5,7 +5,14 @@ import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Answer, Call } from "../client/http.ts";
 import { kvPath } from "../client/keys.ts";
-import { answerError, type ConnectionOptions, dataNodes, TIMEOUT_MS, withConnection } from "./connection.ts";
+import {
+  answerError,
+  type ConnectionOptions,
+  dataNodes,
+  requireNode,
+  TIMEOUT_MS,
+  withConnection,
+} from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 type PairOptions = ConnectionOptions & {
@@ -108,7 +115,7 @@ async function ask(options: PairOptions, call: Call): Promise<Answer> {
   try {
     // Whichever answers first will do: a read costs nothing more when a second node is asked for it, too, and a write has
     // a name, by which it stays one write.
-    return await nodes.soonest({ timeoutMs: TIMEOUT_MS, ...call });
+    return requireNode(await nodes.soonest({ timeoutMs: TIMEOUT_MS, ...call }));
   } finally {
     nodes.close();
   }

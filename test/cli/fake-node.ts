@@ -12,7 +12,15 @@ export type SeenWrite = {
 type Stored = { readonly value: Buffer; readonly contentType: string };
 
 /** What to do with a request instead of serving it; undefined serves it. */
-export type Fault = "busy" | "no quorum" | "say nothing" | "hang up" | "hang up after writing" | "refuse" | undefined;
+export type Fault =
+  | "busy"
+  | "no quorum"
+  | "say nothing"
+  | "hang up"
+  | "hang up after writing"
+  | "refuse"
+  | "be another server"
+  | undefined;
 
 export class FakeNode {
   /** By key as latin1 text. Several values are siblings. */
@@ -39,7 +47,8 @@ export class FakeNode {
     const fault = this.fault(request);
     const body = await buffer(request);
     if (fault === "say nothing") return;
-    if (fault === "hang up") request.socket.destroy();
+    if (fault === "be another server") response.writeHead(request.method === "GET" ? 404 : 200).end("<h1>Here</h1>");
+    else if (fault === "hang up") request.socket.destroy();
     else if (fault === "busy") response.writeHead(429, { "retry-after": "0" }).end();
     else if (fault === "no quorum")
       sendJson(response, 503, { detail: "too few replicas", required: 2, acknowledged: 1 });
@@ -70,6 +79,7 @@ export class FakeNode {
 
   #answerRead(response: ServerResponse, held: readonly Stored[]): void {
     const [only] = held;
+    response.setHeader("kv-node", "fake");
     if (only === undefined) sendJson(response, 404, { title: "not found" });
     else if (held.length === 1) response.writeHead(200, { "content-type": only.contentType }).end(only.value);
     else sendJson(response, 300, { context: "token", siblings: held.map(siblingOf) });

@@ -129,6 +129,14 @@ describe("annulus import", () => {
     assert.equal(node.pairs.size, 50);
   });
 
+  it("ends where what answers is no node, and counts nothing as imported", async () => {
+    node.fault = () => "be another server";
+    const done = await runCli(["import", "-"], { env, input: numbered(3) });
+    assert.equal(done.exitCode, 1);
+    assert.match(done.stderr, /this is not the data port of a node .*ANNULUS_URL/);
+    assert.match(done.stdout.toString(), /^imported 0 records /);
+  });
+
   it("refuses a resume file that belongs to another input", async () => {
     writeFileSync(file("a.jsonl"), numbered(1));
     writeFileSync(file("b.jsonl"), numbered(1));

@@ -108,6 +108,16 @@ describe("put, get and delete on the command line", () => {
     const unavailable = await runCli(["put", "k", "v"], { env });
     assert.equal(unavailable.exitCode, 5);
     assert.match(unavailable.stderr, /503: too few replicas \(required 2, acknowledged 1\)/);
+    node.fault = () => "be another server";
+    for (const args of [
+      ["put", "k", "v"],
+      ["delete", "k"],
+      ["get", "k"],
+    ]) {
+      const other = await runCli(args, { env });
+      assert.equal(other.exitCode, 1, `${args[0]} took the answer of what is no node for one`);
+      assert.match(other.stderr, /this is not the data port of a node .*ANNULUS_URL/);
+    }
     node.fault = () => "refuse";
     assert.equal((await runCli(["put", "k", "v"], { env })).exitCode, 1);
     assert.equal((await runCli(["put", "k", "v", "-w", "0"], { env })).exitCode, 2);

@@ -8,7 +8,7 @@
 import type { Answer } from "../../client/http.ts";
 import { kvPath } from "../../client/keys.ts";
 import type { Nodes } from "../../client/nodes.ts";
-import { problemLine } from "../connection.ts";
+import { problemLine, requireNode } from "../connection.ts";
 import { type Content, type Mapping, type Pair, pairOf, RecordError } from "./pair.ts";
 import type { SourceRecord } from "./records.ts";
 import type { Watermark } from "./resume.ts";
@@ -48,8 +48,8 @@ export class Importer {
   /**
    * Imports all records.
    *
-   * @throws {NoAnswerError | UnavailableError} When one record could not be written for `retryForMs`; also whatever
-   *   reading the source throws. Writes that are under way are waited for first.
+   * @throws {NoAnswerError | UnavailableError} When one record could not be written for `retryForMs`; CommandError when
+   *   what answers is no node; also whatever reading the source throws. Writes that are under way are waited for first.
    */
   async run(records: AsyncGenerator<SourceRecord>): Promise<void> {
     const work = async () => {
@@ -124,7 +124,7 @@ export class Importer {
       { forMs: retryForMs, onRetry: this.#onRetry },
     );
     if (answer.status === 429 || answer.status >= 500) throw new UnavailableError(answer);
-    return answer;
+    return requireNode(answer);
   }
 
   #query({ expiresAtMs }: Content, index: number): string | undefined {
