@@ -112,6 +112,28 @@ export function bodyContract(name: string, mount: Mount, conformance: Conformanc
       }
     });
 
+    it("that turn out too large or late after 100 Continue leave the connection open for the answer to be read", async () => {
+      const { world } = bench();
+      const chunk = `3000\r\n${"x".repeat(0x3000)}\r\n`;
+      for (const [framing, body, status] of [
+        ["Transfer-Encoding: chunked", chunk, 413],
+        ["Transfer-Encoding: chunked", "1\r\nx\r\n", 408],
+        ["Content-Length: 10", "x", 408],
+      ] as const) {
+        const raw = await connectRaw(world.port);
+        raw.send(`PUT /v1/kv/a ${HEAD}Expect: 100-continue\r\n${framing}\r\n\r\n`);
+        await raw.receives(/^HTTP\/1\.1 100 /);
+        raw.send(body);
+        if (status === 408) world.time.advance(5_000);
+        await raw.receives(new RegExp(`HTTP/1\\.1 ${status} [\\s\\S]*\\r\\nConnection: close\\r\\n[\\s\\S]*\\}`));
+        await eventually(() => world.time.waiting === 1);
+        assert.equal(raw.socket.readyState, "open");
+        world.time.advance(2_000);
+        await raw.closes();
+      }
+      assert.equal(world.model.asked.length, 0);
+    });
+
     it("of clients that leave half-way are nobody's value", async () => {
       const { kv, world } = bench();
       for (const start of ["Content-Length: 10\r\n\r\nabc", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n"]) {

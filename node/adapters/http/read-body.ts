@@ -19,9 +19,19 @@ export type BodyLimits = {
 
 const EMPTY = new Uint8Array(0);
 
-/** Whether the client waits for `100 Continue` before it sends its body. HTTP/1.0 knows no such thing. */
-export function expectsContinue(request: IncomingMessage): boolean {
-  return request.headers.expect !== undefined && request.httpVersion === "1.1";
+/** Requests whose clients were told to go on: their bodies are under way like any other. */
+const toldToGoOn = new WeakSet<IncomingMessage>();
+
+/** Whether the client still waits for `100 Continue` before it sends its body. HTTP/1.0 knows no such thing. */
+export function awaitsContinue(request: IncomingMessage): boolean {
+  return request.headers.expect !== undefined && request.httpVersion === "1.1" && !toldToGoOn.has(request);
+}
+
+/** Tells the client to go on, if it waits for that. */
+export function tellToGoOn(request: IncomingMessage, response: ServerResponse): void {
+  if (!awaitsContinue(request)) return;
+  toldToGoOn.add(request);
+  response.writeContinue();
 }
 
 /** Bytes that the client announced; undefined for a chunked body, whose length nobody knows yet. */
@@ -48,7 +58,7 @@ export function readBody(
   const length = declaredLength(request);
   if (length === 0) return Promise.resolve(EMPTY);
   if (length !== undefined && length > limits.bytesMax) return Promise.reject(tooLarge(limits.bytesMax, length));
-  if (expectsContinue(request)) response.writeContinue();
+  tellToGoOn(request, response);
   return length === undefined ? readChunked(time, request, limits) : readSized(time, request, length, limits);
 }
 

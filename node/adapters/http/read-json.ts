@@ -8,7 +8,7 @@ import type { IncomingMessage, ServerResponse } from "node:http";
 import type { z } from "zod";
 import { KvError } from "../../core/errors.ts";
 import { invalid, quote } from "./problem.ts";
-import { declaredLength, expectsContinue } from "./read-body.ts";
+import { declaredLength, tellToGoOn } from "./read-body.ts";
 
 const utf8 = new TextDecoder("utf-8", { fatal: true });
 
@@ -27,7 +27,7 @@ export async function readJson<Shape extends z.ZodType>(
   const length = declaredLength(request);
   const tooLarge = () => new KvError("TOO_LARGE", `Cannot read ${of}: expected at most ${bytesMax} bytes of JSON.`);
   if (length !== undefined && length > bytesMax) throw tooLarge();
-  if (expectsContinue(request)) response.writeContinue();
+  tellToGoOn(request, response);
   const body = await collect(request, { bytesMax, tooLarge });
   if (body === undefined) return undefined;
   const parsed = shape.safeParse(jsonOf(body, of));

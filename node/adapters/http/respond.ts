@@ -13,7 +13,7 @@ import type { Time } from "../../ports.ts";
 import type { ReadAnswer, WriteAnswer } from "../../services/coordinator.ts";
 import { CONTENT_TYPE_DEFAULT, isContentType, KV_METHODS } from "./parse-request.ts";
 import { DELETED, NEVER_WRITTEN, type Problem, problemHeaders } from "./problem.ts";
-import { declaredLength, expectsContinue } from "./read-body.ts";
+import { awaitsContinue, declaredLength } from "./read-body.ts";
 
 export type NodeIdentity = {
   /** Sent as `KV-Node`. */
@@ -126,7 +126,7 @@ export function createResponder(time: Time, draining: () => boolean, options: Re
       const headers = problemHeaders(problemIdentity(options, problem), problem);
       if (problem.status === 405) headers.push("Allow", ALLOW);
       const long = bodyIsLong(request, options.drainBytesMax) || problem.status === 408;
-      if (!long || request.complete || expectsContinue(request)) {
+      if (!long || request.complete || awaitsContinue(request)) {
         if (long && !draining()) headers.push("Connection", "close");
         send(response, problem.status, headers, problem.body);
         return;
