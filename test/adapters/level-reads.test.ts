@@ -15,7 +15,7 @@ describe("reads from LevelDB", () => {
 
   beforeEach(async () => {
     directory = await mkdtemp(join(tmpdir(), "annulus-reads-"));
-    level = await openLevel(directory, { cacheBytes: 65_536, writeBufferBytes: 65_536 });
+    level = await openLevel(directory, { cacheBytes: 65_536, writeBufferBytes: 65_536, createIfMissing: true });
     await level.batch(
       Array.from({ length: 1_000 }, (_, index) => ({
         type: "put",

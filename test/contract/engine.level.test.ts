@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtemp, open, readdir, rm } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -202,6 +203,49 @@ describe("LevelDB in a directory", () => {
     }
     assert.equal((await engine.scan({ from: bytes("k100"), until, limit: 20 })).length, 20, "what is whole is read");
     await engine.close();
+  });
+
+  describe("that is gone", () => {
+    const away = () => join(directory, "away");
+    const store = () => join(directory, "store");
+
+    /** A store whose directory went away, and which found out: the log that it needed next could not be made. */
+    async function openWithout(options: Partial<LevelEngineOptions>) {
+      const clock = { nowMs: 0 };
+      const monotonicMs = () => clock.nowMs;
+      const engine = await openIn(store(), { ...options, writeBufferBytes: 65_536, monotonicMs });
+      await rename(store(), away());
+      let acknowledged = 0;
+      const writing = async () => {
+        for (; ; acknowledged++) await engine.batch([put(`k${acknowledged}`, "v".repeat(9_000))], NO_SYNC);
+      };
+      const error = await rejection(writing(), "STORAGE_FAILED");
+      assert.equal(error.outcome, "unknown");
+      assert(acknowledged > 0);
+      clock.nowMs += 1_001;
+      return { engine, clock, acknowledged };
+    }
+
+    it("is an answer, and no bug, to who would write, and what is in memory is read on", async () => {
+      const { engine, acknowledged } = await openWithout({});
+      const error = await rejection(engine.batch([put("k", "v")], NO_SYNC), "STORAGE_FAILED");
+      assert.equal(error.outcome, "none");
+      assert.match(error.message, /ENOENT/);
+      assert.equal((await engine.get(bytes(`k${acknowledged - 1}`)))?.length, 9_000);
+      await engine.close();
+    });
+
+    it("is not made anew without what was in it: writes wait for the old one", async () => {
+      const { engine, clock, acknowledged } = await openWithout({ freeBytes: async () => 100 * MEBIBYTE });
+      await rejection(engine.batch([put("k", "v")], NO_SYNC), "STORAGE_FAILED");
+      assert(!existsSync(store()), "there is another store in its place");
+      await rename(away(), store());
+      clock.nowMs += 1_001;
+      await engine.batch([put("k", "v")], NO_SYNC);
+      const page = await engine.scan({ from: bytes("k"), until: bytes("l"), limit: 10_000 });
+      assert(page.length > acknowledged, `${page.length} are there, ${acknowledged} were acknowledged`);
+      await engine.close();
+    });
   });
 
   it("knows its sizes", async () => {

@@ -27,7 +27,7 @@ import type { Engine, EngineWrite, Entry, GaugeReading, ScanRange, Telemetry } f
 import { reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
-import { type Level, openLevel } from "./open.ts";
+import { assertOpensAgain, type Level, openLevel } from "./open.ts";
 import { createReads, diskReadsOfProcess } from "./reads.ts";
 
 /** How long after a failure, or a failed attempt to reopen, the next attempt may be made, in ms. */
@@ -81,7 +81,11 @@ export async function createLevelEngine(
   ports: { readonly telemetry: Telemetry },
   options: LevelEngineOptions,
 ): Promise<LevelEngine> {
-  const engine = new LevelDbEngine(await openLevel(options.directory, options), ports.telemetry, options);
+  const engine = new LevelDbEngine(
+    await openLevel(options.directory, { ...options, createIfMissing: true }),
+    ports.telemetry,
+    options,
+  );
   await engine.start();
   return engine;
 }
@@ -149,9 +153,13 @@ class LevelDbEngine implements LevelEngine {
 
   /** What the file system has free; its size, which a volume's may grow to, is kept. */
   async #askDisk(directory: string): Promise<number> {
-    const { bavail, blocks, bsize } = await statfs(directory);
-    this.#diskBytes = blocks * bsize;
-    return bavail * bsize;
+    try {
+      const { bavail, blocks, bsize } = await statfs(directory);
+      this.#diskBytes = blocks * bsize;
+      return bavail * bsize;
+    } catch (error) {
+      throw storageError("ask the disk for its free space", error);
+    }
   }
 
   get(key: Uint8Array): Promise<Uint8Array | undefined> {
@@ -296,16 +304,21 @@ class LevelDbEngine implements LevelEngine {
     const nowMs = this.#monotonicMs();
     if (nowMs < this.#nextAttemptAtMs) throw storageError("write", this.#failure);
     this.#nextAttemptAtMs = nowMs + REOPEN_INTERVAL_MS;
-    // Replaying both logs into tables takes as much space; without it, opening fails and reads would end as well.
-    const neededBytes = 3 * this.#options.writeBufferBytes + MEBIBYTE;
-    const freeBytes = await this.#freeSpace.ask();
-    if (this.#level !== undefined && freeBytes < neededBytes) {
-      const message = `Cannot write: to recover takes ${neededBytes} bytes of free disk, ${freeBytes} are left.`;
-      throw new KvError("STORAGE_FULL", message, { cause: this.#failure });
-    }
+    // Where opening fails reads end as well: so the old handle is kept as long as it is likely to.
+    if (this.#level !== undefined) await this.#assertSpaceToReopen();
+    await assertOpensAgain(this.#options.directory);
     const reopened = this.#reopen();
     this.#reopening = reopened.catch(toldAlready);
     await reopened;
+  }
+
+  /** Replaying both logs into tables takes as much space. */
+  async #assertSpaceToReopen(): Promise<void> {
+    const neededBytes = 3 * this.#options.writeBufferBytes + MEBIBYTE;
+    const freeBytes = await this.#freeSpace.ask();
+    if (freeBytes >= neededBytes) return;
+    const message = `Cannot write: to recover takes ${neededBytes} bytes of free disk, ${freeBytes} are left.`;
+    throw new KvError("STORAGE_FULL", message, { cause: this.#failure });
   }
 
   async #reopen(): Promise<void> {
@@ -314,7 +327,8 @@ class LevelDbEngine implements LevelEngine {
       const level = this.#level;
       this.#level = undefined;
       await level?.close();
-      this.#level = await openLevel(this.#options.directory, this.#options);
+      // A new store in place of one that is gone would have lost all that was acknowledged.
+      this.#level = await openLevel(this.#options.directory, { ...this.#options, createIfMissing: false });
       this.#failure = undefined;
       this.#telemetry.count("annulus.store.reopenings");
       this.#telemetry.log("warn", "store.reopened");
