@@ -4,7 +4,7 @@
  *   start:  settings, telemetry, TLS files, tokens, store, identity, transport, node, admin port, peers and ring, data port
  *   stop:   data port, node (peers, last flush, mark of the clean stop), store, admin port
  *
- * Exit codes: 0 stopped as told, 1 cannot start or did not stop in time, 70 a bug, 78 wrong settings. No logic of
+ * Exit codes: 0 stopped as told, 1 cannot start, or did not stop cleanly or in time, 70 a bug, 78 wrong settings. No logic of
  * its own.
  */
 import { readFileSync } from "node:fs";
@@ -78,6 +78,8 @@ export async function runNode(
   // Until the node runs there is nothing to stop cleanly: what was begun is as after a crash, which is safe.
   let stop = (_why: string): void => process.exit(EXIT_STOPPED);
   watchParent((why) => stop(why));
+  // From the start: the first process of a container gets no signal that it does not handle.
+  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => stop(signal));
   let running: Running;
   try {
     running = await start(config, telemetry, crash);
@@ -88,7 +90,7 @@ export async function runNode(
     process.stderr.write(`annulus: ${reason}\n`);
     process.exit(error instanceof KvError && error.code === "INVALID_REQUEST" ? EXIT_CONFIG : EXIT_FAILED);
   }
-  stop = stopWhenTold(running);
+  stop = stopOnce(running, crash);
 }
 
 function collectorOf({ telemetry: { endpoint, ...rest } }: NodeConfig): Pick<TelemetryOptions, "collector"> {
@@ -113,7 +115,7 @@ function endOnBug({ telemetry }: ProcessTelemetry): (error: unknown) => never {
   };
 }
 
-/** Why a healthy program may not start: the store, the peers' port, a taken address. */
+/** Why a healthy program may not start, or not stop cleanly: the store, the peers' port, a taken address. */
 function isRefusal(error: unknown): error is Error {
   return error instanceof KvError || (error instanceof Error && "syscall" in error);
 }
@@ -235,11 +237,11 @@ function createServers(
   };
 }
 
-/** Ends the process cleanly on a signal, and when the function that it returns is called. */
-function stopWhenTold(running: Running): (why: string) => void {
+/** Gives what ends the process cleanly. Called again, it does nothing. */
+function stopOnce(running: Running, crash: (error: unknown) => never): (why: string) => void {
   const { log } = running.telemetry.telemetry;
   let isStopping = false;
-  const stop = (why: string) => {
+  return (why) => {
     if (isStopping) return;
     isStopping = true;
     log("info", "node.stopping", { why });
@@ -247,13 +249,19 @@ function stopWhenTold(running: Running): (why: string) => void {
       log("error", "node.stop_gave_up", { afterMs: running.config.shutdownTimeoutMs });
       process.exit(EXIT_FAILED);
     }, running.config.shutdownTimeoutMs);
-    void stopParts(running).then(() => {
-      log("info", "node.stopped");
-      process.exit(EXIT_STOPPED);
-    });
+    stopParts(running).then(
+      () => {
+        log("info", "node.stopped");
+        process.exit(EXIT_STOPPED);
+      },
+      (error: unknown) => {
+        if (!isRefusal(error)) crash(error);
+        // The next start takes it for one after a crash, which is safe.
+        log("error", "node.stop_failed", { reason: error.message });
+        process.exit(EXIT_FAILED);
+      },
+    );
   };
-  for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const) process.on(signal, () => stop(signal));
-  return stop;
 }
 
 async function stopParts(running: Running): Promise<void> {
