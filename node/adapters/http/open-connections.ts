@@ -47,6 +47,11 @@ export class OpenConnections {
     return open.requests;
   }
 
+  /** Closes those on which nothing was ever said: whoever opened one loses nothing. */
+  destroySilent(): void {
+    for (const [transport, { socket }] of this.#byTransport) if (socket.bytesRead === 0) transport.destroy();
+  }
+
   destroyAll(): void {
     for (const transport of this.#byTransport.keys()) transport.destroy();
   }

@@ -190,6 +190,21 @@ describe("connections", () => {
     await stopped;
   });
 
+  it("on which nothing was said yet do not hold a stop up, as clients open them that had an idle one after all", async () => {
+    const other = await startWorld(inFront);
+    const silent = await connectRaw(other.port);
+    const beginning = await connectRaw(other.port);
+    beginning.send("PUT /v1/kv/a HTTP/1.1\r\nHo");
+    assert.equal((await call(other.port, "GET", "/v1/kv/a")).status, 404, "those before it are taken, too");
+    const stopped = other.stop(5_000);
+    const startedMs = performance.now();
+    assert.equal(await silent.closes(), "");
+    beginning.send("st: x\r\nContent-Length: 1\r\n\r\nx");
+    assert.match(await beginning.closes(), /^HTTP\/1\.1 204 /);
+    await stopped;
+    assert.ok(performance.now() - startedMs < 2_500, "the stop waited for the end of its time");
+  });
+
   it("that do not finish are cut off when the time for stopping is over", async () => {
     const other = await startWorld(inFront);
     other.model.hold();
