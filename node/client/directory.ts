@@ -4,8 +4,9 @@
  * It begins with the URLs that it was given. Each node that is asked says who it is (`KV-Node`), so that a URL becomes a
  * member's; for members that no URL was given for, the host that the ring names is tried with the port of the first URL,
  * and taken only when what answers there is that member of this cluster. In Kubernetes the URL of the Service is thus enough.
- * The ring is asked for again when an answer tells of a newer epoch, or a member is not who it was. Without
- * a ring everything works as well, one hop longer.
+ * The ring is asked for again when an answer tells of a newer epoch, or a member is not who it was; a member that was not
+ * there is looked for again, ever more seldom. Without a ring everything works as well, one hop longer. Who turns out to be
+ * of another cluster is asked nothing but that, until it is of this one.
  */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClientRing } from "../core/ring/client-ring.ts";
@@ -35,6 +36,8 @@ export class KnownNode implements Candidate {
   /** Who answered there last. */
   name: string | undefined;
   zone: string | undefined;
+  /** The host that the ring named when it was found there. */
+  host: string | undefined;
   /** It is of another cluster than the node that was heard first, and is never asked. */
   isStranger = false;
   inFlight = 0;
@@ -68,6 +71,9 @@ const REFRESH_MS_MIN = 100;
 const GRACE_MS = 50;
 /** How long whoever asks first waits for the members that no URL was given for. */
 const LOOK_MS = 200;
+/** Members that were not there are looked for again after so long, doubled each time, for each look may cost a connection. */
+const LOOK_AGAIN_MS = 1_000;
+const LOOK_AGAIN_MS_MAX = 60_000;
 
 /** All nodes that are known, and who is home to what. */
 export class Directory {
@@ -83,6 +89,13 @@ export class Directory {
   #homes: readonly (readonly KnownNode[])[] = [];
   #refreshing: Promise<void> | undefined;
   #refreshedMs = Number.NEGATIVE_INFINITY;
+  /** The first question for the ring. */
+  #opening: Promise<void> | undefined;
+  /** When members that were not there are to be looked for again. */
+  #lookDueMs = Number.POSITIVE_INFINITY;
+  #lookPauseMs = LOOK_AGAIN_MS;
+  /** Of which cluster a node is that is asked no longer. */
+  #otherCluster: string | undefined;
 
   /** @throws {TypeError} When there is no URL, or one that cannot be used. */
   constructor(options: DirectoryOptions) {
@@ -115,10 +128,22 @@ export class Directory {
     return this.#ring === undefined ? NOBODY : (this.#homes[partitionOf(key, this.#ring.partitions)] ?? NOBODY);
   }
 
-  /** Asks for the ring unless there is one; resolves also when nobody had one. */
+  /** Why no node may be asked; undefined where one may. */
+  get lostTo(): { readonly ours: string | undefined; readonly other: string | undefined } | undefined {
+    return this.#all.length > 0 ? undefined : { ours: this.#ring?.cluster, other: this.#otherCluster };
+  }
+
+  /**
+   * Asks for the ring unless there is one and somebody is known by it. Only the first question is waited for, until it is
+   * answered or nobody can: a node that says nothing would hold up every call of a cluster that tells no ring.
+   */
   async open(): Promise<void> {
-    if (this.#ring !== undefined) return;
-    if (performance.now() - this.#refreshedMs >= REFRESH_MS_MIN || this.#refreshing !== undefined) await this.refresh();
+    if (this.#ring !== undefined && this.#all.length > 0) return;
+    if (performance.now() - this.#refreshedMs >= REFRESH_MS_MIN) {
+      const refreshing = this.refresh();
+      this.#opening ??= refreshing;
+    }
+    await this.#opening;
   }
 
   /** Asks every node for the ring and goes on soon after the first answer; the others are heard as they come. */
@@ -134,9 +159,11 @@ export class Directory {
     const name = headerOf(answer, "kv-node");
     const isSomebodyElse = name !== undefined && node.name !== undefined && name !== node.name;
     const isNewer = this.#ring !== undefined && Number(headerOf(answer, "kv-epoch") ?? 0) > this.#ring.epoch;
+    const nowMs = performance.now();
     // A URL that was given may be that of a load balancer, behind which everybody answers.
-    if (!isNewer && (!isSomebodyElse || node.isGiven)) return;
-    if (performance.now() - this.#refreshedMs >= REFRESH_MS_MIN) void this.refresh();
+    if (isNewer || (isSomebodyElse && !node.isGiven)) {
+      if (nowMs - this.#refreshedMs >= REFRESH_MS_MIN) void this.refresh();
+    } else if (nowMs >= this.#lookDueMs) void this.#lookForOthers();
   }
 
   /** Closes the connections as they come out of use, and looks for nobody any more. */
@@ -154,7 +181,7 @@ export class Directory {
 
   async #askAll(): Promise<void> {
     this.#refreshedMs = performance.now();
-    const asked = this.#all.map((node) => this.#ask(node));
+    const asked = [...this.#given, ...this.#found.values()].map((node) => this.#ask(node));
     const { promise, resolve } = Promise.withResolvers<void>();
     for (const answered of asked) void answered.then((isRing) => (isRing ? setTimeout(resolve, GRACE_MS) : undefined));
     void Promise.all(asked).then(() => resolve());
@@ -169,6 +196,7 @@ export class Directory {
     if (told === undefined) return false;
     node.isStranger = this.#ring !== undefined && told.ring.cluster !== this.#ring.cluster;
     if (node.isStranger) {
+      this.#otherCluster = told.ring.cluster;
       this.#arrange();
       return false;
     }
@@ -195,37 +223,44 @@ export class Directory {
   async #lookForOthers(): Promise<void> {
     const ring = this.#ring;
     const [first] = this.#given;
-    if (ring === undefined || first === undefined) return;
-    await Promise.all(
-      ring.members.map(async ({ name, host }) => {
-        const url = new URL(first.connections.url);
-        url.hostname = host;
-        const isGiven = this.#given.some(({ connections }) => new URL(connections.url).host === url.host);
-        if (isGiven || this.#found.has(name) || this.#sought.has(name)) return;
-        this.#sought.add(name);
-        await this.#lookFor(name, this.#open(url.href, false)).finally(() => this.#sought.delete(name));
-      }),
-    );
+    if (ring === undefined || first === undefined || this.isClosed) return;
+    this.#lookDueMs = Number.POSITIVE_INFINITY;
+    const looks = ring.members.flatMap(({ name, host }) => {
+      const url = new URL(first.connections.url);
+      url.hostname = host;
+      const isGiven = this.#given.some(({ connections }) => new URL(connections.url).host === url.host);
+      return isGiven || this.#found.has(name) || this.#sought.has(name) ? [] : [this.#lookFor(name, host, url.href)];
+    });
+    const areFound = (await Promise.all(looks)).every((isFound) => isFound);
+    if (areFound) this.#lookPauseMs = LOOK_AGAIN_MS;
+    else {
+      this.#lookDueMs = performance.now() + this.#lookPauseMs;
+      this.#lookPauseMs = Math.min(LOOK_AGAIN_MS_MAX, this.#lookPauseMs * 2);
+    }
   }
 
-  /** Takes a node for a member when it is that. */
-  async #lookFor(name: string, node: KnownNode): Promise<void> {
-    const told = await this.#ringAt(node);
+  /** Takes a node for a member when it is that; says whether. */
+  async #lookFor(name: string, host: string, url: string): Promise<boolean> {
+    this.#sought.add(name);
+    const node = this.#open(url, false);
+    const told = await this.#ringAt(node).finally(() => this.#sought.delete(name));
     if (this.isClosed || told?.name !== name || told.ring.cluster !== this.#ring?.cluster) {
       node.connections.close();
-      return;
+      return false;
     }
     node.name = name;
+    node.host = host;
     this.#found.set(name, node);
     this.#arrange();
+    return true;
   }
 
-  /** Puts the nodes where the ring has their members; those that were found and are members no longer are let go. */
+  /** Puts the nodes where the ring has their members; those that were found and are no longer there as members are let go. */
   #arrange(): void {
     const ring = this.#ring as ClientRing;
-    const zones = new Map(ring.members.map(({ name, zone }) => [name, zone]));
+    const members = new Map(ring.members.map((member) => [member.name, member]));
     for (const [name, node] of this.#found) {
-      if (zones.has(name) && node.name === name) continue;
+      if (members.get(name)?.host === node.host && node.name === name && !node.isStranger) continue;
       this.#found.delete(name);
       node.connections.close();
     }
@@ -234,7 +269,7 @@ export class Directory {
     for (const node of this.#given) {
       if (node.name !== undefined && !node.isStranger && !byName.has(node.name)) byName.set(node.name, node);
     }
-    for (const node of [...this.#given, ...this.#found.values()]) node.zone = zones.get(node.name ?? "");
+    for (const node of [...this.#given, ...this.#found.values()]) node.zone = members.get(node.name ?? "")?.zone;
     this.#all = [...this.#given.filter(({ isStranger }) => !isStranger), ...this.#found.values()];
     this.#homes = ring.preferenceLists.map((list) =>
       list.flatMap((name) => {

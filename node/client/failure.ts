@@ -59,6 +59,19 @@ export function closedError({ attempts, isUnknown }: So): AnnulusError {
   return new AnnulusError("CLOSED", "Cannot ask: the client was closed.", { outcome, attempts });
 }
 
+/** What a caller is told when all nodes have become those of another cluster. */
+export function lostError(
+  { ours, other }: { readonly ours: string | undefined; readonly other: string | undefined },
+  { attempts, isUnknown }: So,
+): AnnulusError {
+  const who = `the nodes are of the cluster "${other}" now, not of "${ours}", with which this client began`;
+  const outcome = isUnknown ? "unknown" : "none";
+  return new AnnulusError("UNREACHABLE", `Cannot ask: ${who}; if that is meant, make a new Client.`, {
+    outcome,
+    attempts,
+  });
+}
+
 /** What a caller is told of an answer that is an error, or of none. */
 export function errorOf(result: WholeAnswer | NoAnswerError, { attempts, isUnknown }: So): AnnulusError {
   const outcome = isUnknown ? "unknown" : "none";

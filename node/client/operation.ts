@@ -14,7 +14,7 @@ import { Budget, type BudgetOptions } from "./budget.ts";
 import type { Ask } from "./connections.ts";
 import type { Directory, KnownNode } from "./directory.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
-import { closedError, errorOf, foreignError, isForeign, typeOf } from "./failure.ts";
+import { closedError, errorOf, foreignError, isForeign, lostError, typeOf } from "./failure.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
@@ -95,7 +95,8 @@ export class Operations {
     const { signal, timeoutMs } = operation;
     signal?.throwIfAborted();
     const untilMs = performance.now() + timeoutMs;
-    if (this.#directory.ring === undefined) await atMost(this.#directory.open(), timeoutMs, signal);
+    if (this.#directory.ring === undefined || this.#directory.lostTo !== undefined)
+      await atMost(this.#directory.open(), timeoutMs, signal);
     this.counters.requests += 1;
     this.#retries.deposit();
     if (operation.mayHedge) this.#hedges.deposit();
@@ -103,6 +104,8 @@ export class Operations {
     let isUnknown = false;
     let told: WholeAnswer | undefined;
     for (let attempts = 1; ; attempts++) {
+      const { lostTo } = this.#directory;
+      if (lostTo !== undefined) throw lostError(lostTo, { attempts: attempts - 1, isUnknown });
       const { result, verdict } = await this.#attempt(operation, tried, untilMs);
       signal?.throwIfAborted();
       isUnknown ||= verdict.isUnknown;

@@ -14,12 +14,12 @@ export type ScriptedNode = {
   readonly server: Server;
 };
 
-/** Where a node listens, what its ring is and whose name it gives; one that has no ring says so. */
+/** Where a node listens, what its ring is and whose name it gives; one that has no ring says so, or is silent when asked. */
 export type Place = {
   readonly name?: string;
   readonly host?: string;
   readonly port?: number;
-  readonly ring?: () => object | undefined;
+  readonly ring?: "silent" | (() => object | undefined);
 };
 
 const stops: (() => void)[] = [];
@@ -42,6 +42,7 @@ export async function scriptedNode(
   const asked: IncomingMessage[] = [];
   const server = createServer((request, response) => {
     if (request.url === "/v1/ring") {
+      if (ring === "silent") return;
       const told = ring?.();
       if (told === undefined) response.writeHead(503, { "kv-node": name }).end();
       else response.writeHead(200, { "kv-node": name }).end(JSON.stringify(told));
