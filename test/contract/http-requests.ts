@@ -155,6 +155,8 @@ export function requestContract(name: string, mount: Mount, conformance: Conform
         ["PUT", "a", { "If-Match": "*" }],
         ["DELETE", "a", { "If-Match": '"tag"' }],
         ["PUT", "a", { "Content-Range": "bytes 0-1/2" }],
+        ["PUT", "a", { "Content-Encoding": "gzip" }],
+        ["PUT", "a", { "Transfer-Encoding": "gzip, chunked" }],
         ["PUT", "a", { "Idempotency-Key": "" }],
         ["DELETE", "a", { "Idempotency-Key": "i".repeat(65) }],
         ["PUT", "a", { "Idempotency-Key": ["one", "two"] }],

@@ -105,6 +105,7 @@ export function parseKvRequest(request: IncomingMessage, bounds: () => RingBound
   if (headers["content-range"] !== undefined) {
     throw invalid("Cannot write a part of a value: expected no Content-Range, found one.");
   }
+  refuseCodings(headers);
   return {
     method,
     key,
@@ -224,6 +225,19 @@ function parseContentType(text: string | undefined): string {
   if (isContentType(text)) return text;
   const expected = `at most ${CONTENT_TYPE_BYTES_MAX} printable ASCII characters`;
   throw invalid(`Cannot store the Content-Type: expected ${expected}, found ${quote(text)}.`);
+}
+
+/** The coding would not be given back with the value, and whoever reads it would take what is compressed for the value. */
+function refuseCodings(headers: IncomingMessage["headers"]): void {
+  const { "content-encoding": coding, "transfer-encoding": transfer } = headers;
+  if (coding !== undefined && !/^(identity)?$/i.test(coding)) {
+    throw invalid(
+      `Cannot store a Content-Encoding: expected none, found ${quote(coding)}; say it in the Content-Type, or send the value as it is.`,
+    );
+  }
+  if (transfer !== undefined && !/^chunked$/i.test(transfer)) {
+    throw invalid(`Cannot undo the Transfer-Encoding: expected chunked or none, found ${quote(transfer)}.`);
+  }
 }
 
 function parseOnlyIfAbsent(text: string | undefined): boolean {
