@@ -14,6 +14,13 @@ const CACHE_BYTES = 8 << 20;
 const WRITE_BUFFER_BYTES = 4 << 20;
 const SILENT: Telemetry = { count() {}, observe() {}, gauge() {}, log() {} };
 
+export type Salvaged = SalvageCounts & {
+  /** Parts of the store that could not be read, which may have held any number of records. */
+  unreadable: number;
+  /** Why the last of them could not. */
+  why: string;
+};
+
 /**
  * Writes every record, and every hint, as a line of `GET /v1/export`.
  *
@@ -25,8 +32,8 @@ export async function salvageDirectory(
   dataDirectory: string,
   output: Writable,
   toLine: (exported: string) => string | undefined,
-): Promise<SalvageCounts> {
-  const counts: SalvageCounts = { records: 0, hints: 0, damaged: 0 };
+): Promise<Salvaged> {
+  const counts: Salvaged = { records: 0, hints: 0, damaged: 0, unreadable: 0, why: "" };
   const engine = await createLevelEngine(
     { telemetry: SILENT },
     {
@@ -34,6 +41,10 @@ export async function salvageDirectory(
       cacheBytes: CACHE_BYTES,
       writeBufferBytes: WRITE_BUFFER_BYTES,
       reserveBytes: 0,
+      onUnreadable(why) {
+        counts.unreadable += 1;
+        counts.why = why;
+      },
     },
   );
   try {

@@ -25,7 +25,7 @@ export function salvageCommand(): Command {
         throw new CommandError(`there is no data directory at ${dataDir}`, EXIT.usage);
       }
       const output = out === undefined ? process.stdout : createWriteStream(out);
-      const { records, hints, damaged } = await writeAll(dataDir, output);
+      const { records, hints, damaged, unreadable, why } = await writeAll(dataDir, output);
       if (output !== process.stdout) {
         output.end();
         await once(output, "finish");
@@ -33,6 +33,9 @@ export function salvageCommand(): Command {
       process.stderr.write(
         `annulus: ${counted(records, "record")} and ${counted(hints, "hint")} read, ${counted(damaged, "damaged one")} left out\n`,
       );
+      if (unreadable === 0) return;
+      const what = `${counted(unreadable, "part")} of the store could not be read (${why})`;
+      throw new CommandError(`${what}; what is in it is missing`, EXIT.failed);
     });
 }
 

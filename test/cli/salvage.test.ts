@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, it } from "@jest/globals";
@@ -6,6 +6,7 @@ import { createLevelEngine } from "../../node/adapters/level/engine.ts";
 import { encodeHint } from "../../node/core/hint.ts";
 import { dataKey, hintKey } from "../../node/core/keyspace.ts";
 import { encodeRecord } from "../../node/core/version/record-codec.ts";
+import { damageTable } from "../contract/damaged-table.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
 import { A, B, bytes, dot, write } from "../core/version/examples.ts";
 import { runCli } from "./run-cli.ts";
@@ -46,6 +47,38 @@ describe("annulus salvage", () => {
     for (const line of lines) expect(JSON.parse(line)).toHaveProperty("value");
     expect(stderr).toBe("annulus: 2 records and 1 hint read, 1 damaged one left out\n");
     expect(exitCode).toBe(0);
+  }, 30_000);
+
+  it("writes what can be read of a store with a damaged block, and says that there was more", async () => {
+    const damaged = join(directory, "damaged");
+    const store = join(damaged, "store");
+    const options = { directory: store, cacheBytes: 1 << 20, writeBufferBytes: 8 << 20, reserveBytes: 0 };
+    const engine = await createLevelEngine({ telemetry: createRecordedTelemetry() }, options);
+    const names = Array.from({ length: 3_000 }, (_, index) => `k${index}`);
+    const records = names.map((name, index) => ({ key: dataKey(0, bytes(name)), value: recordOf(index + 1) }));
+    await engine.batch(
+      records.map((record) => ({ kind: "put", ...record })),
+      { sync: true },
+    );
+    await engine.flush();
+    await engine.close();
+    await damageTable(store);
+
+    const out = join(directory, "damaged.jsonl");
+    const { exitCode, stderr } = await runCli(["salvage", "--data-dir", damaged, "--out", out]);
+    const lines = readFileSync(out, "utf8").trimEnd().split("\n");
+    const found = new Set(lines.map((line) => (JSON.parse(line) as { key: string }).key));
+    expect(stderr).toBe(
+      `annulus: ${lines.length} records and 0 hints read, 0 damaged ones left out\n` +
+        "annulus: 1 part of the store could not be read (Corruption: corrupted compressed block contents); what is in it is missing\n",
+    );
+    expect(exitCode).toBe(1);
+    // All but one block of 16 KiB, from before it and from behind it.
+    expect(found.size).toBe(lines.length);
+    expect(found.size).toBeGreaterThan(2_500);
+    expect(found.size).toBeLessThan(3_000);
+    const last = records.toSorted((a, b) => Buffer.compare(a.key, b.key)).at(-1);
+    expect(found).toContain(Buffer.from(last?.key.subarray(7) ?? []).toString());
   }, 30_000);
 
   it("says that there is no such directory", async () => {

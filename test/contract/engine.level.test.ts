@@ -3,13 +3,14 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
-import { mkdtemp, open, readdir, rename, rm } from "node:fs/promises";
+import { mkdtemp, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { createLevelEngine, type LevelEngine, type LevelEngineOptions } from "../../node/adapters/level/engine.ts";
 import { dataKey, metaKey } from "../../node/core/keyspace.ts";
+import { damageTable } from "./damaged-table.ts";
 import { bytes, engineContract, put, rejection, remove, textOf } from "./engine.ts";
 import { createRecordedTelemetry } from "./recorded-telemetry.ts";
 
@@ -27,16 +28,6 @@ async function worldWith(options: () => Partial<LevelEngineOptions>) {
     open: () => openIn(join(directory, "store"), options()),
     dispose: () => rm(directory, { recursive: true }),
   };
-}
-
-/** Overwrites some bytes in the middle of a store's only table. */
-async function damageTable(directory: string): Promise<void> {
-  const [table, ...others] = (await readdir(directory)).filter((name) => name.endsWith(".ldb"));
-  assert(table !== undefined && others.length === 0, "the store has one table");
-  const file = await open(join(directory, table), "r+");
-  const { size } = await file.stat();
-  await file.write(new Uint8Array(64).fill(0xff), 0, 64, Math.floor(size / 2));
-  await file.close();
 }
 
 engineContract("LevelDB", () => worldWith(() => ({})));

@@ -29,11 +29,10 @@ import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
 import { assertOpensAgain, type Level, openLevel } from "./open.ts";
 import { createReads, diskReadsOfProcess } from "./reads.ts";
+import { scanPage, scanReadable } from "./scan.ts";
 
 /** How long after a failure, or a failed attempt to reopen, the next attempt may be made, in ms. */
 const REOPEN_INTERVAL_MS = 1_000;
-/** What LevelDB reads ahead for a scan in one go; the page is filled by as many goes as it takes. */
-const SCAN_CHUNK_BYTES = 256 * 1_024;
 const MEBIBYTE = 1_024 * 1_024;
 /** Before every space of the store: nothing is ever stored there. */
 const UNUSED_KEY = Uint8Array.of(0);
@@ -54,6 +53,11 @@ export type LevelEngineOptions = {
   readonly freeBytes?: (() => Promise<number>) | undefined;
   /** Milliseconds, with a fraction, since an arbitrary start; the process's clock by default. */
   readonly monotonicMs?: (() => number) | undefined;
+  /**
+   * Is told why each time that a scan met something it cannot read, and goes on behind it; when absent such a scan fails.
+   * For who wants to save what there is.
+   */
+  readonly onUnreadable?: ((why: string) => void) | undefined;
   /** A count that grows when this process has waited for the disk to read; the operating system's by default. */
   readonly diskReads?: (() => number) | undefined;
 };
@@ -342,7 +346,9 @@ class LevelDbEngine implements LevelEngine {
   }
 
   #startScan(level: Level, range: ScanRange): Promise<readonly Entry[]> {
-    const page = scanPage(level, range).finally(() => this.#scans.delete(page));
+    const { onUnreadable } = this.#options;
+    const scanned = onUnreadable === undefined ? scanPage(level, range) : scanReadable(level, range, onUnreadable);
+    const page = scanned.finally(() => this.#scans.delete(page));
     this.#scans.add(page);
     return page;
   }
@@ -364,33 +370,6 @@ class LevelDbEngine implements LevelEngine {
       throw storageError("close the store", error);
     }
   }
-}
-
-/**
- * LevelDB passes over a block that it cannot read, and its iterator says so only once it is at its end: a full page would lack
- * what was there, and nobody would hear of it. `nextv` asks for no more than the limit and never gets there; what lies
- * below it, and is documented for stores to implement, does.
- */
-type ToItsEnd = { _nextv(size: number): Promise<readonly unknown[]> };
-
-async function scanPage(level: Level, { from, until, limit }: ScanRange): Promise<readonly Entry[]> {
-  const entries: Entry[] = [];
-  try {
-    const iterator = level.iterator({ gte: from, lt: until, limit, highWaterMarkBytes: SCAN_CHUNK_BYTES });
-    try {
-      while (entries.length < limit) {
-        const chunk = await iterator.nextv(limit - entries.length);
-        if (chunk.length === 0) break;
-        for (const [key, value] of chunk) entries.push({ key, value });
-      }
-      if (entries.length === limit) await (iterator as unknown as ToItsEnd)._nextv(1);
-    } finally {
-      await iterator.close();
-    }
-  } catch (error) {
-    throw storageError("scan", error);
-  }
-  return entries;
 }
 
 function closedError(what: string): KvError {
