@@ -155,7 +155,7 @@ export class Client {
     options: UpdateOptions = {},
   ): Promise<Written | undefined> {
     const untilMs = performance.now() + (options.timeoutMs ?? this.#timeoutMs);
-    const left = () => ({ ...options, timeoutMs: Math.max(1, untilMs - performance.now()) });
+    const left = () => ({ ...options, timeoutMs: untilMs - performance.now() });
     for (let round = 1; ; round++) {
       const reading = await this.read(key, left());
       const content = await change(settle(reading, options.resolve ?? this.#resolve));

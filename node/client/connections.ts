@@ -11,7 +11,7 @@ import type { Dispatcher } from "undici";
 import Pool from "undici/lib/dispatcher/pool.js";
 import { Exchange, type WholeAnswer } from "./exchange.ts";
 import { type ClientTls, withoutSlashes } from "./http.ts";
-import { NoAnswerError } from "./no-answer-error.ts";
+import { NoAnswerError, NotAskedError } from "./no-answer-error.ts";
 
 export type ConnectionsOptions = {
   /** At once. */
@@ -34,8 +34,10 @@ export type Ask = {
 
 /** How long an exchange may take. */
 export type Patience = {
-  /** Until it is given up, the wait for a connection and the whole answer included, in ms. */
+  /** Until it is given up, in ms: while it waits for a connection of these, and anew, with the whole answer, once it has one. */
   readonly timeoutMs: number;
+  /** When it is given up in any case, by `performance.now()`. */
+  readonly untilMs?: number | undefined;
   /** Breaks it off. */
   readonly signal?: AbortSignal | undefined;
 };
@@ -45,6 +47,8 @@ const BODY_BYTES_MAX = 64 * 1024 * 1024;
 const PROBE_AFTER_MS = 1_000;
 /** A node closes a connection that was idle for so long as it says; this much earlier nothing is sent over it any more. */
 const MARGIN_MS = 1_000;
+/** With no more time than this left nothing is sent that had to wait: the answer would come too late. */
+const LEAST_MS = 2;
 
 /** One node at one URL. */
 export class Connections {
@@ -56,7 +60,8 @@ export class Connections {
   readonly #connectionsMax: number;
   /** Those that the pool has. */
   #running = 0;
-  readonly #waiting = new Set<Exchange>();
+  /** With what is to be done when their turn comes; it says whether there is time left. */
+  readonly #waiting = new Map<Exchange, () => boolean>();
 
   /**
    * @param url `http://host:port` or `https://host:port`, with or without a path before the API's own.
@@ -91,12 +96,15 @@ export class Connections {
   /**
    * Makes one exchange and reads the whole answer.
    *
-   * @throws {NoAnswerError} No answer came in time, or none at all.
+   * @throws {NoAnswerError} No answer came in time, or none at all; NotAskedError: its turn did not come in time.
    * @throws {TypeError} A header cannot be sent.
    */
-  exchange(ask: Ask, { timeoutMs, signal }: Patience): Promise<WholeAnswer> {
+  exchange(ask: Ask, patience: Patience): Promise<WholeAnswer> {
+    const { signal } = patience;
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#giveUp(exchange, "ABORT_ERR", "broken off");
+      const onLate = () => this.#giveUp(exchange, "ETIMEDOUT", "no answer in time");
+      let timer = timerOf(patience, onLate);
       const settle = () => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
@@ -108,7 +116,7 @@ export class Connections {
         },
         failed: (error, isStarted) => {
           settle();
-          reject(new NoAnswerError(this.url, error, isStarted));
+          reject(error instanceof NoAnswerError ? error : new NoAnswerError(this.url, error, isStarted));
         },
         left: () => {
           this.#running -= 1;
@@ -116,17 +124,20 @@ export class Connections {
           if (this.#waiting.size > 0) queueMicrotask(() => this.#goOn());
         },
       });
-      const timer = setTimeout(() => this.#giveUp(exchange, "ETIMEDOUT", "no answer in time"), timeoutMs);
       if (signal?.aborted === true) return onAbort();
       signal?.addEventListener("abort", onAbort, { once: true });
-      this.#waiting.add(exchange);
-      this.#goOn();
+      if (this.#waiting.size === 0 && this.#running < this.#connectionsMax) return this.#start(exchange);
+      this.#waiting.set(exchange, () => {
+        clearTimeout(timer);
+        timer = timerOf(patience, onLate);
+        return leftMs(patience) > LEAST_MS;
+      });
     });
   }
 
   /** Closes connections as they come out of use. Nothing may be asked any more. */
   close(): void {
-    for (const exchange of this.#waiting) this.#start(exchange);
+    for (const [exchange, isInTime] of this.#waiting) this.#take(exchange, isInTime);
     this.#pool.close(() => undefined);
   }
 
@@ -137,22 +148,38 @@ export class Connections {
   }
 
   #goOn(): void {
-    for (const exchange of this.#waiting) {
+    for (const [exchange, isInTime] of this.#waiting) {
       if (this.#running >= this.#connectionsMax) return;
-      this.#start(exchange);
+      this.#take(exchange, isInTime);
     }
   }
 
-  #start(exchange: Exchange): void {
+  /** Its turn has come: it is sent, unless there is no time left for an answer. */
+  #take(exchange: Exchange, isInTime: () => boolean): void {
+    if (!isInTime()) return this.#giveUp(exchange, "ETIMEDOUT", "no answer in time");
     this.#waiting.delete(exchange);
+    this.#start(exchange);
+  }
+
+  #start(exchange: Exchange): void {
     this.#running += 1;
     this.#pool.dispatch(exchange.request, exchange);
   }
 
   #giveUp(exchange: Exchange, code: string, what: string): void {
-    this.#waiting.delete(exchange);
-    exchange.giveUp(Object.assign(new Error(what), { code }));
+    const isWaiting = this.#waiting.delete(exchange);
+    const isLate = code === "ETIMEDOUT";
+    if (isWaiting && isLate) exchange.giveUp(new NotAskedError(this.url, this.#connectionsMax));
+    else exchange.giveUp(Object.assign(new Error(what), { code }));
   }
+}
+
+function timerOf(patience: Patience, onLate: () => void): NodeJS.Timeout {
+  return setTimeout(onLate, Math.max(1, leftMs(patience)));
+}
+
+function leftMs({ timeoutMs, untilMs }: Patience): number {
+  return untilMs === undefined ? timeoutMs : Math.min(timeoutMs, untilMs - performance.now());
 }
 
 /** @throws {TypeError} A value would not stay one header. */

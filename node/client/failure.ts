@@ -1,4 +1,5 @@
 /** What a caller is told when a call fails: of the problem document of a node, or of a node that did not answer. */
+import { counted } from "../core/counted.ts";
 import type { Ask } from "./connections.ts";
 import { AnnulusError, type ClientErrorCode } from "./errors.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
@@ -57,6 +58,25 @@ export type So = { readonly attempts: number; readonly isUnknown: boolean };
 export function closedError({ attempts, isUnknown }: So): AnnulusError {
   const outcome = isUnknown ? "unknown" : "none";
   return new AnnulusError("CLOSED", "Cannot ask: the client was closed.", { outcome, attempts });
+}
+
+/**
+ * What a caller is told whose own time for the call is over. That the last node had not answered by then says nothing of it:
+ * it may have had a moment only.
+ *
+ * @param last What came of the last attempt; undefined: there was none.
+ */
+export function overError(last: WholeAnswer | NoAnswerError | undefined, { attempts, isUnknown }: So): AnnulusError {
+  const when = attempts === 0 ? "before anything was asked" : `after ${counted(attempts, "attempt")}`;
+  const parts = [`Cannot wait any longer: timeoutMs, the time of the call, was over ${when}.`];
+  if (last instanceof NoAnswerError) parts.push(last.isUnasked ? `${last.message}.` : `The last was at ${last.url}.`);
+  if (isUnknown)
+    parts.push("The write may surface all the same; sent again with the same idempotencyKey it stays one.");
+  return new AnnulusError("TIMED_OUT", parts.join(" "), {
+    outcome: isUnknown ? "unknown" : "none",
+    attempts,
+    cause: last instanceof NoAnswerError ? last : undefined,
+  });
 }
 
 /** What a caller is told when all nodes have become those of another cluster. */

@@ -10,10 +10,13 @@ const NOBODY_CODES: ReadonlySet<string> = new Set([
 
 /** No answer came: the connection was refused, broke, or nothing was heard for too long. */
 export class NoAnswerError extends Error {
+  readonly url: string;
   /** Whether the request cannot have reached the node. */
   readonly isUnsent: boolean;
   /** Whether there is nobody, by the word of the system: no node had any work of it, not even a handshake. */
   readonly isNobodyThere: boolean;
+  /** Whether the node had no part in it: the request waited for one of this program's own connections. */
+  readonly isUnasked: boolean = false;
   /** What happened, without the URL: a code such as ECONNREFUSED, or words. */
   readonly why: string;
 
@@ -23,10 +26,24 @@ export class NoAnswerError extends Error {
     const why = code === undefined || code.startsWith("UND_ERR_") ? cause.message : code;
     super(`${url} does not answer: ${why}`, { cause });
     this.name = "NoAnswerError";
+    this.url = url;
     this.why = why;
     // A connection that was there says the same when its way is gone; the request may have arrived before.
     const isConnection = syscall === "read" || syscall === "write";
     this.isNobodyThere = isStarted !== true && !isConnection && NOBODY_CODES.has(code ?? "");
     this.isUnsent = isStarted === undefined ? this.isNobodyThere : !isStarted;
+  }
+}
+
+/** The request was not sent: those that were before it had all connections to the node until its time was over. */
+export class NotAskedError extends NoAnswerError {
+  override readonly isUnasked = true;
+
+  constructor(url: string, connectionsMax: number) {
+    const which = connectionsMax === 1 ? "the 1 connection to it was" : `all ${connectionsMax} connections to it were`;
+    const why = `${which} in use; ask less at once, or raise connectionsMax`;
+    super(url, new Error(why), false);
+    this.name = "NotAskedError";
+    this.message = `${url} was not asked: ${why}`;
   }
 }

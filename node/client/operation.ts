@@ -14,7 +14,7 @@ import { Budget, type BudgetOptions } from "./budget.ts";
 import type { Ask } from "./connections.ts";
 import type { Directory, KnownNode } from "./directory.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
-import { closedError, errorOf, foreignError, isForeign, lostError, typeOf } from "./failure.ts";
+import { closedError, errorOf, foreignError, isForeign, lostError, overError, typeOf } from "./failure.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
@@ -37,7 +37,7 @@ export type Operation = {
   readonly mayHedge: boolean;
   /** Whether it may be repeated when a replica may hold it already. */
   readonly mayRepeatUnknown: boolean;
-  /** From the first attempt to the last, pauses included, in ms. */
+  /** From the first attempt to the last, pauses included, in ms; 0 or less: it is over before the first. */
   readonly timeoutMs: number;
   /** How long one attempt may take, in ms; as for all when undefined. */
   readonly attemptTimeoutMs: number | undefined;
@@ -69,6 +69,9 @@ type Attempt = {
  */
 const LATE = { quantile: 0.99, startMs: 50, minMs: 2, maxMs: 1_000 };
 
+/** A timer may end so much before its time by the other clock. */
+const EARLY_MS = 2;
+
 /** Runs the requests of one client, within its budgets. */
 export class Operations {
   readonly counters: OperationCounters = { requests: 0, attempts: 0, retries: 0, hedges: 0 };
@@ -96,7 +99,7 @@ export class Operations {
     signal?.throwIfAborted();
     const untilMs = performance.now() + timeoutMs;
     if (this.#directory.ring === undefined || this.#directory.lostTo !== undefined)
-      await atMost(this.#directory.open(), timeoutMs, signal);
+      await atMost(this.#directory.open(), Math.max(0, timeoutMs), signal);
     this.counters.requests += 1;
     this.#retries.deposit();
     if (operation.mayHedge) this.#hedges.deposit();
@@ -106,9 +109,10 @@ export class Operations {
     for (let attempts = 1; ; attempts++) {
       const { lostTo } = this.#directory;
       if (lostTo !== undefined) throw lostError(lostTo, { attempts: attempts - 1, isUnknown });
+      if (attempts === 1 && performance.now() >= untilMs) throw overError(undefined, { attempts: 0, isUnknown });
       const { result, verdict } = await this.#attempt(operation, tried, untilMs);
       signal?.throwIfAborted();
-      isUnknown ||= verdict.isUnknown;
+      isUnknown ||= verdict.isUnknown && operation.call.method !== "GET";
       if (verdict.next === "settled" && !(result instanceof NoAnswerError)) {
         return { answer: result, attempts, isUnknown };
       }
@@ -117,7 +121,10 @@ export class Operations {
       if (!(result instanceof NoAnswerError)) told = result;
       const mayRepeat = !isUnknown || operation.mayRepeatUnknown;
       const restMs = mayRepeat ? this.#pauseBeforeNext({ verdict, tried, attempts, untilMs }) : undefined;
-      if (restMs === undefined) throw errorOf(told ?? result, { attempts, isUnknown });
+      if (restMs === undefined) {
+        const isOver = told === undefined && performance.now() >= untilMs - EARLY_MS;
+        throw isOver ? overError(result, { attempts, isUnknown }) : errorOf(told ?? result, { attempts, isUnknown });
+      }
       if (restMs > 0) await pause(restMs, signal);
       this.counters.retries += 1;
     }
@@ -184,9 +191,9 @@ export class Operations {
     tried.add(node);
     node.inFlight += 1;
     this.counters.attempts += 1;
-    const timeoutMs = Math.max(1, Math.min(attemptTimeoutMs ?? this.#options.attemptTimeoutMs, untilMs - nowMs));
+    const timeoutMs = attemptTimeoutMs ?? this.#options.attemptTimeoutMs;
     try {
-      const answer = await node.connections.exchange(call, { timeoutMs, signal });
+      const answer = await node.connections.exchange(call, { timeoutMs, untilMs, signal });
       if (isForeign(call, answer)) throw foreignError(node.connections.url, answer);
       const outcome = headerOf(answer, "kv-outcome");
       const verdict = judge({ kind: "answered", status: answer.status, type: typeOf(answer), outcome });
@@ -196,9 +203,10 @@ export class Operations {
       return { node, result: answer, verdict };
     } catch (error) {
       if (!(error instanceof NoAnswerError)) throw error;
-      if (signal?.aborted !== true) node.failed();
-      const { isUnsent, isNobodyThere } = error;
-      return { node, result: error, verdict: judge({ kind: "silent", isUnsent, isNobodyThere }) };
+      const { isUnsent, isNobodyThere, isUnasked } = error;
+      const verdict = judge({ kind: "silent", isUnsent, isNobodyThere, isUnasked });
+      if (verdict.isAway && signal?.aborted !== true) node.failed();
+      return { node, result: error, verdict };
     } finally {
       node.inFlight -= 1;
     }

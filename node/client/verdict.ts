@@ -7,7 +7,12 @@
 
 export type Attempted =
   | { readonly kind: "answered"; readonly status: number; readonly type: string; readonly outcome: string | undefined }
-  | { readonly kind: "silent"; readonly isUnsent: boolean; readonly isNobodyThere: boolean };
+  | {
+      readonly kind: "silent";
+      readonly isUnsent: boolean;
+      readonly isNobodyThere: boolean;
+      readonly isUnasked: boolean;
+    };
 
 export type Verdict = {
   /** `settled`: any node would say so; `elsewhere`: another node, at once; `later`: the cluster needs a moment. */
@@ -25,8 +30,8 @@ const SETTLED: Verdict = { next: "settled", isFree: false, isAway: false, isUnkn
 /** Judges one attempt. */
 export function judge(attempted: Attempted): Verdict {
   if (attempted.kind === "silent") {
-    const { isUnsent, isNobodyThere } = attempted;
-    return { next: "elsewhere", isFree: isNobodyThere, isAway: true, isUnknown: !isUnsent };
+    const { isUnsent, isNobodyThere, isUnasked } = attempted;
+    return { next: "elsewhere", isFree: isNobodyThere || isUnasked, isAway: !isUnasked, isUnknown: !isUnsent };
   }
   const { status, type, outcome } = attempted;
   const isUnknown = status >= 500 && outcome !== "none";

@@ -135,12 +135,15 @@ describe("the judgement of an answer", () => {
     assert.equal(answered(503, "", "unknown").isUnknown, true);
     assert.equal(answered(500).isUnknown, true);
     assert.equal(answered(429).isUnknown, false);
-    const silent = (isUnsent: boolean, isNobodyThere: boolean) => judge({ kind: "silent", isUnsent, isNobodyThere });
+    const silent = (isUnsent: boolean, isNobodyThere: boolean, isUnasked = false) =>
+      judge({ kind: "silent", isUnsent, isNobodyThere, isUnasked });
     assert.equal(silent(false, false).isUnknown, true);
     const unsent = { next: "elsewhere", isFree: true, isAway: true, isUnknown: false };
     assert.deepEqual(silent(true, true), unsent);
     // A handshake that failed wrote nothing, but was work.
     assert.deepEqual(silent(true, false), { ...unsent, isFree: false });
+    // It waited for a connection of the client's own: the node had no part in it.
+    assert.deepEqual(silent(true, false, true), { ...unsent, isAway: false });
   });
 
   it("waits longer each time, within bounds, never in step", () => {

@@ -46,6 +46,60 @@ describe("a write that is refused when it is repeated", () => {
   });
 });
 
+describe("the time of a call", () => {
+  const mute: Step = () => undefined;
+  const slowly: Step = (_request, response) =>
+    void setTimeout(() => response.writeHead(204, { "kv-node": "n1", "kv-context": "c" }).end(), 10);
+
+  it("is what is over where it is over, and not the node's silence", async () => {
+    const { url } = await node([mute]);
+    const client = connect({ urls: [url], attemptTimeoutMs: 10_000 });
+    const write = await failure(client.put("k", "v", { timeoutMs: 80 }));
+    assert.deepEqual([write.code, write.status, write.outcome, write.attempts], ["TIMED_OUT", undefined, "unknown", 1]);
+    assert.match(write.message, /timeoutMs.* was over after 1 attempt.*may surface.*same idempotencyKey/);
+    const read = await failure(client.get("k", { timeoutMs: 80 }));
+    assert.deepEqual([read.code, read.outcome], ["TIMED_OUT", "none"]);
+    assert.ok(!read.message.includes("does not answer") && read.message.includes(url), read.message);
+    const silent = await failure(connect({ urls: [url], attemptTimeoutMs: 80, attemptsMax: 1 }).put("k", "v"));
+    assert.deepEqual([silent.code, silent.message], ["UNREACHABLE", `${url} does not answer: ETIMEDOUT`]);
+  });
+
+  it("is over before anything is sent where nothing of it is left, also when update's change took it", async () => {
+    const found: Step = (_request, response) =>
+      void response.writeHead(200, { "kv-node": "n1", "kv-context": "seen" }).end("1");
+    const { url, asked } = await node([found]);
+    const client = connect({ urls: [url] });
+    const over = await failure(client.put("k", "v", { timeoutMs: -5 }));
+    assert.deepEqual([over.code, over.outcome, over.attempts], ["TIMED_OUT", "none", 0]);
+    assert.match(over.message, /before anything was asked/);
+    const change = async () => {
+      await new Promise((resolve) => setTimeout(resolve, 600));
+      return "2";
+    };
+    const late = await failure(client.update("k", change, { timeoutMs: 500 }));
+    assert.deepEqual([late.code, late.outcome], ["TIMED_OUT", "none"]);
+    assert.deepEqual(
+      asked.map(({ method }) => method),
+      ["GET"],
+    );
+  });
+
+  it("is not spent in vain, nor the node passed over, by those who wait for one of the client's own connections", async () => {
+    const { url } = await node([slowly]);
+    const client = connect({ urls: [url], connectionsMax: 1, attemptTimeoutMs: 100, retryRatio: 0 });
+    const writes = Array.from({ length: 40 }, (_, at) => client.put(`k${at}`, "v"));
+    assert.equal((await Promise.all(writes)).length, 40);
+  });
+
+  it("that went by in the client's own queue is told as that", async () => {
+    const { url } = await node([mute]);
+    const client = connect({ urls: [url], connectionsMax: 1, attemptTimeoutMs: 10_000, timeoutMs: 300 });
+    const [, waiting] = await Promise.all([failure(client.put("a", "v")), failure(client.put("b", "v"))]);
+    assert.deepEqual([waiting.code, waiting.outcome], ["TIMED_OUT", "none"]);
+    assert.match(waiting.message, /was not asked: .*connection to it was in use/);
+  });
+});
+
 describe("a client that is closed", () => {
   it("repeats nothing any more, and says of a write what is known", async () => {
     const { url, asked } = await node([says(503, "QUORUM_LOST", { "kv-outcome": "unknown" })]);
