@@ -9,8 +9,12 @@
  * behind it fails too, and listeners hear of it first, to forget what was pending; writes submitted after that start
  * afresh. When a batch goes through again they hear of that too: the engine has opened its store anew, and what failed may
  * be there after all. All writes of a group share one promise: nothing is allocated per write.
+ *
+ * On a full disk removals still go through, and are what frees it: for a while after a refusal nothing that needs room is
+ * taken, for a removal in the same group, or behind it, would fail with it, and under load all of them did.
  */
 import { KvError } from "../core/errors.ts";
+import { isMetaKey } from "../core/keyspace.ts";
 import type { Engine, EngineWrite, Telemetry, Time } from "../ports.ts";
 
 export type GroupCommitOptions = {
@@ -41,7 +45,8 @@ export type GroupCommit = {
    * Rejects with STORAGE_FULL or STORAGE_FAILED: the batch failed (outcome as the engine says) or one before it did
    * (outcome "none").
    *
-   * @throws {KvError} OVERLOADED, at once and not as a rejection: too much waits, or has for too long. Nobody may build upon the write.
+   * @throws {KvError} At once and not as a rejection, so that nobody may build upon the write. OVERLOADED: too much waits, or
+   *   has for too long. STORAGE_FULL: the disk was full a moment ago, and the write needs room.
    */
   write(writes: EngineWrite | readonly EngineWrite[]): Promise<void>;
   /** Calls `listener` when a batch failed, before any write is told and before any further one is taken. */
@@ -82,6 +87,9 @@ export function createGroupCommit(
   let listeners: readonly (() => void)[] = [];
   let recoveryListeners: readonly (() => void)[] = [];
   let hasFailed = false;
+  /** What a full disk said, and until when it is taken to be as full as that. */
+  let full: KvError | undefined;
+  let fullUntilMs = Number.NEGATIVE_INFINITY;
   telemetry.gauge("annulus.commit.queued_bytes", () => queuedBytes);
 
   let flushedMs = Number.NEGATIVE_INFINITY;
@@ -140,6 +148,10 @@ export function createGroupCommit(
     waiting = [];
     queuedBytes = 0;
     hasFailed = true;
+    if (error instanceof KvError && error.code === "STORAGE_FULL") {
+      full = error;
+      fullUntilMs = time.monotonicMs() + FULL_PAUSE_MS;
+    }
     for (const listener of listeners) listener();
     group.reject(error);
     for (const next of behind) next.reject(failedBefore(error));
@@ -170,6 +182,7 @@ export function createGroupCommit(
       if (closed) throw new KvError("NOT_READY", "Cannot write: this node is stopping.");
       const bytes = "kind" in writes ? sizeOf(writes) : sizeOfAll(writes);
       const nowMs = time.monotonicMs();
+      if (full !== undefined && nowMs < fullUntilMs && needsRoom(writes)) throw failedBefore(full);
       if (queuedBytes > 0 && (queuedBytes + bytes > queueBytesMax || waitedMs(nowMs) > queueMsMax)) {
         telemetry.count("annulus.commit.refused");
         throw queueFull(queuedBytes, waitedMs(nowMs));
@@ -202,6 +215,8 @@ const COMPANY_MIN = 2;
 /** Weight of the newest gap in the running mean, and the longest gap that counts, in ms. */
 const GAP_SHARE = 1 / 16;
 const GAP_MS_MAX = 100;
+/** How long a full disk belongs to the removals alone, in ms. Space that came back is used so much later at the most. */
+const FULL_PAUSE_MS = 100;
 
 function sizeOf(write: EngineWrite): number {
   return write.kind === "put" ? write.key.length + write.value.length : write.key.length;
@@ -211,6 +226,12 @@ function sizeOfAll(writes: readonly EngineWrite[]): number {
   let bytes = 0;
   for (const write of writes) bytes += sizeOf(write);
   return bytes;
+}
+
+/** Whether a full disk would refuse it; what the node itself needs has a reserve. */
+function needsRoom(writes: EngineWrite | readonly EngineWrite[]): boolean {
+  if ("kind" in writes) return writes.kind === "put" && !isMetaKey(writes.key);
+  return writes.some((write) => write.kind === "put" && !isMetaKey(write.key));
 }
 
 function queueFull(queuedBytes: number, waitedMs: number): KvError {

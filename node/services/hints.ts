@@ -26,6 +26,7 @@ import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import type { StampRequest } from "../messages.ts";
 import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
+import { createDamages } from "./damages.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { createHintLedger, type HintFigures, type HintLedger } from "./hint-ledger.ts";
 import type { Identity } from "./identity.ts";
@@ -113,13 +114,24 @@ export function createHints(
   /** Stamps of one key, one after the other: each must see what the one before it left. */
   const stampTurns = new Map<string, Promise<unknown>>();
 
+  const damages = createDamages();
+
+  /** On a full disk it stays where it is until it can be kept: other hints are delivered meanwhile, which gives space back. */
   async function setAside(at: Uint8Array, bytes: Uint8Array, cause: unknown): Promise<void> {
     const { partition, target, key } = parseHintKey(at);
-    telemetry.count("annulus.store.corrupt_records");
-    telemetry.log("error", "hint.corrupt", { partition, target, key: Buffer.from(key).toString("base64url"), cause });
-    await identity.newIncarnation("a hint was damaged and set aside");
+    await damages.once(at, bytes, async () => {
+      telemetry.count("annulus.store.corrupt_records");
+      telemetry.log("error", "hint.corrupt", { partition, target, key: Buffer.from(key).toString("base64url"), cause });
+      await identity.newIncarnation("a hint was damaged and set aside");
+    });
     const aside: EngineWrite = { kind: "put", key: hintQuarantineKey(at), value: bytes };
-    await engine.batch([aside, { kind: "delete", key: at }], { sync: true });
+    try {
+      await engine.batch([aside, { kind: "delete", key: at }], { sync: true });
+    } catch (error) {
+      if (error instanceof KvError && error.code === "STORAGE_FULL") return;
+      throw error;
+    }
+    damages.forget(at);
     ledger.note({ at, before: figuresOfEntry({ key: at, value: bytes }), after: undefined });
   }
 

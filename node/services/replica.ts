@@ -16,6 +16,7 @@ import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import type { ScannedEntry, ScannedReply, ScanRequest, StampRequest } from "../messages.ts";
 import type { Engine, Telemetry, Time } from "../ports.ts";
+import { createDamages } from "./damages.ts";
 import type { Doubts } from "./doubts.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
@@ -112,6 +113,8 @@ export function createReplica(
     { cacheBytes: options.cacheBytes, decode: decodeRecord, setAside },
   );
 
+  const damages = createDamages();
+
   /**
    * Keeps a damaged record for a person to look at, and starts a new incarnation: dots of this one may have been in
    * it, so its counters no longer say what this disk has seen (design §4). Once for each damage: the same bytes that
@@ -124,11 +127,14 @@ export function createReplica(
     const known = await engine.get(at);
     if (known !== undefined && equalBytes(known, bytes)) return;
     ledger?.doubt(dataAt);
-    telemetry.count("annulus.store.corrupt_records");
     const mark = doubts.raise(partition, key);
-    telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
-    await identity.newIncarnation("a record was damaged and set aside");
+    await damages.once(dataAt, bytes, async () => {
+      telemetry.count("annulus.store.corrupt_records");
+      telemetry.log("error", "record.corrupt", { partition, key: Buffer.from(key).toString("base64url"), cause });
+      await identity.newIncarnation("a record was damaged and set aside");
+    });
     await engine.batch([{ kind: "put", key: at, value: bytes }, mark], { sync: true });
+    damages.forget(dataAt);
   }
 
   async function setAsideIfDamaged(at: Uint8Array): Promise<void> {
