@@ -267,6 +267,8 @@ function stopOnce(running: Running, crash: (error: unknown) => never): (why: str
 async function stopParts(running: Running): Promise<void> {
   const { config, telemetry, tls, tokens, engine, node, adminServer, dataServer } = running;
   tokens?.stop();
+  // First of all: whoever asks whether this node serves is not sent to a port that is closed.
+  node.status.drain();
   await dataServer.stop(config.shutdownTimeoutMs * ANSWERING_SHARE);
   await node.stop();
   await engine.close();

@@ -9,6 +9,7 @@ import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { RUNTIME_FLAGS } from "../../node/cli/runtime.ts";
 import { LocalCluster } from "../bench/cluster.ts";
 import { checkoutDirectory, freePorts, sleep } from "../bench/processes.ts";
+import { connectRaw } from "../contract/http-client.ts";
 import { ask } from "./http.ts";
 import { LoopDisk } from "./loop-disk.ts";
 import { quoted, Undo } from "./undo.ts";
@@ -49,6 +50,30 @@ describe("a node that is told to stop", () => {
       assert.match(node.server.output, /Read-only file system.*"node\.stop_failed"/);
       assert.doesNotMatch(node.server.output, /node\.bug/);
     } finally {
+      await cluster.stop();
+    }
+  });
+
+  it("is not ready any more while it still answers what is in work", async () => {
+    const cluster = await LocalCluster.start({ places: [{ host: "127.0.0.1", zone: "a" }], settings: ALONE });
+    const [node] = cluster.nodes;
+    assert(node?.server !== undefined, "there is one node, and it runs");
+    const working = await connectRaw(node.dataPort);
+    try {
+      working.send("PUT /v1/kv/k HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n");
+      await working.receives(/ 100 Continue/);
+      const stopped = node.server.stop();
+      await assert.rejects(async () => {
+        for (;;) await ask(node, "GET", "k");
+      }, /fetch failed/);
+      const url = `http://127.0.0.1:${node.adminPort}/readyz`;
+      assert.equal((await fetch(url)).status, 503);
+      working.send("v");
+      assert.match(await working.closes(), / 204 /);
+      assert.equal(await stopped, true);
+      assert.equal(await node.server.ended, "exit code 0");
+    } finally {
+      working.socket.destroy();
       await cluster.stop();
     }
   });
