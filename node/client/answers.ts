@@ -65,10 +65,11 @@ export function settle({ siblings, context = "", node }: Reading, resolve: Resol
  *
  * @throws {AnnulusError} It was not taken.
  */
-export function writtenOf({ answer, attempts, isUnknown }: Done): Written {
+export function writtenOf(done: Done): Written {
+  const { answer } = done;
   const context = headerOf(answer, "kv-context");
   if (answer.status !== 204 || context === undefined) {
-    throw errorOf(answer, { attempts, isUnknown: isUnknown || answer.status < 400 });
+    throw errorOf(answer, { ...done, isUnknown: done.isUnknown || answer.status < 400 });
   }
   return { context, node: headerOf(answer, "kv-node"), receipt: parseReceipt(headerOf(answer, "kv-receipt")) };
 }

@@ -191,7 +191,7 @@ export class Client {
     { signal, timeoutMs, nodeTimeoutMs }: RequestOptions,
     how: { readonly wish: "first" | "near"; readonly mayHedge: boolean; readonly mayRepeatUnknown: boolean },
   ): Promise<Done> {
-    if (this.#directory.isClosed) throw closedError({ attempts: 0, isUnknown: false });
+    if (this.#directory.isClosed) throw closedError({ attempts: 0, isUnknown: false, idempotencyKey: undefined });
     const attemptTimeoutMs = nodeTimeoutMs === undefined ? undefined : nodeTimeoutMs + GRACE_MS;
     return this.#operations.run({
       key,

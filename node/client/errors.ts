@@ -2,8 +2,43 @@
 import type { ErrorCode, Outcome } from "../core/errors.ts";
 import type { Sibling } from "./values.ts";
 
+/** What a node says of itself, or of bytes that were no request to it. */
+type WireCode = "BUG" | "MALFORMED" | "REQUEST_TIMEOUT" | "EXPECTATION_FAILED" | "HEADERS_TOO_LARGE";
+
 /** The nodes' own codes, and those of the client: no node answered; siblings and no way to settle; `close` was called. */
-export type ClientErrorCode = ErrorCode | "UNREACHABLE" | "SIBLINGS" | "CLOSED";
+export type ClientErrorCode = ErrorCode | WireCode | "UNREACHABLE" | "SIBLINGS" | "CLOSED";
+
+const NODES_CODES: Readonly<Record<ErrorCode | WireCode, true>> = {
+  INVALID_REQUEST: true,
+  INVALID_CONTEXT: true,
+  UNAUTHENTICATED: true,
+  FORBIDDEN: true,
+  NOT_FOUND: true,
+  METHOD_NOT_ALLOWED: true,
+  CONFLICT: true,
+  PRECONDITION_FAILED: true,
+  TOO_LARGE: true,
+  OVERLOADED: true,
+  NOT_READY: true,
+  QUORUM_UNAVAILABLE: true,
+  QUORUM_LOST: true,
+  TIMED_OUT: true,
+  STORAGE_FULL: true,
+  STORAGE_FAILED: true,
+  PEER_UNREACHABLE: true,
+  STALE_RING: true,
+  CHANGE_REFUSED: true,
+  BUG: true,
+  MALFORMED: true,
+  REQUEST_TIMEOUT: true,
+  EXPECTATION_FAILED: true,
+  HEADERS_TOO_LARGE: true,
+};
+
+/** Whether a text is a code of nodes that this library knows: a newer node may have others. */
+export function isNodesCode(text: string): text is ErrorCode | WireCode {
+  return Object.hasOwn(NODES_CODES, text);
+}
 
 export type ClientErrorDetails = {
   /** HTTP status of the last answer; undefined when there was none. */
@@ -19,6 +54,8 @@ export type ClientErrorDetails = {
   readonly acknowledged?: number | undefined;
   /** Context of what the answer showed, where it had one. */
   readonly context?: string | undefined;
+  /** Name of the write that was not done. */
+  readonly idempotencyKey?: string | undefined;
   readonly cause?: unknown;
 };
 
@@ -32,6 +69,8 @@ export class AnnulusError extends Error {
   readonly required: number | undefined;
   readonly acknowledged: number | undefined;
   readonly context: string | undefined;
+  /** Of a write its name, given or random: sent again with it, it stays one write. */
+  readonly idempotencyKey: string | undefined;
 
   constructor(code: ClientErrorCode, message: string, details: ClientErrorDetails = {}) {
     super(message, details.cause === undefined ? undefined : { cause: details.cause });
@@ -44,6 +83,7 @@ export class AnnulusError extends Error {
     this.required = details.required;
     this.acknowledged = details.acknowledged;
     this.context = details.context;
+    this.idempotencyKey = details.idempotencyKey;
   }
 }
 

@@ -54,6 +54,8 @@ export type Done = {
   readonly attempts: number;
   /** A replica may hold the write by an earlier attempt, even if this answer is a refusal. */
   readonly isUnknown: boolean;
+  /** Name of the write; undefined for a read. */
+  readonly idempotencyKey: string | undefined;
 };
 
 type Attempt = {
@@ -95,7 +97,8 @@ export class Operations {
    * @throws {AnnulusError} What the last attempt was told, when no further one was allowed; else what the signal says.
    */
   async run(operation: Operation): Promise<Done> {
-    const { signal, timeoutMs } = operation;
+    const { signal, timeoutMs, call } = operation;
+    const idempotencyKey = call.headers?.["idempotency-key"];
     signal?.throwIfAborted();
     const untilMs = performance.now() + timeoutMs;
     if (this.#directory.ring === undefined || this.#directory.lostTo !== undefined)
@@ -108,22 +111,24 @@ export class Operations {
     let told: WholeAnswer | undefined;
     for (let attempts = 1; ; attempts++) {
       const { lostTo } = this.#directory;
-      if (lostTo !== undefined) throw lostError(lostTo, { attempts: attempts - 1, isUnknown });
-      if (attempts === 1 && performance.now() >= untilMs) throw overError(undefined, { attempts: 0, isUnknown });
+      if (lostTo !== undefined) throw lostError(lostTo, { attempts: attempts - 1, isUnknown, idempotencyKey });
+      if (attempts === 1 && performance.now() >= untilMs)
+        throw overError(undefined, { attempts: 0, isUnknown, idempotencyKey });
       const { result, verdict } = await this.#attempt(operation, tried, untilMs);
       signal?.throwIfAborted();
-      isUnknown ||= verdict.isUnknown && operation.call.method !== "GET";
+      isUnknown ||= verdict.isUnknown && call.method !== "GET";
+      const so = { attempts, isUnknown, idempotencyKey };
       if (verdict.next === "settled" && !(result instanceof NoAnswerError)) {
-        return { answer: result, attempts, isUnknown };
+        return { answer: result, ...so };
       }
-      if (this.#directory.isClosed) throw closedError({ attempts, isUnknown });
+      if (this.#directory.isClosed) throw closedError(so);
       // The last attempt may have had no time left for an answer; what an earlier one was told says more.
       if (!(result instanceof NoAnswerError)) told = result;
       const mayRepeat = !isUnknown || operation.mayRepeatUnknown;
       const restMs = mayRepeat ? this.#pauseBeforeNext({ verdict, tried, attempts, untilMs }) : undefined;
       if (restMs === undefined) {
         const isOver = told === undefined && performance.now() >= untilMs - EARLY_MS;
-        throw isOver ? overError(result, { attempts, isUnknown }) : errorOf(told ?? result, { attempts, isUnknown });
+        throw isOver ? overError(result, so) : errorOf(told ?? result, so);
       }
       if (restMs > 0) await pause(restMs, signal);
       this.counters.retries += 1;

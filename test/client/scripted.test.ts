@@ -56,12 +56,13 @@ describe("the time of a call", () => {
     const client = connect({ urls: [url], attemptTimeoutMs: 10_000 });
     const write = await failure(client.put("k", "v", { timeoutMs: 80 }));
     assert.deepEqual([write.code, write.status, write.outcome, write.attempts], ["TIMED_OUT", undefined, "unknown", 1]);
-    assert.match(write.message, /timeoutMs.* was over after 1 attempt.*may surface.*same idempotencyKey/);
+    assert.match(write.message, /timeoutMs.* was over after 1 attempt.*may surface.*idempotencyKey of this error/);
     const read = await failure(client.get("k", { timeoutMs: 80 }));
     assert.deepEqual([read.code, read.outcome], ["TIMED_OUT", "none"]);
     assert.ok(!read.message.includes("does not answer") && read.message.includes(url), read.message);
     const silent = await failure(connect({ urls: [url], attemptTimeoutMs: 80, attemptsMax: 1 }).put("k", "v"));
-    assert.deepEqual([silent.code, silent.message], ["UNREACHABLE", `${url} does not answer: ETIMEDOUT`]);
+    assert.equal(silent.code, "UNREACHABLE");
+    assert.ok(silent.message.startsWith(`${url} does not answer: ETIMEDOUT. `), silent.message);
   });
 
   it("is over before anything is sent where nothing of it is left, also when update's change took it", async () => {
