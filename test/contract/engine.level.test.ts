@@ -141,6 +141,29 @@ describe("LevelDB in a directory", () => {
     await engine.close();
   });
 
+  it("tells what the disk has now, and whether it takes writes again, also while nobody writes", async () => {
+    const disk = { freeBytes: 8 * MEBIBYTE - 1, nowMs: 0, asked: 0 };
+    const engine = await openIn(directory, {
+      reserveBytes: 8 * MEBIBYTE,
+      freeBytes: async () => {
+        disk.asked++;
+        return disk.freeBytes;
+      },
+      monotonicMs: () => disk.nowMs,
+    });
+    const data = { kind: "put", key: dataKey(1, bytes("k")), value: bytes("v") } as const;
+    await rejection(engine.batch([data], NO_SYNC), "STORAGE_FULL");
+    disk.freeBytes = 80 * MEBIBYTE;
+    disk.nowMs += 1_001;
+    const { asked } = disk;
+    for (let look = 0; look < 8; look++) engine.figures();
+    await new Promise(setImmediate);
+    assert.equal(engine.figures().freeBytes, 80 * MEBIBYTE);
+    assert.equal(engine.figures().refusing, false);
+    assert.equal(disk.asked, asked + 1, "many looks at once are one question");
+    await engine.close();
+  });
+
   it("asks the file system before the bytes written since the last answer could reach the reserve", async () => {
     const disk = { freeBytes: 20 * MEBIBYTE, asked: 0 };
     const engine = await openIn(directory, {

@@ -63,7 +63,7 @@ export type LevelEngineOptions = {
 };
 
 export type LevelEngine = Engine & {
-  /** Answered from memory. */
+  /** Answered from memory; of the disk's space, what was heard within the last second or is asked for now. */
   figures(): LevelFigures;
 };
 
@@ -209,6 +209,7 @@ class LevelDbEngine implements LevelEngine {
   }
 
   figures(): LevelFigures {
+    if (this.#closing === undefined) this.#refreshFreeSpace();
     const state = this.#failure === undefined ? "open" : "failed";
     return {
       state: this.#closing === undefined ? state : "closed",
@@ -217,6 +218,13 @@ class LevelDbEngine implements LevelEngine {
       refusing: this.#freeSpace.isRefusing(),
       ...sizesOf(this.#level),
     };
+  }
+
+  /** Without it the figures would be those of the last write. */
+  #refreshFreeSpace(): void {
+    this.#freeSpace.refresh().catch((error: unknown) => {
+      this.#telemetry.log("warn", "store.free_space_unknown", { reason: reason(error) });
+    });
   }
 
   /** Runs `work` when all that was submitted before it has ended. */

@@ -33,11 +33,13 @@ export type FreeSpace = {
   admit(bytes: number): Promise<void>;
   /** Counts bytes that are written whatever the space. */
   count(bytes: number): void;
-  /** Asks the file system now. */
+  /** Asks the file system now; who asks while a question is on its way shares its answer. */
   ask(): Promise<number>;
+  /** Asks when the last answer is old: for figures, which somebody looks at also while nobody writes. */
+  refresh(): Promise<void>;
   /** The last answer less what was written since; undefined before the first. */
   estimateBytes(): number | undefined;
-  /** Whether the last write of data was refused. */
+  /** Whether the last write of data was refused, and would be by what was heard since. */
   isRefusing(): boolean;
 };
 
@@ -48,7 +50,16 @@ export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSp
   let writtenBytes = 0;
   let refusing = false;
 
-  async function ask(): Promise<number> {
+  let asking: Promise<number> | undefined;
+
+  function ask(): Promise<number> {
+    asking ??= askAnew().finally(() => {
+      asking = undefined;
+    });
+    return asking;
+  }
+
+  async function askAnew(): Promise<number> {
     // What is written while the question is on its way is counted twice rather than not at all.
     const writtenBeforeBytes = writtenBytes;
     const bytes = await freeBytes();
@@ -92,6 +103,11 @@ export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSp
       writtenBytes += bytes;
     },
     ask,
+    async refresh() {
+      if (!isStale()) return;
+      await ask();
+      refusing &&= !fits(0);
+    },
     estimateBytes,
     isRefusing: () => refusing,
   };
