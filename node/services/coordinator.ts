@@ -208,8 +208,11 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const event = clientEvent(idempotencyKey);
       if (context !== undefined) return write({ key, base: writeBase({ context }, key), content, event }, options);
       const startedMs = parts.time.monotonicMs();
-      const { view } = await read(key, options);
-      return write({ key, base: contextBase(view.context), content, event }, lessTime(options, startedMs));
+      const { view, events } = await read(key, options);
+      // Under its name it may have been stamped before: what it shows now may have come after it, and stays.
+      const isRepeated = event !== undefined && events.some((held) => isEvent(held, event));
+      const base = isRepeated ? writeBase("sibling", key) : contextBase(view.context);
+      return write({ key, base, content, event }, lessTime(options, startedMs));
     },
   };
 }
