@@ -150,7 +150,11 @@ async function start(
   const own = {
     clusterId: config.clusterId,
     member: config.nodeName,
-    identity: () => ({ actor: identity.actor, incarnation: identity.incarnation() }),
+    identity: () => ({
+      actor: identity.actor,
+      incarnation: identity.incarnation(),
+      durability: config.durability,
+    }),
     listen: { host: config.host, port: config.peerPort },
   };
   const transport = createTcpTransport(ports, own, tls.peer);

@@ -279,6 +279,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
     random,
     telemetry,
     durability,
+    durabilityOf: (name: string) => (name === member ? durability : (transport.identityOf(name)?.durability ?? "os")),
     usualLatency: new QuantileFollower(HEDGE),
     pace,
     served: budget.served,

@@ -5,6 +5,7 @@
  * virtual time, a seeded generator, a faulty network and a faulty disk (`test/sim/`). Each port has one contract
  * suite in `test/contract/` that every implementation passes.
  */
+import type { Durability } from "./core/errors.ts";
 import type { MemberId } from "./core/ring/document.ts";
 import type { Reply, Request, TraceContext } from "./messages.ts";
 
@@ -86,6 +87,8 @@ export type PeerIdentity = {
   /** 32 hex digits: the id of its data directory. */
   readonly actor: string;
   readonly incarnation: number;
+  /** When a write counts as durable there; undefined where its release does not say. */
+  readonly durability?: Durability | undefined;
 };
 
 /**

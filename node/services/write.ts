@@ -12,7 +12,7 @@
  */
 import { type Durability, KvError, type Receipt } from "../core/errors.ts";
 import { bitOf, type WriteTally, writeTallyOf } from "../core/quorum/write-tally.ts";
-import type { RingMember } from "../core/ring/document.ts";
+import type { MemberId, RingMember } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { EventName, MergeRequest, WriteBase, WriteContent } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
@@ -31,6 +31,8 @@ export type WriteParts = {
   readonly random: Random;
   readonly telemetry: Telemetry;
   readonly durability: Durability;
+  /** When a write counts as durable at a member: they may differ, while a change of it goes from one to the next. */
+  readonly durabilityOf: (member: MemberId) => Durability;
   /** Asks a member that goes by another ring for it; gives the later ring, if this node has one now. */
   readonly laterRing: (member: string, epoch: number) => Promise<Ring | undefined>;
 };
@@ -91,6 +93,8 @@ class Write {
   #handOffs: HandOffs | undefined;
   readonly #stamper: Stamper;
   #context: Uint8Array | undefined;
+  /** Of those who acknowledged, the weakest one's; undefined before anybody has. */
+  #durability: Durability | undefined;
   #request: MergeRequest | undefined;
   #storageError: KvError | undefined;
 
@@ -199,7 +203,13 @@ class Write {
     this.#decide();
   }
 
+  /** A receipt promises what the weakest of those who acknowledged does. */
+  #noteDurability({ name }: RingMember): void {
+    if (this.#durability !== "os") this.#durability = this.#parts.durabilityOf(name);
+  }
+
   #countStamp(stampedBy: RingMember, hintFor: string | undefined): void {
+    this.#noteDurability(stampedBy);
     const home = hintFor === undefined ? stampedBy : this.#writers.find(({ name }) => name === hintFor);
     const bit = home === undefined ? 0 : this.#bitOf(home);
     this.#tally.ask(bit);
@@ -213,6 +223,7 @@ class Write {
 
   #acknowledged(home: RingMember, bit: number): void {
     this.#silent &= ~bit;
+    this.#noteDurability(home);
     if ((this.#counted & bit) === 0) this.#tally.acked(bit, home.zone);
     else this.#tally.repeated(bit);
     this.#counted |= bit;
@@ -275,6 +286,7 @@ class Write {
 
   #kept(home: RingMember, standIn: RingMember): void {
     const bit = this.#bitOf(home);
+    this.#noteDurability(standIn);
     if ((this.#counted & bit) === 0) this.#tally.hint(bit, lastingZone(home, standIn));
     else this.#tally.repeated(bit);
     this.#counted |= bit;
@@ -352,7 +364,7 @@ class Write {
   }
 
   #receipt(): Receipt {
-    return receiptOf(this.#tally.weakest, this.#parts.durability);
+    return receiptOf(this.#tally.weakest, this.#durability ?? this.#parts.durability);
   }
 }
 

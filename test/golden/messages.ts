@@ -86,6 +86,17 @@ function formats(): readonly Format[] {
           instance: "fedcba9876543210",
           sequence: 7,
         },
+        "member that says when its writes are durable": {
+          clusterId: "sessions",
+          role: "member",
+          name: "n1",
+          actor: "a0".repeat(16),
+          incarnation: 3,
+          expects: undefined,
+          instance: "fedcba9876543210",
+          sequence: 7,
+          durability: "disk",
+        },
       },
     }),
   ];

@@ -276,7 +276,11 @@ export class SimulatedCluster {
     const transport = createTransport({ time, random, telemetry }, this.network.of(process), {
       clusterId: settings.clusterId,
       member: machine.name,
-      identity: () => ({ actor: identity.actor, incarnation: identity.incarnation() }),
+      identity: () => ({
+        actor: identity.actor,
+        incarnation: identity.incarnation(),
+        durability: settings.durability,
+      }),
       listen: { host: machine.name, port: 7402 },
     });
     const node = createNode(settings, { time, random, telemetry, engine, transport }, identity);

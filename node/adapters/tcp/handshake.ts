@@ -8,7 +8,7 @@
  * except when that hello was sent before the link was made and only arrived later, which the sender's count of its
  * own hellos and welcomes shows.
  */
-import { KvError } from "../../core/errors.ts";
+import { type Durability, KvError } from "../../core/errors.ts";
 import type { MemberId } from "../../core/ring/document.ts";
 import { PROTOCOL } from "../../messages.ts";
 
@@ -31,6 +31,8 @@ export type Hello = {
   readonly instance: string;
   /** Counts the hellos and welcomes of the instance. */
   readonly sequence: number;
+  /** When a write counts as durable at the sender; undefined where its release does not say. */
+  readonly durability?: Durability | undefined;
 };
 
 export type RefusalReason =
@@ -60,9 +62,10 @@ const REASONS: Readonly<Record<RefusalReason, true>> = {
 
 /** The flat message of a hello or welcome. */
 export function encodeHello(hello: Hello): unknown[] {
-  const { clusterId, role, name, actor, incarnation, expects, instance, sequence } = hello;
+  const { clusterId, role, name, actor, incarnation, expects, instance, sequence, durability } = hello;
   const { newest, oldest } = PROTOCOL;
-  return [MAGIC, newest, clusterId, role, name, actor, incarnation, expects ?? null, instance, sequence, oldest];
+  const who = [MAGIC, newest, clusterId, role, name, actor, incarnation, expects ?? null];
+  return [...who, instance, sequence, oldest, ...(durability === undefined ? [] : [durability])];
 }
 
 /**
@@ -71,6 +74,7 @@ export function encodeHello(hello: Hello): unknown[] {
  */
 export function decodeHello(message: readonly unknown[]): Hello | Refusal {
   const [magic, newest, clusterId, role, name, actor, incarnation, expects, instance, sequence, oldest] = message;
+  const says = isDurability(message[11]) ? { durability: message[11] } : {};
   if (magic !== MAGIC) return refusal("malformed", "expected a hello of this protocol");
   if (!isCount(newest) || !isCount(oldest))
     return refusal("malformed", "expected the protocol versions that it speaks");
@@ -86,7 +90,7 @@ export function decodeHello(message: readonly unknown[]): Hello | Refusal {
   if (expects !== null && !isName(expects)) return refusal("malformed", "expected the name of whom it means");
   if (!isHex(instance, 16)) return refusal("malformed", "expected an instance of 16 hex digits");
   if (!isCount(sequence)) return refusal("malformed", "expected a sequence number");
-  return { clusterId, role, name, actor, incarnation, expects: expects ?? undefined, instance, sequence };
+  return { clusterId, role, name, actor, incarnation, expects: expects ?? undefined, instance, sequence, ...says };
 }
 
 /** Tells the two results of `decodeHello` apart. */
@@ -181,6 +185,10 @@ function isName(value: unknown): value is MemberId {
 
 function isHex(value: unknown, digits: number): value is string {
   return typeof value === "string" && value.length === digits && HEX.test(value);
+}
+
+function isDurability(value: unknown): value is Durability {
+  return value === "os" || value === "disk";
 }
 
 function isCount(value: unknown): value is number {

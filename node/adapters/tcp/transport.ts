@@ -42,7 +42,7 @@ export type TransportConfig = {
   /** This member's name. */
   readonly member: MemberId;
   /** Asked at every handshake: an incarnation may change while the node runs. */
-  readonly identity: () => Pick<PeerIdentity, "actor" | "incarnation">;
+  readonly identity: () => Omit<PeerIdentity, "name">;
   /** Where to listen; port 0 takes any free one. */
   readonly listen: ListenAddress;
   readonly limits?: Partial<TransportLimits>;
@@ -387,6 +387,6 @@ const PASSING: Readonly<Record<RefusalReason, boolean>> = {
   stopping: true,
 };
 
-function identityIn({ name, actor, incarnation }: Hello): PeerIdentity {
-  return { name, actor, incarnation };
+function identityIn({ name, actor, incarnation, durability }: Hello): PeerIdentity {
+  return { name, actor, incarnation, ...(durability === undefined ? {} : { durability }) };
 }

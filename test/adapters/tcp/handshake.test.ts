@@ -28,6 +28,11 @@ describe("a hello", () => {
     assert.deepEqual(decodeHello(encodeHello({ ...open, expects: undefined })), { ...open, expects: undefined });
   });
 
+  it("says when a write counts as durable at its sender, or nothing that this release knows", () => {
+    assert.deepEqual(decodeHello(encodeHello({ ...HELLO, durability: "disk" })), { ...HELLO, durability: "disk" });
+    assert.deepEqual(decodeHello([...encodeHello(HELLO), "battery"]), HELLO);
+  });
+
   it("of a newer release that still speaks this one's form is taken, whatever it says besides", () => {
     const { newest } = PROTOCOL;
     assert.deepEqual(decodeHello(helloOf(newest + 1, newest, ["what this release does not know", 5])), HELLO);
