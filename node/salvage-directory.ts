@@ -47,6 +47,10 @@ export async function salvageDirectory(
       },
     },
   );
+  if (engine.lostAtOpen !== undefined) {
+    counts.unreadable += 1;
+    counts.why = engine.lostAtOpen;
+  }
   try {
     for await (const { key, record } of salvage(engine, counts)) {
       const { siblings } = viewRecord(record, Date.now());

@@ -6,7 +6,7 @@ import { createLevelEngine } from "../../node/adapters/level/engine.ts";
 import { encodeHint } from "../../node/core/hint.ts";
 import { dataKey, hintKey } from "../../node/core/keyspace.ts";
 import { encodeRecord } from "../../node/core/version/record-codec.ts";
-import { damageTable } from "../contract/damaged-table.ts";
+import { damageTable } from "../contract/damaged-store.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
 import { A, B, bytes, dot, write } from "../core/version/examples.ts";
 import { runCli } from "./run-cli.ts";

@@ -10,7 +10,7 @@ import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { createLevelEngine, type LevelEngine, type LevelEngineOptions } from "../../node/adapters/level/engine.ts";
 import { dataKey, metaKey } from "../../node/core/keyspace.ts";
-import { damageTable } from "./damaged-table.ts";
+import { damageLog, damageTable, tearLog } from "./damaged-store.ts";
 import { bytes, engineContract, put, rejection, remove, textOf } from "./engine.ts";
 import { createRecordedTelemetry } from "./recorded-telemetry.ts";
 
@@ -216,6 +216,32 @@ describe("LevelDB in a directory", () => {
       assert(seen < 300, `${seen} in pages of ${limit}`);
     }
     assert.equal((await engine.scan({ from: bytes("k100"), until, limit: 20 })).length, 20, "what is whole is read");
+    await engine.close();
+  });
+
+  it("says what is lost where its log was damaged, and a log that only ends in half a write is none", async () => {
+    let engine = await openIn(directory);
+    assert.equal(engine.lostAtOpen, undefined);
+    for (let index = 100; index < 400; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
+    await engine.close();
+    await tearLog(directory);
+    engine = await openIn(directory);
+    assert.equal(engine.lostAtOpen, undefined);
+    const whole = await engine.scan({ from: bytes("k"), until: bytes("l"), limit: 10_000 });
+    assert.equal(whole.length, 299);
+    for (let index = 400; index < 700; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
+    await engine.close();
+
+    await damageLog(directory);
+    const telemetry = createRecordedTelemetry();
+    engine = await createLevelEngine({ telemetry }, { directory, ...SMALL });
+    const rest = await engine.scan({ from: bytes("k"), until: bytes("l"), limit: 10_000 });
+    assert(rest.length < 599, "the damage took nothing");
+    assert.match(engine.lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
+    assert.deepEqual(telemetry.events, ["store.log_damaged"]);
+    await engine.close();
+    engine = await openIn(directory);
+    assert.equal(engine.lostAtOpen, undefined, "it is said once");
     await engine.close();
   });
 

@@ -27,7 +27,7 @@ import type { Engine, EngineWrite, Entry, GaugeReading, ScanRange, Telemetry } f
 import { reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
-import { assertOpensAgain, type Level, openLevel } from "./open.ts";
+import { assertOpensAgain, type Level, lostAtOpening, openLevel } from "./open.ts";
 import { createReads, diskReadsOfProcess } from "./reads.ts";
 import { scanPage, scanReadable } from "./scan.ts";
 
@@ -63,6 +63,11 @@ export type LevelEngineOptions = {
 };
 
 export type LevelEngine = Engine & {
+  /**
+   * What was in the log when it was opened and is lost, in LevelDB's words; undefined when nothing is. Who stamped what it
+   * held goes on as after any loss.
+   */
+  readonly lostAtOpen: string | undefined;
   /** Answered from memory; of the disk's space, what was heard within the last second or is asked for now. */
   figures(): LevelFigures;
 };
@@ -104,6 +109,7 @@ const NO_SYNC = { sync: false };
 const toldAlready = (): void => undefined;
 
 class LevelDbEngine implements LevelEngine {
+  lostAtOpen: string | undefined;
   readonly #options: LevelEngineOptions;
   readonly #telemetry: Telemetry;
   readonly #monotonicMs: () => number;
@@ -143,6 +149,7 @@ class LevelDbEngine implements LevelEngine {
   }
 
   async start(): Promise<void> {
+    this.lostAtOpen = await this.#tellLosses();
     await this.#freeSpace.ask();
     const gauge = (name: string, read: (figures: LevelFigures) => GaugeReading) =>
       this.#telemetry.gauge(`annulus.store.${name}`, () => read(this.figures()));
@@ -153,6 +160,12 @@ class LevelDbEngine implements LevelEngine {
     gauge("level_bytes", ({ levels }) => new Map(levels.map(({ level, bytes }) => [level, bytes])));
     gauge("level_files", ({ levels }) => new Map(levels.map(({ level, files }) => [level, files])));
     gauge("takes_writes", (figures) => (figures.state === "open" && !figures.refusing ? 1 : 0));
+  }
+
+  async #tellLosses(): Promise<string | undefined> {
+    const lost = await lostAtOpening(this.#options.directory);
+    if (lost !== undefined) this.#telemetry.log("error", "store.log_damaged", { reason: lost });
+    return lost;
   }
 
   /** What the file system has free; its size, which a volume's may grow to, is kept. */
@@ -341,6 +354,7 @@ class LevelDbEngine implements LevelEngine {
       await level?.close();
       // A new store in place of one that is gone would have lost all that was acknowledged.
       this.#level = await openLevel(this.#options.directory, { ...this.#options, createIfMissing: false });
+      await this.#tellLosses();
       this.#failure = undefined;
       this.#telemetry.count("annulus.store.reopenings");
       this.#telemetry.log("warn", "store.reopened");

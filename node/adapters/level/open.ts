@@ -1,5 +1,5 @@
 /** Opens a LevelDB directory, and says in a person's words why it does not open, or would not. */
-import { open, unlink } from "node:fs/promises";
+import { open, readFile, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { KvError } from "../../core/errors.ts";
@@ -47,6 +47,24 @@ export async function openLevel(
         "Stop that process, or give each node a data directory of its own.",
       { cause: error },
     );
+  }
+}
+
+/** What LevelDB writes of a record of its log that it leaves out because it is damaged, and of nothing else. */
+const LEFT_OUT = /^.*ignoring error.*$/im;
+
+/**
+ * What LevelDB left out when it opened a store, in its own words; undefined when nothing. Where a log is damaged it goes on
+ * behind the damage, deletes the log, and says so only in the file that it makes anew at each opening. The end of a log
+ * that was torn by a kill, or by a disk without space, is no damage: nobody was told that what was in it is written.
+ *
+ * @throws {KvError} STORAGE_FAILED: that file cannot be read.
+ */
+export async function lostAtOpening(directory: string): Promise<string | undefined> {
+  try {
+    return LEFT_OUT.exec(await readFile(join(directory, "LOG"), "utf8"))?.[0];
+  } catch (error) {
+    throw storageError("read what the store says of its log", error);
   }
 }
 

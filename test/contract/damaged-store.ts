@@ -1,0 +1,38 @@
+/** A disk that gave some bytes back wrong, where LevelDB notices: for the tests of what it makes of that. */
+import assert from "node:assert/strict";
+import { open, readdir, truncate } from "node:fs/promises";
+import { join } from "node:path";
+
+/** Overwrites some bytes in the middle of a closed store's only table. */
+export async function damageTable(directory: string): Promise<void> {
+  const [table, ...others] = (await readdir(directory)).filter((name) => name.endsWith(".ldb"));
+  assert(table !== undefined && others.length === 0, "the store has one table");
+  await damageMiddle(join(directory, table));
+}
+
+/** The same of its log. */
+export async function damageLog(directory: string): Promise<void> {
+  await damageMiddle(await logOf(directory));
+}
+
+/** Takes the end of a closed store's log away, in the middle of a record, as a kill may. */
+export async function tearLog(directory: string): Promise<void> {
+  const path = await logOf(directory);
+  const file = await open(path, "r");
+  const { size } = await file.stat();
+  await file.close();
+  await truncate(path, size - 10);
+}
+
+async function logOf(directory: string): Promise<string> {
+  const [log, ...others] = (await readdir(directory)).filter((name) => name.endsWith(".log"));
+  assert(log !== undefined && others.length === 0, "the store has one log");
+  return join(directory, log);
+}
+
+async function damageMiddle(path: string): Promise<void> {
+  const file = await open(path, "r+");
+  const { size } = await file.stat();
+  await file.write(new Uint8Array(64).fill(0xff), 0, 64, Math.floor(size / 2));
+  await file.close();
+}
