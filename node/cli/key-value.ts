@@ -5,6 +5,7 @@ import { buffer } from "node:stream/consumers";
 import { Command, InvalidArgumentError, Option } from "commander";
 import type { Answer, Call } from "../client/http.ts";
 import { kvPath } from "../client/keys.ts";
+import { NoAnswerError } from "../client/no-answer-error.ts";
 import {
   answerError,
   type ConnectionOptions,
@@ -76,17 +77,14 @@ export function putCommand(): Command {
       const headers = { ...writeHeaders(options), "content-type": options.contentType ?? "application/octet-stream" };
       const conditions = options.ifAbsent === true ? { "if-none-match": "*" } : {};
       const call: Call = { method: "PUT", path: pathOf(key, options), headers: { ...headers, ...conditions }, body };
-      finishWrite(await ask(options, call), options);
+      await write(options, call);
     });
 }
 
 /** `annulus delete KEY`. */
 export function deleteCommand(): Command {
   return writeOptions(pairCommand("delete", "Delete a pair")).action(async (key: string, options: PairOptions) => {
-    finishWrite(
-      await ask(options, { method: "DELETE", path: pathOf(key, options), headers: writeHeaders(options) }),
-      options,
-    );
+    await write(options, { method: "DELETE", path: pathOf(key, options), headers: writeHeaders(options) });
   });
 }
 
@@ -150,9 +148,23 @@ async function readValue(argument: string | undefined, file: string | undefined)
   }
 }
 
-function finishWrite(answer: Answer, options: PairOptions): void {
+/** Sends a write. One that is not acknowledged says whether it may take effect, and by which name it stays one write. */
+async function write(options: PairOptions, call: Call): Promise<void> {
+  const again = `it is the same write when repeated with --idempotency-key ${call.headers?.["idempotency-key"]}`;
+  let answer: Answer;
+  try {
+    answer = await ask(options, call);
+  } catch (error) {
+    if (!(error instanceof NoAnswerError) || error.isUnsent) throw error;
+    throw new CommandError(`${error.message}; it may take effect all the same: ${again}`, EXIT.unavailable);
+  }
   if (options.include === true) printHead(answer);
-  if (answer.status >= 300) throw answerError(answer);
+  if (answer.status < 300) return;
+  const error = answerError(answer);
+  const isDoubtful = answer.isDoubtful === true;
+  if (!isDoubtful && answer.headers["kv-outcome"] !== "unknown") throw error;
+  const doubt = isDoubtful ? "; another node was asked before, and may have written it: " : "; ";
+  throw new CommandError(`${error.message.replace(/\.$/, "")}${doubt}${again}`, error.exitCode);
 }
 
 const SHOWN_HEADERS = ["content-type", "kv-context", "kv-node", "kv-receipt", "kv-outcome", "retry-after"] as const;

@@ -36,6 +36,8 @@ export type Answer = {
   readonly body: Buffer;
   /** Base URL of the node that answered. */
   readonly from: string;
+  /** Whether another node was asked the same before, and may have done it or do it yet. */
+  readonly isDoubtful?: boolean;
 };
 
 /** How an endpoint is spoken to; see its constructor. */

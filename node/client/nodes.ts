@@ -66,13 +66,14 @@ export class Nodes {
    * of silence. The first answer counts; one of 429 only where there is no other.
    *
    * @param isPassedOver Tells of an answer that another node may give otherwise.
-   * @throws {NoAnswerError} The last node's, when none answered.
+   * @throws {NoAnswerError} When none answered: that of a node which may have been reached, if there is one.
    */
   async soonest(call: Call, isPassedOver: (answer: Answer) => boolean = isBusy): Promise<Answer> {
     const over = new AbortController();
     const left = this.#round();
     const asked = new Map<Endpoint, Promise<Heard>>();
     let last: Answer | NoAnswerError | undefined;
+    let isDoubtful = false;
     try {
       for (;;) {
         const next = left.shift();
@@ -85,8 +86,11 @@ export class Nodes {
           continue;
         }
         asked.delete(heard.from);
-        if (!(heard.result instanceof NoAnswerError) && !isPassedOver(heard.result)) return heard.result;
-        if (last === undefined || last instanceof NoAnswerError) last = heard.result;
+        const { result } = heard;
+        if (!(result instanceof NoAnswerError) && !isPassedOver(result))
+          return { ...result, isDoubtful: isDoubtful || asked.size > 0 };
+        if (last === undefined || (last instanceof NoAnswerError && last.isUnsent)) last = result;
+        isDoubtful ||= result instanceof NoAnswerError && !result.isUnsent;
       }
     } finally {
       over.abort();

@@ -98,6 +98,28 @@ describe("put, get and delete on the command line", () => {
     assert.equal(node.writes.length, 4);
   });
 
+  it("say of a write that was not acknowledged that it may take effect, also where the next node refused it", async () => {
+    node.fault = () => "hang up after writing";
+    const unheard = await runCli(["put", "k", "v", "--idempotency-key", "mine"], { env });
+    assert.equal(unheard.exitCode, 5);
+    assert.match(unheard.stderr, /does not answer: .*may take effect all the same.*--idempotency-key mine/);
+    const other = new FakeNode();
+    const urls = [env.ANNULUS_URL, await other.start()].join(",");
+    try {
+      for (const refusal of ["refuse", "no quorum"] as const) {
+        let requests = 0;
+        node.fault = other.fault = () => (requests++ === 0 ? "hang up after writing" : refusal);
+        const refused = await runCli(["put", "k", "v", "--url", urls]);
+        assert.equal(refused.exitCode, refusal === "refuse" ? 1 : 5);
+        assert.match(refused.stderr, /another node was asked before, and may have written it/);
+      }
+      node.fault = other.fault = () => "refuse";
+      assert.ok(!(await runCli(["put", "k", "v", "--url", urls])).stderr.includes("may have"));
+    } finally {
+      await other.stop();
+    }
+  });
+
   it("say what was wrong, and end with the code for it", async () => {
     const unreachable = await runCli(["get", "k", "--url", NOBODY]);
     assert.deepEqual(

@@ -86,6 +86,17 @@ describe("the soonest answer of several nodes", () => {
     passing.close();
   });
 
+  it("is in doubt where one that was asked before says nothing yet, for that one may do it", async () => {
+    for (;;) {
+      asked.length = 0;
+      const fresh = new Nodes({ urls, connectionsMax: 1, timeoutMs: NEVER_MS });
+      const answer = await fresh.soonest(CALL);
+      fresh.close();
+      assert.equal(answer.isDoubtful, asked[0] === "hanging");
+      if (answer.isDoubtful) return;
+    }
+  });
+
   it("is an error where nobody answers in time", async () => {
     const alone = new Nodes({ urls: [urls[0] ?? ""], connectionsMax: 1, timeoutMs: NEVER_MS });
     await assert.rejects(alone.soonest({ ...CALL, timeoutMs: 50 }), NoAnswerError);
