@@ -6,6 +6,7 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import type { Answer, Call } from "../client/http.ts";
 import { kvPath } from "../client/keys.ts";
 import { NoAnswerError } from "../client/no-answer-error.ts";
+import { keyOfArgument } from "./base64.ts";
 import {
   answerError,
   type ConnectionOptions,
@@ -120,13 +121,12 @@ async function ask(options: PairOptions, call: Call): Promise<Answer> {
 }
 
 function pathOf(key: string, options: PairOptions): string {
-  const bytes = Buffer.from(key, options.base64Key === true ? "base64" : "utf8");
   const query = new URLSearchParams();
   for (const name of ["r", "w", "consistency", "mode", "zones", "timeout", "ttl", "blind"] as const) {
     const value = options[name];
     if (value !== undefined) query.set(name, String(value));
   }
-  return kvPath(bytes, query.toString());
+  return kvPath(keyOfArgument(key, options), query.toString());
 }
 
 /** A write always has a name: it is sent to the next node when one does not answer, and must stay one write. */

@@ -3,6 +3,7 @@ import { Command } from "commander";
 import type { z } from "zod";
 import { keySegment } from "../client/keys.ts";
 import { adminJson, ClusterAnswer, LocationAnswer } from "./admin-views.ts";
+import { keyOfArgument } from "./base64.ts";
 import { transitionText } from "./change/figures.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { alignTable } from "./table.ts";
@@ -42,7 +43,7 @@ export function locateCommand(): Command {
     .option("--base64-key", "the key is given in base64: for keys that are no text")
     .option("--json", "print the node's answer as it is")
     .action(async (key: string, options: ShowOptions) => {
-      const bytes = Buffer.from(key, options.base64Key === true ? "base64" : "utf8");
+      const bytes = keyOfArgument(key, options);
       const place = await adminJson(adminNodes(options), `/v1/ring/${keySegment(bytes)}`, LocationAnswer);
       if (options.json === true) {
         process.stdout.write(`${JSON.stringify(place)}\n`);

@@ -69,6 +69,23 @@ describe("put, get and delete on the command line", () => {
     ]);
   });
 
+  it("refuse as a key in base64 what is none, instead of meaning another key", async () => {
+    for (const args of [
+      ["put", "a/b=c", "v"],
+      ["get", "YR=="],
+      ["delete", "Y Q=="],
+      ["locate", "grün"],
+    ]) {
+      const refused = await runCli([...args, "--base64-key"], { env });
+      assert.deepEqual([refused.exitCode, /expected .*base64/.test(refused.stderr)], [2, true], args.join(" "));
+    }
+    assert.equal((await runCli(["put", "AP8=", "v", "--base64-key"], { env })).exitCode, 0);
+    assert.deepEqual(
+      node.writes.map(({ key }) => key),
+      ["\0\xff"],
+    );
+  });
+
   it("go to the next node when one does not answer", async () => {
     const urls = [NOBODY, env.ANNULUS_URL, NOBODY].join(",");
     assert.equal((await runCli(["put", "k", "v", "--url", urls])).exitCode, 0);

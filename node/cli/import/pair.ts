@@ -7,6 +7,8 @@
  * value is a field too, or the record as a whole.
  */
 
+import { bytesOfBase64 } from "../base64.ts";
+
 export type Mapping = {
   readonly keyField?: string | undefined;
   /** Text with `{field}` in it. */
@@ -91,7 +93,7 @@ function keyOf(fields: Fields, mapping: Mapping): Uint8Array {
   const field = fieldOf(fields, name);
   const bytes = base64Of(field);
   if (bytes !== undefined) return bytes;
-  if (typeof field === "string" || typeof field === "number") return Buffer.from(String(field));
+  if (typeof field === "string" || typeof field === "number") return Buffer.from(textOf(field, name));
   throw new RecordError(`expected text or {"base64"} in the field "${name}"`);
 }
 
@@ -99,8 +101,16 @@ function fillIn(template: string, fields: Fields): string {
   return template.replace(/\{([^{}]+)\}/g, (_, name: string) => {
     const field = fieldOf(fields, name);
     if (typeof field === "object" && field !== null) throw new RecordError(`expected text in the field "${name}"`);
-    return String(field);
+    return textOf(field, name);
   });
+}
+
+/** A field as a part of a key. Numbers that are too large for what reads them become others, and two keys one. */
+function textOf(field: unknown, name: string): string {
+  if (typeof field === "number" && !(Math.abs(field) <= Number.MAX_SAFE_INTEGER)) {
+    throw new RecordError(`expected a number up to 2^53 - 1, or text in the field "${name}": this number is too large`);
+  }
+  return String(field);
 }
 
 function contentOf(fields: Fields, valueField: string): Content {
@@ -120,12 +130,11 @@ function fieldOf(fields: Fields, name: string): unknown {
   return field;
 }
 
-const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
-
 /** The bytes of `{"base64": "..."}`; undefined for anything else. */
 function base64Of(field: unknown): Uint8Array | undefined {
   if (typeof field !== "object" || field === null || Object.keys(field).join() !== "base64") return undefined;
   const { base64 } = field as { base64: unknown };
-  if (typeof base64 !== "string" || !BASE64.test(base64)) throw new RecordError("expected base64 text");
-  return Buffer.from(base64, "base64");
+  const bytes = typeof base64 === "string" ? bytesOfBase64(base64) : undefined;
+  if (bytes === undefined) throw new RecordError("expected base64 text");
+  return bytes;
 }
