@@ -4,7 +4,6 @@
  * Partition after partition from the admin API (partition-stream.ts); only one that said it was complete counts as exported.
  */
 import { once } from "node:events";
-import { createWriteStream } from "node:fs";
 import type { Writable } from "node:stream";
 import { Command } from "commander";
 import { z } from "zod";
@@ -14,6 +13,7 @@ import { adminJson, RingAnswer } from "./admin-views.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { type ExportedKey, pairLine } from "./export-line.ts";
+import { closeOutput, openOutput } from "./output.ts";
 import { readPartition } from "./partition-stream.ts";
 
 const Entry = z.object({ key: z.string(), context: z.string(), siblings: z.array(z.unknown()) });
@@ -24,7 +24,7 @@ export function exportCommand(): Command {
     .option("-o, --out <file>", "write to this file instead of standard output")
     .action(async (options: ConnectionOptions & { out?: string }) => {
       const { partitions } = await adminJson(adminNodes(options), "/v1/ring", RingAnswer);
-      const output = options.out === undefined ? process.stdout : createWriteStream(options.out);
+      const output = await openOutput(options.out);
       const nodes = adminNodes(options);
       const startMs = performance.now();
       let pairs = 0;
@@ -36,10 +36,7 @@ export function exportCommand(): Command {
       } finally {
         nodes.close();
       }
-      if (output !== process.stdout) {
-        output.end();
-        await once(output, "finish");
-      }
+      await closeOutput(output);
       const seconds = (performance.now() - startMs) / 1000;
       process.stderr.write(`annulus: exported ${counted(pairs, "pair")} in ${seconds.toFixed(1)} s\n`);
     });

@@ -4,8 +4,7 @@
  * For the directory of a member that was removed as destroyed and turned up again: the members went on without it, so
  * nothing of it is merged by itself. A person compares, and imports what is wanted. The node must not run meanwhile.
  */
-import { once } from "node:events";
-import { createWriteStream, existsSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Writable } from "node:stream";
 import { Command } from "commander";
@@ -13,6 +12,7 @@ import { counted } from "../core/counted.ts";
 import { KvError } from "../core/errors.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { type ExportedKey, pairLine } from "./export-line.ts";
+import { closeOutput, openOutput } from "./output.ts";
 
 /** `annulus salvage`. */
 export function salvageCommand(): Command {
@@ -24,12 +24,9 @@ export function salvageCommand(): Command {
       if (!existsSync(join(dataDir, "store"))) {
         throw new CommandError(`there is no data directory at ${dataDir}`, EXIT.usage);
       }
-      const output = out === undefined ? process.stdout : createWriteStream(out);
+      const output = await openOutput(out);
       const { records, hints, damaged, unreadable, why } = await writeAll(dataDir, output);
-      if (output !== process.stdout) {
-        output.end();
-        await once(output, "finish");
-      }
+      await closeOutput(output);
       process.stderr.write(
         `annulus: ${counted(records, "record")} and ${counted(hints, "hint")} read, ${counted(damaged, "damaged one")} left out\n`,
       );

@@ -23,8 +23,8 @@ export type NodesOptions = {
   readonly token?: string | undefined;
 };
 
-/** Statuses that another node, or the same one a little later, may answer otherwise. */
-const TRANSIENT: ReadonlySet<number> = new Set([429, 503, 504]);
+/** Whether another node, or the same one a little later, may answer otherwise: from 500 on it is one node's trouble. */
+const isTransient = ({ status }: Answer) => status === 408 || status === 429 || status >= 500;
 /** `soonest` asks the next node as well when those asked have said nothing for so long. */
 const PATIENCE_MS = 2_000;
 /** What `soonest` reads is at hand where it is asked for: who says nothing for so long says nothing, in ms. */
@@ -107,7 +107,7 @@ export class Nodes {
     const untilMs = performance.now() + options.forMs;
     for (let attempt = 0; ; attempt += 1) {
       const result = await answerOf(this.#pick(), call);
-      if (!(result instanceof NoAnswerError) && !TRANSIENT.has(result.status)) return result;
+      if (!(result instanceof NoAnswerError) && !isTransient(result)) return result;
       const pauseMs = pauseBefore(attempt, result, this.#endpoints.length);
       if (performance.now() + pauseMs > untilMs) return settled(result);
       options.onRetry?.();

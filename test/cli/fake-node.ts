@@ -19,6 +19,7 @@ export type Fault =
   | "hang up"
   | "hang up after writing"
   | "refuse"
+  | "broken store"
   | "be another server"
   | undefined;
 
@@ -52,6 +53,7 @@ export class FakeNode {
     else if (fault === "busy") response.writeHead(429, { "retry-after": "0" }).end();
     else if (fault === "no quorum")
       sendJson(response, 503, { detail: "too few replicas", required: 2, acknowledged: 1 });
+    else if (fault === "broken store") sendJson(response, 500, { detail: "this node's store failed" });
     else if (fault === "refuse") sendJson(response, 413, { detail: "pair too large" });
     else this.#answer(request, response, { key: rawKey(request.url ?? ""), url, body, hangUp: fault !== undefined });
   }

@@ -82,6 +82,40 @@ describe("annulus import", () => {
     assert.equal(new Set([...names.values()].flatMap((ofKey) => [...ofKey])).size, 25);
   });
 
+  it("passes over a node whose store is broken or full, as long as another takes the writes", async () => {
+    const other = new FakeNode();
+    const urls = `${env.ANNULUS_URL},${await other.start()}`;
+    node.fault = () => "broken store";
+    const done = await runCli(["import", "-", "--url", urls, "--concurrency", "4"], { input: numbered(20) });
+    await other.stop();
+    assert.equal(done.exitCode, 0, done.stderr);
+    assert.deepEqual([node.pairs.size, other.pairs.size], [0, 20]);
+  });
+
+  it("leaves of several records of one key the last one's value, however long the first ones take", async () => {
+    const input = Array.from({ length: 30 }, (_, at) => `{"key":"k${at % 3}","value":"${at}"}\n`).join("");
+    let requests = 0;
+    node.fault = () => (requests++ % 2 === 0 ? "busy" : undefined);
+    const done = await runCli(["import", "-"], { env, input });
+    assert.equal(done.exitCode, 0, done.stderr);
+    assert.deepEqual(["k0", "k1", "k2"].map(valueAt), ["27", "28", "29"]);
+  });
+
+  it("refuses a number as a key that JSON cannot tell from others", async () => {
+    const input =
+      '{"key":12345678901234567890,"value":"a"}\n{"key":12345678901234567891,"value":"b"}\n{"key":7,"value":"c"}\n';
+    const done = await runCli(["import", "-"], { env, input });
+    assert.equal(done.exitCode, 1);
+    assert.match(done.stderr, /record 1: expected .*text in the field "key".*too large/);
+    assert.deepEqual([...node.pairs.keys()], ["7"]);
+  });
+
+  it("says what it cannot read", async () => {
+    const done = await runCli(["import", directory], { env });
+    assert.equal(done.exitCode, 1);
+    assert.match(done.stderr, /^annulus: cannot read the input: .*EISDIR/m);
+  });
+
   it("goes on past records that are refused for good, keeps them, and ends with 1", async () => {
     node.fault = (request) => (request.url?.startsWith("/v1/kv/k7") ? "refuse" : undefined);
     const input = `${numbered(10)}not json\n{"key":"","value":"x"}\n{"value":"x"}\n`;
@@ -148,6 +182,13 @@ describe("annulus import", () => {
 });
 
 describe("annulus export", () => {
+  it("says that it cannot write its file", async () => {
+    const adminEnv = { ANNULUS_ADMIN_URL: env.ANNULUS_URL ?? "" };
+    const done = await runCli(["export", "--out", file("no/such/place.jsonl")], { env: adminEnv });
+    assert.equal(done.exitCode, 1);
+    assert.match(done.stderr, /^annulus: cannot write .*place\.jsonl: ENOENT[^\n]*\n$/);
+  });
+
   it("writes what import reads back, byte for byte, also when a node breaks off in the middle", async () => {
     const bytes = Buffer.from([0xff, 0x00, 0x80]);
     node.pairs.set("text/key", [{ value: Buffer.from("line\nbreak ü"), contentType: "text/plain" }]);

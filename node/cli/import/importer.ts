@@ -3,7 +3,8 @@
  *
  * Each write is repeated on the next node until it is acknowledged, with one Idempotency-Key throughout. A record that
  * the cluster refuses for good (too large, no key) is set aside and the others go on; a record for which no node has a
- * quorum for too long ends the import, because the next ones would fare no better.
+ * quorum for too long ends the import, because the next ones would fare no better. Records of one key are written one
+ * after the other.
  */
 import type { Answer } from "../../client/http.ts";
 import { kvPath } from "../../client/keys.ts";
@@ -38,6 +39,8 @@ export type ImportTally = { imported: number; failed: number; retries: number; s
 export class Importer {
   readonly tally: ImportTally = { imported: 0, failed: 0, retries: 0, skipped: 0 };
   readonly #options: ImportOptions;
+  /** Of each key the end of what is in work. */
+  readonly #turns = new Map<string, Promise<void>>();
   #failure: unknown;
   #isStopped = false;
 
@@ -80,7 +83,7 @@ export class Importer {
   }
 
   async #take(record: SourceRecord): Promise<void> {
-    const { from, mapping, watermark } = this.#options;
+    const { from, mapping } = this.#options;
     if (record.ordinal < from) {
       this.tally.skipped += 1;
       return;
@@ -93,6 +96,31 @@ export class Importer {
       this.#refuse(record, error.message);
       return;
     }
+    await this.#inTurn(pair.key, () => this.#writeAll(record, pair));
+  }
+
+  /**
+   * Does something with a key after all that was begun with it before: of several records of one key the last one is to
+   * stay. Not at all once the import has failed: the next one would write an earlier record again, over this one.
+   */
+  async #inTurn(key: Uint8Array, work: () => Promise<void>): Promise<void> {
+    const name = Buffer.from(key).toString("latin1");
+    const before = this.#turns.get(name);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#turns.set(name, promise);
+    try {
+      await before;
+      if (this.#failure === undefined) await work();
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      if (this.#turns.get(name) === promise) this.#turns.delete(name);
+      resolve();
+    }
+  }
+
+  async #writeAll(record: SourceRecord, pair: Pair): Promise<void> {
+    const { watermark } = this.#options;
     for (const [index, content] of pair.contents.entries()) {
       const answer = await this.#write({ record, key: pair.key, content, index });
       if (answer === undefined || answer.status < 300) continue;

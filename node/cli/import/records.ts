@@ -37,7 +37,7 @@ async function* jsonLines(input: Readable): AsyncGenerator<string> {
   input.setEncoding("utf8");
   let rest = "";
   let isStart = true;
-  for await (const chunk of input as AsyncIterable<string>) {
+  for await (const chunk of textOf(input)) {
     const text = isStart ? withoutMark(chunk) : rest + chunk;
     isStart = false;
     let from = 0;
@@ -51,6 +51,14 @@ async function* jsonLines(input: Readable): AsyncGenerator<string> {
   }
   const last = rest.trim();
   if (last !== "") yield last;
+}
+
+async function* textOf(input: Readable): AsyncGenerator<string> {
+  try {
+    yield* input as AsyncIterable<string>;
+  } catch (error) {
+    throw new CommandError(`cannot read the input: ${(error as Error).message}`, EXIT.failed);
+  }
 }
 
 /** Without the byte-order mark that some programs put at the start of a file. */
