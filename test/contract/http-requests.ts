@@ -154,6 +154,8 @@ export function requestContract(name: string, mount: Mount, conformance: Conform
         ["GET", "a", { "If-None-Match": "*" }],
         ["PUT", "a", { "If-Match": "*" }],
         ["DELETE", "a", { "If-Match": '"tag"' }],
+        ["PUT", "a", { "If-Unmodified-Since": "Fri, 27 Nov 2026 00:00:00 GMT" }],
+        ["DELETE", "a", { "If-Unmodified-Since": "Fri, 27 Nov 2026 00:00:00 GMT" }],
         ["PUT", "a", { "Content-Range": "bytes 0-1/2" }],
         ["PUT", "a", { "Content-Encoding": "gzip" }],
         ["PUT", "a", { "Transfer-Encoding": "gzip, chunked" }],

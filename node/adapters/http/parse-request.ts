@@ -92,7 +92,8 @@ export function parseKvRequest(request: IncomingMessage, bounds: () => RingBound
     return { method, key, options };
   }
   const { headers } = request;
-  if (headers["if-match"] !== undefined) throw badCondition("If-Match", "is not known here; send KV-Context instead");
+  if (headers["if-match"] !== undefined) throw badCondition("If-Match", KV_CONTEXT_INSTEAD);
+  if (headers["if-unmodified-since"] !== undefined) throw badCondition("If-Unmodified-Since", KV_CONTEXT_INSTEAD);
   const context = singleHeader(request, "kv-context");
   const idempotencyKey = parseIdempotencyKey(singleHeader(request, "idempotency-key"));
   if (method === "DELETE") {
@@ -245,6 +246,8 @@ function parseOnlyIfAbsent(text: string | undefined): boolean {
   if (text === "*") return true;
   throw badCondition("If-None-Match", `expected *, found ${quote(text)}; values have no entity tags`);
 }
+
+const KV_CONTEXT_INSTEAD = "is not known here; send KV-Context instead";
 
 /** A condition that is silently ignored would be a lost update. */
 function badCondition(header: string, why: string): KvError {
