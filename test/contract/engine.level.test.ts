@@ -128,6 +128,8 @@ describe("LevelDB in a directory", () => {
     nowMs += 1_001;
     const error = await rejection(engine.batch([data], { sync: false }), "STORAGE_FULL");
     assert.equal(error.outcome, "none");
+    assert.match(error.message, /Enlarge the volume or add members/);
+    assert.doesNotMatch(error.message, /delet/i, "what a client deletes is written, too, and refused as well");
     assert.equal(engine.figures().refusing, true);
     await engine.batch([{ kind: "delete", key: data.key }], { sync: false });
     await engine.batch([{ kind: "put", key: metaKey("identity"), value: bytes("me") }], { sync: true });

@@ -94,7 +94,7 @@ export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSp
         throw new KvError(
           "STORAGE_FULL",
           `Cannot write: ${reserveBytes} bytes of the disk are kept free, ${estimateBytes()} are left. ` +
-            "Delete keys, enlarge the volume or add members.",
+            "Enlarge the volume or add members.",
         );
       }
       writtenBytes += bytes;
