@@ -9,8 +9,9 @@ import { validateHeaderValue } from "node:http";
 import type { Dispatcher } from "undici";
 // Not the package's entry; see undici-pool.d.ts.
 import Pool from "undici/lib/dispatcher/pool.js";
+import { baseUrlOf, withoutSlashes } from "./base-url.ts";
 import { Exchange, type WholeAnswer } from "./exchange.ts";
-import { type ClientTls, withoutSlashes } from "./http.ts";
+import type { ClientTls } from "./http.ts";
 import { NoAnswerError, NotAskedError } from "./no-answer-error.ts";
 
 export type ConnectionsOptions = {
@@ -68,9 +69,7 @@ export class Connections {
    * @throws {TypeError} When `url` is no http or https URL, or a header cannot be sent.
    */
   constructor(url: string, { connectionsMax, connectTimeoutMs, tls, headers }: ConnectionsOptions) {
-    const parsed = new URL(url);
-    if (parsed.protocol !== "http:" && parsed.protocol !== "https:")
-      throw new TypeError(`expected http://host:port or https://host:port, found "${url}"`);
+    const parsed = baseUrlOf(url);
     this.url = withoutSlashes(url);
     this.#basePath = withoutSlashes(parsed.pathname);
     this.#headers = linesOf(headers);

@@ -5,6 +5,7 @@
  */
 import { Agent, request as httpRequest, type IncomingHttpHeaders, type IncomingMessage } from "node:http";
 import { request as httpsRequest, Agent as SecureAgent } from "node:https";
+import { baseUrlOf, withoutSlashes } from "./base-url.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
 
 /** For `https` URLs: whom to trust, and what to show where a certificate is asked for. PEM texts. */
@@ -68,10 +69,8 @@ export class Endpoint {
    * @throws {TypeError} When `url` is no http or https URL.
    */
   constructor(url: string, options: EndpointOptions) {
-    const parsed = new URL(url);
+    const parsed = baseUrlOf(url);
     const isSecure = parsed.protocol === "https:";
-    if (parsed.protocol !== "http:" && !isSecure)
-      throw new TypeError(`expected http://host:port or https://host:port, found "${url}"`);
     this.url = withoutSlashes(url);
     this.#host = parsed.hostname.replace(/^\[|\]$/g, "");
     this.#port = Number(parsed.port === "" ? (isSecure ? 443 : 80) : parsed.port);
@@ -147,11 +146,4 @@ function secureOptions({ authorities, certificate, key }: ClientTls = {}): Recor
     ...(certificate === undefined ? {} : { cert: certificate }),
     ...(key === undefined ? {} : { key }),
   };
-}
-
-/** A URL or path without the slashes at its end. */
-export function withoutSlashes(text: string): string {
-  let end = text.length;
-  while (text.endsWith("/", end)) end -= 1;
-  return text.slice(0, end);
 }

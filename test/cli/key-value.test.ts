@@ -162,6 +162,9 @@ describe("put, get and delete on the command line", () => {
     assert.equal((await runCli(["put", "k", "v", "-w", "0"], { env })).exitCode, 2);
     assert.equal((await runCli(["get", "k", "--consistency", "some"], { env })).exitCode, 2);
     assert.equal((await runCli(["status", "--admin-url", "ftp://x"], { env })).exitCode, 2);
+    const bare = await runCli(["get", "k", "--url", "127.0.0.1:7400"]);
+    assert.equal(bare.exitCode, 2);
+    assert.match(bare.stderr, /expected http:\/\/host:port or https:\/\/host:port, found "127\.0\.0\.1:7400"/);
   });
 });
 

@@ -352,6 +352,11 @@ describe("the end of a call", () => {
 
   it("needs a URL that can be used", () => {
     assert.throws(() => new Client({ urls: [] }), TypeError);
-    assert.throws(() => new Client({ urls: ["ftp://x"] }), TypeError);
+    for (const url of ["ftp://x", "127.0.0.1:7400", "localhost:7400", "node", "", "http://", "http://a:b:c"]) {
+      const says = (error: unknown) =>
+        error instanceof TypeError &&
+        error.message === `expected http://host:port or https://host:port, found ${JSON.stringify(url)}`;
+      assert.throws(() => new Client({ urls: [url] }), says, url);
+    }
   });
 });
