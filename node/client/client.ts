@@ -6,6 +6,7 @@
  * `Session`; never by the client itself, because two flows of one program that share it must not replace what only the
  * other has seen. docs/client.md shows how it is used; its examples run as tests.
  */
+import "./node-version.ts";
 import { readingOf, settle, writtenOf } from "./answers.ts";
 import type { Ask } from "./connections.ts";
 import { Directory } from "./directory.ts";
