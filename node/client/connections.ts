@@ -103,7 +103,7 @@ export class Connections {
     return new Promise((resolve, reject) => {
       const onAbort = () => this.#giveUp(exchange, "ABORT_ERR", "broken off");
       const onLate = () => this.#giveUp(exchange, "ETIMEDOUT", "no answer in time");
-      let timer = timerOf(patience, onLate);
+      let timer: NodeJS.Timeout | undefined;
       const settle = () => {
         clearTimeout(timer);
         signal?.removeEventListener("abort", onAbort);
@@ -123,6 +123,8 @@ export class Connections {
           if (this.#waiting.size > 0) queueMicrotask(() => this.#goOn());
         },
       });
+      // Not before: a request that cannot be made has thrown by now.
+      timer = timerOf(patience, onLate);
       if (signal?.aborted === true) return onAbort();
       signal?.addEventListener("abort", onAbort, { once: true });
       if (this.#waiting.size === 0 && this.#running < this.#connectionsMax) return this.#start(exchange);

@@ -10,6 +10,27 @@ afterEach(stopAll);
 
 const GET = { method: "GET", path: "/v1/kv/k" } as const;
 
+describe("a request that cannot be sent", () => {
+  it("leaves nothing behind that would come due later", async () => {
+    const to = new Connections("http://127.0.0.1:1", {
+      connectionsMax: 1,
+      connectTimeoutMs: 30_000,
+      tls: undefined,
+      headers: {},
+    });
+    atEnd(() => to.close());
+    const bugs: unknown[] = [];
+    const onBug = (error: unknown) => bugs.push(error);
+    process.on("uncaughtException", onBug);
+    atEnd(() => process.removeListener("uncaughtException", onBug));
+    await assert.rejects(to.exchange({ ...GET, headers: { "kv-context": "a\n" } }, { timeoutMs: 20 }), {
+      name: "TypeError",
+    });
+    await new Promise((resolve) => setTimeout(resolve, 60));
+    assert.deepEqual(bugs, []);
+  });
+});
+
 describe("a request that had to wait for its turn", () => {
   it("has as much time as any other then, but none beyond the end of all", async () => {
     const slowly: Step = (_request, response) => void setTimeout(() => response.end(), 150);
