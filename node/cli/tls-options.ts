@@ -2,6 +2,7 @@
 import { readFileSync } from "node:fs";
 import type { Command } from "commander";
 import type { ClientTls } from "../client/http.ts";
+import { tlsFaultOf } from "../client/tls-fault.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
 export type TlsOptions = {
@@ -29,8 +30,8 @@ export function tlsOf(options: TlsOptions): ClientTls {
     certificate: readPem(options.certificateFile ?? ANNULUS_CERTIFICATE_FILE),
     key: readPem(options.keyFile ?? ANNULUS_KEY_FILE),
   };
-  if ((tls.certificate === undefined) !== (tls.key === undefined))
-    throw new CommandError("Cannot show a certificate: expected its file and its key's, found one of them", EXIT.usage);
+  const fault = tlsFaultOf(tls);
+  if (fault !== undefined) throw new CommandError(`Cannot use the TLS files: ${fault}`, EXIT.usage);
   return tls;
 }
 

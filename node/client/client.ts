@@ -27,6 +27,7 @@ import {
   type WriteOptions,
 } from "./options.ts";
 import { bytesOf, contextOf, nameOf, queryOf, writeHeaders } from "./request.ts";
+import { tlsFaultOf } from "./tls-fault.ts";
 import { bodyOf, type Content, type Found, type Reading, type Written } from "./values.ts";
 
 export { AnnulusError, type ClientErrorCode, SiblingsError } from "./errors.ts";
@@ -58,6 +59,8 @@ export class Client {
   /** @throws {TypeError} When there is no URL, or an option that cannot be used. */
   constructor(options: ClientOptions) {
     const settled = settledOf(options);
+    const tlsFault = tlsFaultOf(options.tls ?? {});
+    if (tlsFault !== undefined) throw new TypeError(`Cannot use the option tls: ${tlsFault}.`);
     const headers: Record<string, string> =
       options.token === undefined ? {} : { authorization: `Bearer ${options.token}` };
     this.#directory = new Directory({

@@ -8,6 +8,19 @@ const NOBODY_CODES: ReadonlySet<string> = new Set([
   "ENETUNREACH",
 ]);
 
+const NO_TLS = "it may speak no TLS, and its URL begin with http://";
+const NOT_TRUSTED = "its certificate is of no authority that is trusted here; name the one that it is of";
+/** What may be wrong where the system's code alone is a riddle. */
+const HINTS: ReadonlyMap<string, string> = new Map([
+  ["EPROTO", NO_TLS],
+  ["ERR_SSL_WRONG_VERSION_NUMBER", NO_TLS],
+  ["DEPTH_ZERO_SELF_SIGNED_CERT", NOT_TRUSTED],
+  ["SELF_SIGNED_CERT_IN_CHAIN", NOT_TRUSTED],
+  ["UNABLE_TO_GET_ISSUER_CERT", NOT_TRUSTED],
+  ["UNABLE_TO_GET_ISSUER_CERT_LOCALLY", NOT_TRUSTED],
+  ["UNABLE_TO_VERIFY_LEAF_SIGNATURE", NOT_TRUSTED],
+]);
+
 /** No answer came: the connection was refused, broke, or nothing was heard for too long. */
 export class NoAnswerError extends Error {
   readonly url: string;
@@ -24,7 +37,8 @@ export class NoAnswerError extends Error {
   constructor(url: string, cause: Error & { code?: string; syscall?: string }, isStarted?: boolean) {
     const { code, syscall } = cause;
     const why = code === undefined || code.startsWith("UND_ERR_") ? cause.message : code;
-    super(`${url} does not answer: ${why}`, { cause });
+    const hint = HINTS.get(code ?? "");
+    super(`${url} does not answer: ${why}${hint === undefined ? "" : ` (${hint})`}`, { cause });
     this.name = "NoAnswerError";
     this.url = url;
     this.why = why;
