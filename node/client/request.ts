@@ -1,10 +1,18 @@
 /** What a caller says, as the data API takes it. */
+import { isUint8Array } from "node:util/types";
 import { newName } from "./names.ts";
 import type { Key, RequestOptions, WriteOptions } from "./options.ts";
 
-/** The bytes of a key. */
+/**
+ * The bytes of a key.
+ *
+ * @throws {TypeError} It is no key. A lone half of a surrogate pair has no bytes in UTF-8: keys that differ in it were one.
+ */
 export function bytesOf(key: Key): Uint8Array {
-  return typeof key === "string" ? Buffer.from(key) : key;
+  if (typeof key === "string" && key.isWellFormed()) return Buffer.from(key);
+  if (isUint8Array(key)) return key;
+  const found = typeof key === "string" ? "text with a lone surrogate" : typeof key;
+  throw new TypeError(`Cannot use the key: expected text or bytes, found ${found}.`);
 }
 
 /** A key as text that no other key has. */

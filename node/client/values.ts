@@ -1,4 +1,5 @@
 /** Values as the client library gives them: bytes with their type, as text or JSON where that is what they are. */
+import { isUint8Array } from "node:util/types";
 import type { Receipt } from "../core/errors.ts";
 
 /** What is written: text (UTF-8), bytes, or both with their type. */
@@ -77,17 +78,33 @@ export type Written = {
 
 const JSON_TYPE = "application/json";
 
-/** A JSON document as content to be written. */
+/**
+ * A JSON document as content to be written.
+ *
+ * @throws {TypeError} There is none of it, as of `undefined` or a function.
+ */
 export function json(value: unknown): Content {
-  return { bytes: JSON.stringify(value), contentType: JSON_TYPE };
+  const bytes: string | undefined = JSON.stringify(value);
+  if (bytes !== undefined) return { bytes, contentType: JSON_TYPE };
+  throw new TypeError(`Cannot write the value as JSON: expected one that has a JSON form, found ${typeof value}.`);
 }
 
-/** Content as a request's body and its type. */
+/**
+ * Content as a request's body and its type.
+ *
+ * @throws {TypeError} It is none, and would be stored as an empty value.
+ */
 export function bodyOf(content: Content): { readonly body: Uint8Array; readonly contentType: string } {
   if (typeof content === "string") return { body: Buffer.from(content), contentType: "text/plain; charset=utf-8" };
-  if (content instanceof Uint8Array) return { body: content, contentType: "application/octet-stream" };
-  const { bytes, contentType } = content;
-  return { body: typeof bytes === "string" ? Buffer.from(bytes) : bytes, contentType };
+  // Not instanceof: the bytes may come from another realm, as in a test runner.
+  if (isUint8Array(content)) return { body: content, contentType: "application/octet-stream" };
+  const { bytes, contentType } = (content ?? {}) as Partial<Exclude<Content, string | Uint8Array>>;
+  if (typeof contentType === "string") {
+    if (typeof bytes === "string") return { body: Buffer.from(bytes), contentType };
+    if (isUint8Array(bytes)) return { body: bytes, contentType };
+  }
+  const found = typeof content === "object" ? "something else" : typeof content;
+  throw new TypeError(`Cannot write the content: expected text, bytes or { bytes, contentType }, found ${found}.`);
 }
 
 /** The last that was read: of a healthy cluster nearly all are the same. */

@@ -1,7 +1,7 @@
 /** What a caller gives to the client library by mistake, or leaves open in a way of its own. */
 import assert from "node:assert/strict";
 import { afterEach, describe, it } from "@jest/globals";
-import { AnnulusError, Client } from "../../node/client/client.ts";
+import { AnnulusError, Client, type Content, json } from "../../node/client/client.ts";
 import { settledOf } from "../../node/client/options.ts";
 import { connect, says, scriptedNode, stopAll, takes } from "./scripted-node.ts";
 import { failureOf } from "./waiting.ts";
@@ -9,6 +9,45 @@ import { failureOf } from "./waiting.ts";
 afterEach(stopAll);
 
 const URLS = ["http://127.0.0.1:1"];
+
+describe("content and keys that can be none", () => {
+  it("are refused, and nothing empty or alike is stored in their place", async () => {
+    const { url, asked } = await scriptedNode([takes()]);
+    const client = connect({ urls: [url] });
+    for (const nothing of [undefined, () => 1, Symbol("s")]) assert.throws(() => json(nothing), TypeError);
+    const contents = [
+      undefined,
+      null,
+      5,
+      { a: 1 },
+      { bytes: undefined, contentType: "a/b" },
+      { bytes: "b" },
+      { bytes: [1], contentType: "a/b" },
+      new ArrayBuffer(2),
+    ];
+    for (const content of contents) {
+      const error = await failureOf(client.put("k", content as unknown as Content), TypeError);
+      assert.match(
+        error.message,
+        /^Cannot write the content: expected text, bytes or \{ bytes, contentType \}, found /,
+      );
+    }
+    for (const key of ["a\ud800", "\udc00b", 7, undefined, null]) {
+      const error = await failureOf(client.get(key as unknown as string), TypeError);
+      assert.match(error.message, /^Cannot use the key: expected /);
+    }
+    assert.equal(asked.length, 0);
+    await client.put("\u{1f600}", { bytes: "", contentType: "a/b" });
+    await client.put(new Uint8Array([0xd8, 0]), new Uint8Array(0));
+    assert.deepEqual(
+      asked.map(({ url, headers }) => [url, headers["content-length"]]),
+      [
+        ["/v1/kv/%F0%9F%98%80", "0"],
+        ["/v1/kv/%D8%00", "0"],
+      ],
+    );
+  });
+});
 
 describe("an option of a client", () => {
   it("that is undefined is as if it had been left out: calls end, and repetitions keep to their share", async () => {
