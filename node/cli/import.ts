@@ -12,6 +12,7 @@ import { showProgress } from "./import/progress.ts";
 import { type Format, readRecords, type SourceRecord } from "./import/records.ts";
 import { resumeState, saveState, Watermark } from "./import/resume.ts";
 import { positive } from "./key-value.ts";
+import { notWritable, requireWritable } from "./output.ts";
 
 type ImportCommandOptions = ConnectionOptions & {
   readonly format?: Format;
@@ -51,6 +52,7 @@ export function importCommand(): Command {
 
 async function runImport(file: string, options: ImportCommandOptions): Promise<void> {
   const source = file === "-" ? "standard input" : resolve(file);
+  for (const path of [options.resume, options.failures]) requireWritable(path);
   const state = resumeState(options.resume, source);
   const watermark = new Watermark(state.acknowledged);
   const { input, bytesTotal } = openInput(file);
@@ -66,10 +68,17 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
     watermark,
     keepFailure: failureKeeper(options.failures),
   });
-  const save = () => {
-    if (options.resume !== undefined) saveState(options.resume, { ...state, acknowledged: watermark.reached });
-  };
   const stop = () => importer.stop();
+  let unsaved: unknown;
+  const save = () => {
+    if (options.resume === undefined || unsaved !== undefined) return;
+    try {
+      saveState(options.resume, { ...state, acknowledged: watermark.reached });
+    } catch (error) {
+      unsaved = notWritable(options.resume, error);
+      stop();
+    }
+  };
   process.once("SIGINT", stop).once("SIGTERM", stop);
   const saver = setInterval(save, SAVE_INTERVAL_MS);
   const bytesRead = countBytes(input);
@@ -88,6 +97,7 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
     process.removeListener("SIGINT", stop).removeListener("SIGTERM", stop);
     report(importer, performance.now() - startMs);
   }
+  if (unsaved !== undefined) throw unsaved;
   finish(importer, options);
 }
 
@@ -112,7 +122,11 @@ function failureKeeper(file: string | undefined): (record: SourceRecord, reason:
     if (shown <= REASONS_SHOWN_MAX) process.stderr.write(`annulus: record ${record.ordinal + 1}: ${reason}\n`);
     if (shown === REASONS_SHOWN_MAX) process.stderr.write("annulus: further failures are counted, not shown\n");
     if (file === undefined) return false;
-    appendFileSync(file, `${record.line}\n`);
+    try {
+      appendFileSync(file, `${record.line}\n`);
+    } catch (error) {
+      throw notWritable(file, error);
+    }
     return true;
   };
 }

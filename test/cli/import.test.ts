@@ -110,6 +110,28 @@ describe("annulus import", () => {
     assert.deepEqual([...node.pairs.keys()], ["7"]);
   });
 
+  it("refuses an expiry that is none, instead of a value that never expires", async () => {
+    const input = [
+      '{"key":"a","value":"1","expiresAt":"soon"}',
+      '{"key":"b","value":"1","expiresAt":1900000000}',
+      '{"key":"c","siblings":[{"value":"1","expiresAt":"2100-13-01T00:00:00Z"}]}',
+      '{"key":"d","value":"1","expiresAt":"2100-01-01T00:00:00Z"}',
+    ].join("\n");
+    const done = await runCli(["import", "-"], { env, input });
+    assert.equal(done.exitCode, 1);
+    assert.match(done.stderr, /record 1: expected RFC 3339 in the field "expiresAt", found "soon"/);
+    assert.deepEqual([...node.pairs.keys()], ["d"]);
+  });
+
+  it("says before it begins that it cannot remember how far it came, or keep what was refused", async () => {
+    for (const option of ["--resume", "--failures"]) {
+      const done = await runCli(["import", "-", option, file("no/such/place")], { env, input: numbered(3) });
+      assert.equal(done.exitCode, 2, done.stderr);
+      assert.match(done.stderr, /^annulus: cannot write .*no\/such\/place: ENOENT[^\n]*\n$/);
+    }
+    assert.equal(node.writes.length, 0);
+  });
+
   it("says what it cannot read", async () => {
     const done = await runCli(["import", directory], { env });
     assert.equal(done.exitCode, 1);

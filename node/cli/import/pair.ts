@@ -120,8 +120,13 @@ function contentOf(fields: Fields, valueField: string): Content {
   const value = bytes ?? Buffer.from(isText ? field : JSON.stringify(field));
   const implied = bytes !== undefined ? BYTES_TYPE : isText ? TEXT_TYPE : JSON_TYPE;
   const contentType = typeof fields.contentType === "string" ? fields.contentType : implied;
-  const expiresAtMs = typeof fields.expiresAt === "string" ? Date.parse(fields.expiresAt) : Number.NaN;
-  return Number.isNaN(expiresAtMs) ? { value, contentType } : { value, contentType, expiresAtMs };
+  const { expiresAt } = fields;
+  const expiresAtMs = typeof expiresAt === "string" ? Date.parse(expiresAt) : Number.NaN;
+  if (!Number.isNaN(expiresAtMs)) return { value, contentType, expiresAtMs };
+  // Of a record that was made for something else a field of this name may be anything.
+  if (expiresAt === undefined || expiresAt === null || valueField !== "value") return { value, contentType };
+  const found = JSON.stringify(expiresAt).slice(0, 40);
+  throw new RecordError(`expected RFC 3339 in the field "expiresAt", found ${found}`);
 }
 
 function fieldOf(fields: Fields, name: string): unknown {
