@@ -26,7 +26,7 @@ import {
   type UpdateOptions,
   type WriteOptions,
 } from "./options.ts";
-import { bytesOf, contextOf, nameOf, queryOf, writeHeaders } from "./request.ts";
+import { ATTEMPT_HEADER, bytesOf, contextOf, nameOf, queryOf, writeHeaders } from "./request.ts";
 import { tlsFaultOf } from "./tls-fault.ts";
 import { bodyOf, type Content, type Found, type Reading, type Written } from "./values.ts";
 
@@ -121,12 +121,15 @@ export class Client {
     const context = contextOf(options.context);
     const { blind = options.context === undefined ? undefined : "sibling" } = options;
     const query = queryOf(options, { ttl: options.ttlSeconds, blind: context === undefined ? blind : undefined });
+    const isStampedByFirst = context === undefined && blind !== "sibling" && options.ifAbsent !== true;
+    // A name of the caller's may have been sent before.
+    const isNamedHere = isStampedByFirst && options.idempotencyKey === undefined;
     const headers = {
       ...writeHeaders(context, options.idempotencyKey),
       "content-type": contentType,
       ...(options.ifAbsent === true ? { "if-none-match": "*" } : {}),
+      ...(isNamedHere ? { [ATTEMPT_HEADER]: "1" } : {}),
     };
-    const isStampedByFirst = context === undefined && blind !== "sibling" && options.ifAbsent !== true;
     return writtenOf(
       await this.#run(bytes, { method: "PUT", path: kvPath(bytes, query), headers, body }, options, {
         wish: isStampedByFirst ? "first" : "near",

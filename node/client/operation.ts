@@ -16,6 +16,7 @@ import type { Directory, KnownNode } from "./directory.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
 import { closedError, errorOf, foreignError, isForeign, lostError, overError, typeOf } from "./failure.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
+import { ATTEMPT_HEADER } from "./request.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
 
@@ -99,6 +100,7 @@ export class Operations {
   async run(operation: Operation): Promise<Done> {
     const { signal, timeoutMs, call } = operation;
     const idempotencyKey = call.headers?.["idempotency-key"];
+    const again = repetitionOf(operation);
     signal?.throwIfAborted();
     const untilMs = performance.now() + timeoutMs;
     if (this.#directory.ring === undefined || this.#directory.lostTo !== undefined)
@@ -114,7 +116,7 @@ export class Operations {
       if (lostTo !== undefined) throw lostError(lostTo, { attempts: attempts - 1, isUnknown, idempotencyKey });
       if (attempts === 1 && performance.now() >= untilMs)
         throw overError(undefined, { attempts: 0, isUnknown, idempotencyKey });
-      const { result, verdict } = await this.#attempt(operation, tried, untilMs);
+      const { result, verdict } = await this.#attempt(attempts === 1 ? operation : again, tried, untilMs);
       signal?.throwIfAborted();
       isUnknown ||= verdict.isUnknown && call.method !== "GET";
       const so = { attempts, isUnknown, idempotencyKey };
@@ -216,6 +218,14 @@ export class Operations {
       node.inFlight -= 1;
     }
   }
+}
+
+/** What is sent after the first attempt, which alone may say that it is the first. */
+function repetitionOf(operation: Operation): Operation {
+  const { headers } = operation.call;
+  if (headers?.[ATTEMPT_HEADER] === undefined) return operation;
+  const { [ATTEMPT_HEADER]: _, ...others } = headers;
+  return { ...operation, call: { ...operation.call, headers: others } };
 }
 
 /** What a promise gives; when that takes longer than a time in ms, what `late` gives, which knows of the promise. */

@@ -33,6 +33,9 @@ export function writeHeaders(context: string | undefined, idempotencyKey: string
   };
 }
 
+/** Tells which attempt a write's is under its name. One that says 1 need not be looked for. */
+export const ATTEMPT_HEADER = "kv-attempt";
+
 /** The query of a request. */
 export function queryOf(
   { r, w, consistency, mode, zones, nodeTimeoutMs }: RequestOptions,

@@ -3,6 +3,7 @@ import { KvError, type Receipt } from "../core/errors.ts";
 import type { AdaptiveLimit, RequestEnd } from "../core/overload/adaptive-limit.ts";
 import type { Mode } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
+import { findByDot } from "../core/version/closure.ts";
 import { decodeContext, decodeToken, encodeContext, encodeToken } from "../core/version/context-codec.ts";
 import { type CausalContext, isEvent, type Sibling, type WriteEvent } from "../core/version/record.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
@@ -39,6 +40,8 @@ export type PutCommand = {
   readonly ttlS?: number | undefined;
   /** Client's Idempotency-Key, 1 .. 64 bytes. */
   readonly idempotencyKey?: Uint8Array | undefined;
+  /** Nothing was sent under this `idempotencyKey` before: it need not be looked for. */
+  readonly isFirstAttempt?: boolean | undefined;
   /** `If-None-Match: *`. */
   readonly onlyIfAbsent?: boolean | undefined;
 };
@@ -140,7 +143,8 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const decoded = record === undefined ? undefined : decodeRecord(record);
       const view = viewRecord(decoded, time.wallMs());
       telemetry.observe("annulus.read.siblings", view.siblings.length);
-      return { view, everWritten: decoded !== undefined, events: decoded?.events ?? [], receipt };
+      const { siblings = [], events = [] } = decoded ?? {};
+      return { view, everWritten: decoded !== undefined, siblings, events, receipt };
     } catch (error) {
       failure = error;
       throw error;
@@ -166,6 +170,29 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
     }
   }
 
+  /**
+   * A blind overwrite whose first try may have been acknowledged. The home that stamps it may have missed that, and would
+   * stamp it once more over what came after it; so others are asked first whether it is known. As long as they do not
+   * answer it may be new, and is written.
+   */
+  async function overwriteOnce(
+    { key, content, event }: Omit<WriteCommand, "ring" | "base"> & { readonly event: EventName },
+    options: RequestOptions,
+  ): Promise<WriteAnswer> {
+    const startedMs = time.monotonicMs();
+    const timeoutMs = (options.timeoutMs ?? defaults.timeoutMs) * LOOKING_SHARE;
+    const known = await read(key, { ...options, timeoutMs }).catch(unlessUnheard);
+    const earlier = known?.events.find((held) => isEvent(held, event));
+    const left = lessTime(options, startedMs);
+    if (known === undefined || earlier === undefined)
+      return write({ key, base: writeBase("overwrite", key), content, event }, left);
+    // Where it is stamped again it replaces what it had replaced, and has the life that it was given first.
+    const base = earlier.past === undefined ? writeBase("sibling", key) : contextBase(earlier.past);
+    const first = findByDot(known.siblings, earlier.dot);
+    const again = first === undefined ? content : { ...content, expiresAtMs: first.expiresAtMs };
+    return write({ key, base, content: again, event }, left);
+  }
+
   /** What is left for the write after a read that came first took its part of the client's patience. */
   function lessTime(options: RequestOptions, startedMs: number): RequestOptions {
     const timeoutMs = (options.timeoutMs ?? defaults.timeoutMs) - (parts.time.monotonicMs() - startedMs);
@@ -187,11 +214,15 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const content = { value, contentType, expiresAtMs };
       const event = clientEvent(idempotencyKey);
       const base = writeBase(command.base, key);
-      if (command.onlyIfAbsent !== true) return write({ key, base, content, event }, options);
+      if (command.onlyIfAbsent !== true) {
+        const mayBeRepeated = event !== undefined && base.kind === "overwrite" && command.isFirstAttempt !== true;
+        if (mayBeRepeated) return overwriteOnce({ key, content, event }, options);
+        return write({ key, base, content, event }, options);
+      }
       const startedMs = parts.time.monotonicMs();
       const { view, events, receipt } = await read(key, options);
       // Under its name this may be the very write that made the key: it is acknowledged once more then, and not stamped again.
-      const isRepeated = event !== undefined && events.some((held) => isEvent(held, event));
+      const isRepeated = isKnown(events, event);
       if (!isRepeated && view.siblings.some((sibling) => sibling.value !== undefined)) {
         throw new KvError("PRECONDITION_FAILED", "Cannot write: If-None-Match is *, and the key has a value.", {
           details: { receipt },
@@ -210,7 +241,7 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const startedMs = parts.time.monotonicMs();
       const { view, events } = await read(key, options);
       // Under its name it may have been stamped before: what it shows now may have come after it, and stays.
-      const isRepeated = event !== undefined && events.some((held) => isEvent(held, event));
+      const isRepeated = isKnown(events, event);
       const base = isRepeated ? writeBase("sibling", key) : contextBase(view.context);
       return write({ key, base, content, event }, lessTime(options, startedMs));
     },
@@ -221,9 +252,22 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
 type Seen = {
   readonly view: RecordView;
   readonly everWritten: boolean;
+  /** All that are held, also those whose life has ended. */
+  readonly siblings: readonly Sibling[];
   readonly events: readonly WriteEvent[];
   readonly receipt: Receipt;
 };
+
+/** Of a write's time, what may go by while it is looked for under its name. */
+const LOOKING_SHARE = 0.5;
+
+/** Undefined where too few replicas answered in time; any other failure is one. */
+function unlessUnheard(error: unknown): undefined {
+  const isUnheard =
+    error instanceof KvError &&
+    (error.code === "QUORUM_UNAVAILABLE" || error.code === "QUORUM_LOST" || error.code === "TIMED_OUT");
+  if (!isUnheard) throw error;
+}
 
 /** Made once: under overload an error with its stack would be the dearest part of saying no. */
 const OVERLOADED = new KvError(
@@ -252,6 +296,11 @@ function endOf(error: unknown): RequestEnd {
 
 function clientEvent(id: Uint8Array | undefined): EventName | undefined {
   return id === undefined ? undefined : { kind: "client", id };
+}
+
+/** Whether a write was stamped before under its name. */
+function isKnown(events: readonly WriteEvent[], event: EventName | undefined): boolean {
+  return event !== undefined && events.some((held) => isEvent(held, event));
 }
 
 function writeBase(base: Base, key: Uint8Array): WriteBase {

@@ -1,16 +1,34 @@
 /** The client library against nodes that follow a script: what it says of a write, and what it does while they fail. */
 import assert from "node:assert/strict";
 import { once } from "node:events";
+import type { IncomingHttpHeaders } from "node:http";
 import { createServer as createTcpServer, type Socket, type Server as TcpServer } from "node:net";
 import { afterEach, describe, it } from "@jest/globals";
 import { AnnulusError } from "../../node/client/client.ts";
 import { ringOf } from "./fake-cluster.ts";
-import { atEnd, breaks, connect, scriptedNode as node, type Step, says, stopAll } from "./scripted-node.ts";
+import { atEnd, breaks, connect, scriptedNode as node, type Step, says, stopAll, takes } from "./scripted-node.ts";
 import { eventually, failureOf } from "./waiting.ts";
 
 afterEach(stopAll);
 
 const failure = (promise: Promise<unknown>) => failureOf(promise, AnnulusError);
+
+describe("a blind overwrite", () => {
+  const attempts = (asked: readonly { readonly headers: IncomingHttpHeaders }[]) =>
+    asked.map(({ headers }) => headers["kv-attempt"]);
+
+  it("says that its first attempt is the first, which spares the node a look, and never that of a later one", async () => {
+    const { url, asked } = await node([breaks, says(503, "QUORUM_LOST"), takes()]);
+    await connect({ urls: [url] }).put("k", "v");
+    assert.deepEqual(attempts(asked), ["1", undefined, undefined]);
+  });
+
+  it("does not say so under a name that its caller may have used before", async () => {
+    const { url, asked } = await node([takes()]);
+    await connect({ urls: [url] }).put("k", "v", { idempotencyKey: "job 17" });
+    assert.deepEqual(attempts(asked), [undefined]);
+  });
+});
 
 describe("a write that is refused when it is repeated", () => {
   it("may surface all the same, and says so, with its attempts", async () => {

@@ -162,6 +162,8 @@ export function requestContract(name: string, mount: Mount, conformance: Conform
         ["PUT", "a", { "Idempotency-Key": "" }],
         ["DELETE", "a", { "Idempotency-Key": "i".repeat(65) }],
         ["PUT", "a", { "Idempotency-Key": ["one", "two"] }],
+        ["PUT", "a", { "Idempotency-Key": "one", "KV-Attempt": "0" }],
+        ["PUT", "a", { "Idempotency-Key": "one", "KV-Attempt": "first" }],
         ["PUT", "a", { "KV-Context": ["one", "two"] }],
         ["PUT", "a", { "Content-Type": `text/${"x".repeat(251)}` }],
         ["PUT", "a", { "Content-Type": "text/pl\xe4in" }],
@@ -177,7 +179,7 @@ export function requestContract(name: string, mount: Mount, conformance: Conform
     it("are taken up to their bounds", async () => {
       const { kv } = bench();
       const type = `text/${"x".repeat(250)}`;
-      const headers = { "Content-Type": type, "Idempotency-Key": "i".repeat(64) };
+      const headers = { "Content-Type": type, "Idempotency-Key": "i".repeat(64), "KV-Attempt": "1" };
       assert.equal((await kv("PUT", "a?ttl=3155760000", { headers })).status, 204);
       assert.equal((await kv("GET", "a")).headers["content-type"], type);
     });

@@ -1,5 +1,5 @@
 /**
- * What clients ask for beyond what the ring says: a quorum, a mode, zones, a life span, creation only.
+ * What clients ask for beyond what the ring says: a quorum, a mode, zones, a life span, creation only, the same once more.
  *
  * Half of the runs ask for nothing of it, as most clients do; each of the others leaves some out. All is drawn from streams
  * of its own, so that a run that asks for nothing is the same run as before there was anything to ask for.
@@ -14,6 +14,8 @@ export type RequestVariety = {
   readonly zones: boolean;
   readonly lifeSpans: boolean;
   readonly creations: boolean;
+  /** Whether what was acknowledged is sent again under its name. */
+  readonly repetitions: boolean;
 };
 
 /** What one write asks for. */
@@ -31,6 +33,7 @@ export const PLAIN: RequestVariety = {
   zones: false,
   lifeSpans: false,
   creations: false,
+  repetitions: false,
 };
 
 const TTL_S_MAX = 15;
@@ -40,7 +43,7 @@ export function drawVariety(seed: number): RequestVariety {
   const random = createSeededRandom(seed).stream("variety of requests");
   if (random.chance([1, 2])) return PLAIN;
   const one = () => random.chance([1, 2]);
-  return { quorums: one(), modes: one(), zones: one(), lifeSpans: one(), creations: one() };
+  return { quorums: one(), modes: one(), zones: one(), lifeSpans: one(), creations: one(), repetitions: one() };
 }
 
 /** Where the bounds of what may be asked for come from. */

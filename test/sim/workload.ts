@@ -13,6 +13,7 @@ import type { Copies } from "./copies.ts";
 import type { History, ReadSeen, Write, WriteId } from "./history.ts";
 import type { SeededRandom } from "./random.ts";
 import { checkReadReceipt, checkReceipt, homesWithout } from "./receipts.ts";
+import { Repetitions } from "./repetitions.ts";
 import { drawRead, drawWrite, PLAIN, type WriteChoices } from "./request-choices.ts";
 
 export type Doing = "read" | "context" | "overwrite" | "sibling" | "remove";
@@ -70,6 +71,7 @@ export class Workload {
   readonly #history: History;
   readonly #copies: Copies;
   readonly #options: WorkloadOptions;
+  readonly #repetitions: Repetitions;
   #running = true;
   #hotKey = 0;
 
@@ -83,6 +85,7 @@ export class Workload {
     this.#history = watchers.history;
     this.#copies = watchers.copies;
     this.#options = options;
+    this.#repetitions = new Repetitions(cluster, COORDINATOR_MS + STAMP_SLACK_MS);
     this.#turn(cluster.random.stream("hot keys"));
     for (let i = 0; i < options.clients; i++) {
       const client = new Client(`client ${i}`, cluster.random);
@@ -233,8 +236,8 @@ export class Workload {
       memory === undefined ? (kind === "overwrite" ? "overwrite" : "sibling") : { context: memory.context };
     const value = () => bytesOf(`${write.id}:${key}`);
     const put = { key: bytesOf(key), contentType: "text/plain", base, ttlS, onlyIfAbsent };
-    const context = await this.#repeat(client, { write, choices }, (coordinator, idempotencyKey) =>
-      coordinator.put({ ...put, value: value(), idempotencyKey }, options),
+    const context = await this.#repeat(client, { write, choices }, (coordinator, idempotencyKey, isFirstAttempt) =>
+      coordinator.put({ ...put, value: value(), idempotencyKey, isFirstAttempt }, options),
     );
     if (context === undefined) client.memory.delete(key);
     else client.memory.set(key, { context, past: this.#history.pastOf([write.id]) });
@@ -263,7 +266,11 @@ export class Workload {
   async #repeat(
     client: Client,
     { write, choices }: { readonly write: Write; readonly choices: WriteChoices },
-    attempt: (coordinator: Coordinator, idempotencyKey: Uint8Array | undefined) => Promise<WriteAnswer>,
+    attempt: (
+      coordinator: Coordinator,
+      idempotencyKey: Uint8Array | undefined,
+      isFirstAttempt: boolean,
+    ) => Promise<WriteAnswer>,
   ): Promise<string | undefined> {
     this.counters.operations += 1;
     const name = write.isNamed ? bytesOf(`write ${write.id}`) : undefined;
@@ -272,7 +279,9 @@ export class Workload {
     let stampableUntilMs = write.startedMs;
     for (let tries = 0; tries <= RETRIES_MAX; tries++) {
       const attemptedMs = this.#nowMs;
-      const asked = client.ask(this.#cluster, describe(write), (coordinator) => attempt(coordinator, name));
+      const asked = client.ask(this.#cluster, describe(write), (coordinator) =>
+        attempt(coordinator, name, tries === 0),
+      );
       const answer = await asked.answer;
       this.#note(client, answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
@@ -293,6 +302,8 @@ export class Workload {
           token: decodeToken(answer.context, bytesOf(write.key)),
         });
         this.counters.acknowledged += 1;
+        if (name !== undefined && this.#isRemembered(write, options))
+          this.#repetitions.begin(write, (coordinator) => attempt(coordinator, name, false));
         return answer.context;
       }
       const maySurface = asked.reachedMs() !== undefined && (answer === undefined || answer.outcome === "unknown");
@@ -318,6 +329,13 @@ export class Workload {
     const endedMs = maySurface ? Number.POSITIVE_INFINITY : this.#nowMs;
     this.#history.end(write, maySurface ? "unknown" : "none", endedMs, { stampableUntilMs });
     return undefined;
+  }
+
+  /** Whether the name of a write is known for sure to whoever is sent it again: by a read that meets all who acknowledged it. */
+  #isRemembered({ ttlMs }: Write, options: RequestOptions): boolean {
+    if (this.#cluster.options.requests?.repetitions !== true || ttlMs !== undefined) return false;
+    const isByRing = options.writeQuorum === undefined && options.readQuorum === undefined;
+    return isByRing && this.#isStrict(options) && this.#cluster.isOverlapping;
   }
 
   /** Who was told to create a key has been told that it had no value: that is a read of nothing, and is checked as one. */

@@ -113,8 +113,8 @@ export function createKvHandler(ports: KvHandlerPorts, options: KvHandlerOptions
         const limits = { bytesMax: pairBytesMax - key.length, timeoutMs: options.bodyTimeoutMs };
         const value = await readBody(time, request, response, limits);
         if (value === undefined) return;
-        const { contentType, base, ttlS, idempotencyKey, onlyIfAbsent } = parsed;
-        const command = { key, value, contentType, base, ttlS, idempotencyKey, onlyIfAbsent };
+        const { contentType, base, ttlS, idempotencyKey, isFirstAttempt, onlyIfAbsent } = parsed;
+        const command = { key, value, contentType, base, ttlS, idempotencyKey, isFirstAttempt, onlyIfAbsent };
         return respond.written(response, await coordinator.put(command, choices));
       }
       case "DELETE": {

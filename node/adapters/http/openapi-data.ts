@@ -78,6 +78,11 @@ const IDEMPOTENCY_HEADER = header(
   "The same key, sent again for the same pair, is the same event and never a second sibling. What differs from the first request is dropped.",
   { type: "string", minLength: 1, maxLength: IDEMPOTENCY_KEY_BYTES_MAX },
 );
+const ATTEMPT_HEADER = header(
+  "KV-Attempt",
+  "Which attempt this is under its Idempotency-Key. 1 says that nothing was sent under it before: a blind overwrite then need not look whether it is known already.",
+  { type: "integer", minimum: 1 },
+);
 const CONDITION_HEADER = header("If-None-Match", "With `*`: 412 when a read at R finds a value.", {
   type: "string",
   const: "*",
@@ -194,7 +199,7 @@ function putOperation(pairBytesMax: number): JsonObject {
   return {
     operationId: "writeValue",
     summary: "Writes the body as the value",
-    parameters: [...queryOf("PUT"), CONTEXT_HEADER, IDEMPOTENCY_HEADER, CONDITION_HEADER],
+    parameters: [...queryOf("PUT"), CONTEXT_HEADER, IDEMPOTENCY_HEADER, ATTEMPT_HEADER, CONDITION_HEADER],
     requestBody: {
       required: false,
       description:

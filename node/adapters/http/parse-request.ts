@@ -55,6 +55,8 @@ export type KvRequest =
       readonly base: Base;
       readonly ttlS: number | undefined;
       readonly idempotencyKey: Uint8Array | undefined;
+      /** Nothing was sent under the `idempotencyKey` before. */
+      readonly isFirstAttempt: boolean;
       readonly onlyIfAbsent: boolean;
     }
   | {
@@ -115,6 +117,7 @@ export function parseKvRequest(request: IncomingMessage, bounds: () => RingBound
     base: context === undefined ? (blind ?? "overwrite") : { context },
     ttlS,
     idempotencyKey,
+    isFirstAttempt: parseAttempt(singleHeader(request, "kv-attempt")) === 1,
     onlyIfAbsent: parseOnlyIfAbsent(headers["if-none-match"]),
   };
 }
@@ -204,6 +207,13 @@ function singleHeader(request: IncomingMessage, name: string): string | undefine
     throw invalid(`Cannot use the header ${name}: expected it once, found it repeated.`);
   }
   return value;
+}
+
+/** Which attempt this is of all those under its `Idempotency-Key`; undefined where that is not said. */
+function parseAttempt(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text);
+  throw invalid(`Cannot use the header KV-Attempt: expected a whole number from 1, found ${JSON.stringify(text)}.`);
 }
 
 function parseIdempotencyKey(text: string | undefined): Uint8Array | undefined {

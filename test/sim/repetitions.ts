@@ -1,0 +1,53 @@
+/**
+ * Whoever sends a write again under its name although it was acknowledged: a proxy or a queue that lost the answer. It is the
+ * same event still, wherever it arrives: nothing that came after it may go, and nothing that went may come back.
+ */
+import { KvError } from "../../node/core/errors.ts";
+import type { Coordinator, WriteAnswer } from "../../node/services/coordinator.ts";
+import { Client } from "./client.ts";
+import type { SimulatedCluster } from "./cluster.ts";
+import type { Write } from "./writes.ts";
+
+/** How often at most, and how soon after the answer or the time before: so soon its name is remembered by whoever has it. */
+const TIMES_MAX = 2;
+const PAUSE_MS_MAX = 400;
+
+export class Repetitions {
+  readonly #cluster: SimulatedCluster;
+  readonly #sender: Client;
+  /** After it was asked for, a stamp may be made for so long. */
+  readonly #stampingMs: number;
+
+  constructor(cluster: SimulatedCluster, stampingMs: number) {
+    this.#cluster = cluster;
+    this.#sender = new Client("sender of repetitions", cluster.random);
+    this.#stampingMs = stampingMs;
+  }
+
+  /** Begins to send an acknowledged write again, or not: that is drawn. */
+  begin(write: Write, send: (coordinator: Coordinator) => Promise<WriteAnswer>, times = TIMES_MAX): void {
+    const { random } = this.#sender;
+    const { simulator } = this.#cluster;
+    if (times === 0 || random.chance([1, 2])) return;
+    const pauseMs = random.below(PAUSE_MS_MAX);
+    // Whoever judges has to know before it happens.
+    write.restamps = Math.max(1, write.restamps ?? 0);
+    write.stampableUntilMs = Math.max(write.stampableUntilMs, simulator.nowMs + pauseMs + this.#stampingMs);
+    simulator.after(pauseMs, () => {
+      this.#send(write, send).then(
+        () => this.begin(write, send, times - 1),
+        (error: unknown) => {
+          this.#cluster.bug ??= error;
+        },
+      );
+    });
+  }
+
+  async #send(write: Write, send: (coordinator: Coordinator) => Promise<WriteAnswer>): Promise<void> {
+    const { counters } = this.#cluster;
+    const answer = await this.#sender.ask(this.#cluster, `again write ${write.id} to ${write.key}`, send).answer;
+    const what = answer === undefined ? "unanswered" : answer instanceof KvError ? "refused" : "acknowledged";
+    const name = `simulated.repetitions.${what}`;
+    counters.set(name, (counters.get(name) ?? 0) + 1);
+  }
+}
