@@ -277,6 +277,39 @@ describe("LevelDB in a directory", () => {
       await engine.close();
     });
 
+    it("again soon after it was opened anew is left alone for longer, twice as long each time, up to a minute", async () => {
+      const { engine, clock } = await openWithout({ freeBytes: async () => 100 * MEBIBYTE });
+      const write = () => engine.batch([put("k", "v".repeat(9_000))], NO_SYNC);
+      for (const waitMs of [2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000]) {
+        await rename(away(), store());
+        await write();
+        await rename(store(), away());
+        const error = await rejection(
+          (async () => {
+            for (;;) await write();
+          })(),
+          "STORAGE_FAILED",
+        );
+        assert.equal(error.outcome, "unknown");
+        await rename(away(), store());
+        clock.nowMs += waitMs - 1;
+        await rejection(write(), "STORAGE_FAILED");
+        await rename(store(), away());
+        clock.nowMs += 1;
+      }
+      await rename(away(), store());
+      await write();
+      clock.nowMs += 60_001;
+      await rename(store(), away());
+      await assert.rejects(async () => {
+        for (;;) await write();
+      });
+      await rename(away(), store());
+      clock.nowMs += 1_000;
+      await write();
+      await engine.close();
+    });
+
     it("is not made anew without what was in it: writes wait for the old one", async () => {
       const { engine, clock, acknowledged } = await openWithout({ freeBytes: async () => 100 * MEBIBYTE });
       await rejection(engine.batch([put("k", "v")], NO_SYNC), "STORAGE_FAILED");

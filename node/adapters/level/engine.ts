@@ -24,6 +24,7 @@ import { performance } from "node:perf_hooks";
 import { KvError } from "../../core/errors.ts";
 import { isMetaKey } from "../../core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, GaugeReading, ScanRange, Telemetry } from "../../ports.ts";
+import { Attempts } from "./attempts.ts";
 import { reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
@@ -31,8 +32,8 @@ import { assertOpensAgain, type Level, lostAtOpening, openLevel } from "./open.t
 import { createReads, diskReadsOfProcess } from "./reads.ts";
 import { scanPage, scanReadable } from "./scan.ts";
 
-/** How long after a failure, or a failed attempt to reopen, the next attempt may be made, in ms. */
-const REOPEN_INTERVAL_MS = 1_000;
+/** How often a store that refuses writes is asked whether it would still take them, in ms. */
+const PROBE_INTERVAL_MS = 1_000;
 const MEBIBYTE = 1_024 * 1_024;
 /** Before every space of the store: nothing is ever stored there. */
 const UNUSED_KEY = Uint8Array.of(0);
@@ -120,7 +121,7 @@ class LevelDbEngine implements LevelEngine {
   #level: Level | undefined;
   /** Why no writes are taken; undefined while they are. */
   #failure: unknown;
-  #nextAttemptAtMs = Number.NEGATIVE_INFINITY;
+  readonly #attempts = new Attempts();
   #nextProbeAtMs = Number.NEGATIVE_INFINITY;
   /** Set while the handle is being exchanged: no read may be started. Never rejects. */
   #reopening: Promise<void> | undefined;
@@ -299,7 +300,7 @@ class LevelDbEngine implements LevelEngine {
   async #probe(level: Level): Promise<void> {
     const nowMs = this.#monotonicMs();
     if (nowMs < this.#nextProbeAtMs) return;
-    this.#nextProbeAtMs = nowMs + REOPEN_INTERVAL_MS;
+    this.#nextProbeAtMs = nowMs + PROBE_INTERVAL_MS;
     try {
       await level.batch([{ type: "del", key: UNUSED_KEY }], NO_SYNC);
     } catch (error) {
@@ -314,7 +315,7 @@ class LevelDbEngine implements LevelEngine {
 
   #fail(what: string, error: unknown): KvError {
     this.#failure = error;
-    this.#nextAttemptAtMs = this.#monotonicMs() + REOPEN_INTERVAL_MS;
+    this.#attempts.failed(this.#monotonicMs());
     this.#telemetry.count("annulus.store.write_failures");
     this.#telemetry.log("error", "store.write_failed", { what, reason: reason(error) });
     return storageError(what, error, "unknown");
@@ -326,9 +327,7 @@ class LevelDbEngine implements LevelEngine {
    */
   async #recover(): Promise<void> {
     if (this.#failure === undefined) return;
-    const nowMs = this.#monotonicMs();
-    if (nowMs < this.#nextAttemptAtMs) throw storageError("write", this.#failure);
-    this.#nextAttemptAtMs = nowMs + REOPEN_INTERVAL_MS;
+    if (!this.#attempts.mayBegin(this.#monotonicMs())) throw storageError("write", this.#failure);
     // Where opening fails reads end as well: so the old handle is kept as long as it is likely to.
     if (this.#level !== undefined) await this.#assertSpaceToReopen();
     await assertOpensAgain(this.#options.directory);
@@ -356,6 +355,7 @@ class LevelDbEngine implements LevelEngine {
       this.#level = await openLevel(this.#options.directory, { ...this.#options, createIfMissing: false });
       await this.#tellLosses();
       this.#failure = undefined;
+      this.#attempts.opened(this.#monotonicMs());
       this.#telemetry.count("annulus.store.reopenings");
       this.#telemetry.log("warn", "store.reopened");
     } catch (error) {
