@@ -85,8 +85,10 @@ export function createHttpServer(
     // Sent behind the one whose answer closes the connection: it is not done, and its client knows from that answer.
     if (count > options.requestsPerConnectionMax) return;
     if (count === options.requestsPerConnectionMax) response.shouldKeepAlive = false;
-    if (request.headers.host === undefined && request.httpVersion === "1.1") {
-      answerWireError(response, new WireError("MALFORMED", "Cannot read the request: expected a Host header."));
+    const hosts = hostsOf(request);
+    if (hosts > 1 || (hosts === 0 && request.httpVersion === "1.1")) {
+      const message = `Cannot read the request: expected one Host header, found ${hosts}.`;
+      answerWireError(response, new WireError("MALFORMED", message));
       return;
     }
     if (url.charCodeAt(0) !== 0x2f) request.url = originForm(url);
@@ -180,6 +182,16 @@ function close(server: Server, connections: OpenConnections, graceMs: number): P
     // It closes idle ones, but takes one without a first request for one with a request under way.
     connections.destroySilent();
   });
+}
+
+/** How many Host headers were sent. Of several Node shows the first, and whoever stands before it may go by the last (RFC 9112 §3.2). */
+function hostsOf({ rawHeaders }: IncomingMessage): number {
+  let hosts = 0;
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index];
+    if (name?.length === 4 && name.toLowerCase() === "host") hosts += 1;
+  }
+  return hosts;
 }
 
 /** Turns a proxy's `http://host/path` into `/path` (RFC 9112 §3.2.2); everything else stays and finds no route. */

@@ -54,6 +54,7 @@ describe("bytes that are no HTTP request", () => {
     ["another protocol", "GET /v1/kv/a FTP/1.0\r\n\r\n"],
     ["a space in the path", `GET /v1/kv/a b ${HEAD}\r\n`],
     ["no Host", "GET /v1/kv/a HTTP/1.1\r\n\r\n"],
+    ["two Hosts", `GET /v1/kv/a ${HEAD}hOST: y\r\n\r\n`],
     ["a header without a colon", `GET /v1/kv/a ${HEAD}nonsense\r\n\r\n`],
     ["a control character in a header", `GET /v1/kv/a ${HEAD}X: a\x01b\r\n\r\n`],
     ["a length that is no number", `PUT /v1/kv/a ${HEAD}Content-Length: ten\r\n\r\n`],
