@@ -101,7 +101,14 @@ describe("annulus import", () => {
     assert.deepEqual(["k0", "k1", "k2"].map(valueAt), ["27", "28", "29"]);
   });
 
-  it("refuses a number as a key that JSON cannot tell from others", async () => {
+  it("refuses as a key what would be others' too, numbers too large for JSON and text that is no UTF-8", async () => {
+    const lone = await runCli(["import", "-"], {
+      env,
+      input: '{"key":"a\\ud800","value":"1"}\n{"key":"b","value":"\\udc00"}\n',
+    });
+    assert.equal(lone.exitCode, 1);
+    assert.match(lone.stderr, /record 1: expected .* in the field "key", found a lone surrogate/);
+    assert.match(lone.stderr, /record 2: expected .* in the field "value", found a lone surrogate/);
     const input =
       '{"key":12345678901234567890,"value":"a"}\n{"key":12345678901234567891,"value":"b"}\n{"key":7,"value":"c"}\n';
     const done = await runCli(["import", "-"], { env, input });

@@ -110,14 +110,20 @@ function textOf(field: unknown, name: string): string {
   if (typeof field === "number" && !(Math.abs(field) <= Number.MAX_SAFE_INTEGER)) {
     throw new RecordError(`expected a number up to 2^53 - 1, or text in the field "${name}": this number is too large`);
   }
-  return String(field);
+  return wellFormed(String(field), name);
+}
+
+/** Text that has bytes in UTF-8: half of a surrogate pair would become the same bytes as any other. */
+function wellFormed(text: string, name: string): string {
+  if (text.isWellFormed()) return text;
+  throw new RecordError(`expected whole characters, or {"base64"}, in the field "${name}", found a lone surrogate`);
 }
 
 function contentOf(fields: Fields, valueField: string): Content {
   const field = fieldOf(fields, valueField);
   const bytes = base64Of(field);
   const isText = bytes === undefined && typeof field === "string";
-  const value = bytes ?? Buffer.from(isText ? field : JSON.stringify(field));
+  const value = bytes ?? Buffer.from(isText ? wellFormed(field, valueField) : JSON.stringify(field));
   const implied = bytes !== undefined ? BYTES_TYPE : isText ? TEXT_TYPE : JSON_TYPE;
   const contentType = typeof fields.contentType === "string" ? fields.contentType : implied;
   const { expiresAt } = fields;
