@@ -93,10 +93,19 @@ export const LocationAnswer = z.object({
  * @throws {CommandError} When the node refuses, or what answers is no node.
  */
 export async function adminJson<T>(nodes: Nodes, path: string, schema: z.ZodType<T>): Promise<T> {
+  return (await adminDocument(nodes, path, schema)).value;
+}
+
+/** As `adminJson`; `line` is the document as the node sent it, with what no schema here knows. */
+export async function adminDocument<T>(
+  nodes: Nodes,
+  path: string,
+  schema: z.ZodType<T>,
+): Promise<{ readonly value: T; readonly line: string }> {
   try {
     const answer = await nodes.soonest({ method: "GET", path });
     if (answer.status !== 200) throw answerError(answer);
-    return parseAnswer(nodes, answer, schema);
+    return { value: parseAnswer(nodes, answer, schema), line: `${answer.body.toString().trim()}\n` };
   } finally {
     nodes.close();
   }

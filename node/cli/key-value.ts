@@ -17,6 +17,9 @@ import {
 } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 
+/** A node's answer may come this much later than the time that it was given, in ms. */
+const GRACE_MS = 5_000;
+
 type PairOptions = ConnectionOptions & {
   readonly base64Key?: boolean;
   readonly context?: string;
@@ -114,10 +117,15 @@ async function ask(options: PairOptions, call: Call): Promise<Answer> {
   try {
     // Whichever answers first will do: a read costs nothing more when a second node is asked for it, too, and a write has
     // a name, by which it stays one write.
-    return requireNode(await nodes.soonest({ timeoutMs: TIMEOUT_MS, ...call }));
+    return requireNode(await nodes.soonest({ timeoutMs: patienceMs(options), ...call }));
   } finally {
     nodes.close();
   }
+}
+
+/** How long a node may be silent, in ms: its own answer, that the time was over, is to come first. */
+export function patienceMs({ timeout = 0 }: Pick<PairOptions, "timeout">): number {
+  return Math.max(TIMEOUT_MS, timeout + GRACE_MS);
 }
 
 function pathOf(key: string, options: PairOptions): string {

@@ -1,7 +1,7 @@
 /** `annulus ring`: the ring that a running cluster goes by. */
 import type { Command } from "commander";
 import type { z } from "zod";
-import { adminJson, RingAnswer } from "./admin-views.ts";
+import { adminDocument, RingAnswer } from "./admin-views.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
 import { alignTable } from "./table.ts";
 
@@ -13,8 +13,8 @@ export function addRingDisplay(ring: Command): void {
     .option("--json", "print the ring document as it is")
     .option("--partitions", "show the home replicas of each partition")
     .action(async (options: ConnectionOptions & { json?: boolean; partitions?: boolean }) => {
-      const view = await adminJson(adminNodes(options), "/v1/ring", RingAnswer.loose());
-      if (options.json === true) process.stdout.write(`${JSON.stringify(view)}\n`);
+      const { value: view, line } = await adminDocument(adminNodes(options), "/v1/ring", RingAnswer);
+      if (options.json === true) process.stdout.write(line);
       else process.stdout.write(options.partitions === true ? partitionTable(view) : shareTable(view));
     });
 }

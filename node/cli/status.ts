@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import type { z } from "zod";
 import { keySegment } from "../client/keys.ts";
-import { adminJson, ClusterAnswer, LocationAnswer } from "./admin-views.ts";
+import { adminDocument, ClusterAnswer, LocationAnswer } from "./admin-views.ts";
 import { keyOfArgument } from "./base64.ts";
 import { transitionText } from "./change/figures.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
@@ -17,9 +17,9 @@ export function statusCommand(): Command {
     .option("--all", "show also members that have left the ring")
     .option("--json", "print the node's answer as it is")
     .action(async (options: ShowOptions & { readonly all?: boolean }) => {
-      const cluster = await adminJson(adminNodes(options), "/v1/cluster", ClusterAnswer);
+      const { value: cluster, line } = await adminDocument(adminNodes(options), "/v1/cluster", ClusterAnswer);
       if (options.json === true) {
-        process.stdout.write(`${JSON.stringify(cluster)}\n`);
+        process.stdout.write(line);
         return;
       }
       const head = ["MEMBER", "ZONE", "WEIGHT", "STATE", "HEALTH", "ADDRESS", "ACTOR"];
@@ -44,9 +44,10 @@ export function locateCommand(): Command {
     .option("--json", "print the node's answer as it is")
     .action(async (key: string, options: ShowOptions) => {
       const bytes = keyOfArgument(key, options);
-      const place = await adminJson(adminNodes(options), `/v1/ring/${keySegment(bytes)}`, LocationAnswer);
+      const path = `/v1/ring/${keySegment(bytes)}`;
+      const { value: place, line } = await adminDocument(adminNodes(options), path, LocationAnswer);
       if (options.json === true) {
-        process.stdout.write(`${JSON.stringify(place)}\n`);
+        process.stdout.write(line);
         return;
       }
       const rows = place.homes.map(({ name, zone, address }, index) => [String(index + 1), name, zone, address]);

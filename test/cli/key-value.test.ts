@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { afterEach, beforeEach, describe, it, jest } from "@jest/globals";
+import { patienceMs } from "../../node/cli/key-value.ts";
 import { FakeNode } from "./fake-node.ts";
 import { runCli } from "./run-cli.ts";
 
@@ -113,6 +114,11 @@ describe("put, get and delete on the command line", () => {
       await silent.stop();
     }
     assert.equal(node.writes.length, 4);
+  });
+
+  it("wait for a node longer than it was told to try", () => {
+    assert.ok(patienceMs({ timeout: 120_000 }) > 120_000);
+    assert.equal(patienceMs({ timeout: 50 }), patienceMs({}));
   });
 
   it("say of a write that was not acknowledged that it may take effect, also where the next node refused it", async () => {

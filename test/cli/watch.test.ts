@@ -204,6 +204,16 @@ describe("annulus top", () => {
 });
 
 describe("annulus status", () => {
+  it("prints with --json what the node said, and not only what the table is made of", async () => {
+    one.hints = [{ target: "n3", count: 4, bytes: 400 }];
+    const env = { ANNULUS_ADMIN_URL: urls[0] ?? "" };
+    const { stdout } = await runCli(["status", "--json"], { env });
+    const told = JSON.parse(stdout.toString()) as { hints: { waiting: unknown }; members: { phi: number }[] };
+    assert.deepEqual([told.hints.waiting, told.members[0]?.phi], [one.hints, 0.5]);
+    const ring = await runCli(["ring", "--json"], { env });
+    assert.equal((JSON.parse(ring.stdout.toString()) as typeof told).members[0]?.phi, 0.5);
+  });
+
   it("only names members that have left, unless all are asked for", async () => {
     const [, , third] = one.members;
     assert.ok(third !== undefined);
