@@ -8,6 +8,7 @@ import { counted } from "../core/counted.ts";
 import { type ConnectionOptions, dataNodes, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { Importer, UnavailableError } from "./import/importer.ts";
+import { InputPrefix } from "./import/prefix.ts";
 import { showProgress } from "./import/progress.ts";
 import { type Format, readRecords, type SourceRecord } from "./import/records.ts";
 import { resumeState, saveState, Watermark } from "./import/resume.ts";
@@ -55,6 +56,7 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
   for (const path of [options.resume, options.failures]) requireWritable(path);
   const state = resumeState(options.resume, source);
   const watermark = new Watermark(state.acknowledged);
+  const prefix = new InputPrefix(state, options.resume);
   const { input, bytesTotal } = openInput(file);
   const nodes = dataNodes(options, options.concurrency);
   const importer = new Importer({
@@ -73,7 +75,8 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
   const save = () => {
     if (options.resume === undefined || unsaved !== undefined) return;
     try {
-      saveState(options.resume, { ...state, acknowledged: watermark.reached });
+      const passed = prefix.passedAt(watermark.reached);
+      if (passed !== undefined) saveState(options.resume, { ...state, ...passed });
     } catch (error) {
       unsaved = notWritable(options.resume, error);
       stop();
@@ -85,7 +88,8 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
   const endProgress = showProgress(() => ({ tally: importer.tally, bytesRead: bytesRead(), bytesTotal }));
   const startMs = performance.now();
   try {
-    await importer.run(readRecords(input, options.format ?? (file.endsWith(".csv") ? "csv" : "jsonl")));
+    const records = readRecords(input, options.format ?? (file.endsWith(".csv") ? "csv" : "jsonl"));
+    await importer.run(options.resume === undefined ? records : prefix.follow(records));
   } catch (error) {
     throw explained(error, options.resume);
   } finally {

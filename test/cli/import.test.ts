@@ -200,6 +200,23 @@ describe("annulus import", () => {
     assert.match(done.stdout.toString(), /^imported 0 records /);
   });
 
+  it("goes on with an input that grew, and passes over nothing of another that has its name", async () => {
+    const args = ["import", "-", "--resume", file("state"), "--concurrency", "2"];
+    const first = await runCli(args, { env, input: numbered(20) });
+    assert.equal(first.exitCode, 0, first.stderr);
+    const grown = await runCli(args, { env, input: numbered(25) });
+    assert.match(grown.stdout.toString(), /^imported 5 records .*20 already there\n$/);
+    const state = readFileSync(file("state"), "utf8");
+    const others = [numbered(30).replaceAll("v1", "w1"), numbered(24), ""];
+    for (const input of others) {
+      const other = await runCli(args, { env, input });
+      assert.equal(other.exitCode, 2, other.stdout.toString());
+      assert.match(other.stderr, /remembers 25 records of another input.*remove/);
+    }
+    assert.equal(readFileSync(file("state"), "utf8"), state);
+    assert.equal(node.writes.length, 25);
+  });
+
   it("refuses a resume file that belongs to another input", async () => {
     writeFileSync(file("a.jsonl"), numbered(1));
     writeFileSync(file("b.jsonl"), numbered(1));

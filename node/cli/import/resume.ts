@@ -36,6 +36,8 @@ export type ResumeState = {
   readonly source: string;
   /** Records from the start that need not be written again. */
   readonly acknowledged: number;
+  /** What those records were; see prefix.ts. */
+  readonly digest?: string | undefined;
   /** Makes up the names of the writes, so that a repeated one is known as the same. */
   readonly run: string;
 };
@@ -59,9 +61,10 @@ export function resumeState(file: string | undefined, source: string): ResumeSta
 
 function readState(file: string): ResumeState {
   try {
-    const { source, acknowledged, run } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
+    const { source, acknowledged, run, digest } = JSON.parse(readFileSync(file, "utf8")) as Record<string, unknown>;
     if (typeof source === "string" && Number.isSafeInteger(acknowledged) && typeof run === "string") {
-      return { source, acknowledged: acknowledged as number, run };
+      const known = typeof digest === "string" ? { digest } : {};
+      return { source, acknowledged: acknowledged as number, run, ...known };
     }
   } catch (error) {
     throw new CommandError(`cannot read the resume file ${file}: ${(error as Error).message}`, EXIT.usage);
