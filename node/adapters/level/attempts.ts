@@ -16,10 +16,14 @@ export class Attempts {
   #nextMs = Number.NEGATIVE_INFINITY;
   #openedMs = Number.NEGATIVE_INFINITY;
 
-  /** The store failed. */
-  failed(nowMs: number): void {
+  /**
+   * The store failed.
+   *
+   * @param isForSpace Whether for want of space, which is looked for before each attempt.
+   */
+  failed(nowMs: number, isForSpace: boolean): void {
     const isWell = nowMs - this.#openedMs > WELL_MS;
-    this.#intervalMs = isWell ? INTERVAL_MS : Math.min(2 * this.#intervalMs, INTERVAL_MS_MAX);
+    this.#intervalMs = isWell || isForSpace ? INTERVAL_MS : Math.min(2 * this.#intervalMs, INTERVAL_MS_MAX);
     this.#nextMs = nowMs + this.#intervalMs;
   }
 

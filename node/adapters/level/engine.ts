@@ -25,7 +25,7 @@ import { KvError } from "../../core/errors.ts";
 import { isMetaKey } from "../../core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, GaugeReading, ScanRange, Telemetry } from "../../ports.ts";
 import { Attempts } from "./attempts.ts";
-import { reason, storageError } from "./errors.ts";
+import { isFullDisk, reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
 import { assertOpensAgain, type Level, lostAtOpening, openLevel } from "./open.ts";
@@ -315,7 +315,7 @@ class LevelDbEngine implements LevelEngine {
 
   #fail(what: string, error: unknown): KvError {
     this.#failure = error;
-    this.#attempts.failed(this.#monotonicMs());
+    this.#attempts.failed(this.#monotonicMs(), isFullDisk(error));
     this.#telemetry.count("annulus.store.write_failures");
     this.#telemetry.log("error", "store.write_failed", { what, reason: reason(error) });
     return storageError(what, error, "unknown");
