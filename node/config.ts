@@ -177,7 +177,8 @@ export const Settings = z.strictObject({
     { min: 1, max: 1000, preset: 50 },
     {
       unit: "siblings",
-      meaning: "Concurrent values of a key; a client's write that would add one more is refused with 409.",
+      meaning:
+        "Concurrent values of a key, at most 2 MiB or two of the largest pairs; a write that adds past either gets 409.",
       growth: "larger records: each read and write of such a key moves all of them",
     },
   ),

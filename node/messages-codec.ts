@@ -57,7 +57,7 @@ export const MESSAGE_BOUNDS = {
   /** Entries of one page of a scan. */
   scanLimitMax: 1_000,
   /** A record, value, context or ring document; the frame's own bound is tighter. */
-  bodyBytesMax: 16 * 1_024 * 1_024,
+  bodyBytesMax: 32 * 1_024 * 1_024,
 } as const;
 
 /** Lengths of one entry of a page. */

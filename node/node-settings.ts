@@ -1,6 +1,7 @@
 /** From the settings that were read to what a node is made with: the same for a process and for the simulation. */
 import type { NodeConfig } from "./config.ts";
 import { firstRing } from "./core/ring/first-members.ts";
+import { siblingBytesMaxOf } from "./core/version/sibling-limits.ts";
 import type { NodeSettings } from "./node.ts";
 
 /** A first member gets the first ring; every other one looks for the ring at its seeds. */
@@ -20,6 +21,7 @@ export function nodeSettings(config: NodeConfig): NodeSettings {
     phiThreshold: config.phiThreshold,
     durability: config.durability,
     siblingsMax: config.siblingCountMax,
+    siblingBytesMax: siblingBytesMaxOf(config.pairBytesMax, config.siblingCountMax),
     contextEntriesMax: config.contextEntriesMax,
     recordCacheBytes: config.recordCacheBytes,
     inFlightMax: config.inFlightMax,

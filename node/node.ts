@@ -57,6 +57,8 @@ export type NodeSettings = {
   readonly phiThreshold: number;
   readonly durability: Durability;
   readonly siblingsMax: number;
+  /** Bytes of a key's concurrent values past which a write that adds to them is refused. */
+  readonly siblingBytesMax: number;
   readonly contextEntriesMax: number;
   readonly recordCacheBytes: number;
   /** Client requests in work, reads and writes each, that the adaptive limits never pass. */
@@ -143,6 +145,7 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   );
   const limits = {
     siblingsMax: settings.siblingsMax,
+    siblingBytesMax: settings.siblingBytesMax,
     contextEntriesMax: settings.contextEntriesMax,
     // Forgetting an entry needs a full comparison of all homes, and nobody makes one yet.
     mayForget: () => false,

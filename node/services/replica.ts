@@ -50,7 +50,7 @@ export type Replica = {
    *
    * @param deadlineMs Instant of the monotonic clock from which the coordinator may have turned to another home. A
    *   blind overwrite that was stamped after that would replace what was written since.
-   * Rejects with TIMED_OUT past the deadline, CONFLICT past the sibling limit, INVALID_CONTEXT, STORAGE_FULL,
+   * Rejects with TIMED_OUT past the deadline, CONFLICT past a limit of siblings, INVALID_CONTEXT, STORAGE_FULL,
    * STORAGE_FAILED, OVERLOADED.
    */
   stamp(partition: number, request: StampRequest, deadlineMs: number): Promise<StampResult>;

@@ -7,13 +7,12 @@ import { KvError } from "../core/errors.ts";
 import { decodeContext, encodeContext } from "../core/version/context-codec.ts";
 import { type PruneOptions, pruneContext } from "../core/version/prune.ts";
 import type { Dot, KvRecord } from "../core/version/record.ts";
+import type { SiblingLimits } from "../core/version/sibling-limits.ts";
 import { type StampBase, stampWrite } from "../core/version/stamp.ts";
 import type { StampRequest, WriteBase } from "../messages.ts";
 import type { Time } from "../ports.ts";
 
-export type StampLimits = {
-  /** A client's write that would leave more live siblings than this is refused. */
-  readonly siblingsMax: number;
+export type StampLimits = SiblingLimits & {
   /** Entries of a version vector from which pruning is tried. */
   readonly contextEntriesMax: number;
   /** Whether there is evidence that an entry of a vector is needed by nobody any more (design §4). */
@@ -49,7 +48,7 @@ export function refuseIfLate(time: Time, deadlineMs: number): void {
  *
  * @param record What is held for the key.
  * @param write The request, with its base decoded, and the dot that it gets.
- * @throws {KvError} CONFLICT past the sibling limit, INVALID_CONTEXT, INVALID_REQUEST; the dot is spent.
+ * @throws {KvError} CONFLICT past a limit of siblings, INVALID_CONTEXT, INVALID_REQUEST; the dot is spent.
  */
 export function stampOn(
   record: KvRecord | undefined,

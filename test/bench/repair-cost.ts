@@ -42,7 +42,7 @@ async function openReplica(directory: string, name: string, ledger: TreeLedger |
   });
   return createReplica(
     { ...ports, commit, identity, doubts: createDoubts(ports), ledger, collection: undefined },
-    { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 16 << 20, mayForget: () => false },
+    { siblingsMax: 50, siblingBytesMax: 1 << 20, contextEntriesMax: 32, cacheBytes: 16 << 20, mayForget: () => false },
   );
 }
 

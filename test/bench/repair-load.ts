@@ -53,7 +53,7 @@ function recordOf(value: Buffer, counter: number, twice: boolean): Uint8Array {
       base: { kind: "overwrite" },
       content: { value, contentType: "application/octet-stream", expiresAtMs: undefined },
       nowMs: 1_760_000_000_000,
-      limits: { siblingsMax: 50 },
+      limits: { siblingsMax: 50, siblingBytesMax: 1 << 20 },
     }).record;
   const first = write(undefined, counter);
   return encodeRecord(twice ? write(first, counter + 1) : first);

@@ -105,6 +105,7 @@ export class RepairPair {
           phiThreshold: 8,
           durability: "os",
           siblingsMax: 50,
+          siblingBytesMax: 1 << 20,
           contextEntriesMax: 32,
           recordCacheBytes: 16 << 20,
           inFlightMax: 1_024,

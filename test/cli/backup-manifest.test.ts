@@ -52,7 +52,7 @@ const recordOf = (counter: number) =>
         base: { kind: "sibling" },
         content: { value: Buffer.from("v"), contentType: "text/plain", expiresAtMs: undefined },
         nowMs: 1,
-        limits: { siblingsMax: 50 },
+        limits: { siblingsMax: 50, siblingBytesMax: 1 << 20 },
       }).record,
     ),
   ).toString("base64url");

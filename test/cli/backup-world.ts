@@ -102,7 +102,7 @@ export class Records {
         base: { kind: "sibling" },
         content: { value: Buffer.from(key), contentType: "text/plain", expiresAtMs: undefined },
         nowMs: 1,
-        limits: { siblingsMax: 50 },
+        limits: { siblingsMax: 50, siblingBytesMax: 1 << 20 },
       }).record,
     );
     const bytes = Buffer.from(key);

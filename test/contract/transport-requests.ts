@@ -185,6 +185,29 @@ export function requestsContract(scene: () => Scene): void {
       }
     });
 
+    it("too large for what the other end takes is refused unsent, and the link stays", async () => {
+      const [a, b] = await scene().pair({}, { limits: { frameBytesMax: 256 * 1_024 } });
+      const large = new Uint8Array(512 * 1_024);
+      await scene().refused(a.request(b, merge("k", large)), "TOO_LARGE", "none");
+      a.handler = async () => ({ kind: "record", record: large });
+      await scene().refused(b.request(a, read("k")), "TOO_LARGE", "unknown");
+      b.handler = async () => ({ kind: "record", record: new Uint8Array(200 * 1_024) });
+      assert.equal((await scene().settle(a.request(b, read("k")))).kind, "record");
+      assert.deepEqual([a.openLinks, a.counted("opened_links")], [1, 1]);
+    });
+
+    it("as large as the largest record goes through, both ways", async () => {
+      const [a, b] = await scene().pair();
+      const large = new Uint8Array(19 << 20).fill(7);
+      b.handler = async (_from, request) => ({
+        kind: "record",
+        record: request.kind === "merge" ? request.record : undefined,
+      });
+      const reply = await scene().settle(a.request(b, merge("large", large)));
+      assert(reply.kind === "record" && Buffer.compare(reply.record ?? new Uint8Array(), large) === 0);
+      assert.deepEqual([a.openLinks, a.counted("opened_links")], [1, 1]);
+    });
+
     it("too large for a frame is refused unsent; a reply too large is told of, and has outcome unknown", async () => {
       const [a, b] = await scene().pair({ limits: { frameBytesMax: 16 * 1_024 } });
       const large = new Uint8Array(16 * 1_024);

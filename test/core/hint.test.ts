@@ -24,7 +24,7 @@ const record = fc
       base: { kind: "sibling" },
       content: { value, contentType: "text/plain", expiresAtMs: undefined },
       nowMs: 1_700_000_000_000 + counter,
-      limits: { siblingsMax: 50 },
+      limits: { siblingsMax: 50, siblingBytesMax: 1 << 20 },
     });
     return encodeRecord(stamped.record);
   });

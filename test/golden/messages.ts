@@ -97,6 +97,17 @@ function formats(): readonly Format[] {
           sequence: 7,
           durability: "disk",
         },
+        "member that says how large a frame it takes": {
+          clusterId: "sessions",
+          role: "member",
+          name: "n1",
+          actor: "a0".repeat(16),
+          incarnation: 3,
+          expects: "n2",
+          instance: "fedcba9876543210",
+          sequence: 7,
+          frameBytesMax: 20_975_616,
+        },
       },
     }),
   ];

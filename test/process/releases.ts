@@ -16,7 +16,7 @@ type Edit = readonly [path: string, find: string, put: string];
 /** Fields of a release to come, at the end of a hello and of each message. */
 const SAYS_MORE: readonly Edit[] = [
   ["messages.js", "PROTOCOL = { newest: 1, oldest: 1 }", "PROTOCOL = { newest: 2, oldest: 1 }"],
-  ["adapters/tcp/handshake.js", "instance, sequence, oldest];", 'instance, sequence, oldest, "more"];'],
+  ["adapters/tcp/handshake.js", "sequence, oldest, ...says];", 'sequence, oldest, ...says, "more"];'],
   ["adapters/tcp/link.js", "encodeRequest(request)", "[...encodeRequest(request), null]"],
 ];
 

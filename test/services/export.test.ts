@@ -14,7 +14,7 @@ const record = encodeRecord(
     base: { kind: "sibling" },
     content: { value: Buffer.from("v"), contentType: "text/plain", expiresAtMs: undefined },
     nowMs: 1,
-    limits: { siblingsMax: 50 },
+    limits: { siblingsMax: 50, siblingBytesMax: 1 << 20 },
   }).record,
 );
 

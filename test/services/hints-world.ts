@@ -50,7 +50,7 @@ export function recordOf(value: string, counter = 1): Uint8Array {
     base: { kind: "sibling" },
     content: { value: bytesOf(value), contentType: "text/plain", expiresAtMs: undefined },
     nowMs: 1_700_000_000_000,
-    limits: { siblingsMax: 50 },
+    limits: { siblingsMax: 50, siblingBytesMax: 1 << 20 },
   } as const;
   return encodeRecord(stampWrite(write).record);
 }
@@ -109,7 +109,7 @@ export async function createHintsWorld(options: WorldOptions = {}) {
       const identity = await world.settled(openIdentity(ports, { clusterId: "c", member: "e", bootId: "boot" }));
       const sizes = { batchBytesMax: 1 << 20, queueBytesMax: 32 << 20, queueMsMax: 1_000 };
       const commit = createGroupCommit(ports, { sync: false, intervalMs: 1, ...sizes });
-      const limits = { siblingsMax: 50, contextEntriesMax: 32, mayForget: () => false };
+      const limits = { siblingsMax: 50, siblingBytesMax: 1 << 20, contextEntriesMax: 32, mayForget: () => false };
       const hints = createHints(
         {
           ...ports,

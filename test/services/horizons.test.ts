@@ -58,7 +58,7 @@ async function open(disk: SimulatedDisk, time: ReturnType<typeof createInstantTi
       time,
       telemetry,
     },
-    { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
+    { siblingsMax: 50, siblingBytesMax: 1 << 20, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
   );
   const trees = createTrees({ ledger, replica, engine, commit, budget: FREE, time, telemetry });
   const collector = createCollector({ horizons, replica, engine, budget: FREE, time, telemetry });

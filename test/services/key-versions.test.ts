@@ -13,7 +13,7 @@ const KEY = Buffer.from("key");
 function recordOf(text: string): Uint8Array {
   const content = { value: Buffer.from(text), contentType: "text/plain", expiresAtMs: undefined };
   const dot = { actor: "a".repeat(32), incarnation: 1, counter: 1 };
-  const limits = { siblingsMax: 10 };
+  const limits = { siblingsMax: 10, siblingBytesMax: 1 << 20 };
   const base = { kind: "overwrite" } as const;
   return encodeRecord(stampWrite({ record: undefined, dot, base, content, event: undefined, nowMs: 5, limits }).record);
 }

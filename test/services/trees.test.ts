@@ -39,7 +39,7 @@ async function openWorld(disk: SimulatedDisk, time = createInstantTime(), seed =
       ...{ engine, commit, identity, ledger, collection: undefined, time, telemetry },
       doubts: createDoubts({ engine, telemetry }),
     },
-    { siblingsMax: 50, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
+    { siblingsMax: 50, siblingBytesMax: 1 << 20, contextEntriesMax: 32, cacheBytes: 3_000, mayForget: () => false },
   );
   const trees = createTrees({ ledger, replica, engine, commit, budget: FREE, time, telemetry });
   const pass = (ms: number) => new Promise<void>((resolve) => time.after(ms, resolve));

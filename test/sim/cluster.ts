@@ -3,6 +3,7 @@
  * a network between them.
  */
 import assert from "node:assert/strict";
+import type { TransportLimits } from "../../node/adapters/tcp/limits.ts";
 import { createTransport } from "../../node/adapters/tcp/transport.ts";
 import type { Durability } from "../../node/core/errors.ts";
 import { dataKey, hintsRange, parseHintKey, parsePartitionedKey } from "../../node/core/keyspace.ts";
@@ -38,6 +39,9 @@ export type ClusterOptions = {
   readonly durability: Durability;
   readonly partitions?: number;
   readonly siblingsMax?: number;
+  readonly pairBytesMax?: number;
+  /** What a member's transport allows, where that is not what ships: as another release had it. */
+  readonly transportLimitsOf?: (member: MemberId) => Partial<TransportLimits>;
   readonly contextEntriesMax?: number;
   readonly recordCacheBytes?: number;
   readonly repairIntervalMs?: number;
@@ -282,6 +286,7 @@ export class SimulatedCluster {
         durability: settings.durability,
       }),
       listen: { host: machine.name, port: 7402 },
+      limits: this.options.transportLimitsOf?.(machine.name) ?? {},
     });
     const node = createNode(settings, { time, random, telemetry, engine, transport }, identity);
     await node.start();

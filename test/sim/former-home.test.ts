@@ -30,7 +30,7 @@ describe("a stamp by a home of before", () => {
       content,
       nowMs: 1,
     } as const;
-    const asHome = stampWrite({ ...write, limits: { siblingsMax: 50 } }).record;
+    const asHome = stampWrite({ ...write, limits: { siblingsMax: 50, siblingBytesMax: 1 << 20 } }).record;
     leftover = encodeRecord(asHome);
     const stamped = await world.settled(world.hints.stamp(PARTITION, MEMBER_A, request, 1e9));
     const { siblings } = mergeRecords(asHome, decodeRecord(stamped.record));

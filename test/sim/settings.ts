@@ -1,8 +1,11 @@
 /** What a simulated node is started with, where no pod's template says it. */
 import type { RingDocument } from "../../node/core/ring/document.ts";
+import { siblingBytesMaxOf } from "../../node/core/version/sibling-limits.ts";
 import type { NodeSettings } from "../../node/node.ts";
 import type { ClusterOptions, SimulatedNode } from "./cluster.ts";
 
+/** The largest that may be set. */
+const PAIR_BYTES_MAX = 1 << 20;
 const CLUSTER_ID = "simulated";
 
 /** @param document The ring that the cluster begins with. */
@@ -21,6 +24,7 @@ export function settingsOf(
     phiThreshold: 8,
     durability: options.durability,
     siblingsMax: options.siblingsMax ?? 50,
+    siblingBytesMax: siblingBytesMaxOf(options.pairBytesMax ?? PAIR_BYTES_MAX, options.siblingsMax ?? 50),
     contextEntriesMax: options.contextEntriesMax ?? 32,
     recordCacheBytes: options.recordCacheBytes ?? 64 * 1_024,
     inFlightMax: 1_024,

@@ -11,8 +11,8 @@ import { writeLine } from "./export-stream.ts";
 import { sendJson } from "./express-parts.ts";
 import { readJson } from "./read-json.ts";
 
-/** Bytes of a body, base64url and all: some hundred ordinary pairs, or the largest one with many siblings. */
-export const RESTORE_BYTES_MAX = 4_194_304;
+/** Bytes of a body, base64url and all: some thousand ordinary pairs, or the largest record that there may be. */
+export const RESTORE_BYTES_MAX = 33_554_432;
 /** Records of a body. */
 export const RESTORE_ENTRIES_MAX = 256;
 /** As many bytes as a key may have. */

@@ -112,10 +112,10 @@ const NOT_FOUND = problemAnswer("Never written, or deleted; then with the contex
   "KV-Context",
 ]);
 const RAW_ONLY = problemAnswer("Siblings, and the client accepts only raw bytes.", [...ALWAYS, "KV-Context"]);
-const SIBLING_LIMIT = problemAnswer("The write would pass the limit on siblings; read and settle them first.", [
-  ...ALWAYS,
-  "KV-Context",
-]);
+const SIBLING_LIMIT = problemAnswer(
+  "The write would pass a limit on siblings, their number or their bytes; read and settle them first.",
+  [...ALWAYS, "KV-Context"],
+);
 const DISK_FULL = problemAnswer("No disk space.", [...ALWAYS, "KV-Outcome"]);
 const WRITTEN: JsonObject = {
   description: "Written. The context covers exactly this write and what it replaced.",

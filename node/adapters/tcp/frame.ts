@@ -27,6 +27,8 @@ const FIRST_TYPE = FRAME_TYPE.hello;
 const LAST_TYPE = FRAME_TYPE.pong;
 
 const CHUNK_BYTES_MIN = 64 * 1_024;
+/** What is kept ready for a frame before any of it has come. */
+const ROOM_BYTES = 2 * 1_024 * 1_024;
 
 export type Frame = {
   readonly type: FrameType;
@@ -164,9 +166,26 @@ export class FrameReader {
    * @throws {FrameError} The stream is broken here and stays so.
    */
   next(): Frame | undefined {
-    if (this.#following.length > 0) this.#follow();
-    const available = this.#end - this.#start;
-    if (available < CHECKED_FROM) return undefined;
+    for (;;) {
+      const available = this.#end - this.#start;
+      const frameBytes = available < CHECKED_FROM ? undefined : this.#frameBytes();
+      if (frameBytes !== undefined && available >= frameBytes) {
+        const frame = readFrame(this.#chunk, this.#start, this.#start + frameBytes);
+        this.#start += frameBytes;
+        return frame;
+      }
+      if (available === 0) this.#become(EMPTY);
+      // Of a head that is cut, that much is sure to come.
+      else if (this.#end === this.#chunk.length) this.#move(roomFor(frameBytes ?? CHECKED_FROM, available));
+      const following = this.#following;
+      if (following.length === 0) return undefined;
+      this.#following = EMPTY;
+      this.push(following);
+    }
+  }
+
+  /** The length of the frame whose head is here. */
+  #frameBytes(): number {
     const frameBytes = CHECKED_FROM + uint32At(this.#chunk, this.#start);
     if (frameBytes > this.#frameBytesMax) {
       throw new FrameError("too-large", `at most ${this.#frameBytesMax} bytes`, `${frameBytes}`);
@@ -174,33 +193,13 @@ export class FrameReader {
     if (frameBytes < FRAME_HEAD_BYTES) {
       throw new FrameError("garbage", `at least ${FRAME_HEAD_BYTES} bytes`, `${frameBytes}`);
     }
-    if (available < frameBytes) {
-      // Room for the whole frame at once, so that one of many chunks is copied once and not again with every chunk.
-      if (this.#chunk.length - this.#start < frameBytes) this.#move(frameBytes);
-      return this.#following.length > 0 ? this.next() : undefined;
-    }
-    const frame = readFrame(this.#chunk, this.#start, this.#start + frameBytes);
-    this.#start += frameBytes;
-    return frame;
+    return frameBytes;
   }
 
   #become(bytes: Uint8Array): void {
     this.#chunk = bytes;
     this.#start = 0;
     this.#end = bytes.length;
-  }
-
-  /** Goes on to the bytes that follow, or takes as many of them as the frame at hand has room for. */
-  #follow(): void {
-    const following = this.#following;
-    this.#following = EMPTY;
-    if (this.#start === this.#end) {
-      this.#become(following);
-      return;
-    }
-    // Less than the head of a frame is here, so its length is not known: that much is sure to be in it.
-    if (this.#end === this.#chunk.length) this.#move(Math.max(this.#end - this.#start + 1, CHECKED_FROM));
-    this.push(following);
   }
 
   #move(capacity: number): void {
@@ -213,6 +212,14 @@ export class FrameReader {
 }
 
 const EMPTY = new Uint8Array(0);
+
+/**
+ * Room for the whole frame at once, so that one of many chunks is copied once and not again with every chunk; for a large
+ * one twice what has come of it, since its length is no more than what its sender says.
+ */
+function roomFor(frameBytes: number, available: number): number {
+  return Math.min(frameBytes, Math.max(ROOM_BYTES, 2 * available));
+}
 
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
   const both = new Uint8Array(first.length + second.length);

@@ -13,6 +13,8 @@ import type { MemberId } from "../../core/ring/document.ts";
 import { PROTOCOL } from "../../messages.ts";
 
 const MAGIC = "annulus";
+/** Of a peer that took less than this, nothing could be asked, and it could not even be told so. */
+const FRAME_BYTES_LEAST = 64 * 1_024;
 
 /** A member keeps one link per peer; a visitor asks something once and leaves. */
 export type Role = "member" | "visitor";
@@ -33,6 +35,8 @@ export type Hello = {
   readonly sequence: number;
   /** When a write counts as durable at the sender; undefined where its release does not say. */
   readonly durability?: Durability | undefined;
+  /** The largest frame that the sender takes, in bytes; undefined where its release does not say. */
+  readonly frameBytesMax?: number | undefined;
 };
 
 export type RefusalReason =
@@ -62,10 +66,11 @@ const REASONS: Readonly<Record<RefusalReason, true>> = {
 
 /** The flat message of a hello or welcome. */
 export function encodeHello(hello: Hello): unknown[] {
-  const { clusterId, role, name, actor, incarnation, expects, instance, sequence, durability } = hello;
+  const { clusterId, role, name, actor, incarnation, expects, instance, sequence, durability, frameBytesMax } = hello;
   const { newest, oldest } = PROTOCOL;
   const who = [MAGIC, newest, clusterId, role, name, actor, incarnation, expects ?? null];
-  return [...who, instance, sequence, oldest, ...(durability === undefined ? [] : [durability])];
+  const says = frameBytesMax !== undefined ? [durability ?? null, frameBytesMax] : durability ? [durability] : [];
+  return [...who, instance, sequence, oldest, ...says];
 }
 
 /**
@@ -74,7 +79,10 @@ export function encodeHello(hello: Hello): unknown[] {
  */
 export function decodeHello(message: readonly unknown[]): Hello | Refusal {
   const [magic, newest, clusterId, role, name, actor, incarnation, expects, instance, sequence, oldest] = message;
-  const says = isDurability(message[11]) ? { durability: message[11] } : {};
+  const says = {
+    ...(isDurability(message[11]) ? { durability: message[11] } : {}),
+    ...(isFrameBytes(message[12]) ? { frameBytesMax: message[12] } : {}),
+  };
   if (magic !== MAGIC) return refusal("malformed", "expected a hello of this protocol");
   if (!isCount(newest) || !isCount(oldest))
     return refusal("malformed", "expected the protocol versions that it speaks");
@@ -189,6 +197,10 @@ function isHex(value: unknown, digits: number): value is string {
 
 function isDurability(value: unknown): value is Durability {
   return value === "os" || value === "disk";
+}
+
+function isFrameBytes(value: unknown): value is number {
+  return isCount(value) && value >= FRAME_BYTES_LEAST;
 }
 
 function isCount(value: unknown): value is number {

@@ -1,14 +1,20 @@
 /** The bounds of the transport. Each is per peer unless it says otherwise. */
+import { SIBLING_BYTES_CEILING } from "../../core/version/sibling-limits.ts";
+import type { Hello } from "./handshake.ts";
+
 export type TransportLimits = {
-  /** One frame with its head. Must hold the largest record that a write or a repair sends. */
+  /**
+   * One frame with its head. Must hold the largest record that a write or a repair sends. Each side says what it takes, and
+   * is sent nothing that is larger.
+   */
   readonly frameBytesMax: number;
   /** The first frame of a connection, when its sender is still a stranger. */
   readonly helloBytesMax: number;
   /** How long connecting and the handshake may take together. */
   readonly helloTimeoutMs: number;
   /**
-   * Bytes waiting to be sent; past it requests of both sides are refused, and past twice as many the link is closed.
-   * More than a frame. Memory: this times the peers.
+   * Bytes waiting to be sent; past it requests of both sides are refused, and far past it (`outgoingBytesEnd`) the link is
+   * closed. Memory: this, and a frame, times the peers.
    */
   readonly outgoingBytesMax: number;
   /** Requests sent and not answered yet; past it requests are refused. */
@@ -32,8 +38,18 @@ export type TransportLimits = {
   readonly visitorsMax: number;
 };
 
+/**
+ * Members that may stamp values of one key without hearing of each other, so that all they stamped meets in one record: the
+ * homes of both rings of a change at N = 3, and two stand-ins.
+ */
+const STAMPING_APART = 6 + 2;
+/** What a record takes beside its values: contexts, and the names of writes. */
+const RECORD_REST_BYTES = 4 * 1_024 * 1_024;
+/** What a peer takes that does not say: a release of before. */
+const FRAME_BYTES_UNSAID = 2 * 1_024 * 1_024;
+
 export const TRANSPORT_LIMITS: TransportLimits = {
-  frameBytesMax: 2 * 1_024 * 1_024,
+  frameBytesMax: STAMPING_APART * SIBLING_BYTES_CEILING + RECORD_REST_BYTES,
   helloBytesMax: 4_096,
   helloTimeoutMs: 5_000,
   outgoingBytesMax: 8 * 1_024 * 1_024,
@@ -48,3 +64,13 @@ export const TRANSPORT_LIMITS: TransportLimits = {
   strangersMax: 128,
   visitorsMax: 64,
 };
+
+/** How large a frame to a peer may be, by what it said of itself: no larger than it takes, nor than this side does. */
+export function frameBytesFor({ frameBytesMax }: TransportLimits, peer: Pick<Hello, "frameBytesMax">): number {
+  return Math.min(frameBytesMax, peer.frameBytesMax ?? FRAME_BYTES_UNSAID);
+}
+
+/** Bytes waiting to be sent past which a link is closed: with the largest frame behind those that may wait, and refusals. */
+export function outgoingBytesEnd({ outgoingBytesMax, frameBytesMax }: TransportLimits): number {
+  return outgoingBytesMax + Math.max(outgoingBytesMax, 1.5 * frameBytesMax);
+}

@@ -14,8 +14,9 @@ import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "../../me
 import type { PeerIdentity, RequestHandler, Telemetry, Time } from "../../ports.ts";
 import { DelayMeter } from "./delay-meter.ts";
 import { FRAME_TYPE, type Frame, FrameError, type FrameReader, FrameWriter } from "./frame.ts";
+import type { GreetingResult } from "./greeting.ts";
 import { InFlight, type Waiting } from "./in-flight.ts";
-import type { TransportLimits } from "./limits.ts";
+import { frameBytesFor, outgoingBytesEnd, type TransportLimits } from "./limits.ts";
 import type { Wire, WireEvents } from "./wire.ts";
 
 /** A chunk of this size goes out at once, not at the end of the turn, so that bursts do not pile up. */
@@ -70,7 +71,7 @@ export class Link implements WireEvents {
   constructor(
     context: LinkContext,
     peer: PeerIdentity,
-    greeted: { readonly wire: Wire; readonly reader: FrameReader; readonly saidMs: number },
+    greeted: Pick<Extract<GreetingResult, { kind: "linked" }>, "hello" | "wire" | "reader" | "saidMs">,
     ended: (link: Link, why: string) => void,
   ) {
     this.peer = peer;
@@ -79,7 +80,7 @@ export class Link implements WireEvents {
     this.#reader = greeted.reader;
     this.#delays = new DelayMeter(greeted.saidMs);
     this.#ended = ended;
-    this.#writer = new FrameWriter(context.limits.frameBytesMax);
+    this.#writer = new FrameWriter(frameBytesFor(context.limits, greeted.hello));
     this.#inFlight = new InFlight(context.time, (waiting) => this.#expire(waiting));
     this.#receivedMs = context.time.monotonicMs();
     this.#usedMs = this.#receivedMs;
@@ -336,8 +337,8 @@ export class Link implements WireEvents {
     if (this.#over) return;
     this.#writer.append(type, id, 0, message, this.#context.time.monotonicMs());
     // Even refusals add up for a peer that goes on asking and takes none of them.
-    if (this.outgoingBytes > 2 * this.#context.limits.outgoingBytesMax)
-      return this.close("it does not take its replies");
+    const isOver = this.outgoingBytes > outgoingBytesEnd(this.#context.limits);
+    if (isOver) return this.close("it does not take its replies");
     this.#flushSoon();
   }
 

@@ -17,6 +17,10 @@ export type PackedMessage = Buffer & { readonly start: number; readonly end: num
 
 const packr = new Packr({ useRecords: false, int64AsType: "number", useToJSON: false });
 const range = { start: 0, end: 0 };
+/** What the shared buffer may keep: one very large message may not pin its memory for the life of the process. */
+const KEPT_BYTES_MAX = 4 * 1_024 * 1_024;
+const BUFFER_BYTES = 8_192;
+let bufferBytes = 0;
 
 /**
  * Packs a flat message into a shared buffer, which the caller copies from before anything else is packed.
@@ -25,7 +29,10 @@ const range = { start: 0, end: 0 };
  */
 export function packMessage(message: readonly unknown[]): PackedMessage {
   assert(message.length <= MESSAGE_FIELDS_MAX, "a message has more fields than its head can count");
-  return packr.encode(message, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as PackedMessage;
+  if (bufferBytes > KEPT_BYTES_MAX) packr.useBuffer(Buffer.allocUnsafeSlow(BUFFER_BYTES));
+  const packed = packr.encode(message, REUSE_BUFFER_MODE | RESET_BUFFER_MODE) as PackedMessage;
+  bufferBytes = packed.length;
+  return packed;
 }
 
 /**

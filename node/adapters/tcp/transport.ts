@@ -110,7 +110,8 @@ class LinkedTransport implements AddressedTransport {
       self: { clusterId, name },
       introduce: (role, expects) => {
         sequence++;
-        return { clusterId, role, name, ...config.identity(), expects, instance, sequence };
+        const { frameBytesMax } = this.#limits;
+        return { clusterId, role, name, ...config.identity(), expects, instance, sequence, frameBytesMax };
       },
     };
     this.#links = {

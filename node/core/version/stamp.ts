@@ -20,13 +20,11 @@ import {
   type WriteEvent,
 } from "./record.ts";
 import { eventTimeMs, retainEvents } from "./retention.ts";
+import { CONTENT_TYPE_CHARACTERS_MAX, checkSiblingLimits, type SiblingLimits } from "./sibling-limits.ts";
 import { compareSources, EMPTY_VECTOR, raiseEntry, type VersionVector, vectorDescends } from "./vector.ts";
 
 /** Siblings of one key from which a metric and a log line should point at its clients. */
 export const SIBLINGS_WARN = 10;
-
-/** Longest `Content-Type`, which is stored with each value. */
-export const CONTENT_TYPE_CHARACTERS_MAX = 1_024;
 
 /** What a write replaces: what its context covers, all that the stamping replica holds, or nothing. */
 export type StampBase =
@@ -50,10 +48,7 @@ export type StampOptions = {
   readonly event?: { readonly kind: EventKind; readonly id: Uint8Array } | undefined;
   /** Wall clock, ms since 1970. */
   readonly nowMs: number;
-  readonly limits: {
-    /** Concurrent values past which a write that adds one is refused. */
-    readonly siblingsMax: number;
-  };
+  readonly limits: SiblingLimits;
 };
 
 export type Stamped = {
@@ -70,7 +65,7 @@ const EMPTY_RECORD: KvRecord = { context: EMPTY_CONTEXT, eventsSeen: EMPTY_VECTO
  * Stamps one client's write.
  *
  * @throws {KvError} INVALID_REQUEST for a content type, id or expiry out of bounds; INVALID_CONTEXT when the context
- *   claims a write that this replica has not made yet; CONFLICT when the write would add a sibling past the limit;
+ *   claims a write that this replica has not made yet; CONFLICT when the write would add to the siblings past a limit;
  *   STORAGE_FAILED when the stored record claims the dot already. Nothing is stamped then; the dot is spent.
  */
 export function stampWrite(options: StampOptions): Stamped {
@@ -92,7 +87,7 @@ export function stampWrite(options: StampOptions): Stamped {
     events: event === undefined ? record.events : insertByDot(record.events, eventOf(options, event, past)),
   };
   const standingCount = standingSiblings(draft).length;
-  checkSiblingLimit(record, standingCount, options.limits.siblingsMax);
+  checkSiblingLimits({ before: record, after: draft, actor: dot.actor }, options.limits);
   const events = retainEvents(draft.events, draft.siblings, options.nowMs);
   // Alone, the value stands for everything the record covers. Beside others it may claim only its own past: a vector
   // entry that reaches its dot would claim a sibling of the same actor too, and replace that unseen elsewhere.
@@ -189,12 +184,4 @@ function checkUnstamped(record: KvRecord, dot: Dot, base: StampBase): void {
 function claimsFrom(context: CausalContext, dot: Dot): boolean {
   if (covers(context, dot)) return true;
   return context.dots.some((isolated) => compareSources(isolated, dot) === 0 && isolated.counter > dot.counter);
-}
-
-function checkSiblingLimit(before: KvRecord, count: number, siblingsMax: number): void {
-  if (count <= siblingsMax || count <= standingSiblings(before).length) return;
-  throw new KvError(
-    "CONFLICT",
-    `Cannot add a concurrent value: the key holds ${count - 1}, at most ${siblingsMax} are allowed. Read the key and write once with the context of that answer`,
-  );
 }

@@ -281,6 +281,8 @@ describe("the admin port", () => {
       assert.equal((await post(body)).status, 400, body);
     }
     assert.equal((await post(" ".repeat(RESTORE_BYTES_MAX + 1))).status, 413);
+    const largest = Buffer.alloc(20 << 20, 1).toString("base64url");
+    assert.equal((await post(`{"entries":[{"key":"_wAA","record":"${largest}"}]}`)).status, 200);
     assert.equal((await get("/v1/backup", "/v1/backup")).status, 400);
     for (const [code, status] of FAILURES) {
       model.failAt = { page: model.pages, error: new KvError(code, "Cannot: it was asked to fail.") };

@@ -34,8 +34,10 @@ const anyFrames = fc.array(anyFrame, { maxLength: 8 });
 /** Where a stream is cut into chunks, as shares of its length. */
 const anyCuts = fc.array(fc.double({ min: 0, max: 1, noNaN: true }), { maxLength: 12 });
 
-function bytesOf(...frames: readonly Frame[]): Uint8Array {
-  const writer = new FrameWriter(BYTES_MAX);
+const bytesOf = (...frames: readonly Frame[]) => written(BYTES_MAX, frames);
+
+function written(bytesMax: number, frames: readonly Frame[]): Uint8Array {
+  const writer = new FrameWriter(bytesMax);
   for (const { type, id, budgetMs, sentMs, message } of frames) writer.append(type, id, budgetMs, message, sentMs);
   return new Uint8Array(writer.take());
 }
@@ -87,6 +89,32 @@ describe("a stream of frames", () => {
       found.push(...readAll(reader));
     }
     assert.deepEqual(plain(found), plain(frames));
+  });
+
+  it("gives a frame of many MiB that comes in pieces of any size, and what follows it", () => {
+    const large = new Uint8Array(9 << 20).map((_, at) => (at * 31) >> 7);
+    const stream = written(10 << 20, [frameOf(1, [large]), frameOf(2, ["small"])]);
+    for (const pieceBytes of [65_536, 1_000_003, 5 << 20, stream.length]) {
+      const reader = new FrameReader(10 << 20);
+      const found: Frame[] = [];
+      for (let at = 0; at < stream.length; at += pieceBytes) {
+        reader.push(stream.slice(at, at + pieceBytes));
+        found.push(...readAll(reader));
+      }
+      const [first, second] = found;
+      assert(Buffer.compare(first?.message[0] as Uint8Array, large) === 0, `in pieces of ${pieceBytes}`);
+      assert.deepEqual(second?.message, ["small"]);
+    }
+  });
+
+  it("takes no memory for what its head promises and nobody sends", () => {
+    const reader = new FrameReader(512 << 20);
+    const head = new Uint8Array(100);
+    new DataView(head.buffer).setUint32(0, 500 << 20);
+    const before = process.memoryUsage().arrayBuffers;
+    reader.push(head);
+    assert.equal(reader.next(), undefined);
+    assert(process.memoryUsage().arrayBuffers - before < 8 << 20);
   });
 
   it("carries every message unchanged", () => {

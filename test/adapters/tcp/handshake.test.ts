@@ -33,6 +33,15 @@ describe("a hello", () => {
     assert.deepEqual(decodeHello([...encodeHello(HELLO), "battery"]), HELLO);
   });
 
+  it("says how large a frame its sender takes, whether or not it says the rest, or nothing that can be meant", () => {
+    for (const hello of [HELLO, { ...HELLO, durability: "os" as const }]) {
+      const said = { ...hello, frameBytesMax: 20 << 20 };
+      assert.deepEqual(decodeHello(encodeHello(said)), said);
+      for (const bytes of [0, 5, -1, 1.5, "20"])
+        assert.deepEqual(decodeHello([...encodeHello(said).slice(0, -1), bytes]), hello);
+    }
+  });
+
   it("of a newer release that still speaks this one's form is taken, whatever it says besides", () => {
     const { newest } = PROTOCOL;
     assert.deepEqual(decodeHello(helloOf(newest + 1, newest, ["what this release does not know", 5])), HELLO);

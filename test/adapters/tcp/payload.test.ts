@@ -28,6 +28,18 @@ describe("a packed message", () => {
     }
   });
 
+  it("of many MiB gives its memory back, and those after it come out as they went in", () => {
+    const large = packMessage([new Uint8Array(20 << 20).fill(7)]);
+    assert.equal(large.end - large.start, (20 << 20) + 6);
+    const small = packMessage(["small", 1]);
+    assert(small.length < 1 << 20, `${small.length} bytes are kept`);
+    assert.deepEqual(unpackMessage(small, small.start, small.end), ["small", 1]);
+    for (const bytes of [5, 3_000, 100_000]) {
+      const next = packed([new Uint8Array(bytes).fill(9), "end"]);
+      assert.equal(unpackMessage(next, 0, next.length)?.[1], "end");
+    }
+  });
+
   it("of strings and byte strings of every length class comes out as it went in", () => {
     for (const length of [0, 1, 31, 32, 255, 256, 65_535, 65_536]) {
       for (const character of ["a", "ä", "🙂"]) {

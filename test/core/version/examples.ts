@@ -32,6 +32,7 @@ export type WriteOptions = {
   readonly kind?: EventKind;
   readonly nowMs?: number;
   readonly siblingsMax?: number;
+  readonly siblingBytesMax?: number;
 };
 
 /** Stamps one write; without options a blind overwrite with the dot's counter as its value. */
@@ -45,7 +46,7 @@ export function write(record: KvRecord | undefined, at: Dot, options: WriteOptio
     content: { value: value === undefined ? undefined : bytes(value), contentType, expiresAtMs },
     event: event === undefined ? undefined : { kind, id: bytes(event) },
     nowMs,
-    limits: { siblingsMax: options.siblingsMax ?? 50 },
+    limits: { siblingsMax: options.siblingsMax ?? 50, siblingBytesMax: options.siblingBytesMax ?? 1_000 },
   });
 }
 

@@ -264,7 +264,7 @@ export class World {
       content,
       event: request.event,
       nowMs: this.#nowMs,
-      limits: { siblingsMax: 1_000 },
+      limits: { siblingsMax: 1_000, siblingBytesMax: 1 << 20 },
     });
     this.#stampCount += 1;
     const known = !this.#isModelled ? new Set<DotName>() : this.#applyToModel(replica, request, stamped, dot);
