@@ -47,6 +47,9 @@ const REBUILDING_PAUSE_MS = 500;
 /** Times that what was mended is compared and mended again within one round. */
 const MENDS_MAX = 3;
 
+/** Failures that are one partition's own: a record of it is too large to be sent, or damaged. */
+const OWN: ReadonlySet<string> = new Set(["TOO_LARGE", "INVALID_REQUEST", "STORAGE_FAILED"]);
+
 /** A partition whose roots differ, with what the peer said beside its root. */
 type Differing = {
   readonly partition: number;
@@ -149,13 +152,34 @@ export function createAntiEntropy(
     for (let mends = 0; partitions.length > 0 && mends <= MENDS_MAX && !closed; mends++) {
       const found = await differing({ ring, peer }, partitions);
       if (mends === MENDS_MAX) return;
-      for (const { partition, peerBits, isComplete, epoch } of found) {
-        if (closed) return;
+      partitions = await mendAll({ ring, peer }, shuffled(found, random));
+    }
+  }
+
+  /**
+   * Mends what differs. One partition that fails keeps no other one from it; two that do so in succession, in a way that is
+   * not their own, are the peer's or this node's failure.
+   *
+   * @returns The partitions to compare once more.
+   */
+  async function mendAll({ ring, peer }: Visit, found: readonly Differing[]): Promise<number[]> {
+    const mended: number[] = [];
+    let hasFailed = false;
+    for (const { partition, peerBits, isComplete, epoch } of found) {
+      if (closed) return [];
+      try {
         const isMended = await mend({ epoch: ring.epoch, partition, peer, peerBits });
         if (isMended && isComplete) completeness.compared(partition, peer, epoch);
+        mended.push(partition);
+        hasFailed = false;
+      } catch (error) {
+        if (!(error instanceof KvError) || (hasFailed && !OWN.has(error.code))) throw error;
+        hasFailed = !OWN.has(error.code);
+        telemetry.count("annulus.repair.partitions_failed");
+        telemetry.log("debug", "repair.partition_failed", { peer, partition, code: error.code, reason: error.message });
       }
-      partitions = found.map(({ partition }) => partition);
     }
+    return mended;
   }
 
   /** Who is to get a partition pulls it from its present homes; nobody else compares with who does not have it yet. */

@@ -31,8 +31,11 @@ export type Pairing = {
   readonly isOffer?: true;
 };
 
-/** A comparison that runs, and whether the peer has been sure of all that it said so far. */
-type Mending = { readonly pairing: Pairing; isSure: boolean };
+/** A comparison that runs, whether the peer has been sure of all that it said so far, and what no message could hold. */
+type Mending = { readonly pairing: Pairing; isSure: boolean; tooLarge: KvError | undefined };
+
+/** What makes one record the same on both sides. */
+type Job = { readonly key: Uint8Array; readonly run: () => Promise<void> };
 
 export type Comparer = {
   /**
@@ -40,7 +43,8 @@ export type Comparer = {
    *
    * @returns Whether all is here that the peer had acknowledged: nothing of the partition was in doubt there whenever it
    *   answered, and all that it listed could be read. A record that is found damaged only now is missing from its lists.
-   * @throws {KvError} What the peer, the way to it, or a disk says; NOT_READY when a tree is not there any more.
+   * @throws {KvError} What the peer, the way to it, or a disk says; NOT_READY when a tree is not there any more; TOO_LARGE for a
+   *   record that no message to the peer, or from it, can hold: once all others are the same.
    */
   mend(pairing: Pairing): Promise<boolean>;
 };
@@ -51,6 +55,8 @@ export const NODES_AT_ONCE = 512;
 const LEAVES_AT_ONCE = 8;
 /** Records on their way at once. */
 export const RECORDS_AT_ONCE = 16;
+/** Keys of records that were too large and have been logged, before any is logged anew. */
+const TOLD_MAX = 1_000;
 /** What a request or reply takes beside its content, about: frame, kind, epoch, numbers. */
 const MESSAGE_BYTES = 32;
 
@@ -69,6 +75,18 @@ export function createComparer(
   { timeoutMs }: { readonly timeoutMs: number },
 ): Comparer {
   const { replicas, trees, budget, telemetry } = parts;
+  const told = new Set<string>();
+
+  function noteTooLarge(mending: Mending, key: Uint8Array, error: KvError): void {
+    mending.tooLarge ??= error;
+    telemetry.count("annulus.repair.records_too_large");
+    const { partition, peer } = mending.pairing;
+    const name = Buffer.from(key).toString("base64url");
+    if (told.has(`${peer}/${name}`)) return;
+    if (told.size >= TOLD_MAX) told.clear();
+    told.add(`${peer}/${name}`);
+    telemetry.log("warn", "repair.record_too_large", { peer, partition, key: name, reason: error.message });
+  }
 
   async function account(sentBytes: number, receivedBytes: number): Promise<void> {
     telemetry.count("annulus.repair.sent_bytes", sentBytes + MESSAGE_BYTES);
@@ -160,24 +178,49 @@ export function createComparer(
       return record;
     };
     const { missingHere, missingThere, unlike } = differingKeys(mine, theirs.keys);
-    const jobs =
+    const pushing = (key: Uint8Array): Job => ({ key, run: () => push(pairing, key) });
+    const jobs: readonly Job[] =
       pairing.isOffer === true
-        ? [...missingThere, ...unlike].map((key) => () => push(pairing, key))
+        ? [...missingThere, ...unlike].map(pushing)
         : [
-            ...missingHere.map((key) => () => pulled(key)),
-            ...missingThere.map((key) => () => push(pairing, key)),
-            ...unlike.map((key) => async () => push(pairing, key, await pulled(key))),
+            ...missingHere.map((key) => ({ key, run: async () => void (await pulled(key)) })),
+            ...missingThere.map(pushing),
+            ...unlike.map((key) => ({ key, run: async () => push(pairing, key, await pulled(key)) })),
           ];
-    for (const some of inPartsOf(RECORDS_AT_ONCE, jobs)) await Promise.all(some.map((job) => job()));
+    for (const some of inPartsOf(RECORDS_AT_ONCE, jobs)) await doAll(mending, some);
+  }
+
+  /** Does some at once. Those for which the large ones among them left no room on the way come after that, one by one. */
+  async function doAll(mending: Mending, jobs: readonly Job[]): Promise<void> {
+    const errors = await Promise.all(jobs.map((job) => attempt(mending, job)));
+    for (const [index, error] of errors.entries()) {
+      if (error === undefined) continue;
+      const left = error.code === "OVERLOADED" ? await attempt(mending, jobs[index] as Job) : error;
+      if (left !== undefined) throw left;
+    }
+  }
+
+  /** Gives why it could not be done; undefined also where no message could hold the record, which keeps no other one back. */
+  async function attempt(mending: Mending, { key, run }: Job): Promise<KvError | undefined> {
+    try {
+      await run();
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      if (error.code !== "TOO_LARGE") return error;
+      noteTooLarge(mending, key, error);
+      return undefined;
+    }
   }
 
   return {
     async mend(pairing) {
       const common = Math.min(treeOf(pairing.partition).bits, pairing.peerBits);
-      const mending: Mending = { pairing, isSure: true };
+      const mending: Mending = { pairing, isSure: true, tooLarge: undefined };
       const leaves = await differingLeaves(mending, common);
       telemetry.count("annulus.repair.leaves_differing", leaves.length);
       for (const some of inPartsOf(LEAVES_AT_ONCE, leaves)) await mendLeaves(mending, common, some);
+      if (mending.tooLarge !== undefined) throw mending.tooLarge;
       return mending.isSure;
     },
   };

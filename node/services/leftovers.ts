@@ -116,9 +116,11 @@ export function createLeftovers(parts: {
     const { roots } = await replicas.compare(peer, { kind: "roots", epoch, partitions: [partition] }, TIMEOUT_MS);
     const root = roots[0];
     if (root === undefined) return false;
-    await comparer.mend({ epoch, partition, peer, peerBits: root.bits, isOffer: true });
-    telemetry.count("annulus.leftovers.offered");
-    return true;
+    const pairing = { epoch, partition, peer, peerBits: root.bits, isOffer: true } as const;
+    // A record that no message can hold, say, keeps the partition here, and no other one.
+    const isShown = await isDone({ peer, partition }, async () => void (await comparer.mend(pairing)));
+    if (isShown) telemetry.count("annulus.leftovers.offered");
+    return isShown;
   }
 
   /** Shows a member partitions that it was not shown yet. */

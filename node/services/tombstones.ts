@@ -17,6 +17,7 @@
  * every member flushes, whatever the durability, and says that it is under the incarnation of its first word.
  */
 import { equalBytes } from "../core/bytes.ts";
+import { KvError } from "../core/errors.ts";
 import { partitionRange } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
@@ -174,9 +175,19 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
       const isSame = epoch === ring.epoch && marks[index]?.digest === horizons.digest(partition);
       if (mine === undefined || theirs?.isComplete !== true || !isSame) continue;
       const pairing = { epoch: ring.epoch, partition, peer, peerBits: theirs.bits };
-      if (equalBytes(mine.root(), theirs.sum) || (await parts.comparer.mend(pairing))) equal.push(partition);
+      if (equalBytes(mine.root(), theirs.sum) || (await isMended(pairing))) equal.push(partition);
     }
     return equal;
+  }
+
+  /** Of a partition with a record that no message can hold there is no evidence; that of the others is good all the same. */
+  async function isMended(pairing: Parameters<Comparer["mend"]>[0]): Promise<boolean> {
+    try {
+      return await parts.comparer.mend(pairing);
+    } catch (error) {
+      if (!(error instanceof KvError) || error.code !== "TOO_LARGE") throw error;
+      return false;
+    }
   }
 
   /** Those that all homes were compared in, so that all know what any of them knew when it began. */

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
-import { dataKey, hintsRange } from "../../node/core/keyspace.ts";
+import { dataKey, hintsRange, partitionRange } from "../../node/core/keyspace.ts";
 import type { MemberId } from "../../node/core/ring/document.ts";
 import type { Base } from "../../node/services/coordinator.ts";
 import { answered, answerOf } from "./answers.ts";
@@ -14,6 +14,7 @@ import { recordIn } from "./disk-records.ts";
 import { nodeOf, part, pass } from "./quiet-cluster.ts";
 
 const MIB = 1 << 20;
+const LAST_RELEASE = { frameBytesMax: 2 * MIB };
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 const BIG = bytesOf("big");
 
@@ -181,5 +182,93 @@ describe("a key with three concurrent values of the largest size that may be con
       pairs.entries.map(({ siblings }) => siblings.length),
       [3],
     );
+  });
+});
+
+describe("a member of a release that takes smaller frames", () => {
+  /** n3 missed the large record, and small ones in every partition; it is back. */
+  async function startMixed() {
+    let old: string | undefined = "n3";
+    const cluster = await startCluster({
+      transportLimitsOf: (member) => (member === old ? LAST_RELEASE : {}),
+      tombstoneAgeMs: 5_000,
+    });
+    part(cluster, ["n1", "n2"], ["n3"]);
+    part(cluster, ["n1"], ["n2"]);
+    await pass(cluster, 15_000);
+    for (const name of ["n1", "n1", "n2"]) {
+      const answer = await put(cluster, name, 1, new Uint8Array(MIB - 1_000));
+      assert(!(answer instanceof KvError), String(answer));
+    }
+    cluster.network.heal("n1", "n2");
+    cluster.network.heal("n2", "n1");
+    await pass(cluster, 15_000);
+    for (let at = 0; at < 40; at++) await put(cluster, "n1", 2, bytesOf("small"), bytesOf(`small ${at}`));
+    cluster.network.heal();
+    await pass(cluster, 60_000);
+    return { cluster, upgrade: () => (old = undefined) };
+  }
+
+  const smallOf = ({ nodes }: SimulatedCluster) =>
+    nodes.map(({ disk }) =>
+      [0, 1, 2, 3].reduce((sum, at) => sum + disk.entries({ ...partitionRange(at), limit: 1_000 }).length, 0),
+    );
+
+  it("lacks nothing but the record that no frame to it can hold, which is counted, and gets that once it is upgraded", async () => {
+    const { cluster, upgrade } = await startMixed();
+    assert.deepEqual(
+      [held(cluster), smallOf(cluster)],
+      [
+        [3, 3, undefined],
+        [41, 41, 40],
+      ],
+    );
+    assert((cluster.counters.get("annulus.repair.records_too_large") ?? 0) > 0);
+    const brokenOff = () => cluster.counters.get("annulus.repair.failures") ?? 0;
+    const before = brokenOff();
+    await pass(cluster, 20_000);
+    assert.equal(brokenOff(), before, "no visit of anti-entropy breaks off");
+    for (const name of ["n1", "n2"]) assert(!((await read(cluster, name)) instanceof KvError));
+    cluster.crash(cluster.byName("n3"), "process");
+    upgrade();
+    cluster.start(cluster.byName("n3"));
+    await pass(cluster, 30_000);
+    assert.deepEqual(
+      [held(cluster), smallOf(cluster)],
+      [
+        [3, 3, 3],
+        [41, 41, 41],
+      ],
+    );
+  });
+
+  it("answers a read of the record with an error, in time, and has it as all others do once a client settles it", async () => {
+    const { cluster } = await startMixed();
+    const unread = await read(cluster, "n3");
+    assert(unread instanceof KvError && unread.code === "QUORUM_UNAVAILABLE", String(unread));
+    const found = await read(cluster, "n1");
+    assert(!(found instanceof KvError));
+    const settled = await put(cluster, "n1", 2, bytesOf("small again"), BIG, { context: found.context ?? "" });
+    assert(!(settled instanceof KvError), String(settled));
+    await pass(cluster, 30_000);
+    assert.deepEqual(held(cluster), [1, 1, 1]);
+  });
+
+  it("keeps no deletion of another partition from being forgotten", async () => {
+    const { cluster } = await startMixed();
+    for (let at = 0; at < 40; at++) {
+      const deleting = nodeOf(cluster, "n1").coordinator.delete({ key: bytesOf(`small ${at}`) }, {});
+      await answered(cluster.simulator, deleting, 10_000);
+    }
+    await pass(cluster, 90_000);
+    const others = [0, 1, 2, 3].filter((partition) => partition !== cluster.ring.partitionOf(BIG));
+    const left = cluster.nodes.map(({ disk }) =>
+      others.map((at) => disk.entries({ ...partitionRange(at), limit: 1_000 }).length),
+    );
+    assert.deepEqual(left, [
+      [0, 0, 0],
+      [0, 0, 0],
+      [0, 0, 0],
+    ]);
   });
 });

@@ -164,6 +164,10 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
     "Comparisons left to the next round because a tree was being built or counted anew.",
   ),
   "annulus.repair.received_bytes": counter("Bytes that anti-entropy received, about.", "By"),
+  "annulus.repair.partitions_failed": counter(
+    "Partitions that anti-entropy could not make equal to a peer's, and left.",
+  ),
+  "annulus.repair.records_too_large": counter("Records that no message could bring to a peer, or from it."),
   "annulus.repair.records_pulled": counter("Records that anti-entropy read at a peer and merged here."),
   "annulus.repair.records_pushed": counter("Records that anti-entropy had a peer merge."),
   "annulus.repair.round.duration": distribution("Time that one round of anti-entropy took.", "ms"),
