@@ -4,7 +4,7 @@ import { headerOf, type WholeAnswer } from "./exchange.ts";
 import { errorOf } from "./failure.ts";
 import type { Done } from "./operation.ts";
 import type { Resolve } from "./options.ts";
-import { bodyOf, Found, parseReceipt, type Reading, Sibling, Value, type Written } from "./values.ts";
+import { bodyOf, Found, isDeletion, parseReceipt, type Reading, Sibling, Value, type Written } from "./values.ts";
 
 /**
  * What a read showed.
@@ -55,7 +55,7 @@ export function settle({ siblings, context = "", node }: Reading, resolve: Resol
   if (siblings.length === 1) return new Found(only, { context, siblings: 1 });
   if (resolve === undefined) throw new SiblingsError(siblings, context, node);
   const content = resolve(siblings);
-  if (content === undefined) return undefined;
+  if (content === undefined || isDeletion(content)) return undefined;
   const { body, contentType } = bodyOf(content);
   return new Found(new Value(Buffer.from(body), contentType), { context, siblings: siblings.length });
 }

@@ -6,7 +6,7 @@ import type { Content, Sibling } from "./values.ts";
 /** Text (UTF-8) or bytes, 1 .. 1_024 bytes. */
 export type Key = string | Uint8Array;
 
-/** Makes one value of several; `undefined`: there is none (all of them count as deleted). */
+/** Makes one value of several; `undefined`, or one that is a deletion: there is none (all of them count as deleted). */
 export type Resolve = (siblings: readonly Sibling[]) => Content | undefined;
 
 /** What is undefined is as if it had been left out. */
@@ -54,7 +54,8 @@ export type GetOptions = RequestOptions & { readonly resolve?: Resolve | undefin
 export type WriteOptions = RequestOptions & {
   /**
    * What the write replaces: a token, or whatever carries one (`Found`, `Written`, `Reading`). A `Reading` of a key that was
-   * never written has seen nothing: a put with it replaces nothing.
+   * never written has seen nothing: a put with it replaces nothing,
+   * and a delete, for which there is nothing to stand on, is blind.
    */
   readonly context?: string | { readonly context: string | undefined } | undefined;
   /**

@@ -89,6 +89,11 @@ export function json(value: unknown): Content {
   throw new TypeError(`Cannot write the value as JSON: expected one that has a JSON form, found ${typeof value}.`);
 }
 
+/** Whether it is a sibling that is a deletion: one has no bytes, and would be an empty value. */
+export function isDeletion(content: Content): boolean {
+  return content instanceof Sibling && content.isDeleted;
+}
+
 /**
  * Content as a request's body and its type.
  *
@@ -96,6 +101,8 @@ export function json(value: unknown): Content {
  */
 export function bodyOf(content: Content): { readonly body: Uint8Array; readonly contentType: string } {
   if (typeof content === "string") return { body: Buffer.from(content), contentType: "text/plain; charset=utf-8" };
+  if (isDeletion(content))
+    throw new TypeError("Cannot write the content: it is a sibling that is a deletion; use delete.");
   // Not instanceof: the bytes may come from another realm, as in a test runner.
   if (isUint8Array(content)) return { body: content, contentType: "application/octet-stream" };
   const { bytes, contentType } = (content ?? {}) as Partial<Exclude<Content, string | Uint8Array>>;

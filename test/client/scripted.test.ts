@@ -119,6 +119,27 @@ describe("the time of a call", () => {
   });
 });
 
+describe("a deletion that resolve chooses among siblings", () => {
+  const tombstone = { contentType: "", writtenAt: "2026-01-02T00:00:00.000Z", deleted: true };
+  const value = { contentType: "text/plain", value: "dg==", writtenAt: "2026-01-01T00:00:00.000Z", deleted: false };
+  const both: Step = (_request, response) => {
+    response.writeHead(300, { "kv-node": "n1", "kv-context": "seen", "content-type": "application/json" });
+    response.end(JSON.stringify({ context: "seen", siblings: [value, tombstone] }));
+  };
+
+  it("is a deletion, and no empty value: neither for the reader nor for update, nor can it be put", async () => {
+    const { url, asked } = await node([both]);
+    const client = connect({ urls: [url], resolve: (siblings) => siblings.at(-1) });
+    assert.equal(await client.get("k"), undefined);
+    const seen: unknown[] = [];
+    await client.update("k", (current) => void seen.push(current));
+    assert.deepEqual(seen, [undefined]);
+    const [, deleted] = (await client.read("k")).siblings;
+    await failureOf(client.put("k", deleted ?? ""), TypeError);
+    assert.ok(asked.every(({ method }) => method === "GET"));
+  });
+});
+
 describe("a client that is closed", () => {
   it("repeats nothing any more, and says of a write what is known", async () => {
     const { url, asked } = await node([says(503, "QUORUM_LOST", { "kv-outcome": "unknown" })]);
