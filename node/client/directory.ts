@@ -36,13 +36,19 @@ export class KnownNode implements Candidate {
   /** Who answered there last. */
   name: string | undefined;
   zone: string | undefined;
-  /** The host that the ring named when it was found there. */
+  /** The host that the ring named when it was found there, and the URL that was made of it. */
   host: string | undefined;
+  url: string | undefined;
   /** It is of another cluster than the node that was heard first, and is never asked. */
   isStranger = false;
   inFlight = 0;
   awayUntilMs = 0;
   #failures = 0;
+
+  /** How often in a row it did not answer as it should, while it was not passed over. */
+  get failures(): number {
+    return this.#failures;
+  }
 
   constructor(connections: Connections, isGiven: boolean) {
     this.connections = connections;
@@ -74,6 +80,8 @@ const LOOK_MS = 200;
 /** Members that were not there are looked for again after so long, doubled each time, for each look may cost a connection. */
 const LOOK_AGAIN_MS = 1_000;
 const LOOK_AGAIN_MS_MAX = 60_000;
+/** A member that failed so often in a row is looked for as well where the nodes that answer say that it would be now. */
+const FAILURES_MAX = 3;
 
 /** All nodes that are known, and who is home to what. */
 export class Directory {
@@ -166,6 +174,12 @@ export class Directory {
     } else if (nowMs >= this.#lookDueMs) void this.#lookForOthers();
   }
 
+  /** Takes note of a node that was passed over: it may be there in another way, as after its cluster began to speak TLS. */
+  missed(node: KnownNode): void {
+    if (!node.isGiven && node.failures >= FAILURES_MAX && this.#lookDueMs === Number.POSITIVE_INFINITY)
+      this.#lookDueMs = performance.now();
+  }
+
   /** Closes the connections as they come out of use, and looks for nobody any more. */
   close(): void {
     this.#closing.abort();
@@ -219,17 +233,19 @@ export class Directory {
     }
   }
 
-  /** Tries the host that the ring names for each member that has no node yet. */
+  /** Tries the host that the ring names for each member that has no node yet, or one that answers no more. */
   async #lookForOthers(): Promise<void> {
     const ring = this.#ring;
-    const [first] = this.#given;
-    if (ring === undefined || first === undefined || this.isClosed) return;
+    const like = this.#given.find(({ failures }) => failures === 0) ?? this.#given[0];
+    if (ring === undefined || like === undefined || this.isClosed) return;
     this.#lookDueMs = Number.POSITIVE_INFINITY;
     const looks = ring.members.flatMap(({ name, host }) => {
-      const url = new URL(first.connections.url);
+      const url = new URL(like.connections.url);
       url.hostname = host;
       const isGiven = this.#given.some(({ connections }) => new URL(connections.url).host === url.host);
-      return isGiven || this.#found.has(name) || this.#sought.has(name) ? [] : [this.#lookFor(name, host, url.href)];
+      const found = this.#found.get(name);
+      const isThere = found !== undefined && (found.failures < FAILURES_MAX || found.url === url.href);
+      return isGiven || isThere || this.#sought.has(name) ? [] : [this.#lookFor(name, host, url.href)];
     });
     const areFound = (await Promise.all(looks)).every((isFound) => isFound);
     if (areFound) this.#lookPauseMs = LOOK_AGAIN_MS;
@@ -250,6 +266,8 @@ export class Directory {
     }
     node.name = name;
     node.host = host;
+    node.url = url;
+    this.#found.get(name)?.connections.close();
     this.#found.set(name, node);
     this.#arrange();
     return true;

@@ -212,7 +212,10 @@ export class Operations {
       if (!(error instanceof NoAnswerError)) throw error;
       const { isUnsent, isNobodyThere, isUnasked } = error;
       const verdict = judge({ kind: "silent", isUnsent, isNobodyThere, isUnasked });
-      if (verdict.isAway && signal?.aborted !== true) node.failed();
+      if (verdict.isAway && signal?.aborted !== true) {
+        node.failed();
+        directory.missed(node);
+      }
       return { node, result: error, verdict };
     } finally {
       node.inFlight -= 1;
