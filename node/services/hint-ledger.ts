@@ -16,6 +16,7 @@ import { KvError } from "../core/errors.ts";
 import { hintsRange, metaKey, parseHintKey } from "../core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import { boundedPage, PAGE_BYTES } from "./stored-pages.ts";
 
 /** What the ledger must know of one hint. */
 export type HintFigures = {
@@ -159,11 +160,12 @@ export function createHintLedger(
         });
       }
       const { until } = hintsRange();
-      const page = await engine.scan({ from: position ?? until, until, limit: PAGE_ENTRIES });
+      const asked = { from: position ?? until, until, limit: PAGE_ENTRIES };
+      const { entries: page, isLast } = await boundedPage(engine, asked, PAGE_BYTES);
       if (mine !== generation) return;
       for (const entry of page) apply({ at: entry.key, before: undefined, after: figuresOf(entry) });
       const last = page.at(-1);
-      position = last === undefined || page.length < PAGE_ENTRIES ? undefined : successor(last.key);
+      position = last === undefined || isLast ? undefined : successor(last.key);
     } finally {
       gate.resolve();
       gate = undefined;

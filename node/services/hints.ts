@@ -33,6 +33,7 @@ import type { Identity } from "./identity.ts";
 import { createRecordStore, type Held, isRemoved, keyName } from "./record-store.ts";
 import type { StampResult } from "./replica.ts";
 import { decodeBase, refuseIfLate, type StampLimits, stampOn } from "./stamping.ts";
+import { boundedPage, PAGE_BYTES } from "./stored-pages.ts";
 
 const SPENT_NAME = "stand-in-spent";
 const SPENT_KEY = metaKey(SPENT_NAME);
@@ -274,14 +275,15 @@ export function createHints(
       }),
     async page({ partition, target, from }, limit) {
       const range = hintRange(partition, target);
-      const entries = await engine.scan({ from: from ?? range.from, until: range.until, limit });
+      const asked = { from: from ?? range.from, until: range.until, limit };
+      const { entries, isLast } = await boundedPage(engine, asked, PAGE_BYTES);
       const hints: WaitingHint[] = [];
       for (const { key: at, value } of entries) {
         const hint = await soundOnly(decodedOrSetAside(at, value));
         if (hint !== undefined) hints.push({ at, place: parseHintKey(at), hint });
       }
       const last = entries.at(-1);
-      return { hints, next: last === undefined || entries.length < limit ? undefined : successor(last.key) };
+      return { hints, next: last === undefined || isLast ? undefined : successor(last.key) };
     },
     // What is kept is not looked through for it.
     mayHaveStamped: () => isSpent() || !ledger.isComplete() || ledger.waiting().length > 0,

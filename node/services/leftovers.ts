@@ -25,6 +25,7 @@ import type { PeerDisks } from "./peer-disks.ts";
 import type { Replica } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { createRounds } from "./rounds.ts";
+import { boundedPage, PAGE_BYTES } from "./stored-pages.ts";
 
 export type Leftovers = {
   /** The partitions that are here and not this node's, as far as they are known. */
@@ -149,7 +150,7 @@ export function createLeftovers(parts: {
     await horizons.disown(partition);
     const range = partitionRange(partition);
     while (mayGo()) {
-      const page = await engine.scan({ ...range, limit: PAGE_RECORDS });
+      const { entries: page } = await boundedPage(engine, { ...range, limit: PAGE_RECORDS }, PAGE_BYTES);
       if (page.length === 0) {
         open.delete(partition);
         telemetry.count("annulus.leftovers.dropped");

@@ -22,6 +22,7 @@ import type { GroupCommit } from "./group-commit.ts";
 import type { Identity } from "./identity.ts";
 import { createRecordStore, type Held, isRemoved, keyName } from "./record-store.ts";
 import { decodeBase, refuseIfLate, type StampLimits, stampOn } from "./stamping.ts";
+import { boundedPage } from "./stored-pages.ts";
 import type { Change, TreeLedger } from "./tree-ledger.ts";
 
 export type StampResult = {
@@ -316,7 +317,7 @@ async function scanPartition(
 ): Promise<ScannedReply> {
   const { from: first, until } = partitionRange(partition);
   const from = after === undefined ? first : successor(dataKey(partition, after));
-  const found = await engine.scan({ from, until, limit });
+  const { entries: found, isLast } = await boundedPage(engine, { from, until, limit }, SCAN_BYTES_MAX);
   const entries: ScannedEntry[] = [];
   let sizeBytes = 0;
   for (const { key: at, value } of found) {
@@ -329,7 +330,7 @@ async function scanPartition(
     }
     entries.push({ key: parsePartitionedKey(at).key, record: value });
   }
-  return { kind: "scanned", entries, done: found.length < limit };
+  return { kind: "scanned", entries, done: isLast };
 }
 
 function isSound(bytes: Uint8Array): boolean {

@@ -29,6 +29,7 @@ import type { Budget } from "./budget.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { keyName } from "./record-store.ts";
 import type { Replica } from "./replica.ts";
+import { likelyFitting, PAGE_BYTES } from "./stored-pages.ts";
 import type { Count, Shown, TreeLedger } from "./tree-ledger.ts";
 
 export type Trees = {
@@ -60,6 +61,8 @@ export type Trees = {
 
 /** Records of a page: few enough that nobody waits long for the turn in which they are hashed. */
 const PAGE_RECORDS = 128;
+/** Records of the first page, whose sizes nobody knows yet: half of a leaf. */
+const FIRST_RECORDS = 32;
 const RETRY_MS = 1_000;
 /** Attempts at a count that failing writes spoil. */
 const ATTEMPTS_MAX = 3;
@@ -99,11 +102,12 @@ export function createTrees(parts: {
   async function scan(count: Count, pace: Budget, list: LeafKey[] | undefined): Promise<void> {
     const range = placesRange(count.partition, count.places.from, count.places.until);
     let from = range.from;
+    let limit = FIRST_RECORDS;
     for (;;) {
       if (closed) throw new KvError("NOT_READY", "Cannot count a partition: this node is stopping.");
       count.beginPage();
-      const entries = await engine.scan({ from, until: range.until, limit: PAGE_RECORDS });
-      const last = entries.length < PAGE_RECORDS ? undefined : entries.at(-1);
+      const entries = await engine.scan({ from, until: range.until, limit });
+      const last = entries.length < limit ? undefined : entries.at(-1);
       const shown = entries.map(showEntry);
       count.endPage(shown, last?.key, { isPending: replica.isPending, removals: ledger.removals });
       let sizeBytes = 0;
@@ -115,6 +119,7 @@ export function createTrees(parts: {
       await pace.spend(sizeBytes);
       if (last === undefined) return;
       from = successor(last.key);
+      limit = Math.min(PAGE_RECORDS, likelyFitting({ entries: entries.length, bytes: sizeBytes }, PAGE_BYTES));
     }
   }
 
