@@ -98,7 +98,7 @@ export class Client {
   async read(key: Key, options: RequestOptions = {}): Promise<Reading> {
     const bytes = bytesOf(key);
     const call = { method: "GET", path: kvPath(bytes, queryOf(options)) } as const;
-    return readingOf(await this.#run(bytes, call, options, { wish: "near", mayHedge: true, mayRepeatUnknown: true }));
+    return readingOf(await this.#run(bytes, call, options, { wish: "near", mayHedge: true }));
   }
 
   /**
@@ -134,7 +134,6 @@ export class Client {
       await this.#run(bytes, { method: "PUT", path: kvPath(bytes, query), headers, body }, options, {
         wish: isStampedByFirst ? "first" : "near",
         mayHedge: false,
-        mayRepeatUnknown: options.ifAbsent !== true,
       }),
     );
   }
@@ -144,7 +143,7 @@ export class Client {
     const bytes = bytesOf(key);
     const headers = writeHeaders(contextOf(options.context), options.idempotencyKey);
     const call = { method: "DELETE", path: kvPath(bytes, queryOf(options)), headers } as const;
-    return writtenOf(await this.#run(bytes, call, options, { wish: "near", mayHedge: false, mayRepeatUnknown: true }));
+    return writtenOf(await this.#run(bytes, call, options, { wish: "near", mayHedge: false }));
   }
 
   /**
@@ -196,7 +195,7 @@ export class Client {
     key: Uint8Array,
     call: Ask,
     { signal, timeoutMs, nodeTimeoutMs }: RequestOptions,
-    how: { readonly wish: "first" | "near"; readonly mayHedge: boolean; readonly mayRepeatUnknown: boolean },
+    how: { readonly wish: "first" | "near"; readonly mayHedge: boolean },
   ): Promise<Done> {
     if (this.#directory.isClosed) throw closedError({ attempts: 0, isUnknown: false, idempotencyKey: undefined });
     const attemptTimeoutMs = nodeTimeoutMs === undefined ? undefined : nodeTimeoutMs + GRACE_MS;

@@ -36,8 +36,6 @@ export type Operation = {
   readonly wish: Wish;
   /** Whether a second node may be asked meanwhile. */
   readonly mayHedge: boolean;
-  /** Whether it may be repeated when a replica may hold it already. */
-  readonly mayRepeatUnknown: boolean;
   /** From the first attempt to the last, pauses included, in ms; 0 or less: it is over before the first. */
   readonly timeoutMs: number;
   /** How long one attempt may take, in ms; as for all when undefined. */
@@ -126,8 +124,7 @@ export class Operations {
       if (this.#directory.isClosed) throw closedError(so);
       // The last attempt may have had no time left for an answer; what an earlier one was told says more.
       if (!(result instanceof NoAnswerError)) told = result;
-      const mayRepeat = !isUnknown || operation.mayRepeatUnknown;
-      const restMs = mayRepeat ? this.#pauseBeforeNext({ verdict, tried, attempts, untilMs }) : undefined;
+      const restMs = this.#pauseBeforeNext({ verdict, tried, attempts, untilMs });
       if (restMs === undefined) {
         const isOver = told === undefined && performance.now() >= untilMs - EARLY_MS;
         throw isOver ? overError(result, so) : errorOf(told ?? result, so);

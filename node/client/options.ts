@@ -70,7 +70,7 @@ export type PutOptions = WriteOptions & {
   readonly ttlSeconds?: number | undefined;
   /** What a write without a context does (`overwrite`; `sibling` with a `Reading` that saw nothing). */
   readonly blind?: "overwrite" | "sibling" | undefined;
-  /** Refuses (PRECONDITION_FAILED) when a read finds a value. Not repeated once a replica may hold it. */
+  /** Refuses (PRECONDITION_FAILED) when a read finds a value that is not this very write's. */
   readonly ifAbsent?: boolean | undefined;
 };
 

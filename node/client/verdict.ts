@@ -2,7 +2,7 @@
  * What a client makes of an answer, or of none: whether to repeat, where and after how long. Pure.
  *
  * A repetition carries the same Idempotency-Key and is the same event wherever it arrives, so that a write may be
- * repeated whatever became of it. One write is not safe so: `If-None-Match: *` would find its own value.
+ * repeated whatever became of it. So may one with `If-None-Match: *`: nodes know the value that it finds for its own.
  */
 
 export type Attempted =

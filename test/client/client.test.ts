@@ -222,14 +222,18 @@ describe("a failure", () => {
     assert.equal((await client.read("k2")).siblings.length, 1);
   });
 
-  it("is not repeated with ifAbsent once a replica may hold the value, which it would find", async () => {
-    const client = connect();
-    for (const node of ["n1", "n2", "n3"]) cluster.faultsAfter.set(node, "lost");
-    const error = await failure(client.put("k", "v", { ifAbsent: true }));
-    assert.deepEqual([error.code, error.outcome, error.attempts], ["QUORUM_LOST", "unknown", 1]);
+  it("of a put with ifAbsent is repeated as well, for nodes know its own value by its name", async () => {
+    const client = await connected();
+    cluster.faultsAfter.set("n1", "lost").set("n2", "lost");
+    await client.put("k", "v", { ifAbsent: true, idempotencyKey: "mine" });
+    assert.ok(cluster.asked.every(({ idempotencyKey }) => idempotencyKey === "mine"));
     cluster.faultsAfter.clear();
     const refused = await failure(client.put("k", "v", { ifAbsent: true }));
     assert.deepEqual([refused.code, refused.status, refused.outcome], ["PRECONDITION_FAILED", 412, "none"]);
+    assert.equal((await client.read("k")).siblings.length, 1);
+    for (const node of ["n1", "n2", "n3"]) cluster.faultsAfter.set(node, "lost");
+    const unknown = await failure(connect({ attemptsMax: 2 }).put("other", "v", { ifAbsent: true }));
+    assert.deepEqual([unknown.code, unknown.outcome, unknown.attempts], ["QUORUM_LOST", "unknown", 2]);
   });
 
   it("that any node would answer alike is told at once, with its code", async () => {

@@ -139,7 +139,9 @@ export function createHttpModel(): HttpModel {
     async put(command: PutCommand, options): Promise<WriteAnswer> {
       const receipt = await enter(options, options.writeQuorum ?? 2);
       const { key, base, value, contentType, ttlS } = command;
-      if (command.onlyIfAbsent === true && visible(key).some((sibling) => sibling.value !== undefined)) {
+      const name = command.idempotencyKey === undefined ? "" : Buffer.from(command.idempotencyKey).toString("hex");
+      const isRepeated = heldAt(key).ids.has(name);
+      if (command.onlyIfAbsent === true && !isRepeated && visible(key).some((sibling) => sibling.value !== undefined)) {
         throw new KvError("PRECONDITION_FAILED", "Cannot write: expected no value, found one.", {
           details: { receipt },
         });
