@@ -172,16 +172,17 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
 
   /**
    * A blind overwrite whose first try may have been acknowledged. The home that stamps it may have missed that, and would
-   * stamp it once more over what came after it; so others are asked first whether it is known. As long as they do not
-   * answer it may be new, and is written.
+   * stamp it once more over what came after it; so others are asked first whether it is known. Where too few answer, a
+   * strict write is refused, and a sloppy one, which may be new, goes on.
    */
   async function overwriteOnce(
     { key, content, event }: Omit<WriteCommand, "ring" | "base"> & { readonly event: EventName },
     options: RequestOptions,
   ): Promise<WriteAnswer> {
     const startedMs = time.monotonicMs();
+    const isSloppy = (options.mode ?? parts.ring().document.mode) === "sloppy";
     const timeoutMs = (options.timeoutMs ?? defaults.timeoutMs) * LOOKING_SHARE;
-    const known = await read(key, { ...options, timeoutMs }).catch(unlessUnheard);
+    const known = await (isSloppy ? read(key, { ...options, timeoutMs }).catch(unlessUnheard) : read(key, options));
     const earlier = known?.events.find((held) => isEvent(held, event));
     const left = lessTime(options, startedMs);
     if (known === undefined || earlier === undefined)
@@ -258,7 +259,7 @@ type Seen = {
   readonly receipt: Receipt;
 };
 
-/** Of a write's time, what may go by while it is looked for under its name. */
+/** Of a sloppy write's time, what may go by while it is looked for under its name. */
 const LOOKING_SHARE = 0.5;
 
 /** Undefined where too few replicas answered in time; any other failure is one. */
