@@ -11,7 +11,7 @@ import { readingOf, settle, writtenOf } from "./answers.ts";
 import type { Ask } from "./connections.ts";
 import { Directory } from "./directory.ts";
 import { AnnulusError } from "./errors.ts";
-import { closedError } from "./failure.ts";
+import { closedError, overError } from "./failure.ts";
 import { kvPath } from "./keys.ts";
 import { type Done, type OperationCounters, Operations } from "./operation.ts";
 import {
@@ -26,6 +26,7 @@ import {
   type UpdateOptions,
   type WriteOptions,
 } from "./options.ts";
+import { atMost, LATE } from "./pause.ts";
 import { ATTEMPT_HEADER, bytesOf, contextOf, nameOf, queryOf, writeHeaders } from "./request.ts";
 import { tlsFaultOf } from "./tls-fault.ts";
 import { bodyOf, type Content, type Found, type Reading, type Written } from "./values.ts";
@@ -48,6 +49,9 @@ export { type Content, Found, json, type Reading, Sibling, Value, type Written }
 const GRACE_MS = 500;
 /** How often `update` reads anew when a write would pass the limit on siblings. */
 const UPDATE_ROUNDS = 3;
+
+/** Nothing of a call was sent. */
+const UNASKED = { attempts: 0, isUnknown: false, idempotencyKey: undefined };
 
 /** One cluster, for a whole program; `close` it at the end. */
 export class Client {
@@ -161,10 +165,13 @@ export class Client {
     options: UpdateOptions = {},
   ): Promise<Written | undefined> {
     const untilMs = performance.now() + (options.timeoutMs ?? this.#timeoutMs);
+    const { signal } = options;
     const left = () => ({ ...options, timeoutMs: untilMs - performance.now() });
     for (let round = 1; ; round++) {
       const reading = await this.read(key, left());
-      const content = await change(settle(reading, options.resolve ?? this.#resolve));
+      const changing = Promise.resolve(change(settle(reading, options.resolve ?? this.#resolve)));
+      const content = await atMost(changing, Math.max(0, callTimeOf(untilMs - performance.now())), signal);
+      if (content === LATE) throw overError(undefined, UNASKED, "while the function of update was at work");
       if (content === undefined) return undefined;
       try {
         return await this.put(key, content, { ...left(), context: reading });
@@ -197,7 +204,7 @@ export class Client {
     { signal, timeoutMs, nodeTimeoutMs }: RequestOptions,
     how: { readonly wish: "first" | "near"; readonly mayHedge: boolean },
   ): Promise<Done> {
-    if (this.#directory.isClosed) throw closedError({ attempts: 0, isUnknown: false, idempotencyKey: undefined });
+    if (this.#directory.isClosed) throw closedError(UNASKED);
     const attemptTimeoutMs = nodeTimeoutMs === undefined ? undefined : nodeTimeoutMs + GRACE_MS;
     return this.#operations.run({
       key,

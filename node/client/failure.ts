@@ -81,10 +81,14 @@ export function closedError(so: So): AnnulusError {
  * it may have had a moment only.
  *
  * @param last What came of the last attempt; undefined: there was none.
+ * @param when In words.
  */
-export function overError(last: WholeAnswer | NoAnswerError | undefined, so: So): AnnulusError {
-  const { attempts, isUnknown } = so;
-  const when = attempts === 0 ? "before anything was asked" : `after ${counted(attempts, "attempt")}`;
+export function overError(
+  last: WholeAnswer | NoAnswerError | undefined,
+  so: So,
+  when = so.attempts === 0 ? "before anything was asked" : `after ${counted(so.attempts, "attempt")}`,
+): AnnulusError {
+  const { isUnknown } = so;
   const parts = [`Cannot wait any longer: timeoutMs, the time of the call, was over ${when}.`];
   if (last instanceof NoAnswerError) parts.push(last.isUnasked ? `${last.message}.` : `The last was at ${last.url}.`);
   if (isUnknown) parts.push(`The write may surface all the same; ${SENT_AGAIN}.`);

@@ -8,7 +8,6 @@
  * A read that is later than usual asks a second node and takes the answer that comes first; how many do is bounded by a
  * budget of its own (Dean and Barroso 2013, "The Tail at Scale"). All attempts of a write carry one Idempotency-Key.
  */
-import { setTimeout as sleep } from "node:timers/promises";
 import { QuantileFollower } from "../core/quorum/latency.ts";
 import { Budget, type BudgetOptions } from "./budget.ts";
 import type { Ask } from "./connections.ts";
@@ -16,6 +15,7 @@ import type { Directory, KnownNode } from "./directory.ts";
 import { headerOf, type WholeAnswer } from "./exchange.ts";
 import { closedError, errorOf, foreignError, isForeign, lostError, overError, typeOf } from "./failure.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
+import { atMost, pause } from "./pause.ts";
 import { ATTEMPT_HEADER } from "./request.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
@@ -245,29 +245,6 @@ function unlessLate<T>(promise: Promise<T>, limitMs: number, late: () => Promise
       (error: unknown) => inTime(() => reject(error)),
     );
   });
-}
-
-/** Waits for a promise no longer than a time, in ms; throws what the signal says when that comes first. */
-async function atMost(promise: Promise<void>, limitMs: number, signal: AbortSignal | undefined): Promise<void> {
-  const ended = new AbortController();
-  try {
-    await Promise.race([
-      promise,
-      pause(limitMs, signal === undefined ? ended.signal : AbortSignal.any([ended.signal, signal])),
-    ]);
-  } finally {
-    ended.abort();
-  }
-}
-
-/** Waits; throws what the signal says when that comes first. */
-async function pause(durationMs: number, signal: AbortSignal | undefined): Promise<void> {
-  try {
-    await sleep(durationMs, undefined, signal === undefined ? {} : { signal });
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw error;
-  }
 }
 
 /** A bucket that stays empty where nothing is allowed. */

@@ -103,6 +103,24 @@ describe("the time of a call", () => {
     );
   });
 
+  it("is over for update also while its function is still at work, and so is update where its signal says so", async () => {
+    const found: Step = (_request, response) =>
+      void response.writeHead(200, { "kv-node": "n1", "kv-context": "seen" }).end("1");
+    const { url, asked } = await node([found]);
+    const client = connect({ urls: [url] });
+    const forever = () => new Promise<string>(() => undefined);
+    const late = await failure(client.update("k", forever, { timeoutMs: 300 }));
+    assert.deepEqual([late.code, late.outcome], ["TIMED_OUT", "none"]);
+    assert.match(late.message, /timeoutMs.* was over while the function of update was at work/);
+    const reason = new Error("the user left");
+    const stop = new AbortController();
+    const stopped = client.update("k", forever, { signal: stop.signal });
+    await eventually(() => asked.length === 2);
+    setTimeout(() => stop.abort(reason), 20);
+    await assert.rejects(stopped, (error) => error === reason);
+    assert.equal(asked.length, 2);
+  });
+
   it("is not spent in vain, nor the node passed over, by those who wait for one of the client's own connections", async () => {
     const { url } = await node([slowly]);
     const client = connect({ urls: [url], connectionsMax: 1, attemptTimeoutMs: 100, retryRatio: 0 });
