@@ -199,29 +199,49 @@ export function createTrees(parts: {
     });
   }
 
+  type Job = { readonly partition: number; readonly run: (partition: number) => Promise<void> };
+
   /** The next thing to do in the background: doubts first, then what is missing, then what has grown. */
-  function nextJob(): (() => Promise<void>) | undefined {
-    for (const partition of ledger.doubtful()) return () => settle(partition);
-    for (const partition of owned) if (ledger.tree(partition) === undefined) return () => build(partition);
-    for (const partition of owned) if (ledger.tree(partition)?.isTooFull()) return () => build(partition);
+  function nextJob(failed: ReadonlySet<number>): Job | undefined {
+    for (const partition of ledger.doubtful()) if (!failed.has(partition)) return { partition, run: settle };
+    for (const partition of owned) {
+      if (ledger.tree(partition) === undefined && !failed.has(partition)) return { partition, run: build };
+    }
+    for (const partition of owned) {
+      if (ledger.tree(partition)?.isTooFull() && !failed.has(partition)) return { partition, run: build };
+    }
     return undefined;
   }
 
-  async function work(): Promise<void> {
-    for (let job = nextJob(); job !== undefined && !closed; job = nextJob()) await job();
+  /** Whether all is done. A partition that cannot be read, for a damaged block say, keeps no other one from being built. */
+  async function work(): Promise<boolean> {
+    const failed = new Set<number>();
+    for (let job = nextJob(failed); job !== undefined && !closed; job = nextJob(failed)) {
+      const { partition, run } = job;
+      try {
+        await run(partition);
+      } catch (cause) {
+        if (!(cause instanceof KvError)) throw cause;
+        failed.add(partition);
+        telemetry.log("warn", "trees.count_failed", { partition, cause });
+        // Where no write goes through, none of them can be counted.
+        await probe();
+      }
+    }
+    return failed.size === 0;
   }
 
   function kick(): void {
     if (working || closed) return;
     working = true;
     work().then(
-      () => {
+      (isDone) => {
         working = false;
+        if (!isDone) time.after(RETRY_MS, kick);
       },
       (error: unknown) => {
         working = false;
         if (!(error instanceof KvError)) throw error;
-        telemetry.log("warn", "trees.count_failed", { cause: error });
         time.after(RETRY_MS, kick);
       },
     );

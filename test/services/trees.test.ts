@@ -188,6 +188,25 @@ describe("the trees of a node", () => {
     world.trees.close();
   });
 
+  it("are built for all other partitions while one cannot be read, and for that one once it can", async () => {
+    const world = await openWorld(...newDisk(3));
+    const scan = world.engine.scan.bind(world.engine);
+    const { from, until } = partitionRange(PARTITION);
+    let isDamaged = true;
+    const isOfIt = (at: Uint8Array) => Buffer.compare(at, from) >= 0 && Buffer.compare(at, until) < 0;
+    world.engine.scan = (range) =>
+      isDamaged && isOfIt(range.from)
+        ? Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."))
+        : scan(range);
+    world.trees.own([PARTITION, PARTITION + 1, PARTITION + 2]);
+    await world.pass(100);
+    assert.deepEqual(world.trees.progress(), { owned: 3, built: 2 });
+    isDamaged = false;
+    await world.pass(2_000);
+    assert.deepEqual(world.trees.progress(), { owned: 3, built: 3 });
+    world.trees.close();
+  });
+
   it("list the keys of leaves as the disk has them, and refuse to before they are built", async () => {
     const world = await openWorld(...newDisk(2));
     await settle(Array.from({ length: 200 }, (_, index) => stamp(world, `key ${index}`)));
