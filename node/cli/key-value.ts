@@ -171,7 +171,7 @@ async function write(options: PairOptions, call: Call): Promise<void> {
   const error = answerError(answer);
   const isDoubtful = answer.isDoubtful === true;
   if (!isDoubtful && answer.headers["kv-outcome"] !== "unknown") throw error;
-  const doubt = isDoubtful ? "; another node was asked before, and may have written it: " : "; ";
+  const doubt = isDoubtful ? "; another node was asked, too, and may have written it: " : "; ";
   throw new CommandError(`${error.message.replace(/\.$/, "")}${doubt}${again}`, error.exitCode);
 }
 

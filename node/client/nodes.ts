@@ -63,22 +63,21 @@ export class Nodes {
 
   /**
    * Asks for what may be asked for several times over: one node, and the next one too after each refusal or two seconds
-   * of silence. The first answer counts; one of 429 only where there is no other.
+   * of silence. The first answer counts; one that another node may give otherwise only where there is no other.
    *
    * @param isPassedOver Tells of an answer that another node may give otherwise.
    * @throws {NoAnswerError} When none answered: that of a node which may have been reached, if there is one.
    */
-  async soonest(call: Call, isPassedOver: (answer: Answer) => boolean = isBusy): Promise<Answer> {
+  async soonest(call: Call, isPassedOver: (answer: Answer) => boolean = isTransient): Promise<Answer> {
     const over = new AbortController();
     const left = this.#round();
     const asked = new Map<Endpoint, Promise<Heard>>();
-    let last: Answer | NoAnswerError | undefined;
-    let isDoubtful = false;
+    const passed = new PassedOver();
     try {
       for (;;) {
         const next = left.shift();
         if (next !== undefined) asked.set(next, hear(next, { timeoutMs: SOON_MS, ...call, signal: over.signal }));
-        if (asked.size === 0) return settled(last);
+        if (asked.size === 0) return passed.told();
         const patience = left.length === 0 ? [] : [sleep(PATIENCE_MS, undefined, { ref: false })];
         const heard = await Promise.race([...asked.values(), ...patience]);
         if (heard === undefined) {
@@ -88,9 +87,8 @@ export class Nodes {
         asked.delete(heard.from);
         const { result } = heard;
         if (!(result instanceof NoAnswerError) && !isPassedOver(result))
-          return { ...result, isDoubtful: isDoubtful || asked.size > 0 };
-        if (last === undefined || (last instanceof NoAnswerError && last.isUnsent)) last = result;
-        isDoubtful ||= result instanceof NoAnswerError && !result.isUnsent;
+          return { ...result, isDoubtful: passed.doubts + asked.size > 0 };
+        passed.add(result);
       }
     } finally {
       over.abort();
@@ -164,7 +162,32 @@ async function hear(from: Endpoint, call: Call): Promise<Heard> {
   return { from, result: await answerOf(from, call) };
 }
 
-const isBusy = ({ status }: Answer) => status === 429;
+/** What nodes said whose answer does not count while another may answer otherwise. */
+class PassedOver {
+  #answer: Answer | undefined;
+  #silence: NoAnswerError | undefined;
+  /** Nodes that may have done what they were asked, or do it yet. */
+  doubts = 0;
+
+  add(result: Answer | NoAnswerError): void {
+    if (mayHaveDone(result)) this.doubts += 1;
+    if (result instanceof NoAnswerError) {
+      if (this.#silence === undefined || this.#silence.isUnsent) this.#silence = result;
+    } else if (this.#answer === undefined || this.#answer.status === 429) this.#answer = result;
+  }
+
+  /** What all of them come to. */
+  told(): Answer {
+    const answer = this.#answer;
+    if (answer === undefined) throw this.#silence;
+    return { ...answer, isDoubtful: this.doubts > (mayHaveDone(answer) ? 1 : 0) };
+  }
+}
+
+function mayHaveDone(result: Answer | NoAnswerError): boolean {
+  if (result instanceof NoAnswerError) return !result.isUnsent;
+  return result.status >= 500 && result.headers["kv-outcome"] !== "none";
+}
 
 function silentLast(endpoints: readonly Endpoint[]): Endpoint[] {
   return endpoints.toSorted((a, b) => Number(a.isSilent) - Number(b.isSilent));

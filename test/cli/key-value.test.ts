@@ -134,7 +134,7 @@ describe("put, get and delete on the command line", () => {
         node.fault = other.fault = () => (requests++ === 0 ? "hang up after writing" : refusal);
         const refused = await runCli(["put", "k", "v", "--url", urls]);
         assert.equal(refused.exitCode, refusal === "refuse" ? 1 : 5);
-        assert.match(refused.stderr, /another node was asked before, and may have written it/);
+        assert.match(refused.stderr, /another node was asked, too, and may have written it/);
       }
       node.fault = other.fault = () => "refuse";
       assert.ok(!(await runCli(["put", "k", "v", "--url", urls])).stderr.includes("may have"));

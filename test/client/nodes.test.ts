@@ -86,6 +86,32 @@ describe("the soonest answer of several nodes", () => {
     passing.close();
   });
 
+  it("is not that of a node that is in trouble by itself, unless all are; and then says what another may have done", async () => {
+    const sick = createServer((_request, response) => {
+      asked.push("sick");
+      response.writeHead(503, { "kv-outcome": "unknown" }).end("starting");
+    });
+    const both = [await listenOnLoopback(sick), urls[1] ?? ""];
+    const ask = async () => {
+      asked.length = 0;
+      const fresh = new Nodes({ urls: both, connectionsMax: 1, timeoutMs: NEVER_MS });
+      const answer = await fresh.soonest(CALL);
+      fresh.close();
+      return answer;
+    };
+    try {
+      for (let first = ""; first !== "sick"; first = asked[0] ?? "") assert.equal((await ask()).status, 200);
+      for (status = 500; asked[0] !== "sound"; ) await ask();
+      const { status: told, isDoubtful } = await ask();
+      assert.ok(told === 503 || isDoubtful, "the unknown outcome is told, be it the other's");
+      status = 429;
+      const busy = await ask();
+      assert.deepEqual([busy.status, asked.length], [503, 2]);
+    } finally {
+      await closeServer(sick);
+    }
+  });
+
   it("is in doubt where one that was asked before says nothing yet, for that one may do it", async () => {
     for (;;) {
       asked.length = 0;
