@@ -19,6 +19,7 @@ import type { Ring } from "../core/ring/ring.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
 import { decodeRecord } from "../core/version/record-codec.ts";
 import type { RepairReply, RepairRequest, ScannedEntry } from "../messages.ts";
+import { atOnceOrInTurn } from "./at-once.ts";
 import { NODES_AT_ONCE, RECORDS_AT_ONCE, requireSums } from "./compare.ts";
 import type { ReadParts } from "./read.ts";
 
@@ -152,7 +153,7 @@ export function createBackupDifference(
     }
     for (let next = 0; next < doubtful.length; next += RECORDS_AT_ONCE) {
       const some = doubtful.slice(next, next + RECORDS_AT_ONCE);
-      const found = await Promise.all(some.map((key) => readMerged(ring, homes, key)));
+      const found = await atOnceOrInTurn(some.map((key) => () => readMerged(ring, homes, key)));
       const lacking: ScannedEntry[] = [];
       for (const [index, record] of found.entries()) {
         // Nothing: it was collected since the leaf was listed.

@@ -16,6 +16,7 @@ import { STEP_BITS, SUM_BYTES } from "../core/merkle/tree.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { RecordCorruptError } from "../core/version/record-codec.ts";
 import type { Telemetry } from "../ports.ts";
+import { atOnceOrInTurn } from "./at-once.ts";
 import type { Budget } from "./budget.ts";
 import type { Replicas } from "./replicas.ts";
 import type { Trees } from "./trees.ts";
@@ -187,29 +188,17 @@ export function createComparer(
             ...missingThere.map(pushing),
             ...unlike.map((key) => ({ key, run: async () => push(pairing, key, await pulled(key)) })),
           ];
-    for (const some of inPartsOf(RECORDS_AT_ONCE, jobs)) await doAll(mending, some);
+    for (const some of inPartsOf(RECORDS_AT_ONCE, jobs))
+      await atOnceOrInTurn(some.map((job) => () => attempt(mending, job)));
   }
 
-  /** Does some at once. Those for which the large ones among them left no room on the way come after that, one by one. */
-  async function doAll(mending: Mending, jobs: readonly Job[]): Promise<void> {
-    const errors = await Promise.all(jobs.map((job) => attempt(mending, job)));
-    for (const [index, error] of errors.entries()) {
-      if (error === undefined) continue;
-      const left = error.code === "OVERLOADED" ? await attempt(mending, jobs[index] as Job) : error;
-      if (left !== undefined) throw left;
-    }
-  }
-
-  /** Gives why it could not be done; undefined also where no message could hold the record, which keeps no other one back. */
-  async function attempt(mending: Mending, { key, run }: Job): Promise<KvError | undefined> {
+  /** A record that no message can hold keeps no other one back. */
+  async function attempt(mending: Mending, { key, run }: Job): Promise<void> {
     try {
       await run();
-      return undefined;
     } catch (error) {
-      if (!(error instanceof KvError)) throw error;
-      if (error.code !== "TOO_LARGE") return error;
+      if (!(error instanceof KvError) || error.code !== "TOO_LARGE") throw error;
       noteTooLarge(mending, key, error);
-      return undefined;
     }
   }
 
