@@ -114,6 +114,21 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
     if (end === "served") parts.served(nowMs - startedMs);
   }
 
+  /** What a request asks for, by this ring. A later one may be unable to give that, and what was begun is there all the same. */
+  function choicesBy(ring: Ring, options: RequestOptions, soFar: WriteSoFar | undefined): Choices {
+    try {
+      return resolveOptions(ring, options, defaults);
+    } catch (cause) {
+      const mayBeThere = soFar !== undefined && (soFar.isUnknown || soFar.stamped !== undefined);
+      if (!(cause instanceof KvError) || !mayBeThere) throw cause;
+      throw new KvError("QUORUM_LOST", `Cannot confirm the write: the ring has changed meanwhile. ${cause.message}`, {
+        outcome: "unknown",
+        details: { retryAfterS: 1 },
+        cause,
+      });
+    }
+  }
+
   /** Runs a request by the ring in force, and again by a later one that it meets, within its time. */
   async function byTheLatestRing<Result>(
     options: RequestOptions,
@@ -124,8 +139,9 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
     let soFar: WriteSoFar | undefined;
     for (;;) {
       const ring = parts.ring();
+      const choices = choicesBy(ring, left, soFar);
       try {
-        return await run(ring, resolveOptions(ring, left, defaults), soFar);
+        return await run(ring, choices, soFar);
       } catch (error) {
         if (!(error instanceof RingChanged)) throw error;
         soFar = error.soFar;
