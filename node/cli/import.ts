@@ -7,6 +7,7 @@ import { NoAnswerError } from "../client/no-answer-error.ts";
 import { counted } from "../core/counted.ts";
 import { type ConnectionOptions, dataNodes, withConnection } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { headerText } from "./header-text.ts";
 import { Importer, UnavailableError } from "./import/importer.ts";
 import { InputPrefix } from "./import/prefix.ts";
 import { showProgress } from "./import/progress.ts";
@@ -42,7 +43,7 @@ export function importCommand(): Command {
     .addOption(new Option("--key-field <field>", "field that holds the key").conflicts("keyTemplate"))
     .option("--key-template <template>", "key made of fields, for example '{country}/{name}'")
     .option("--value-field <field>", "field that holds the value; without it the record as a whole is")
-    .option("--content-type <type>", "stored with every value")
+    .option("--content-type <type>", "stored with every value", headerText)
     .option("--concurrency <n>", "records in work at once", positive, 32)
     .option("-w <n>", "acknowledgements to wait for", positive)
     .option("--retry-for <seconds>", "how long one record is tried before the import ends", positive, 120)

@@ -16,6 +16,7 @@ import {
   withConnection,
 } from "./connection.ts";
 import { CommandError, EXIT } from "./exit.ts";
+import { headerText, tokenText } from "./header-text.ts";
 
 /** A node's answer may come this much later than the time that it was given, in ms. */
 const GRACE_MS = 5_000;
@@ -60,10 +61,11 @@ function writeOptions(command: Command): Command {
   return command
     .option("-w <n>", "acknowledgements to wait for", positive)
     .option("-r <n>", "replies to wait for, where the write has to read", positive)
-    .option("-c, --context <token>", "what this write replaces: the context of an earlier answer")
+    .option("-c, --context <token>", "what this write replaces: the context of an earlier answer", tokenText)
     .option(
       "--idempotency-key <key>",
       "name of this write; sent again, it is the same write, whatever its value (default: a random one)",
+      headerText,
     );
 }
 
@@ -72,7 +74,7 @@ export function putCommand(): Command {
   return writeOptions(pairCommand("put", "Write a value: the argument, --file, or standard input"))
     .argument("[value]", "the value as text; without it, standard input is read")
     .option("-f, --file <path>", "read the value from this file")
-    .option("--content-type <type>", "stored and given back with the value")
+    .option("--content-type <type>", "stored and given back with the value", headerText)
     .option("--ttl <seconds>", "the pair is deleted after this time", positive)
     .addOption(new Option("--blind <how>", "what a write without a context does").choices(["overwrite", "sibling"]))
     .option("--if-absent", "refuse when the key has a value")

@@ -139,6 +139,16 @@ describe("annulus import", () => {
     assert.equal(node.writes.length, 0);
   });
 
+  it("sets aside a record whose content type cannot be sent, and goes on", async () => {
+    const input =
+      '{"key":"a","value":"1","contentType":"text/\u20ac"}\n{"key":"b","value":"1","contentType":"a\\nb"}\n{"key":"c","value":"1"}\n';
+    const done = await runCli(["import", "-"], { env, input });
+    assert.equal(done.exitCode, 1, done.stderr);
+    assert.match(done.stderr, /record 1: expected .*printable ASCII .*"contentType"/);
+    assert.deepEqual([...node.pairs.keys()], ["c"]);
+    assert.equal((await runCli(["import", "-", "--content-type", "text/\u20ac"], { env, input })).exitCode, 2);
+  });
+
   it("says what it cannot read", async () => {
     const done = await runCli(["import", directory], { env });
     assert.equal(done.exitCode, 1);

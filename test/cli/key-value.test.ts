@@ -70,6 +70,15 @@ describe("put, get and delete on the command line", () => {
     ]);
   });
 
+  it("refuse what no header can carry", async () => {
+    for (const option of ["--content-type", "--idempotency-key", "--context"]) {
+      for (const text of ["\u20ac", "a\nb", ""]) {
+        const refused = await runCli(["put", "k", "v", option, text], { env });
+        assert.deepEqual([refused.exitCode, /printable ASCII/.test(refused.stderr)], [2, true], refused.stderr);
+      }
+    }
+  });
+
   it("refuse as a key in base64 what is none, instead of meaning another key", async () => {
     for (const args of [
       ["put", "a/b=c", "v"],

@@ -8,6 +8,7 @@
  */
 
 import { bytesOfBase64 } from "../base64.ts";
+import { isHeaderText } from "../header-text.ts";
 
 export type Mapping = {
   readonly keyField?: string | undefined;
@@ -57,7 +58,9 @@ function contentsOf(line: string, fields: Fields, mapping: Mapping): Pair["conte
   const states = (valueField === undefined && siblingsOf(fields)) || [fields];
   const [first, ...others] = states.map((state) => {
     const content = contentOf(state, valueField ?? "value");
-    return contentType === undefined ? content : { ...content, contentType };
+    if (contentType !== undefined) return { ...content, contentType };
+    if (isHeaderText(content.contentType)) return content;
+    throw new RecordError('expected 1 to 255 characters of printable ASCII in the field "contentType"');
   });
   if (first === undefined) throw new RecordError('expected at least one value in "siblings", found none');
   return [first, ...others];
