@@ -183,7 +183,7 @@ export function createRingKeeper(
       if (firstRing?.members.length === 1 && seeds.length === 0 && !identity.hadRing()) {
         return adopt({ document: firstRing, origin: "first members", isRebuilding: false });
       }
-      search.begin((found) => void adopt(found));
+      search.begin(adopt);
     },
 
     onAdopted(listener) {

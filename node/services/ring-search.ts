@@ -20,8 +20,8 @@ export type FoundRing = {
 };
 
 export type RingSearch = {
-  /** Asks until there is a ring, and gives it to `found` once. */
-  begin(found: (ring: FoundRing) => void): void;
+  /** Asks until there is a ring, and gives it to `found`; goes on where that fails, for its disk will take it some time. */
+  begin(found: (ring: FoundRing) => Promise<void>): void;
   /** Stops asking. */
   end(): void;
 };
@@ -74,13 +74,14 @@ export function createRingSearch(
     }
   }
 
-  async function round(count: number, found: (ring: FoundRing) => void): Promise<void> {
+  async function round(count: number, found: (ring: FoundRing) => Promise<void>): Promise<void> {
     const asked = await Promise.all([...first, ...others].map(ask));
     if (isOver) return;
     const verdict = judge(asked.slice(0, first.length), asked.slice(first.length));
-    if (verdict.kind !== "wait") return found(verdict.ring);
+    const why = verdict.kind === "wait" ? verdict.why : await failureOf(found(verdict.ring));
+    if (why === undefined || isOver) return;
     // Once at the beginning and then now and again: somebody should look at a cluster that waits for long.
-    if (count % 20 === 5) telemetry.log("warn", "ring.waiting", { why: verdict.why });
+    if (count % 20 === 5) telemetry.log("warn", "ring.waiting", { why });
     timer = time.after(Math.min(PAUSE_MS_MAX, PAUSE_MS_MIN * 2 ** Math.min(count, 10)), () => {
       void round(count + 1, found);
     });
@@ -118,4 +119,15 @@ export function createRingSearch(
       timer?.cancel();
     },
   };
+}
+
+/** Why it could not be done, in words; undefined where it was. */
+async function failureOf(done: Promise<void>): Promise<string | undefined> {
+  try {
+    await done;
+    return undefined;
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error;
+    return error.message;
+  }
 }
