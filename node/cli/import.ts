@@ -137,12 +137,13 @@ function failureKeeper(file: string | undefined): (record: SourceRecord, reason:
 }
 
 function report(importer: Importer, elapsedMs: number): void {
-  const { imported, failed, retries, skipped } = importer.tally;
+  const { imported, failed, retries, skipped, expired } = importer.tally;
   const seconds = elapsedMs / 1000;
   const already = skipped > 0 ? `, ${skipped} already there` : "";
+  const late = expired > 0 ? `, ${expired} expired` : "";
   process.stdout.write(
     `imported ${counted(imported, "record")} in ${seconds.toFixed(1)} s (${Math.round(imported / seconds)}/s), ` +
-      `${failed} failed, ${retries} ${retries === 1 ? "retry" : "retries"}${already}\n`,
+      `${failed} failed, ${retries} ${retries === 1 ? "retry" : "retries"}${already}${late}\n`,
   );
 }
 

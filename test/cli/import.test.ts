@@ -117,6 +117,22 @@ describe("annulus import", () => {
     assert.deepEqual([...node.pairs.keys()], ["7"]);
   });
 
+  it("counts what has expired as that, and lets the first value that has not replace what was there", async () => {
+    node.pairs.set("k", [{ value: Buffer.from("old"), contentType: "a/b" }]);
+    const past = "2000-01-01T00:00:00Z";
+    const input = [
+      `{"key":"k","siblings":[{"value":"1","expiresAt":"${past}"},{"value":"2"},{"value":"3"}]}`,
+      `{"key":"gone","value":"1","expiresAt":"${past}"}`,
+    ].join("\n");
+    const done = await runCli(["import", "-"], { env, input });
+    assert.equal(done.exitCode, 0, done.stderr);
+    assert.match(done.stdout.toString(), /^imported 1 record in .*, 1 expired\n$/);
+    assert.deepEqual(
+      node.pairs.get("k")?.map(({ value }) => value.toString()),
+      ["2", "3"],
+    );
+  });
+
   it("refuses an expiry that is none, instead of a value that never expires", async () => {
     const input = [
       '{"key":"a","value":"1","expiresAt":"soon"}',

@@ -33,11 +33,11 @@ export type ImportOptions = {
 };
 
 /** What has been done so far. */
-export type ImportTally = { imported: number; failed: number; retries: number; skipped: number };
+export type ImportTally = { imported: number; failed: number; retries: number; skipped: number; expired: number };
 
 /** One import: `run` it once; `tally` may be looked at meanwhile. */
 export class Importer {
-  readonly tally: ImportTally = { imported: 0, failed: 0, retries: 0, skipped: 0 };
+  readonly tally: ImportTally = { imported: 0, failed: 0, retries: 0, skipped: 0, expired: 0 };
   readonly #options: ImportOptions;
   /** Of each key the end of what is in work. */
   readonly #turns = new Map<string, Promise<void>>();
@@ -121,26 +121,32 @@ export class Importer {
 
   async #writeAll(record: SourceRecord, pair: Pair): Promise<void> {
     const { watermark } = this.#options;
+    let written = 0;
     for (const [index, content] of pair.contents.entries()) {
-      const answer = await this.#write({ record, key: pair.key, content, index });
-      if (answer === undefined || answer.status < 300) continue;
+      const answer = await this.#write({ record, key: pair.key, content, index, isBeside: written > 0 });
+      if (answer === undefined) continue;
+      written += 1;
+      if (answer.status < 300) continue;
       this.#refuse(record, `${answer.status}: ${problemLine(answer)}`);
       return;
     }
-    this.tally.imported += 1;
+    if (written > 0) this.tally.imported += 1;
+    else this.tally.expired += 1;
     watermark.finish(record.ordinal);
   }
 
-  /** Writes one value; undefined for one that has expired. The second and later ones stand beside the first. */
+  /** Writes one value; undefined for one that has expired. */
   async #write(write: {
     record: SourceRecord;
     key: Uint8Array;
     content: Content;
     index: number;
+    /** It stands beside what of its record was written before. */
+    isBeside: boolean;
   }): Promise<Answer | undefined> {
     const { nodes, run, retryForMs } = this.#options;
-    const { record, key, content, index } = write;
-    const query = this.#query(content, index);
+    const { record, key, content, index, isBeside } = write;
+    const query = this.#query(content, isBeside);
     if (query === undefined) return undefined;
     const answer = await nodes.persist(
       {
@@ -155,9 +161,9 @@ export class Importer {
     return requireNode(answer);
   }
 
-  #query({ expiresAtMs }: Content, index: number): string | undefined {
+  #query({ expiresAtMs }: Content, isBeside: boolean): string | undefined {
     const parts = this.#options.query === "" ? [] : [this.#options.query];
-    if (index > 0) parts.push("blind=sibling");
+    if (isBeside) parts.push("blind=sibling");
     if (expiresAtMs !== undefined) {
       const ttlS = Math.ceil((expiresAtMs - Date.now()) / 1000);
       if (ttlS <= 0) return undefined;
