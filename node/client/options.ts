@@ -23,7 +23,10 @@ export type ClientOptions = {
   readonly attemptTimeoutMs?: number | undefined;
   /** Attempts of one call at most (10). */
   readonly attemptsMax?: number | undefined;
-  /** Share of calls that may be repeated in the long run, besides ten a second (0.2); 0: none is. */
+  /**
+   * Share of calls that may be repeated in the long run, besides ten a second (0.2); 0: none is. What no node had any work
+   * of (nobody was there, or no connection was free) is tried elsewhere all the same, up to `attemptsMax`.
+   */
   readonly retryRatio?: number | undefined;
   /** Share of reads that may ask a second node when the first is later than usual, besides one a second (0.1); 0: none. */
   readonly hedgeRatio?: number | undefined;
