@@ -44,10 +44,10 @@ function complain(message: string, exitCode: number): number {
   return exitCode;
 }
 
-/** `annulus export | head`: the reader has what it wanted. */
+/** `annulus export | head`: the reader has what it wanted. What else goes wrong there is a failure, and no bug. */
 function endQuietlyWhenTheReaderLeaves(): void {
   process.stdout.on("error", (error: NodeJS.ErrnoException) => {
-    if (error.code !== "EPIPE") throw error;
-    process.exit(EXIT.ok);
+    if (error.code === "EPIPE") process.exit(EXIT.ok);
+    process.exit(complain(`cannot write the output: ${error.message}`, EXIT.failed));
   });
 }
