@@ -9,7 +9,7 @@
  *
  * Round robin is what a program does that has no library: `node:http`, connections kept, nothing but the request. Two more
  * sides tell where the difference comes from: round robin over the library's connections, and round robin whose writes have
- * an Idempotency-Key as the library's have, without which they cannot be repeated safely.
+ * an Idempotency-Key and a KV-Attempt as the library's have, without which they cannot be repeated safely.
  */
 import { randomUUID } from "node:crypto";
 import { Client } from "../../node/client/client.ts";
@@ -125,7 +125,7 @@ function roundRobin(urls: readonly string[], isNamed: boolean): Way {
     prefix: isNamed ? "named" : "plain",
     ask: async (method, key) => {
       const call = callOf(method, key);
-      const headers = { "idempotency-key": randomUUID() };
+      const headers = { "idempotency-key": randomUUID(), "kv-attempt": "1" };
       refuse(await nodes.attempt(isNamed && method === "PUT" ? { ...call, headers } : call));
     },
     hedges: () => 0,
