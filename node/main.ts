@@ -145,9 +145,7 @@ async function start(
     writeBufferBytes: config.writeBufferBytes,
     reserveBytes: config.diskReserveBytes,
   });
-  // A log that lost what was acknowledged is as one of a machine that went down.
-  const boot = engine.lostAtOpen === undefined ? bootId() : `${bootId()}, after a loss at ${systemTime.wallMs()}`;
-  const opener = { clusterId: config.clusterId, member: config.nodeName, bootId: boot };
+  const opener = { clusterId: config.clusterId, member: config.nodeName, bootId: bootId() };
   const identity = await openIdentity({ ...ports, engine }, opener);
   const own = {
     clusterId: config.clusterId,

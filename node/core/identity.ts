@@ -9,11 +9,15 @@
  *   stopped cleanly   keeps it       keeps it
  *   did not           keeps it       takes a new one
  *
+ * Where the store says that a part of its log is lost, that was synced or not, the directory takes a new one whatever
+ * else is stored: the part may have held what is stored of the identity itself.
+ *
  * A counter is never given out twice, whatever the incarnation: blocks of counters are reserved on disk before the
  * first of a block is used, and a restart begins behind all that was reserved.
  */
 import assert from "node:assert/strict";
 import { KvError } from "./errors.ts";
+import { metaKey } from "./keyspace.ts";
 import type { MemberId } from "./ring/document.ts";
 import { seal, unseal } from "./seal.ts";
 import type { ActorId } from "./version/record.ts";
@@ -23,6 +27,15 @@ export const DIRECTORY_FORMAT_VERSION = 2;
 
 /** Counters in a block: at 10,000 writes a second one small synced write in 100 s, and 2^33 restarts until they end. */
 export const COUNTER_BLOCK = 1_048_576;
+
+/** Where an engine says, synced, that a part of its log is lost. It stays until the next incarnation is on the disk. */
+export const LOSS_KEY = metaKey("log-lost");
+
+/**
+ * By how much the incarnation goes up after such a loss: raises by 1 may be lost with the log, and none of them may be
+ * taken again. No log holds so many.
+ */
+const LOSS_STEP = 1_048_576;
 
 const NAME = "identity";
 
@@ -67,15 +80,17 @@ export function createIdentity({ clusterId, member, bootId }: Opener, actor: Act
 /**
  * The identity with which a directory that was used before goes on, with a fresh block of counters.
  *
+ * @param hasLost Whether a part of the log is lost, and perhaps later states of the identity with it.
  * @throws {KvError} STORAGE_FAILED: the directory belongs to another cluster or member.
  */
-export function resumeIdentity(stored: IdentityDocument, opener: Opener): IdentityDocument {
+export function resumeIdentity(stored: IdentityDocument, opener: Opener, hasLost: boolean): IdentityDocument {
   refuseUnlessSame("cluster", stored.clusterId, opener.clusterId);
   refuseUnlessSame("member", stored.member, opener.member);
   const mayHaveLost = !stored.stoppedCleanly && stored.bootId !== opener.bootId;
+  const raise = mayHaveLost ? 1 : 0;
   return reserveCounters({
     ...stored,
-    incarnation: stored.incarnation + (mayHaveLost ? 1 : 0),
+    incarnation: stored.incarnation + (hasLost ? LOSS_STEP : raise),
     bootId: opener.bootId,
     stoppedCleanly: false,
   });

@@ -12,6 +12,7 @@ import {
   createIdentity,
   encodeIdentity,
   type IdentityDocument,
+  LOSS_KEY,
   type Opener,
   parseIdentity,
   reserveCounters,
@@ -40,7 +41,7 @@ export type Identity = {
   readonly clusterId: string;
   readonly member: MemberId;
   readonly actor: ActorId;
-  /** Whether this directory was in use before, and its last stop was an orderly one. */
+  /** Whether this directory was in use before, its last stop was an orderly one, and nothing is lost since. */
   readonly wasStoppedCleanly: boolean;
   /** The present incarnation, from 1. */
   incarnation(): number;
@@ -118,12 +119,15 @@ export async function openIdentity(
   const { engine, telemetry } = ports;
   const stored = await engine.get(IDENTITY_KEY);
   const previous = stored === undefined ? undefined : parseIdentity(stored);
+  const hasLost = (await engine.get(LOSS_KEY)) !== undefined;
   if (previous === undefined) await refuseUnlessEmpty(engine);
   const document =
     previous === undefined
       ? createIdentity(opener, Buffer.from(ports.random.bytes(16)).toString("hex"))
-      : resumeIdentity(previous, opener);
-  await engine.batch([{ kind: "put", key: IDENTITY_KEY, value: encodeIdentity(document) }], { sync: true });
+      : resumeIdentity(previous, opener, hasLost);
+  const writes: EngineWrite[] = [{ kind: "put", key: IDENTITY_KEY, value: encodeIdentity(document) }];
+  if (hasLost) writes.push({ kind: "delete", key: LOSS_KEY });
+  await engine.batch(writes, { sync: true });
   const { actor, incarnation } = document;
   telemetry.log("info", "identity.opened", {
     actor,
@@ -144,7 +148,7 @@ export async function openIdentity(
     isSuccessor: succession !== undefined,
     isSuperseded: succession?.[0] === SUPERSEDED,
     firstCounter,
-    wasStoppedCleanly: previous?.stoppedCleanly === true,
+    wasStoppedCleanly: previous?.stoppedCleanly === true && !hasLost,
   });
 }
 
@@ -160,8 +164,9 @@ async function readGivenUp(engine: Engine, incarnation: number): Promise<number>
 }
 
 async function refuseUnlessEmpty(engine: Engine): Promise<void> {
-  const [entry] = await engine.scan({ ...wholeRange(), limit: 1 });
-  if (entry === undefined) return;
+  const entries = await engine.scan({ ...wholeRange(), limit: 2 });
+  // That everything is lost is no data: such a directory begins as one on a new disk.
+  if (entries.every(({ key }) => Buffer.compare(key, LOSS_KEY) === 0)) return;
   throw new KvError(
     "STORAGE_FAILED",
     "Cannot open the data directory: it holds data but no identity. Move it aside and let the member be rebuilt.",

@@ -7,12 +7,18 @@ import { join } from "node:path";
 export async function damageTable(directory: string): Promise<void> {
   const [table, ...others] = (await readdir(directory)).filter((name) => name.endsWith(".ldb"));
   assert(table !== undefined && others.length === 0, "the store has one table");
-  await damageMiddle(join(directory, table));
+  await damage(join(directory, table), middle);
 }
 
 /** The same of its log. */
 export async function damageLog(directory: string): Promise<void> {
-  await damageMiddle(await logOf(directory));
+  await damage(await logOf(directory), middle);
+}
+
+/** The same at its head: what was written first is gone, and what shares a block of 32 KiB with it. */
+export async function damageLogHead(directory: string): Promise<void> {
+  // Behind the first record's own length, which says where the next one is.
+  await damage(await logOf(directory), () => 16);
 }
 
 /** Takes the end of a closed store's log away, in the middle of a record, as a kill may. */
@@ -30,9 +36,11 @@ async function logOf(directory: string): Promise<string> {
   return join(directory, log);
 }
 
-async function damageMiddle(path: string): Promise<void> {
+const middle = (sizeBytes: number): number => Math.floor(sizeBytes / 2);
+
+async function damage(path: string, where: (sizeBytes: number) => number): Promise<void> {
   const file = await open(path, "r+");
   const { size } = await file.stat();
-  await file.write(new Uint8Array(64).fill(0xff), 0, 64, Math.floor(size / 2));
+  await file.write(new Uint8Array(64).fill(0xff), 0, 64, where(size));
   await file.close();
 }

@@ -9,8 +9,9 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { createLevelEngine, type LevelEngine, type LevelEngineOptions } from "../../node/adapters/level/engine.ts";
+import { LOSS_KEY } from "../../node/core/identity.ts";
 import { dataKey, metaKey } from "../../node/core/keyspace.ts";
-import { damageLog, damageTable, tearLog } from "./damaged-store.ts";
+import { damageLog, damageLogHead, damageTable, tearLog } from "./damaged-store.ts";
 import { bytes, engineContract, put, rejection, remove, textOf } from "./engine.ts";
 import { createRecordedTelemetry } from "./recorded-telemetry.ts";
 
@@ -242,8 +243,27 @@ describe("LevelDB in a directory", () => {
     assert.match(engine.lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
     assert.deepEqual(telemetry.events, ["store.log_damaged"]);
     await engine.close();
+  });
+
+  it("says so at every opening until the mark of it is taken away, for the log is gone after the first", async () => {
+    let engine = await openIn(directory);
+    for (let index = 0; index < 3; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
+    await engine.close();
+    await damageLogHead(directory);
     engine = await openIn(directory);
-    assert.equal(engine.lostAtOpen, undefined, "it is said once");
+    assert.equal(await engine.get(bytes("k0")), undefined, "the damage took nothing");
+    const { lostAtOpen } = engine;
+    assert.match(lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
+    await engine.close();
+
+    const telemetry = createRecordedTelemetry();
+    engine = await createLevelEngine({ telemetry }, { directory, ...SMALL });
+    assert.equal(engine.lostAtOpen, lostAtOpen);
+    assert.deepEqual(telemetry.events, [], "it is logged once");
+    await engine.batch([{ kind: "delete", key: LOSS_KEY }], { sync: true });
+    await engine.close();
+    engine = await openIn(directory);
+    assert.equal(engine.lostAtOpen, undefined);
     await engine.close();
   });
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { it } from "@jest/globals";
 import { LocalCluster } from "../bench/cluster.ts";
-import { damageLog } from "../contract/damaged-store.ts";
+import { damageLog, damageLogHead } from "../contract/damaged-store.ts";
 import { ask } from "./http.ts";
 
 const WRITES = 300;
@@ -31,7 +31,17 @@ it("a node that lost a part of its log goes on under a new incarnation, and says
     await damageLog(join(node.dataDirectory, "store"));
     await cluster.startNode(node);
     assert.match(node.server.output, /dropping \d+ bytes; Corruption.*"store\.log_damaged"/);
-    assert.match(node.server.output, /"incarnation":2,.*"afterLoss":true.*"identity\.opened"/);
+    assert.match(node.server.output, /"incarnation":1048577,.*"afterLoss":true.*"identity\.opened"/);
+    await cluster.stopProcesses();
+
+    await cluster.startNode(node);
+    assert.match(node.server.output, /"incarnation":1048577,.*"identity\.opened"/, "one loss is made good once");
+    assert.equal((await ask(node, "PUT", "k", { body: "x" })).status, 204);
+    await cluster.killNode(node);
+    // What this start wrote of its identity goes as well: what is left says that the stop was clean.
+    await damageLogHead(join(node.dataDirectory, "store"));
+    await cluster.startNode(node);
+    assert.match(node.server.output, /"incarnation":2097153,.*"afterLoss":true.*"identity\.opened"/);
   } finally {
     await cluster.stop();
   }

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
-import { COUNTER_BLOCK, encodeIdentity, parseIdentity } from "../../node/core/identity.ts";
+import { COUNTER_BLOCK, encodeIdentity, LOSS_KEY, parseIdentity } from "../../node/core/identity.ts";
 import { metaKey } from "../../node/core/keyspace.ts";
 import type { Dot } from "../../node/core/version/record.ts";
 import type { Engine } from "../../node/ports.ts";
@@ -91,6 +91,41 @@ describe("the identity of a data directory", () => {
     assert.equal(second.nextDot().incarnation, 2);
     machine.losePower();
     assert.equal((await machine.start({ bootId: "boot-3" })).incarnation(), 3);
+  });
+
+  it("believes nothing that a store says which lost a part of its log: neither a clean stop nor which incarnation was the last", async () => {
+    const machine = createMachine();
+    await machine.stop(await machine.start());
+    const before = await machine.disk.open().get(IDENTITY);
+    assert(before !== undefined);
+    machine.kill();
+    const lost = await machine.start();
+    await lost.newIncarnation("a record was set aside");
+    const taken = lost.incarnation();
+    // What was written since the stop was at the head of a log, and is gone: what is left says 1, and "clean".
+    await machine.engine().batch(
+      [
+        { kind: "put", key: IDENTITY, value: before },
+        { kind: "put", key: LOSS_KEY, value: bytes("dropping 100 bytes") },
+      ],
+      { sync: true },
+    );
+    machine.kill();
+    const next = await machine.start();
+    assert(next.incarnation() > taken, `${next.incarnation()} was taken before`);
+    assert.equal(next.wasStoppedCleanly, false, "what was laid down at the stop may be lost as well");
+    assert.equal((await machine.stored()).incarnation, next.incarnation());
+    assert.equal(await machine.engine().get(LOSS_KEY), undefined);
+    machine.kill();
+    assert.equal((await machine.start()).incarnation(), next.incarnation(), "one loss is made good once");
+  });
+
+  it("is made anew where a loss left nothing of a directory", async () => {
+    const machine = createMachine();
+    await machine.disk.open().batch([{ kind: "put", key: LOSS_KEY, value: bytes("all of it") }], { sync: true });
+    machine.kill();
+    assert.equal((await machine.start()).incarnation(), 1);
+    assert.equal(await machine.engine().get(LOSS_KEY), undefined);
   });
 
   it("holds a clean stop for one start only: the mark is gone from the disk when the start is done", async () => {

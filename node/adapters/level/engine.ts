@@ -28,7 +28,8 @@ import { Attempts } from "./attempts.ts";
 import { isFullDisk, reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
 import { createFreeSpace } from "./free-space.ts";
-import { assertOpensAgain, type Level, lostAtOpening, openLevel } from "./open.ts";
+import { Losses } from "./losses.ts";
+import { assertOpensAgain, type Level, openLevel } from "./open.ts";
 import { createReads, diskReadsOfProcess } from "./reads.ts";
 import { scanPage, scanReadable } from "./scan.ts";
 
@@ -65,8 +66,8 @@ export type LevelEngineOptions = {
 
 export type LevelEngine = Engine & {
   /**
-   * What was in the log when it was opened and is lost, in LevelDB's words; undefined when nothing is. Who stamped what it
-   * held goes on as after any loss.
+   * What was in the log when it was opened, now or earlier, and is lost, in LevelDB's words; undefined when nothing is, or
+   * since an identity was opened that makes it good.
    */
   readonly lostAtOpen: string | undefined;
   /** Answered from memory; of the disk's space, what was heard within the last second or is asked for now. */
@@ -91,12 +92,9 @@ export async function createLevelEngine(
   ports: { readonly telemetry: Telemetry },
   options: LevelEngineOptions,
 ): Promise<LevelEngine> {
-  const engine = new LevelDbEngine(
-    await openLevel(options.directory, { ...options, createIfMissing: true }),
-    ports.telemetry,
-    options,
-  );
-  await engine.start();
+  const level = await openLevel(options.directory, { ...options, createIfMissing: true });
+  const engine = new LevelDbEngine(level, ports.telemetry, options);
+  await engine.start(level);
   return engine;
 }
 
@@ -115,6 +113,7 @@ class LevelDbEngine implements LevelEngine {
   readonly #telemetry: Telemetry;
   readonly #monotonicMs: () => number;
   readonly #freeSpace;
+  readonly #losses;
   #diskBytes = 0;
   readonly #reads;
   /** Undefined after an attempt to reopen failed, and after the end. */
@@ -137,6 +136,7 @@ class LevelDbEngine implements LevelEngine {
     this.#level = level;
     this.#telemetry = telemetry;
     this.#options = options;
+    this.#losses = new Losses(options.directory, telemetry);
     this.#monotonicMs = options.monotonicMs ?? (() => performance.now());
     this.#reads = createReads({
       monotonicMs: this.#monotonicMs,
@@ -149,8 +149,9 @@ class LevelDbEngine implements LevelEngine {
     });
   }
 
-  async start(): Promise<void> {
-    this.lostAtOpen = await this.#tellLosses();
+  async start(level: Level): Promise<void> {
+    await this.#losses.notice(level);
+    this.lostAtOpen = await this.#losses.marked(level);
     await this.#freeSpace.ask();
     const gauge = (name: string, read: (figures: LevelFigures) => GaugeReading) =>
       this.#telemetry.gauge(`annulus.store.${name}`, () => read(this.figures()));
@@ -161,12 +162,6 @@ class LevelDbEngine implements LevelEngine {
     gauge("level_bytes", ({ levels }) => new Map(levels.map(({ level, bytes }) => [level, bytes])));
     gauge("level_files", ({ levels }) => new Map(levels.map(({ level, files }) => [level, files])));
     gauge("takes_writes", (figures) => (figures.state === "open" && !figures.refusing ? 1 : 0));
-  }
-
-  async #tellLosses(): Promise<string | undefined> {
-    const lost = await lostAtOpening(this.#options.directory);
-    if (lost !== undefined) this.#telemetry.log("error", "store.log_damaged", { reason: lost });
-    return lost;
   }
 
   /** What the file system has free; its size, which a volume's may grow to, is kept. */
@@ -353,7 +348,7 @@ class LevelDbEngine implements LevelEngine {
       await level?.close();
       // A new store in place of one that is gone would have lost all that was acknowledged.
       this.#level = await openLevel(this.#options.directory, { ...this.#options, createIfMissing: false });
-      await this.#tellLosses();
+      await this.#losses.notice(this.#level);
       this.#failure = undefined;
       this.#attempts.opened(this.#monotonicMs());
       this.#telemetry.count("annulus.store.reopenings");
