@@ -4,7 +4,7 @@
  *   start:  settings, telemetry, TLS files, tokens, store, identity, transport, node, admin port, peers and ring, data port
  *   stop:   data port, node (peers, last flush, mark of the clean stop), store, admin port
  *
- * Exit codes: 0 stopped as told, 1 cannot start, or did not stop cleanly or in time, 70 a bug, 78 wrong settings. No logic of
+ * Exit codes: 0 stopped as told, 1 cannot start, lost a part of its store, or did not stop cleanly or in time, 70 a bug, 78 wrong settings. No logic of
  * its own.
  */
 import { readFileSync } from "node:fs";
@@ -115,6 +115,17 @@ function endOnBug({ telemetry }: ProcessTelemetry): (error: unknown) => never {
   };
 }
 
+/**
+ * The store lost a part of its log under a running node, which holds in memory what was in it, and counted on it. The next
+ * start finds the mark of that, and begins with what there is, under a new incarnation.
+ */
+function endOnLoss({ telemetry }: ProcessTelemetry): (lost: string) => never {
+  return (lost) => {
+    telemetry.log("error", "node.ended_after_loss", { reason: lost });
+    process.exit(EXIT_FAILED);
+  };
+}
+
 /** Why a healthy program may not start, or not stop cleanly: the store, the peers' port, a taken address. */
 function isRefusal(error: unknown): error is Error {
   return error instanceof KvError || (error instanceof Error && "syscall" in error);
@@ -144,6 +155,7 @@ async function start(
     cacheBytes: config.cacheBytes,
     writeBufferBytes: config.writeBufferBytes,
     reserveBytes: config.diskReserveBytes,
+    onLoss: endOnLoss(telemetry),
   });
   const opener = { clusterId: config.clusterId, member: config.nodeName, bootId: bootId() };
   const identity = await openIdentity({ ...ports, engine }, opener);

@@ -267,6 +267,34 @@ describe("LevelDB in a directory", () => {
     await engine.close();
   });
 
+  it("that opens anew after a failure and lost a part of its log says so before it takes another write", async () => {
+    const away = join(directory, "away");
+    const store = join(directory, "store");
+    const clock = { nowMs: 0 };
+    const told: string[] = [];
+    const engine = await openIn(store, {
+      writeBufferBytes: 65_536,
+      monotonicMs: () => clock.nowMs,
+      freeBytes: async () => 100 * MEBIBYTE,
+      onLoss(lost) {
+        assert.equal(engine.figures().state, "failed");
+        told.push(lost);
+      },
+    });
+    await rename(store, away);
+    await assert.rejects(async () => {
+      for (;;) await engine.batch([put("k", "v".repeat(9_000))], NO_SYNC);
+    });
+    await damageLogHead(away);
+    await rename(away, store);
+    clock.nowMs += 1_001;
+    await engine.batch([put("l", "v")], NO_SYNC);
+    assert.equal(told.length, 1);
+    assert.match(told[0] ?? "", /dropping \d+ bytes; Corruption/);
+    assert.equal(textOf(await engine.get(LOSS_KEY)), told[0]);
+    await engine.close();
+  });
+
   describe("that is gone", () => {
     const away = () => join(directory, "away");
     const store = () => join(directory, "store");

@@ -60,6 +60,11 @@ export type LevelEngineOptions = {
    * For who wants to save what there is.
    */
   readonly onUnreadable?: ((why: string) => void) | undefined;
+  /**
+   * Is told what is lost, in LevelDB's words, when a store that failed is open again and a part of its log is gone: before
+   * another write is taken. What is in memory is newer than the store then: to be safe, end the process.
+   */
+  readonly onLoss?: ((lost: string) => void) | undefined;
   /** A count that grows when this process has waited for the disk to read; the operating system's by default. */
   readonly diskReads?: (() => number) | undefined;
 };
@@ -348,7 +353,8 @@ class LevelDbEngine implements LevelEngine {
       await level?.close();
       // A new store in place of one that is gone would have lost all that was acknowledged.
       this.#level = await openLevel(this.#options.directory, { ...this.#options, createIfMissing: false });
-      await this.#losses.notice(this.#level);
+      const lost = await this.#losses.notice(this.#level);
+      if (lost !== undefined) this.#options.onLoss?.(lost);
       this.#failure = undefined;
       this.#attempts.opened(this.#monotonicMs());
       this.#telemetry.count("annulus.store.reopenings");
