@@ -21,14 +21,21 @@ export type Damages = {
 
 /** Knows of nothing yet: a process that starts with a full disk begins once more. */
 export function createDamages(): Damages {
-  const begun = new Map<string, number>();
+  const begun = new Map<string, { readonly checksum: number; readonly done: Promise<void> }>();
   return {
     async once(at, bytes, begin) {
       const name = keyName(at);
       const checksum = checksumOf(bytes, 0);
-      if (begun.get(name) === checksum) return;
-      await begin();
-      begun.set(name, checksum);
+      const known = begun.get(name);
+      if (known?.checksum === checksum) return known.done;
+      const done = begin();
+      begun.set(name, { checksum, done });
+      try {
+        await done;
+      } catch (error) {
+        begun.delete(name);
+        throw error;
+      }
     },
     forget(at) {
       begun.delete(keyName(at));

@@ -107,10 +107,19 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
 
   async function deliverAll(target: MemberId, partitions: readonly number[]): Promise<void> {
     let error: KvError | undefined;
+    /** Of this disk: what cannot be read, or removed, of one partition holds up no other. */
+    let ownError: KvError | undefined;
     for (const partition of partitions) {
-      error = (await deliverPartition(partition, target)) ?? error;
+      try {
+        error = (await deliverPartition(partition, target)) ?? error;
+      } catch (cause) {
+        if (!(cause instanceof KvError)) throw cause;
+        telemetry.log("warn", "hints.round_failed", { for: target, partition, cause });
+        ownError = cause;
+      }
       if (stopped || (error !== undefined && AWAY.has(error.code))) break;
     }
+    error ??= ownError;
     if (error === undefined) {
       attempts.delete(target);
       return;

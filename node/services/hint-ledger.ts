@@ -79,6 +79,8 @@ export type HintLedger = {
 type Account = { count: number; bytes: number; oldestSurplusMs: number };
 
 const PAGE_ENTRIES = 256;
+/** Attempts at a page before what is to be kept waits for it no more. */
+const UNREAD_TIMES_MAX = 3;
 const RETRY_MS = 1_000;
 /** A write that changes nothing. */
 const PROBE: EngineWrite = { kind: "delete", key: metaKey("probe") };
@@ -194,14 +196,22 @@ export function createHintLedger(
 
   async function countAll(mine: number, afterFailure: boolean): Promise<void> {
     let mustProbe = afterFailure;
+    let unreadTimes = 0;
     while (position !== undefined && mine === generation) {
       try {
         if (mustProbe) await probe();
         mustProbe = false;
         await countPage(mine);
+        unreadTimes = 0;
       } catch (cause) {
         if (!(cause instanceof KvError)) throw cause;
         telemetry.log("warn", "hints.count_failed", { cause });
+        if (!mustProbe) unreadTimes += 1;
+        // A block that is damaged for good: hints are taken again, while nobody is told that there are none.
+        if (unreadTimes === UNREAD_TIMES_MAX && mine === generation) {
+          isCounting = false;
+          tellWaiters(undefined);
+        }
         await new Promise<void>((resolve) => time.after(RETRY_MS, resolve));
       }
     }

@@ -117,7 +117,6 @@ export function createHints(
 
   const damages = createDamages();
 
-  /** On a full disk it stays where it is until it can be kept: other hints are delivered meanwhile, which gives space back. */
   async function setAside(at: Uint8Array, bytes: Uint8Array, cause: unknown): Promise<void> {
     const { partition, target, key } = parseHintKey(at);
     await damages.once(at, bytes, async () => {
@@ -126,12 +125,7 @@ export function createHints(
       await identity.newIncarnation("a hint was damaged and set aside");
     });
     const aside: EngineWrite = { kind: "put", key: hintQuarantineKey(at), value: bytes };
-    try {
-      await engine.batch([aside, { kind: "delete", key: at }], { sync: true });
-    } catch (error) {
-      if (error instanceof KvError && error.code === "STORAGE_FULL") return;
-      throw error;
-    }
+    await engine.batch([aside, { kind: "delete", key: at }], { sync: true });
     damages.forget(at);
     ledger.note({ at, before: figuresOfEntry({ key: at, value: bytes }), after: undefined });
   }
@@ -279,7 +273,7 @@ export function createHints(
       const { entries, isLast } = await boundedPage(engine, asked, PAGE_BYTES);
       const hints: WaitingHint[] = [];
       for (const { key: at, value } of entries) {
-        const hint = await soundOnly(decodedOrSetAside(at, value));
+        const hint = await soundOnly(decodedOrSetAside(at, value).catch(unlessFull));
         if (hint !== undefined) hints.push({ at, place: parseHintKey(at), hint });
       }
       const last = entries.at(-1);
@@ -327,6 +321,14 @@ async function soundOnly<T>(reading: Promise<T>): Promise<T | undefined> {
     if (error instanceof RecordCorruptError) return undefined;
     throw error;
   }
+}
+
+/**
+ * On a full disk what is damaged stays where it is until there is room to keep it aside: the other hints are delivered
+ * meanwhile, which gives space back.
+ */
+function unlessFull(error: unknown): undefined {
+  if (!(error instanceof KvError) || error.code !== "STORAGE_FULL") throw error;
 }
 
 /** As `mergeHints`; what is kept was found sound when it was read, so that only what came can be no record. */

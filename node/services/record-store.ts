@@ -77,8 +77,10 @@ export type RecordStore<Decoded> = {
 export type Watcher = {
   /** In the turn in which memory takes the write for durable. */
   durable(): void;
-  /** Instead, when the write failed. */
+  /** Instead, when the write failed: it may surface. */
   failed(): void;
+  /** Instead, when it was refused at once: nothing of it ever will be there. */
+  refused(): void;
 };
 
 export type RecordStoreOptions<Decoded> = {
@@ -177,7 +179,11 @@ export function createRecordStore<Decoded>(
       watcher?.failed();
       throw error;
     };
-    entry.durable = queue(writes, failed).then(written, failed);
+    const refused = (error: unknown): never => {
+      watcher?.refused();
+      throw error;
+    };
+    entry.durable = queue(writes, refused).then(written, failed);
     pending.set(name, entry);
     return entry.durable;
   }

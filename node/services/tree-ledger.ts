@@ -50,6 +50,11 @@ export class Change {
   failed(): void {
     this.#ledger.lose(this);
   }
+
+  /** To be called instead when the write was never handed on, so that it cannot surface. */
+  refused(): void {
+    this.#ledger.drop(this);
+  }
 }
 
 /** A record as a page showed it; a damaged one has no fingerprint. */
@@ -205,6 +210,11 @@ export class TreeLedger {
       if (change.is !== undefined) tree.add(place, change.is);
     }
     if (this.#counts.size > 0) for (const count of this.#counts.get(partition) ?? []) count.take(change);
+  }
+
+  /** Forgets a write that will not be. */
+  drop(change: Change): void {
+    this.#removals.delete(change);
   }
 
   /** Forgets a write that failed, and doubts its place. */

@@ -24,7 +24,7 @@ import { fingerprintOf } from "../core/merkle/fingerprint.ts";
 import { LEAF_BITS_MAX, LEAF_BITS_MIN, leafBitsFor, MerkleTree, type Places, placesOf } from "../core/merkle/tree.ts";
 import { sealBytes, unsealBytes } from "../core/seal.ts";
 import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
-import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
+import type { Engine, EngineWrite, Entry, ScanRange, Telemetry, Time } from "../ports.ts";
 import type { Budget } from "./budget.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { keyName } from "./record-store.ts";
@@ -69,6 +69,9 @@ const ATTEMPTS_MAX = 3;
 const CHECKPOINT_NAME = "merkle tree";
 /** Partitions of a checkpoint that are read or removed at once. */
 const CHECKPOINT_PAGE = 256;
+/** As many as a ring can have, and how many checkpoints are removed in one batch where they cannot be read. */
+const PARTITIONS_MAX = 65_536;
+const CHECKPOINTS_REMOVED_AT_ONCE = 4_096;
 /** Written to learn that the store takes writes. */
 const PROBE: EngineWrite = { kind: "put", key: metaKey("probe"), value: Uint8Array.of(1) };
 const EVERYTHING: Places = placesOf(0, 0);
@@ -88,6 +91,7 @@ export function createTrees(parts: {
   /** Failed writes that were there when the store last took one. */
   let failuresProbed = 0;
   let working = false;
+  let isWaiting = false;
   let closed = false;
   telemetry.gauge("annulus.trees.built", () => builtCount());
   telemetry.gauge("annulus.trees.owned", () => owned.size);
@@ -231,18 +235,28 @@ export function createTrees(parts: {
     return failed.size === 0;
   }
 
+  /** One timer, however many runs ended undone meanwhile. */
+  function kickLater(): void {
+    if (isWaiting) return;
+    isWaiting = true;
+    time.after(RETRY_MS, () => {
+      isWaiting = false;
+      kick();
+    });
+  }
+
   function kick(): void {
     if (working || closed) return;
     working = true;
     work().then(
       (isDone) => {
         working = false;
-        if (!isDone) time.after(RETRY_MS, kick);
+        if (!isDone) kickLater();
       },
       (error: unknown) => {
         working = false;
         if (!(error instanceof KvError)) throw error;
-        time.after(RETRY_MS, kick);
+        kickLater();
       },
     );
   }
@@ -298,23 +312,57 @@ export function createTrees(parts: {
 /** Reads and removes what a clean stop laid down; without `ledger` it is only removed. */
 async function loadCheckpoint(engine: Engine, telemetry: Telemetry, ledger: TreeLedger | undefined): Promise<void> {
   const { from, until } = checkpointRange();
-  let loaded = 0;
+  const loaded: number[] = [];
   for (;;) {
-    const entries = await engine.scan({ from, until, limit: CHECKPOINT_PAGE });
+    const entries = await scanOrUndefined(engine, { from, until, limit: CHECKPOINT_PAGE });
+    if (entries === undefined) {
+      // The trees are built by scan then: nothing is lost but time. What is left unread may not be believed at a later start.
+      telemetry.log("warn", "trees.not_loaded", { partitions: loaded.length });
+      for (const partition of loaded) ledger?.set(partition, undefined);
+      return removeAllUnread(engine);
+    }
     if (entries.length === 0) break;
     for (const { key, value } of entries) {
       const bytes = unsealBytes(CHECKPOINT_NAME, value);
       const tree = bytes === undefined ? undefined : MerkleTree.decode(bytes);
       if (tree === undefined || ledger === undefined) continue;
-      ledger.set(parseCheckpointKey(key), tree);
-      loaded += 1;
+      const partition = parseCheckpointKey(key);
+      ledger.set(partition, tree);
+      loaded.push(partition);
     }
-    await engine.batch(
-      entries.map(({ key }) => ({ kind: "delete", key })),
-      { sync: true },
+    await removeCheckpoints(
+      engine,
+      entries.map(({ key }) => key),
     );
   }
-  telemetry.log("info", "trees.loaded", { partitions: loaded });
+  telemetry.log("info", "trees.loaded", { partitions: loaded.length });
+}
+
+/** Undefined where a block cannot be read. */
+async function scanOrUndefined(engine: Engine, range: ScanRange): Promise<readonly Entry[] | undefined> {
+  try {
+    return await engine.scan(range);
+  } catch (error) {
+    if (!(error instanceof KvError)) throw error;
+    return undefined;
+  }
+}
+
+/** Removes the checkpoint of every partition that there may be, for which of them there are cannot be read. */
+async function removeAllUnread(engine: Engine): Promise<void> {
+  for (let first = 0; first < PARTITIONS_MAX; first += CHECKPOINTS_REMOVED_AT_ONCE) {
+    await removeCheckpoints(
+      engine,
+      Array.from({ length: CHECKPOINTS_REMOVED_AT_ONCE }, (_, at) => checkpointKey(first + at)),
+    );
+  }
+}
+
+async function removeCheckpoints(engine: Engine, keys: readonly Uint8Array[]): Promise<void> {
+  await engine.batch(
+    keys.map((key) => ({ kind: "delete", key })),
+    { sync: true },
+  );
 }
 
 async function saveCheckpoint(

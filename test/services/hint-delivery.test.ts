@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
-import { bytesOf, createHintsWorld, recordOf, ringOf, WINDOW_MS } from "./hints-world.ts";
+import { bytesOf, createHintsWorld, PARTITION, recordOf, ringOf, WINDOW_MS } from "./hints-world.ts";
 
 const refuse = (code: "OVERLOADED" | "PEER_UNREACHABLE" | "TIMED_OUT" | "STALE_RING") => () =>
   Promise.reject(new KvError(code, "Cannot take it."));
@@ -41,6 +41,23 @@ describe("hints for a target", () => {
       assert.deepEqual(world.waiting(), {});
     },
   );
+
+  it("of one partition that cannot be read hold up those of no other", async () => {
+    const world = await createHintsWorld();
+    const record = recordOf("v");
+    await world.store("a", "unreadable", record, true);
+    const other = { partition: PARTITION + 1, target: "a", key: bytesOf("readable") };
+    await world.settled(world.hints.store(other, record, true));
+    const page = world.hints.page.bind(world.hints);
+    world.hints.page = (place, limit) =>
+      place.partition === PARTITION
+        ? Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."))
+        : page(place, limit);
+    world.delivery.start();
+    await world.pass(10_000);
+    assert.deepEqual(keysOf(world.sent), ["readable"]);
+    assert.deepEqual(world.waiting(), { a: 1 });
+  });
 
   it("are not removed when something came while they were under way", async () => {
     const world = await createHintsWorld();

@@ -16,9 +16,11 @@ function createWorld() {
   const stored = new Map<string, Entry>();
   let turnPage: (() => void) | undefined;
   let refusal: KvError | undefined;
+  let damage: KvError | undefined;
   const engine: Pick<Engine, "scan"> = {
     scan: () =>
-      new Promise((resolve) => {
+      new Promise((resolve, reject) => {
+        if (damage !== undefined) return reject(damage);
         turnPage = () => resolve([...stored.values()]);
       }),
   };
@@ -45,6 +47,10 @@ function createWorld() {
     /** Has the disk take no writes from here on, or take them again. */
     refuseWrites(why: KvError | undefined): void {
       refusal = why;
+    },
+    /** Has no page be read from here on, or has them be read again. */
+    refuseReads(why: KvError | undefined): void {
+      damage = why;
     },
     /** Has a batch fail that a hint may have been in. */
     async failBatch(): Promise<void> {
@@ -118,6 +124,20 @@ describe("the ledger of hints", () => {
     const after = watched(ledger.counted(60_000));
     await letCount();
     assert.equal(after.outcome, "counted");
+  });
+
+  it("has nobody wait for a page that cannot be read for good, and never says that nothing waits", async () => {
+    const { ledger, pass, letCount, refuseReads } = createWorld();
+    refuseReads(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."));
+    ledger.count();
+    const waiting = watched(ledger.counted(60_000));
+    await pass(5_000);
+    assert.equal(waiting.outcome, "counted");
+    assert.deepEqual([ledger.counted(1_000), ledger.isComplete()], [undefined, false]);
+    refuseReads(undefined);
+    await pass(2_000);
+    await letCount();
+    assert(ledger.isComplete());
   });
 
   it("lets who waits go when it counts no further", async () => {

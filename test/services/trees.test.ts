@@ -207,6 +207,24 @@ describe("the trees of a node", () => {
     world.trees.close();
   });
 
+  it("are tried again once a second where one cannot be read, however often something fails meanwhile", async () => {
+    const world = await openWorld(...newDisk(8));
+    let scans = 0;
+    world.engine.scan = () => {
+      scans += 1;
+      return Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."));
+    };
+    world.trees.own([PARTITION]);
+    for (let i = 0; i < 20; i++) {
+      await world.pass(10);
+      world.trees.own([PARTITION]);
+    }
+    const before = scans;
+    await world.pass(10_000);
+    assert(scans - before <= 11, `${scans - before} scans in ten seconds`);
+    world.trees.close();
+  });
+
   it("list the keys of leaves as the disk has them, and refuse to before they are built", async () => {
     const world = await openWorld(...newDisk(2));
     await settle(Array.from({ length: 200 }, (_, index) => stamp(world, `key ${index}`)));
@@ -272,6 +290,20 @@ describe("the trees of a node that stops and starts", () => {
     assert.equal(next.disk.entries({ ...checkpointRange(), limit: 10 }).length, 0);
     await built(next);
     checkTree(next);
+  });
+
+  it("are built anew where the checkpoint cannot be read, which a later start does not believe either", async () => {
+    const world = await openWorld(...newDisk(7));
+    await built(world);
+    await world.commit.close();
+    await world.trees.save();
+    await world.identity.stopClean();
+    await world.engine.close();
+    const next = await openWorld(world.disk, world.time);
+    next.engine.scan = () => Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."));
+    await next.trees.load(next.identity.wasStoppedCleanly);
+    assert.equal(next.trees.ready(PARTITION), undefined);
+    assert.equal(next.disk.entries({ ...checkpointRange(), limit: 10 }).length, 0);
   });
 
   it("are built anew where the checkpoint is damaged", async () => {
