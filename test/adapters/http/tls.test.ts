@@ -42,12 +42,12 @@ afterEach(async () => {
   rmSync(directory, { recursive: true });
 });
 
-/** Starts a port that answers each request with its path. */
+/** Starts a port that answers each request with its path, as a node. */
 async function listen(credentials: TestCredentials): Promise<number> {
   server = createHttpServer(
     telemetry,
     () => [],
-    () => (request, response) => response.end(request.url),
+    () => (request, response) => response.setHeader("KV-Node", "n1").end(request.url),
     {
       host: "127.0.0.1",
       port: 0,
@@ -195,7 +195,10 @@ describe("an HTTP port with a certificate", () => {
     for (const got of [await runCli([...args, ...options]), await runCli(args, { env })])
       assert.deepEqual([got.exitCode, got.stdout.toString(), got.stderr], [0, "/v1/kv/k", ""]);
     const half = await runCli([...args, "--ca-file", ca, "--key-file", pem]);
-    assert.deepEqual([half.exitCode, half.stderr.includes("its file and its key's, found one of them")], [2, true]);
+    assert.deepEqual(
+      [half.exitCode, half.stderr.includes("expected a certificate and its key, found one of them")],
+      [2, true],
+    );
     const without = await runCli([...args, "--ca-file", ca]);
     assert.notEqual(without.exitCode, 0);
   });
