@@ -55,7 +55,7 @@ export function importCommand(): Command {
 async function runImport(file: string, options: ImportCommandOptions): Promise<void> {
   const source = file === "-" ? "standard input" : resolve(file);
   for (const path of [options.resume, options.failures]) requireWritable(path);
-  const state = resumeState(options.resume, source);
+  const { isNew, ...state } = resumeState(options.resume, source);
   const watermark = new Watermark(state.acknowledged);
   const prefix = new InputPrefix(state, options.resume);
   const { input, bytesTotal } = openInput(file);
@@ -67,6 +67,7 @@ async function runImport(file: string, options: ImportCommandOptions): Promise<v
     query: options.w === undefined ? "" : `w=${options.w}`,
     retryForMs: options.retryFor * 1000,
     run: state.run,
+    isNew,
     from: state.acknowledged,
     watermark,
     keepFailure: failureKeeper(options.failures),

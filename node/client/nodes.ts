@@ -9,6 +9,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { type Answer, type Call, type ClientTls, Endpoint } from "./http.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
+import { repetitionOf } from "./request.ts";
 
 export type NodesOptions = {
   /** Base URLs, at least one. */
@@ -103,8 +104,9 @@ export class Nodes {
    */
   async persist(call: Call, options: { forMs: number; onRetry?: () => void }): Promise<Answer> {
     const untilMs = performance.now() + options.forMs;
+    const again = repetitionOf(call);
     for (let attempt = 0; ; attempt += 1) {
-      const result = await answerOf(this.#pick(), call);
+      const result = await answerOf(this.#pick(), attempt === 0 ? call : again);
       if (!(result instanceof NoAnswerError) && !isTransient(result)) return result;
       const pauseMs = pauseBefore(attempt, result, this.#endpoints.length);
       if (performance.now() + pauseMs > untilMs) return settled(result);

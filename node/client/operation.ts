@@ -16,7 +16,7 @@ import { headerOf, type WholeAnswer } from "./exchange.ts";
 import { closedError, errorOf, foreignError, isForeign, lostError, overError, typeOf } from "./failure.ts";
 import { NoAnswerError } from "./no-answer-error.ts";
 import { atMost, pause } from "./pause.ts";
-import { ATTEMPT_HEADER } from "./request.ts";
+import { repetitionOf } from "./request.ts";
 import { chooseNode, type Wish } from "./route.ts";
 import { judge, pauseMs, type Verdict } from "./verdict.ts";
 
@@ -98,7 +98,7 @@ export class Operations {
   async run(operation: Operation): Promise<Done> {
     const { signal, timeoutMs, call } = operation;
     const idempotencyKey = call.headers?.["idempotency-key"];
-    const again = repetitionOf(operation);
+    const again = { ...operation, call: repetitionOf(call) };
     signal?.throwIfAborted();
     const untilMs = performance.now() + timeoutMs;
     if (this.#directory.ring === undefined || this.#directory.lostTo !== undefined)
@@ -218,14 +218,6 @@ export class Operations {
       node.inFlight -= 1;
     }
   }
-}
-
-/** What is sent after the first attempt, which alone may say that it is the first. */
-function repetitionOf(operation: Operation): Operation {
-  const { headers } = operation.call;
-  if (headers?.[ATTEMPT_HEADER] === undefined) return operation;
-  const { [ATTEMPT_HEADER]: _, ...others } = headers;
-  return { ...operation, call: { ...operation.call, headers: others } };
 }
 
 /** What a promise gives; when that takes longer than a time in ms, what `late` gives, which knows of the promise. */

@@ -1,5 +1,6 @@
 /** What a caller says, as the data API takes it. */
 import { isUint8Array } from "node:util/types";
+import type { Call } from "./http.ts";
 import { newName } from "./names.ts";
 import type { Key, RequestOptions, WriteOptions } from "./options.ts";
 
@@ -35,6 +36,13 @@ export function writeHeaders(context: string | undefined, idempotencyKey: string
 
 /** Tells which attempt a write's is under its name. One that says 1 need not be looked for. */
 export const ATTEMPT_HEADER = "kv-attempt";
+
+/** What is sent after the first attempt, which alone may say that it is the first. */
+export function repetitionOf<Sent extends Pick<Call, "headers">>(call: Sent): Sent {
+  if (call.headers?.[ATTEMPT_HEADER] === undefined) return call;
+  const { [ATTEMPT_HEADER]: _, ...headers } = call.headers;
+  return { ...call, headers };
+}
 
 /** The query of a request. */
 export function queryOf(

@@ -7,6 +7,7 @@ export type SeenWrite = {
   readonly key: string;
   readonly query: string;
   readonly idempotencyKey: string;
+  readonly attempt: string | undefined;
   readonly contentType: string;
 };
 type Stored = { readonly value: Buffer; readonly contentType: string };
@@ -71,7 +72,8 @@ export class FakeNode {
     }
     const contentType = request.headers["content-type"] ?? "";
     const idempotencyKey = String(request.headers["idempotency-key"]);
-    this.writes.push({ key, query: url.search, idempotencyKey, contentType });
+    const attempt = request.headers["kv-attempt"]?.toString();
+    this.writes.push({ key, query: url.search, idempotencyKey, attempt, contentType });
     const isSibling = url.searchParams.get("blind") === "sibling";
     if (request.method === "DELETE") this.pairs.delete(key);
     else this.pairs.set(key, [...(isSibling ? held : []), { value: body, contentType }]);

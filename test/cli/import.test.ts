@@ -80,6 +80,12 @@ describe("annulus import", () => {
     }
     assert.ok([...names.values()].every((ofKey) => ofKey.size === 1));
     assert.equal(new Set([...names.values()].flatMap((ofKey) => [...ofKey])).size, 25);
+    const first = new Set<string>();
+    for (const { key, attempt } of node.writes.concat(other.writes).filter(({ attempt }) => attempt === "1")) {
+      assert(!first.has(key), `two first attempts of ${key}, the second ${attempt}`);
+      first.add(key);
+    }
+    assert(first.size > 0);
   });
 
   it("passes over a node whose store is broken or full, as long as another takes the writes", async () => {
@@ -197,6 +203,11 @@ describe("annulus import", () => {
     const again = await runCli(args, { env });
     assert.equal(again.exitCode, 0, again.stderr);
     assert.equal(node.pairs.size, 300);
+    assert(node.writes.slice(0, firstRun).some(({ attempt }) => attempt === "1"));
+    assert(
+      node.writes.slice(firstRun).every(({ attempt }) => attempt === undefined),
+      "its names may be known already",
+    );
     assert.ok(node.writes.length - firstRun <= 200 + 8, "records that were acknowledged are not written again");
     const names = new Map<string, string>();
     for (const { key, idempotencyKey } of node.writes) {

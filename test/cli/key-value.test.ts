@@ -66,7 +66,13 @@ describe("put, get and delete on the command line", () => {
     const put = await runCli([...args, "--idempotency-key", "mine", "--content-type", "text/x"], { env });
     assert.match(put.stdout.toString(), /status: 204\nkv-context: token\nkv-node: fake/);
     assert.deepEqual(node.writes, [
-      { key: "k", query: "?w=3&mode=strict&zones=2&timeout=50&ttl=9", idempotencyKey: "mine", contentType: "text/x" },
+      {
+        key: "k",
+        query: "?w=3&mode=strict&zones=2&timeout=50&ttl=9",
+        idempotencyKey: "mine",
+        attempt: undefined,
+        contentType: "text/x",
+      },
     ]);
   });
 

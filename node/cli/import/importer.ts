@@ -9,6 +9,7 @@
 import type { Answer } from "../../client/http.ts";
 import { kvPath } from "../../client/keys.ts";
 import type { Nodes } from "../../client/nodes.ts";
+import { ATTEMPT_HEADER } from "../../client/request.ts";
 import { problemLine, requireNode } from "../connection.ts";
 import { type Content, type Mapping, type Pair, pairOf, RecordError } from "./pair.ts";
 import type { SourceRecord } from "./records.ts";
@@ -25,6 +26,8 @@ export type ImportOptions = {
   readonly retryForMs: number;
   /** Begins the names of this import's writes. */
   readonly run: string;
+  /** Nothing was sent under them before. */
+  readonly isNew: boolean;
   /** Records before this one are passed over. */
   readonly from: number;
   readonly watermark: Watermark;
@@ -144,7 +147,7 @@ export class Importer {
     /** It stands beside what of its record was written before. */
     isBeside: boolean;
   }): Promise<Answer | undefined> {
-    const { nodes, run, retryForMs } = this.#options;
+    const { nodes, run, isNew, retryForMs } = this.#options;
     const { record, key, content, index, isBeside } = write;
     const query = this.#query(content, isBeside);
     if (query === undefined) return undefined;
@@ -152,7 +155,11 @@ export class Importer {
       {
         method: "PUT",
         path: kvPath(key, query),
-        headers: { "content-type": content.contentType, "idempotency-key": `${run}.${record.ordinal}.${index}` },
+        headers: {
+          "content-type": content.contentType,
+          "idempotency-key": `${run}.${record.ordinal}.${index}`,
+          ...(isNew ? { [ATTEMPT_HEADER]: "1" } : {}),
+        },
         body: content.value,
       },
       { forMs: retryForMs, onRetry: this.#onRetry },

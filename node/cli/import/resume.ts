@@ -47,16 +47,17 @@ export type ResumeState = {
  *
  * @param file The resume file's path, or undefined to remember nothing.
  * @param source What is imported; a file made for another source is refused.
+ * @returns `isNew`: nothing was sent under its names before.
  * @throws {CommandError} When the file belongs to another source or cannot be read.
  */
-export function resumeState(file: string | undefined, source: string): ResumeState {
-  const fresh = { source, acknowledged: 0, run: randomBytes(9).toString("base64url") };
+export function resumeState(file: string | undefined, source: string): ResumeState & { readonly isNew: boolean } {
+  const fresh = { source, acknowledged: 0, run: randomBytes(9).toString("base64url"), isNew: true };
   if (file === undefined || !existsSync(file)) return fresh;
   const state = readState(file);
   if (state.source !== source) {
     throw new CommandError(`${file} remembers an import of "${state.source}", not of "${source}"`, EXIT.usage);
   }
-  return state;
+  return { ...state, isNew: false };
 }
 
 function readState(file: string): ResumeState {
