@@ -31,6 +31,9 @@ export const COUNTER_BLOCK = 1_048_576;
 /** Where an engine says, synced, that a part of its log is lost. It stays until the next incarnation is on the disk. */
 export const LOSS_KEY = metaKey("log-lost");
 
+/** Set with that incarnation: votes may be lost as well. It stays until the next vote is on the disk (services/voter.ts). */
+export const VOTES_LOST_KEY = metaKey("votes-lost");
+
 /**
  * By how much the incarnation goes up after such a loss: raises by 1 may be lost with the log, and none of them may be
  * taken again. No log holds so many.

@@ -17,6 +17,7 @@ import {
   parseIdentity,
   reserveCounters,
   resumeIdentity,
+  VOTES_LOST_KEY,
 } from "../core/identity.ts";
 import { metaKey, wholeRange } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
@@ -126,7 +127,7 @@ export async function openIdentity(
       ? createIdentity(opener, Buffer.from(ports.random.bytes(16)).toString("hex"))
       : resumeIdentity(previous, opener, hasLost);
   const writes: EngineWrite[] = [{ kind: "put", key: IDENTITY_KEY, value: encodeIdentity(document) }];
-  if (hasLost) writes.push({ kind: "delete", key: LOSS_KEY });
+  if (hasLost) writes.push({ kind: "delete", key: LOSS_KEY }, { kind: "put", key: VOTES_LOST_KEY, value: MARK });
   await engine.batch(writes, { sync: true });
   const { actor, incarnation } = document;
   telemetry.log("info", "identity.opened", {

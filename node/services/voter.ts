@@ -4,9 +4,11 @@
  *
  * A vote is synced before it is told, whatever the durability of data, and votes are given one after the other. Who may
  * have forgotten what it promised gives none: a directory that took the place of a lost one, until the ring lists it,
- * and one whose stored vote is damaged, until the epoch for which that may have been is past.
+ * and one whose stored vote is damaged, or whose store lost a part of its log, until the epoch for which that may have
+ * been is past.
  */
 import { KvError } from "../core/errors.ts";
+import { VOTES_LOST_KEY } from "../core/identity.ts";
 import { metaKey } from "../core/keyspace.ts";
 import { accept, blankVote, parseVote, promise, serializeVote, type Vote } from "../core/paxos/acceptor.ts";
 import { type MemberId, serializeRing } from "../core/ring/document.ts";
@@ -15,7 +17,7 @@ import type { Ring } from "../core/ring/ring.ts";
 import { votersOf } from "../core/ring/transition.ts";
 import { seal, unseal } from "../core/seal.ts";
 import type { AgreementRequest, VotedReply } from "../messages.ts";
-import type { Engine, Telemetry } from "../ports.ts";
+import type { Engine, EngineWrite, Telemetry } from "../ports.ts";
 import type { Identity } from "./identity.ts";
 import { isListed } from "./listing.ts";
 
@@ -45,12 +47,18 @@ export function createVoter(
   /** As it is on the disk, or newer there: what was not told binds nobody. */
   let stored: Vote | undefined;
   let isDamaged = false;
+  /** Whether the disk says that votes may be lost. */
+  let isMarkedLost = false;
+  let mayHaveLost = false;
   /** No vote is given for epochs below: one may have been given that is forgotten. */
   let firstEpoch = 0;
   /** Ends, never with an error, when the last vote asked for is given. */
   let lastVote: Promise<unknown> = Promise.resolve();
 
   async function open(): Promise<void> {
+    isMarkedLost = (await engine.get(VOTES_LOST_KEY)) !== undefined;
+    mayHaveLost = isMarkedLost;
+    if (isMarkedLost) telemetry.log("warn", "agreement.votes_lost");
     const sealed = await engine.get(KEY);
     if (sealed === undefined) return;
     stored = parseVote(unseal(NAME, sealed) ?? "");
@@ -59,12 +67,15 @@ export function createVoter(
   }
 
   function mayVote({ document }: Ring, epoch: number): boolean {
-    if (isDamaged) {
+    const voters = votersOf(document);
+    // Where it votes alone no other vote would ever pass that epoch, and none that it forgot was told to another voter.
+    if (isDamaged || (mayHaveLost && voters.length > 1)) {
       // Votes were only ever given for the epoch after one that is on the disk as well.
       firstEpoch = document.epoch + 2;
       isDamaged = false;
+      mayHaveLost = false;
     }
-    const listed = votersOf(document).find(({ name }) => name === member);
+    const listed = voters.find(({ name }) => name === member);
     if (listed === undefined || epoch < firstEpoch) return false;
     return isListed(listed, identity);
   }
@@ -80,8 +91,12 @@ export function createVoter(
     if (before.epoch > epoch) return without("behind");
     const after = request.kind === "promise" ? promise(before, ballot) : accept(before, proposed(request));
     if (after !== undefined) {
-      await engine.batch([{ kind: "put", key: KEY, value: seal(NAME, serializeVote(after)) }], { sync: true });
+      const writes: EngineWrite[] = [{ kind: "put", key: KEY, value: seal(NAME, serializeVote(after)) }];
+      if (isMarkedLost) writes.push({ kind: "delete", key: VOTES_LOST_KEY });
+      await engine.batch(writes, { sync: true });
       stored = after;
+      isMarkedLost = false;
+      mayHaveLost = false;
       telemetry.count("annulus.agreement.votes");
     }
     const { promised, accepted } = after ?? before;

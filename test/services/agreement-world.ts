@@ -8,7 +8,7 @@ import { type MemberId, type RingDocument, serializeRing } from "../../node/core
 import { firstRing } from "../../node/core/ring/first-members.ts";
 import { parseRing } from "../../node/core/ring/parse-document.ts";
 import { createRing, type Ring } from "../../node/core/ring/ring.ts";
-import type { Reply, Request } from "../../node/messages.ts";
+import type { AgreementRequest, Reply, Request } from "../../node/messages.ts";
 import { decodeReply, decodeRequest, encodeReply, encodeRequest } from "../../node/messages-codec.ts";
 import type { Engine, Time } from "../../node/ports.ts";
 import { type Agreement, createAgreement } from "../../node/services/agreement.ts";
@@ -70,9 +70,9 @@ export class AgreementWorld {
         state: "active" as const,
       })),
       partitions: 4,
-      replicationFactor: 3,
-      readQuorum: 2,
-      writeQuorum: 2,
+      replicationFactor: Math.min(3, count),
+      readQuorum: Math.min(2, count),
+      writeQuorum: Math.min(2, count),
       mode: "strict",
     });
   }
@@ -289,4 +289,21 @@ export class AgreementWorld {
       },
     );
   }
+}
+
+/** The word of one voter. */
+export async function ask(members: AgreementWorld, name: string, request: AgreementRequest) {
+  const { running } = members.named(name);
+  assert(running !== undefined);
+  let reply: unknown;
+  running.agreement.answer(request).then(
+    (word) => {
+      reply = word;
+    },
+    (error: unknown) => {
+      reply = error;
+    },
+  );
+  await members.simulator.runWhile(() => reply === undefined, 5_000);
+  return reply as { vote?: string; newer?: string; code?: string; accepted?: { document: string } };
 }

@@ -7,7 +7,7 @@ import { serializeVote } from "../../node/core/paxos/acceptor.ts";
 import { serializeRing } from "../../node/core/ring/document.ts";
 import { seal } from "../../node/core/seal.ts";
 import type { AgreementRequest } from "../../node/messages.ts";
-import { AgreementWorld, type Outcome } from "./agreement-world.ts";
+import { AgreementWorld, ask, type Outcome } from "./agreement-world.ts";
 
 const BALLOT = { round: 1, proposer: "n1" };
 /** Troubled worlds that are tried. */
@@ -18,23 +18,6 @@ async function world(count: number, seed = 1): Promise<AgreementWorld> {
   const made = new AgreementWorld(seed, count);
   await made.startAll();
   return made;
-}
-
-/** The word of one voter. */
-async function ask(members: AgreementWorld, name: string, request: AgreementRequest) {
-  const { running } = members.named(name);
-  assert(running !== undefined);
-  let reply: unknown;
-  running.agreement.answer(request).then(
-    (word) => {
-      reply = word;
-    },
-    (error: unknown) => {
-      reply = error;
-    },
-  );
-  await members.simulator.runWhile(() => reply === undefined, 5_000);
-  return reply as { vote?: string; newer?: string; code?: string; accepted?: { document: string } };
 }
 
 function failed({ result }: Outcome): { code: string; outcome: string } {
