@@ -31,6 +31,9 @@ export const COUNTER_BLOCK = 1_048_576;
 /** Where an engine says, synced, that a part of its log is lost. It stays until the next incarnation is on the disk. */
 export const LOSS_KEY = metaKey("log-lost");
 
+/** What was said there last: for the engine, which is told of a loss twice. */
+export const LOSS_KNOWN_KEY = metaKey("log-lost-known");
+
 /** Set with that incarnation: votes may be lost as well. It stays until the next vote is on the disk (services/voter.ts). */
 export const VOTES_LOST_KEY = metaKey("votes-lost");
 

@@ -6,6 +6,7 @@
  * block is reserved in the background once half of the present one is used. Changes of the stored identity are made
  * one after the other, so that none overwrites another.
  */
+import { compareBytes } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import {
   COUNTER_BLOCK,
@@ -13,6 +14,7 @@ import {
   encodeIdentity,
   type IdentityDocument,
   LOSS_KEY,
+  LOSS_KNOWN_KEY,
   type Opener,
   parseIdentity,
   reserveCounters,
@@ -165,9 +167,9 @@ async function readGivenUp(engine: Engine, incarnation: number): Promise<number>
 }
 
 async function refuseUnlessEmpty(engine: Engine): Promise<void> {
-  const entries = await engine.scan({ ...wholeRange(), limit: 2 });
+  const entries = await engine.scan({ ...wholeRange(), limit: 3 });
   // That everything is lost is no data: such a directory begins as one on a new disk.
-  if (entries.every(({ key }) => Buffer.compare(key, LOSS_KEY) === 0)) return;
+  if (entries.every(({ key }) => [LOSS_KEY, LOSS_KNOWN_KEY].some((own) => compareBytes(key, own) === 0))) return;
   throw new KvError(
     "STORAGE_FAILED",
     "Cannot open the data directory: it holds data but no identity. Move it aside and let the member be rebuilt.",

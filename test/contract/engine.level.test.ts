@@ -9,9 +9,8 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { createLevelEngine, type LevelEngine, type LevelEngineOptions } from "../../node/adapters/level/engine.ts";
-import { LOSS_KEY } from "../../node/core/identity.ts";
 import { dataKey, metaKey } from "../../node/core/keyspace.ts";
-import { damageLog, damageLogHead, damageTable, tearLog } from "./damaged-store.ts";
+import { damageTable } from "./damaged-store.ts";
 import { bytes, engineContract, put, rejection, remove, textOf } from "./engine.ts";
 import { createRecordedTelemetry } from "./recorded-telemetry.ts";
 
@@ -219,79 +218,6 @@ describe("LevelDB in a directory", () => {
       assert(seen < 300, `${seen} in pages of ${limit}`);
     }
     assert.equal((await engine.scan({ from: bytes("k100"), until, limit: 20 })).length, 20, "what is whole is read");
-    await engine.close();
-  });
-
-  it("says what is lost where its log was damaged, and a log that only ends in half a write is none", async () => {
-    let engine = await openIn(directory);
-    assert.equal(engine.lostAtOpen, undefined);
-    for (let index = 100; index < 400; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
-    await engine.close();
-    await tearLog(directory);
-    engine = await openIn(directory);
-    assert.equal(engine.lostAtOpen, undefined);
-    const whole = await engine.scan({ from: bytes("k"), until: bytes("l"), limit: 10_000 });
-    assert.equal(whole.length, 299);
-    for (let index = 400; index < 700; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
-    await engine.close();
-
-    await damageLog(directory);
-    const telemetry = createRecordedTelemetry();
-    engine = await createLevelEngine({ telemetry }, { directory, ...SMALL });
-    const rest = await engine.scan({ from: bytes("k"), until: bytes("l"), limit: 10_000 });
-    assert(rest.length < 599, "the damage took nothing");
-    assert.match(engine.lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
-    assert.deepEqual(telemetry.events, ["store.log_damaged"]);
-    await engine.close();
-  });
-
-  it("says so at every opening until the mark of it is taken away, for the log is gone after the first", async () => {
-    let engine = await openIn(directory);
-    for (let index = 0; index < 3; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
-    await engine.close();
-    await damageLogHead(directory);
-    engine = await openIn(directory);
-    assert.equal(await engine.get(bytes("k0")), undefined, "the damage took nothing");
-    const { lostAtOpen } = engine;
-    assert.match(lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
-    await engine.close();
-
-    const telemetry = createRecordedTelemetry();
-    engine = await createLevelEngine({ telemetry }, { directory, ...SMALL });
-    assert.equal(engine.lostAtOpen, lostAtOpen);
-    assert.deepEqual(telemetry.events, [], "it is logged once");
-    await engine.batch([{ kind: "delete", key: LOSS_KEY }], { sync: true });
-    await engine.close();
-    engine = await openIn(directory);
-    assert.equal(engine.lostAtOpen, undefined);
-    await engine.close();
-  });
-
-  it("that opens anew after a failure and lost a part of its log says so before it takes another write", async () => {
-    const away = join(directory, "away");
-    const store = join(directory, "store");
-    const clock = { nowMs: 0 };
-    const told: string[] = [];
-    const engine = await openIn(store, {
-      writeBufferBytes: 65_536,
-      monotonicMs: () => clock.nowMs,
-      freeBytes: async () => 100 * MEBIBYTE,
-      onLoss(lost) {
-        assert.equal(engine.figures().state, "failed");
-        told.push(lost);
-      },
-    });
-    await rename(store, away);
-    await assert.rejects(async () => {
-      for (;;) await engine.batch([put("k", "v".repeat(9_000))], NO_SYNC);
-    });
-    await damageLogHead(away);
-    await rename(away, store);
-    clock.nowMs += 1_001;
-    await engine.batch([put("l", "v")], NO_SYNC);
-    assert.equal(told.length, 1);
-    assert.match(told[0] ?? "", /dropping \d+ bytes; Corruption/);
-    assert.equal(textOf(await engine.get(LOSS_KEY)), told[0]);
     await engine.close();
   });
 

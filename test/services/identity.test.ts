@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
-import { COUNTER_BLOCK, encodeIdentity, LOSS_KEY, parseIdentity } from "../../node/core/identity.ts";
+import { COUNTER_BLOCK, encodeIdentity, LOSS_KEY, LOSS_KNOWN_KEY, parseIdentity } from "../../node/core/identity.ts";
 import { metaKey } from "../../node/core/keyspace.ts";
 import type { Dot } from "../../node/core/version/record.ts";
 import type { Engine } from "../../node/ports.ts";
@@ -122,7 +122,8 @@ describe("the identity of a data directory", () => {
 
   it("is made anew where a loss left nothing of a directory", async () => {
     const machine = createMachine();
-    await machine.disk.open().batch([{ kind: "put", key: LOSS_KEY, value: bytes("all of it") }], { sync: true });
+    const marks = [LOSS_KEY, LOSS_KNOWN_KEY].map((key) => ({ kind: "put", key, value: bytes("all of it") }) as const);
+    await machine.disk.open().batch(marks, { sync: true });
     machine.kill();
     assert.equal((await machine.start()).incarnation(), 1);
     assert.equal(await machine.engine().get(LOSS_KEY), undefined);

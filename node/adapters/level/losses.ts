@@ -1,12 +1,13 @@
 /**
- * What a store lost of its log when it was opened. LevelDB says it once, in a file that the next opening replaces, and has
- * deleted the log by then: so it is marked in the store itself, synced, before anything else is written there. The mark
- * stays until a new incarnation is on the disk, however many processes open the store before.
+ * What a store lost of its log when it was opened. LevelDB says it once, in a file that lasts until the next opening but
+ * one, and has deleted the log by then: so it is marked in the store itself, synced, before anything else is written there.
+ * The mark stays until a new incarnation is on the disk, however many processes open the store before. Beside it stays what
+ * was marked last: a loss that the opening before met, and that is not this one, was not marked by who opened it then.
  */
-import { LOSS_KEY } from "../../core/identity.ts";
+import { LOSS_KEY, LOSS_KNOWN_KEY } from "../../core/identity.ts";
 import type { Telemetry } from "../../ports.ts";
 import { storageError } from "./errors.ts";
-import { type Level, lostAtOpening } from "./open.ts";
+import { type Level, lostAtOpenings } from "./open.ts";
 
 /** The losses of one store, as long as this process has it open. */
 export class Losses {
@@ -26,15 +27,18 @@ export class Losses {
    * @throws {KvError} STORAGE_FAILED, STORAGE_FULL: it is not known, or not marked. To be called again after the next opening.
    */
   async notice(level: Level): Promise<string | undefined> {
-    const found = await lostAtOpening(this.#directory);
-    if (found !== undefined) {
+    const known = await read(level, LOSS_KNOWN_KEY);
+    const found = (await lostAtOpenings(this.#directory)).find((line) => line !== known);
+    if (found !== undefined && found !== this.#unmarked) {
       this.#telemetry.log("error", "store.log_damaged", { reason: found });
       this.#unmarked = found;
     }
     const lost = this.#unmarked;
     if (lost === undefined) return undefined;
     try {
-      await level.batch([{ type: "put", key: LOSS_KEY, value: Buffer.from(lost) }], { sync: true });
+      const value = Buffer.from(lost);
+      const mark = (key: Uint8Array) => ({ type: "put", key, value }) as const;
+      await level.batch([mark(LOSS_KEY), mark(LOSS_KNOWN_KEY)], { sync: true });
     } catch (error) {
       throw storageError("mark that a part of the log is lost", error);
     }
@@ -47,12 +51,16 @@ export class Losses {
    *
    * @throws {KvError} STORAGE_FAILED: it cannot be read.
    */
-  async marked(level: Level): Promise<string | undefined> {
-    try {
-      const mark = await level.get(LOSS_KEY);
-      return mark === undefined ? undefined : Buffer.from(mark).toString();
-    } catch (error) {
-      throw storageError("read whether a part of the log is lost", error);
-    }
+  marked(level: Level): Promise<string | undefined> {
+    return read(level, LOSS_KEY);
+  }
+}
+
+async function read(level: Level, key: Uint8Array): Promise<string | undefined> {
+  try {
+    const mark = await level.get(key);
+    return mark === undefined ? undefined : Buffer.from(mark).toString();
+  } catch (error) {
+    throw storageError("read whether a part of the log is lost", error);
   }
 }

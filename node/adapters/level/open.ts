@@ -1,5 +1,5 @@
 /** Opens a LevelDB directory, and says in a person's words why it does not open, or would not. */
-import { open, readFile, unlink } from "node:fs/promises";
+import { open, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { KvError } from "../../core/errors.ts";
@@ -53,17 +53,39 @@ export async function openLevel(
 /** What LevelDB writes of a record of its log that it leaves out because it is damaged, and of nothing else. */
 const LEFT_OUT = /^.*ignoring error.*$/im;
 
+/** What an opening meets is at the head of the file; what follows may be months of compactions. */
+const HEAD_BYTES = 65_536;
+
 /**
- * What LevelDB left out when it opened a store, in its own words; undefined when nothing. Where a log is damaged it goes on
+ * What LevelDB left out when it opened a store this time and the time before, in its own words and in that order; empty
+ * when nothing. The line begins with the time, so that no two losses have the same. Where a log is damaged it goes on
  * behind the damage, deletes the log, and says so only in the file that it makes anew at each opening. The end of a log
  * that was torn by a kill, or by a disk without space, is no damage: nobody was told that what was in it is written.
  *
  * @throws {KvError} STORAGE_FAILED: that file cannot be read.
  */
-export async function lostAtOpening(directory: string): Promise<string | undefined> {
+export async function lostAtOpenings(directory: string): Promise<readonly string[]> {
+  const lost: string[] = [];
+  for (const name of ["LOG", "LOG.old"]) {
+    const line = LEFT_OUT.exec(await headOf(join(directory, name)))?.[0];
+    if (line !== undefined) lost.push(line);
+  }
+  return lost;
+}
+
+/** The first lines of a file; of one that is not there, none. */
+async function headOf(path: string): Promise<string> {
   try {
-    return LEFT_OUT.exec(await readFile(join(directory, "LOG"), "utf8"))?.[0];
+    const file = await open(path, "r");
+    try {
+      const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+      return buffer.toString("utf8", 0, bytesRead);
+    } finally {
+      await file.close();
+    }
   } catch (error) {
+    // A store that was opened once has no file of the time before.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
     throw storageError("read what the store says of its log", error);
   }
 }
