@@ -4,7 +4,7 @@ export default {
   // Virtual time costs real time on a machine that does other things too; only what hangs should fail by the clock.
   testTimeout: 120_000,
   // ES modules of finished test files stay in memory: past this, collections take longer than the tests.
-  workerIdleMemoryLimit: "1GB",
+  workerIdleMemoryLimit: "600MB",
   extensionsToTreatAsEsm: [".ts"],
   transform: {
     "^.+\\.ts$": [
