@@ -18,7 +18,7 @@ const bytesOf = (text: string) => new TextEncoder().encode(text);
 
 async function startCluster(nodes = 3): Promise<SimulatedCluster> {
   const cluster = new SimulatedCluster({
-    seed: 8,
+    seed: 5,
     nodes,
     zones: nodes,
     replicationFactor: 3,
