@@ -7,7 +7,7 @@
  * `KvError`, to nothing else; sizes beyond those given here are bounded by the frame that carries the message.
  * Not the framing: see adapters/tcp/frame.ts.
  */
-import type { ErrorCode, Outcome } from "./core/errors.ts";
+import { ERROR_CODES, type ErrorCode, type Outcome } from "./core/errors.ts";
 import type {
   EventName,
   FailureReply,
@@ -68,28 +68,6 @@ const REPLY_KIND = { failure: 0, stamped: 1, merged: 2, record: 3, ring: 4, scan
 const BASE_KIND = { context: 0, overwrite: 1, sibling: 2 } as const;
 const EVENT_KIND = { none: 0, client: 1, forward: 2 } as const;
 const OUTCOME = { none: 0, unknown: 1 } as const;
-
-const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
-  INVALID_REQUEST: true,
-  INVALID_CONTEXT: true,
-  UNAUTHENTICATED: true,
-  FORBIDDEN: true,
-  NOT_FOUND: true,
-  METHOD_NOT_ALLOWED: true,
-  CONFLICT: true,
-  PRECONDITION_FAILED: true,
-  TOO_LARGE: true,
-  OVERLOADED: true,
-  NOT_READY: true,
-  QUORUM_UNAVAILABLE: true,
-  QUORUM_LOST: true,
-  TIMED_OUT: true,
-  STORAGE_FULL: true,
-  STORAGE_FAILED: true,
-  PEER_UNREACHABLE: true,
-  STALE_RING: true,
-  CHANGE_REFUSED: true,
-};
 
 /** The array for `request`. Byte strings are shared with it, not copied. */
 export function encodeRequest(request: Request): unknown[] {

@@ -1,5 +1,5 @@
 /** What may go wrong with a request of the client library, as one family with stable codes. */
-import type { ErrorCode, Outcome } from "../core/errors.ts";
+import { ERROR_CODES, type ErrorCode, type Outcome } from "../core/errors.ts";
 import type { Sibling } from "./values.ts";
 
 /** What a node says of itself, or of bytes that were no request to it. */
@@ -9,25 +9,7 @@ type WireCode = "BUG" | "MALFORMED" | "REQUEST_TIMEOUT" | "EXPECTATION_FAILED" |
 export type ClientErrorCode = ErrorCode | WireCode | "UNREACHABLE" | "SIBLINGS" | "CLOSED";
 
 const NODES_CODES: Readonly<Record<ErrorCode | WireCode, true>> = {
-  INVALID_REQUEST: true,
-  INVALID_CONTEXT: true,
-  UNAUTHENTICATED: true,
-  FORBIDDEN: true,
-  NOT_FOUND: true,
-  METHOD_NOT_ALLOWED: true,
-  CONFLICT: true,
-  PRECONDITION_FAILED: true,
-  TOO_LARGE: true,
-  OVERLOADED: true,
-  NOT_READY: true,
-  QUORUM_UNAVAILABLE: true,
-  QUORUM_LOST: true,
-  TIMED_OUT: true,
-  STORAGE_FULL: true,
-  STORAGE_FAILED: true,
-  PEER_UNREACHABLE: true,
-  STALE_RING: true,
-  CHANGE_REFUSED: true,
+  ...ERROR_CODES,
   BUG: true,
   MALFORMED: true,
   REQUEST_TIMEOUT: true,

@@ -27,6 +27,29 @@ export type ErrorCode =
   | "STALE_RING"
   | "CHANGE_REFUSED";
 
+/** All of them: for who is told one by somebody that may be a release ahead. */
+export const ERROR_CODES: Readonly<Record<ErrorCode, true>> = {
+  INVALID_REQUEST: true,
+  INVALID_CONTEXT: true,
+  UNAUTHENTICATED: true,
+  FORBIDDEN: true,
+  NOT_FOUND: true,
+  METHOD_NOT_ALLOWED: true,
+  CONFLICT: true,
+  PRECONDITION_FAILED: true,
+  TOO_LARGE: true,
+  OVERLOADED: true,
+  NOT_READY: true,
+  QUORUM_UNAVAILABLE: true,
+  QUORUM_LOST: true,
+  TIMED_OUT: true,
+  STORAGE_FULL: true,
+  STORAGE_FAILED: true,
+  PEER_UNREACHABLE: true,
+  STALE_RING: true,
+  CHANGE_REFUSED: true,
+};
+
 /** Whether what was asked may still take effect: "unknown" only when a replica may hold the write. */
 export type Outcome = "none" | "unknown";
 

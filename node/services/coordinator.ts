@@ -199,7 +199,7 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
     const isSloppy = (options.mode ?? parts.ring().document.mode) === "sloppy";
     const timeoutMs = (options.timeoutMs ?? defaults.timeoutMs) * LOOKING_SHARE;
     const known = await (isSloppy ? read(key, { ...options, timeoutMs }).catch(unlessUnheard) : read(key, options));
-    const earlier = known?.events.find((held) => isEvent(held, event));
+    const earlier = known && stampedBefore(known.events, event);
     const left = lessTime(options, startedMs);
     if (known === undefined || earlier === undefined)
       return write({ key, base: writeBase("overwrite", key), content, event }, left);
@@ -239,7 +239,7 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const startedMs = parts.time.monotonicMs();
       const { view, events, receipt } = await read(key, options);
       // Under its name this may be the very write that made the key: it is acknowledged once more then, and not stamped again.
-      const isRepeated = isKnown(events, event);
+      const isRepeated = stampedBefore(events, event) !== undefined;
       if (!isRepeated && view.siblings.some((sibling) => sibling.value !== undefined)) {
         throw new KvError("PRECONDITION_FAILED", "Cannot write: If-None-Match is *, and the key has a value.", {
           details: { receipt },
@@ -258,7 +258,7 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const startedMs = parts.time.monotonicMs();
       const { view, events } = await read(key, options);
       // Under its name it may have been stamped before: what it shows now may have come after it, and stays.
-      const isRepeated = isKnown(events, event);
+      const isRepeated = stampedBefore(events, event) !== undefined;
       const base = isRepeated ? writeBase("sibling", key) : contextBase(view.context);
       return write({ key, base, content, event }, lessTime(options, startedMs));
     },
@@ -315,9 +315,9 @@ function clientEvent(id: Uint8Array | undefined): EventName | undefined {
   return id === undefined ? undefined : { kind: "client", id };
 }
 
-/** Whether a write was stamped before under its name. */
-function isKnown(events: readonly WriteEvent[], event: EventName | undefined): boolean {
-  return event !== undefined && events.some((held) => isEvent(held, event));
+/** What a write was stamped as before under its name; undefined where it was not, or has none. */
+function stampedBefore(events: readonly WriteEvent[], event: EventName | undefined): WriteEvent | undefined {
+  return event === undefined ? undefined : events.find((held) => isEvent(held, event));
 }
 
 function writeBase(base: Base, key: Uint8Array): WriteBase {

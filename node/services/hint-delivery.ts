@@ -13,6 +13,7 @@ import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import type { Ring } from "../core/ring/ring.ts";
 import type { Telemetry, Time, Timer } from "../ports.ts";
+import { asError } from "./as-error.ts";
 import type { Budget } from "./budget.ts";
 import type { HintsOf } from "./hint-ledger.ts";
 import type { Hints, WaitingHint } from "./hints.ts";
@@ -211,13 +212,3 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
 
 /** Not a member's name. */
 const EXPIRY = "(expiry)";
-
-async function asError(sending: Promise<unknown>): Promise<KvError | undefined> {
-  try {
-    await sending;
-    return undefined;
-  } catch (error) {
-    if (error instanceof KvError) return error;
-    throw error;
-  }
-}

@@ -10,6 +10,7 @@ import type { RingDocument } from "../core/ring/document.ts";
 import { judgeFounding, type Testimony } from "../core/ring/founding.ts";
 import { parseRing } from "../core/ring/parse-document.ts";
 import type { Telemetry, Time, Timer, Transport } from "../ports.ts";
+import { asError } from "./as-error.ts";
 
 export type FoundRing = {
   readonly document: RingDocument;
@@ -78,7 +79,7 @@ export function createRingSearch(
     const asked = await Promise.all([...first, ...others].map(ask));
     if (isOver) return;
     const verdict = judge(asked.slice(0, first.length), asked.slice(first.length));
-    const why = verdict.kind === "wait" ? verdict.why : await failureOf(found(verdict.ring));
+    const why = verdict.kind === "wait" ? verdict.why : (await asError(found(verdict.ring)))?.message;
     if (why === undefined || isOver) return;
     // Once at the beginning and then now and again: somebody should look at a cluster that waits for long.
     if (count % 20 === 5) telemetry.log("warn", "ring.waiting", { why });
@@ -119,15 +120,4 @@ export function createRingSearch(
       timer?.cancel();
     },
   };
-}
-
-/** Why it could not be done, in words; undefined where it was. */
-async function failureOf(done: Promise<void>): Promise<string | undefined> {
-  try {
-    await done;
-    return undefined;
-  } catch (error) {
-    if (!(error instanceof KvError)) throw error;
-    return error.message;
-  }
 }

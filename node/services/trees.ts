@@ -22,6 +22,7 @@ import {
 import type { LeafKey } from "../core/merkle/difference.ts";
 import { fingerprintOf } from "../core/merkle/fingerprint.ts";
 import { LEAF_BITS_MAX, LEAF_BITS_MIN, leafBitsFor, MerkleTree, type Places, placesOf } from "../core/merkle/tree.ts";
+import { PARTITIONS_MAX } from "../core/ring/document.ts";
 import { sealBytes, unsealBytes } from "../core/seal.ts";
 import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import type { Engine, EngineWrite, Entry, ScanRange, Telemetry, Time } from "../ports.ts";
@@ -69,8 +70,7 @@ const ATTEMPTS_MAX = 3;
 const CHECKPOINT_NAME = "merkle tree";
 /** Partitions of a checkpoint that are read or removed at once. */
 const CHECKPOINT_PAGE = 256;
-/** As many as a ring can have, and how many checkpoints are removed in one batch where they cannot be read. */
-const PARTITIONS_MAX = 65_536;
+/** How many checkpoints are removed in one batch where they cannot be read. */
 const CHECKPOINTS_REMOVED_AT_ONCE = 4_096;
 /** Written to learn that the store takes writes. */
 const PROBE: EngineWrite = { kind: "put", key: metaKey("probe"), value: Uint8Array.of(1) };

@@ -19,6 +19,23 @@ function openIn(directory: string, options: Partial<LevelEngineOptions> = {}): P
   return createLevelEngine({ telemetry: createRecordedTelemetry() }, { directory, ...SMALL, ...options });
 }
 
+/** Has a store lose the few writes that its log holds. */
+async function loseLogHead(directory: string): Promise<void> {
+  const engine = await openIn(directory);
+  for (let index = 0; index < 3; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
+  await engine.close();
+  await damageLogHead(directory);
+}
+
+/** Takes the mark of a loss away, which no later opening speaks of then. Closes the engine. */
+async function makeGood(engine: LevelEngine, directory: string): Promise<void> {
+  await engine.batch([{ kind: "delete", key: LOSS_KEY }], { sync: true });
+  await engine.close();
+  const next = await openIn(directory);
+  assert.equal(next.lostAtOpen, undefined);
+  await next.close();
+}
+
 describe("LevelDB in a directory", () => {
   let directory: string;
 
@@ -54,11 +71,8 @@ describe("LevelDB in a directory", () => {
   });
 
   it("says so at every opening until the mark of it is taken away, for the log is gone after the first", async () => {
+    await loseLogHead(directory);
     let engine = await openIn(directory);
-    for (let index = 0; index < 3; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
-    await engine.close();
-    await damageLogHead(directory);
-    engine = await openIn(directory);
     assert.equal(await engine.get(bytes("k0")), undefined, "the damage took nothing");
     const { lostAtOpen } = engine;
     assert.match(lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
@@ -68,26 +82,15 @@ describe("LevelDB in a directory", () => {
     engine = await createLevelEngine({ telemetry }, { directory, ...SMALL });
     assert.equal(engine.lostAtOpen, lostAtOpen);
     assert.deepEqual(telemetry.events, [], "it is logged once");
-    await engine.batch([{ kind: "delete", key: LOSS_KEY }], { sync: true });
-    await engine.close();
-    engine = await openIn(directory);
-    assert.equal(engine.lostAtOpen, undefined);
-    await engine.close();
+    await makeGood(engine, directory);
   });
 
   it("says so once also where the process that opened it first ended before it had marked that", async () => {
-    let engine = await openIn(directory);
-    for (let index = 0; index < 3; index++) await engine.batch([put(`k${index}`, "v".repeat(1_000))], NO_SYNC);
-    await engine.close();
-    await damageLogHead(directory);
+    await loseLogHead(directory);
     await (await openLevel(directory, { ...SMALL, createIfMissing: false })).close();
-    engine = await openIn(directory);
+    const engine = await openIn(directory);
     assert.match(engine.lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
-    await engine.batch([{ kind: "delete", key: LOSS_KEY }], { sync: true });
-    await engine.close();
-    engine = await openIn(directory);
-    assert.equal(engine.lostAtOpen, undefined);
-    await engine.close();
+    await makeGood(engine, directory);
   });
 
   it("that opens anew after a failure and lost a part of its log says so before it takes another write", async () => {

@@ -56,6 +56,17 @@ const TRACED: Readonly<Record<string, Request>> = {
 const FLUSH: Request = { kind: "clearance", epoch: 3, partitions: [], isToFlush: true };
 const FLUSHED: Reply = { kind: "clearance", epoch: 3, clear: [], incarnation: 2 };
 
+const HELLO: Hello = {
+  clusterId: "sessions",
+  role: "member",
+  name: "n1",
+  actor: "a0".repeat(16),
+  incarnation: 3,
+  expects: "n2",
+  instance: "fedcba9876543210",
+  sequence: 7,
+};
+
 function formats(): readonly Format[] {
   const of = <T>(format: Format<T>) => format as Format;
   return [
@@ -76,38 +87,9 @@ function formats(): readonly Format[] {
       write: (hello) => frame(FRAME_TYPE.hello, isRefusal(hello) ? [] : encodeHello(hello)),
       read: (written) => decodeHello(messageIn(written)),
       examples: {
-        member: {
-          clusterId: "sessions",
-          role: "member",
-          name: "n1",
-          actor: "a0".repeat(16),
-          incarnation: 3,
-          expects: "n2",
-          instance: "fedcba9876543210",
-          sequence: 7,
-        },
-        "member that says when its writes are durable": {
-          clusterId: "sessions",
-          role: "member",
-          name: "n1",
-          actor: "a0".repeat(16),
-          incarnation: 3,
-          expects: undefined,
-          instance: "fedcba9876543210",
-          sequence: 7,
-          durability: "disk",
-        },
-        "member that says how large a frame it takes": {
-          clusterId: "sessions",
-          role: "member",
-          name: "n1",
-          actor: "a0".repeat(16),
-          incarnation: 3,
-          expects: "n2",
-          instance: "fedcba9876543210",
-          sequence: 7,
-          frameBytesMax: 20_975_616,
-        },
+        member: HELLO,
+        "member that says when its writes are durable": { ...HELLO, expects: undefined, durability: "disk" },
+        "member that says how large a frame it takes": { ...HELLO, frameBytesMax: 20_975_616 },
       },
     }),
   ];

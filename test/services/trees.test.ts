@@ -53,6 +53,8 @@ function newDisk(seed: number, time = createInstantTime()): [SimulatedDisk, Retu
   return [createSimulatedDisk({ time, random, faults: { latencyMs: [0, 6] } }), time];
 }
 
+const damagedBlock = () => new KvError("STORAGE_FAILED", "Cannot read: a block is damaged.");
+
 function stamp({ replica, time }: World, key: string): Promise<unknown> {
   const request = {
     kind: "stamp",
@@ -194,10 +196,7 @@ describe("the trees of a node", () => {
     const { from, until } = partitionRange(PARTITION);
     let isDamaged = true;
     const isOfIt = (at: Uint8Array) => Buffer.compare(at, from) >= 0 && Buffer.compare(at, until) < 0;
-    world.engine.scan = (range) =>
-      isDamaged && isOfIt(range.from)
-        ? Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."))
-        : scan(range);
+    world.engine.scan = (range) => (isDamaged && isOfIt(range.from) ? Promise.reject(damagedBlock()) : scan(range));
     world.trees.own([PARTITION, PARTITION + 1, PARTITION + 2]);
     await world.pass(100);
     assert.deepEqual(world.trees.progress(), { owned: 3, built: 2 });
@@ -212,7 +211,7 @@ describe("the trees of a node", () => {
     let scans = 0;
     world.engine.scan = () => {
       scans += 1;
-      return Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."));
+      return Promise.reject(damagedBlock());
     };
     world.trees.own([PARTITION]);
     for (let i = 0; i < 20; i++) {
@@ -255,15 +254,19 @@ describe("the trees of a node", () => {
   });
 });
 
+async function stopClean(world: World): Promise<void> {
+  await world.commit.close();
+  await world.trees.save();
+  await world.identity.stopClean();
+  await world.engine.close();
+}
+
 describe("the trees of a node that stops and starts", () => {
   it("are there at once after a clean stop, and gone from the disk", async () => {
     const world = await openWorld(...newDisk(4));
     await settle(Array.from({ length: 50 }, (_, index) => stamp(world, `key ${index}`)));
     await built(world);
-    await world.commit.close();
-    await world.trees.save();
-    await world.identity.stopClean();
-    await world.engine.close();
+    await stopClean(world);
     assert.equal(world.disk.entries({ ...checkpointRange(), limit: 10 }).length, 1);
 
     const next = await openWorld(world.disk, world.time);
@@ -295,12 +298,9 @@ describe("the trees of a node that stops and starts", () => {
   it("are built anew where the checkpoint cannot be read, which a later start does not believe either", async () => {
     const world = await openWorld(...newDisk(7));
     await built(world);
-    await world.commit.close();
-    await world.trees.save();
-    await world.identity.stopClean();
-    await world.engine.close();
+    await stopClean(world);
     const next = await openWorld(world.disk, world.time);
-    next.engine.scan = () => Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."));
+    next.engine.scan = () => Promise.reject(damagedBlock());
     await next.trees.load(next.identity.wasStoppedCleanly);
     assert.equal(next.trees.ready(PARTITION), undefined);
     assert.equal(next.disk.entries({ ...checkpointRange(), limit: 10 }).length, 0);
@@ -309,10 +309,7 @@ describe("the trees of a node that stops and starts", () => {
   it("are built anew where the checkpoint is damaged", async () => {
     const world = await openWorld(...newDisk(6));
     await built(world);
-    await world.commit.close();
-    await world.trees.save();
-    await world.identity.stopClean();
-    await world.engine.close();
+    await stopClean(world);
     const [entry] = world.disk.entries({ ...checkpointRange(), limit: 1 });
     assert(entry !== undefined && world.disk.flipBit(entry.key));
     const next = await openWorld(world.disk, world.time);

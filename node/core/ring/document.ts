@@ -63,7 +63,7 @@ export type PastChange = {
 export type RingDocument = {
   /** Grows by one with each agreed change; the higher epoch wins, rings are never merged. */
   readonly epoch: number;
-  /** Equal parts of the hash space, a power of two, 1 .. 65_536, fixed at creation. */
+  /** Equal parts of the hash space, a power of two, 1 .. `PARTITIONS_MAX`, fixed at creation. */
   readonly partitions: number;
   readonly replicationFactor: number;
   readonly readQuorum: number;
@@ -77,6 +77,9 @@ export type RingDocument = {
   /** The last changes, the newest last. */
   readonly past?: readonly PastChange[];
 };
+
+/** Most partitions of a ring. */
+export const PARTITIONS_MAX = 65_536;
 
 /** How many changes a document remembers. */
 export const PAST_MAX = 16;

@@ -7,6 +7,7 @@ import { KvError } from "../errors.ts";
 import {
   type MemberState,
   type Mode,
+  PARTITIONS_MAX,
   PAST_MAX,
   type PastChange,
   type Phase,
@@ -15,7 +16,6 @@ import {
   type Transition,
 } from "./document.ts";
 
-const PARTITIONS_MAX = 65_536;
 const REPLICATION_FACTOR_MAX = 16;
 const MEMBERS_MAX = 1_000;
 const WEIGHT_MAX = 10_000;

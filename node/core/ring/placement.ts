@@ -12,7 +12,7 @@
 import assert from "node:assert/strict";
 import { KvError } from "../errors.ts";
 import { type AssignmentRequest, assignFirstPlaces, assignReplicas, idealFirstPlaces } from "./assignment.ts";
-import type { MemberId } from "./document.ts";
+import { type MemberId, PARTITIONS_MAX } from "./document.ts";
 import { mix32, nameHash } from "./hash.ts";
 import { idealShares, roundings, type ZoneBounds, zoneBounds } from "./shares.ts";
 import { walkTokens } from "./walk.ts";
@@ -203,8 +203,8 @@ function refuse(message: string): never {
 
 function checkRequest(request: PlacementRequest, members: readonly PlacementMember[]): void {
   const { partitions, replicationFactor, previous } = request;
-  if (!Number.isInteger(Math.log2(partitions)) || partitions < 1 || partitions > 65_536) {
-    refuse(`partitions are a power of two, 1 .. 65536, not ${partitions}.`);
+  if (!Number.isInteger(Math.log2(partitions)) || partitions < 1 || partitions > PARTITIONS_MAX) {
+    refuse(`partitions are a power of two, 1 .. ${PARTITIONS_MAX}, not ${partitions}.`);
   }
   if (!Number.isInteger(replicationFactor) || replicationFactor < 1) {
     refuse(`N is a whole number from 1 on, not ${replicationFactor}.`);

@@ -41,16 +41,25 @@ export function siblingBytesMaxOf(pairBytesMax: number, siblingsMax: number): nu
 /**
  * Refuses a write that adds a value past a limit. What is alone in its record has replaced all the others, and always fits.
  *
- * @param before What the stamping replica held. `after`: the same with the write of `actor`.
+ * @param before What the stamping replica held. `after`: the same with the write of `actor`, and how many of its siblings stand.
  * @throws {KvError} CONFLICT, with what to do.
  */
 export function checkSiblingLimits(
-  { before, after, actor }: { readonly before: KvRecord; readonly after: KvRecord; readonly actor: ActorId },
+  {
+    before,
+    after,
+    standingCount,
+    actor,
+  }: {
+    readonly before: KvRecord;
+    readonly after: KvRecord;
+    readonly standingCount: number;
+    readonly actor: ActorId;
+  },
   { siblingsMax, siblingBytesMax }: SiblingLimits,
 ): void {
-  const count = standingSiblings(after).length;
-  if (count > siblingsMax && count > standingSiblings(before).length)
-    throw tooMuch(`the key holds ${count - 1}, at most ${siblingsMax} are allowed`);
+  if (standingCount > siblingsMax && standingCount > standingSiblings(before).length)
+    throw tooMuch(`the key holds ${standingCount - 1}, at most ${siblingsMax} are allowed`);
   if (after.siblings.length < 2) return;
   const bytes = bytesOf(after.siblings);
   if (bytes <= siblingBytesMax || bytesOf(after.siblings, actor) <= bytesOf(before.siblings, actor)) return;
