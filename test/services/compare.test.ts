@@ -11,13 +11,13 @@ const bytes = (text: string) => new Uint8Array(Buffer.from(text));
 const PAIRING = { epoch: 1, partition: 3, peer: "n2", peerBits: 0 };
 
 /** A node that holds nothing of what its peer lists. `read` answers for the peer. */
-function worldOf(keys: readonly string[], read: (key: string) => Promise<Uint8Array | undefined>) {
+function worldOf(keys: readonly string[], read: (key: string) => Promise<Uint8Array | undefined>, inDoubt = false) {
   const merged: string[] = [];
   const telemetry = createRecordedTelemetry();
   const replicas: Pick<Replicas, "self" | "compare" | "read" | "merge"> = {
     self: "n1",
     compare: (async () => ({
-      ...{ kind: "leaves", inDoubt: false },
+      ...{ kind: "leaves", inDoubt },
       keys: keys.map((key) => ({ key: bytes(key), print: { a: 1, b: 2, c: 3, d: 4 } })),
     })) as unknown as Replicas["compare"],
     read: (_peer, _partition, { key }) => read(Buffer.from(key).toString()),
@@ -66,6 +66,12 @@ describe("a comparison", () => {
     });
     assert.equal(await comparer.mend(PAIRING), true);
     assert.deepEqual(merged.toSorted(), KEYS.toSorted());
+  });
+
+  it("is no evidence where the peer found something damaged as it made its lists, which they lack then", async () => {
+    const record = async () => bytes("record");
+    assert.equal(await worldOf(KEYS, record, true).comparer.mend(PAIRING), false);
+    assert.equal(await worldOf(KEYS, record).comparer.mend(PAIRING), true);
   });
 
   it("ends with the peer's error when that stays", async () => {
