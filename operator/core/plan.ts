@@ -2,15 +2,16 @@
  * The reconciler's decision: from what is observed to what should be done now, and what is said about it.
  *
  * An ordered list of steps. Each looks at the whole world and returns what to do, or a reason to go no further; the
- * first such reason ends the run. Nothing is remembered between runs: a run that is cut off anywhere is simply begun
- * again. The order is the safety argument:
+ * first such reason ends the run, but for one that is the step's own (`isAside`). Nothing is remembered between runs: a run
+ * that is cut off anywhere is simply begun again. The order is the safety argument:
  *
  *   objects   what carries the pods. `replicas` falls only past members that the ring, by the word of every present
  *             member and in this same run, lists as left and home to nothing (steps/replicas.ts)
  *   mend      pods of an old revision whose container does not run: they carry nothing
  *   recover   a lost volume is given up only while all others are whole
  *   change    one ring change at a time; a scale-in waits for every member
- *   roll      a pod is restarted only while the ring is at rest: after `change`, which holds the run while one runs
+ *   roll      a pod is restarted only while the ring is at rest: after `change`, which ends the run while one runs, or has
+ *             just been asked for. A change that cannot be asked for may stay so for good, and holds no pod back
  *   claims    volumes go last, with proof of their own
  */
 import type { Status } from "../api/kvcluster.ts";
@@ -31,8 +32,8 @@ import type { Action, Hold, Step, World } from "./world.ts";
 
 export type Plan = {
   readonly actions: readonly Action[];
-  /** Why the last step went no further; undefined when all is as wanted. */
-  readonly hold: Hold | undefined;
+  /** What is held, and why, in the order of the steps; nothing when all is as wanted. */
+  readonly holds: readonly Hold[];
   readonly status: Status;
   /** When to look again though nothing was heard of. */
   readonly againMs: number;
@@ -57,18 +58,25 @@ const CALM_MS = 30_000;
 
 /** Decides. The cluster is one that is not being deleted: what is owned goes with it by itself. */
 export function plan(world: World): Plan {
-  const actions: Action[] = [];
-  let hold: Hold | undefined;
-  for (const step of STEPS) {
-    const result = step(world);
-    actions.push(...(result.actions ?? []).filter((action) => !isDone(world, action)));
-    hold = result.hold;
-    if (hold !== undefined) break;
-  }
+  const { actions, holds, isOver } = walk(world);
   // What this run changes was not looked at by the steps after it.
-  hold ??= whyPodsChange(world, actions);
-  const status = describeStatus(world, hold);
-  return { actions, hold, status, againMs: hold === undefined || hold.reason === "Overruled" ? CALM_MS : BUSY_MS };
+  const change = isOver ? undefined : whyPodsChange(world, actions);
+  if (change !== undefined) holds.push(change);
+  const status = describeStatus(world, holds);
+  return { actions, holds, status, againMs: holds.every(({ reason }) => reason === "Overruled") ? CALM_MS : BUSY_MS };
+}
+
+/** Takes the steps, up to the first that ends the run. */
+function walk(world: World): { readonly actions: readonly Action[]; readonly holds: Hold[]; readonly isOver: boolean } {
+  const actions: Action[] = [];
+  const holds: Hold[] = [];
+  for (const step of STEPS) {
+    const { actions: found = [], hold, isAside = false } = step(world);
+    actions.push(...found.filter((action) => !isDone(world, action)));
+    if (hold !== undefined) holds.push(hold);
+    if (hold !== undefined && !isAside) return { actions, holds, isOver: true };
+  }
+  return { actions, holds, isOver: false };
 }
 
 function whyPodsChange(world: World, actions: readonly Action[]): Hold | undefined {

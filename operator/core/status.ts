@@ -41,7 +41,7 @@ const RESTING = new Set([
 const TROUBLE = new Set(["ReplacementHeld", "RollingHeld", "RollingStuck", "ChangeRefused", "NameTaken", "Overruled"]);
 
 /** The whole status. */
-export function describeStatus(world: World, hold: Hold | undefined): Status {
+export function describeStatus(world: World, holds: readonly Hold[]): Status {
   const { cluster, pods } = world;
   const ring = ringOf(world);
   const before = cluster.status;
@@ -49,8 +49,8 @@ export function describeStatus(world: World, hold: Hold | undefined): Status {
   const epoch = Math.max(before.ringEpoch ?? 0, ring?.document.epoch ?? 0);
   const conditions = {
     Available: available(world, ring),
-    Progressing: progressing(hold),
-    Degraded: degraded(world, ring, hold),
+    Progressing: progressing(holds),
+    Degraded: degraded(world, ring, holds),
     ZonesBalanced: zonesBalanced(world, ring),
   };
   const transition = isRunning ? describeChange(world, ring) : undefined;
@@ -64,7 +64,7 @@ export function describeStatus(world: World, hold: Hold | undefined): Status {
   const occasion = { before: before.conditions, generation: cluster.metadata.generation, nowMs: world.nowMs };
   return {
     observedGeneration: cluster.metadata.generation,
-    summary: summary(conditions, hold),
+    summary: summary(conditions, holds),
     replicas: pods.length,
     readyReplicas: pods.filter(({ isReady, isDeleting }) => isReady && !isDeleting).length,
     selector: selectorText(cluster),
@@ -139,14 +139,18 @@ function whyNotServing(world: World, name: string): string | undefined {
   return isCutOff ? "is down to its peers" : undefined;
 }
 
-function progressing(hold: Hold | undefined): Verdict {
-  if (hold === undefined) return { status: "False", reason: "AsWanted", message: "Nothing is left to do." };
-  return { status: RESTING.has(hold.reason) ? "False" : "True", reason: hold.reason, message: sentence(hold.message) };
+/** The first thing that moves; where nothing does, the first that is waited for. All are told. */
+function progressing(holds: readonly Hold[]): Verdict {
+  const moving = holds.find(({ reason }) => !RESTING.has(reason));
+  const first = moving ?? holds[0];
+  if (first === undefined) return { status: "False", reason: "AsWanted", message: "Nothing is left to do." };
+  const told = new Set([first, ...holds].map(({ message }) => sentence(message)));
+  return { status: moving === undefined ? "False" : "True", reason: first.reason, message: [...told].join(" ") };
 }
 
-function degraded(world: World, ring: RingView | undefined, hold: Hold | undefined): Verdict {
-  if (hold !== undefined && TROUBLE.has(hold.reason))
-    return { status: "True", reason: hold.reason, message: sentence(hold.message) };
+function degraded(world: World, ring: RingView | undefined, holds: readonly Hold[]): Verdict {
+  const held = holds.find(({ reason }) => TROUBLE.has(reason));
+  if (held !== undefined) return { status: "True", reason: held.reason, message: sentence(held.message) };
   const stuck = world.pods.find(({ trouble, isDeleting }) => trouble !== undefined && !isDeleting);
   if (stuck !== undefined)
     return { status: "True", reason: "PodStuck", message: `${stuck.name} does not start: ${stuck.trouble}.` };
@@ -193,11 +197,11 @@ function zonesBalanced(world: World, ring: RingView | undefined): Verdict {
 }
 
 /** The printer column: what a person wants to know first. */
-function summary(conditions: Record<string, Verdict>, hold: Hold | undefined): string {
+function summary(conditions: Record<string, Verdict>, holds: readonly Hold[]): string {
   const words: string[] = [];
   if (conditions.Available?.status === "True") words.push("Available");
   else words.push(conditions.Available?.status === "Unknown" ? "Unknown" : "Unavailable");
   if (conditions.Degraded?.status === "True") words.push("Degraded");
-  if (hold !== undefined) words.push(hold.reason);
+  words.push(...holds.map(({ reason }) => reason));
   return [...new Set(words)].join(", ");
 }

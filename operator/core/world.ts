@@ -240,6 +240,12 @@ export type Action =
 /** Why the run goes no further: a constant and a sentence for people. */
 export type Hold = { readonly reason: string; readonly message: string };
 
-/** What one step found. The first hold ends the run; actions so far are done. */
-export type StepResult = { readonly actions?: readonly Action[]; readonly hold?: Hold };
+/** What one step found. Actions so far are done. */
+export type StepResult = {
+  readonly actions?: readonly Action[];
+  /** Ends the run, unless it is aside. */
+  readonly hold?: Hold;
+  /** The hold is the step's own: what comes after it does not rest on what is held. */
+  readonly isAside?: boolean;
+};
 export type Step = (world: World) => StepResult;

@@ -286,7 +286,7 @@ export class FakeCluster {
         ...{ name, disk: entry.disk, zone: machine.slice(0, 1), startedMs: this.kube.nowMs },
         ...{ settings, knowsTokens, isAdminSecure, tokens: this.#mountedTable(asksForToken) },
       });
-    this.#setStatus(pod, this.nodes.ring !== undefined, undefined);
+    this.#setStatus(pod, this.nodes.isReady(name), undefined);
   }
 
   #noteTable(): void {

@@ -66,6 +66,11 @@ export class FakeNodes implements NodeAdmin {
     return this.processes.has(name);
   }
 
+  /** One whose member left has nothing to serve. */
+  isReady(name: string): boolean {
+    return this.ring !== undefined && !this.ring.members.some((own) => own.name === name && own.state === "left");
+  }
+
   /** Lets time pass: rings are made and found, changes move on. */
   tick(): void {
     this.#found();

@@ -3,7 +3,8 @@
  * up, when the spec no longer wants any of it. Everything wanted since is folded into the next.
  *
  * Joining takes pods that answer; a scale-in is held while any member is missing, for it takes the highest ordinal and
- * cannot choose another. Whether a change is safe is decided by the nodes: a refusal is shown and asked again later.
+ * cannot choose another. Whether a change is safe is decided by the nodes: a refusal is shown and asked again later. What
+ * cannot be asked for may stay so for good (disks that are too full, a quota), and holds nothing else up.
  */
 import { isFounded, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
 import { readInstant } from "../instant.ts";
@@ -25,19 +26,19 @@ export function changeRing(world: World): StepResult {
   if (isChanging(ring)) return followChange(world, ring);
   const wanted = wantedChange(world, ring);
   if (wanted.kind === "nothing") return {};
-  if (wanted.kind === "hold") return { hold: wanted.hold };
+  if (wanted.kind === "hold") return { hold: wanted.hold, isAside: wanted.isAside };
   const through = spokesman(world, ring);
   if (through === undefined) return hold("RingUnknown", "no active member answers at the newest epoch");
   const { refusal } = world;
   if (refusal !== undefined && Math.abs(world.nowMs - refusal.atMs) < REFUSAL_PAUSE_MS)
-    return hold("ChangeRefused", `the nodes refuse: ${refusal.why}`);
+    return { ...hold("ChangeRefused", `the nodes refuse: ${refusal.why}`), isAside: true };
   const { request, why } = wanted;
   return { actions: [{ kind: "askChange", through, request, why }], ...hold("ChangeAsked", why) };
 }
 
 type Wanted =
   | { readonly kind: "nothing" }
-  | { readonly kind: "hold"; readonly hold: Hold }
+  | { readonly kind: "hold"; readonly hold: Hold; readonly isAside: boolean }
   | { readonly kind: "change"; readonly request: ChangeRequest; readonly why: string };
 
 /** The next change, by the difference between the spec and the ring. */
@@ -46,10 +47,10 @@ export function wantedChange(world: World, ring: RingView): Wanted {
   if (renewed.length > 0) {
     // The members list it by themselves. To ask for it as a change would take the member out of the ring.
     const message = `the new disk of ${renewed.join(", ")} is not listed in the ring yet`;
-    return { kind: "hold", hold: { reason: "WaitingForMembers", message } };
+    return { kind: "hold", hold: { reason: "WaitingForMembers", message }, isAside: false };
   }
   const size = wantedSize(world, ring);
-  if (size.hold?.isPassing === true) return { kind: "hold", hold: size.hold };
+  if (size.hold?.isPassing === true) return { kind: "hold", hold: size.hold, isAside: true };
   const weights = changedWeights(world, ring, new Set(size.leave));
   const quorum = changedQuorum(world, ring);
   const request: ChangeRequest = {
@@ -68,7 +69,7 @@ export function wantedChange(world: World, ring: RingView): Wanted {
     request.quorum && `ask for R=${request.quorum.r}, W=${request.quorum.w}, ${request.quorum.mode}`,
   ].filter((part) => part !== undefined);
   if (parts.length > 0) return { kind: "change", request, why: parts.join("; ") };
-  return size.hold === undefined ? { kind: "nothing" } : { kind: "hold", hold: size.hold };
+  return size.hold === undefined ? { kind: "nothing" } : { kind: "hold", hold: size.hold, isAside: true };
 }
 
 /** Who is to come and to go, or why not. One that is passing is waited for with everything else, to change all at once. */

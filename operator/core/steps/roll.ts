@@ -45,7 +45,7 @@ export function rollPods(world: World): StepResult {
   if (!isFounded(world)) return restart(outdated, "no ring has been made yet");
   const ring = ringOf(world);
   if (ring === undefined) return hold("RollingHeld", "no node tells the ring");
-  const sick = outdated.find((pod) => !serves(world, pod));
+  const sick = outdated.find((pod) => !serves(world, ring, pod));
   if (sick !== undefined) {
     const trouble = unsettled(world, ring, sick.name);
     if (trouble !== undefined) return hold("RollingHeld", `${sick.name} does not serve, but ${trouble}`);
@@ -57,14 +57,17 @@ export function rollPods(world: World): StepResult {
   return restart([next], `its revision is old; zone ${zoneOfPod(world, next.name) ?? ZONE_DEFAULT}`);
 }
 
-function serves(world: World, pod: PodFacts): boolean {
-  return pod.isReady && answerOf(world, pod.name) !== undefined;
+/** One whose member left, and that cannot join again yet, is never ready: it has nothing to serve. */
+function serves(world: World, { present }: RingView, { name, isReady }: PodFacts): boolean {
+  const isMember = present.some((member) => member.name === name);
+  return (isReady || !isMember) && answerOf(world, name) !== undefined;
 }
 
 function whyWait(world: World, ring: RingView, pods: readonly PodFacts[], revision: string): StepResult | undefined {
   const expected = world.statefulSet?.replicas ?? 0;
+  // Those that are not members yet as well: one that finds no room would take that of a member that is restarted.
   if (pods.length < expected) return hold("Rolling", `${pods.length} of ${expected} pods exist`);
-  const sick = pods.find((pod) => !serves(world, pod));
+  const sick = pods.find((pod) => !serves(world, ring, pod));
   if (sick !== undefined) {
     const stuck = sick.trouble !== undefined;
     return hold(
