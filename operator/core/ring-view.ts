@@ -14,6 +14,7 @@ export type RingView = {
   readonly members: ReadonlyMap<string, RingMember>;
   /** Members that have not left. */
   readonly present: readonly RingMember[];
+  /** As the witnesses tell it: whoever knows an older ring may tell of a change that has long ended. */
   readonly change: Change | undefined;
   /** Answers of this cluster's nodes at the document's epoch. */
   readonly witnesses: readonly NodeAnswer[];
@@ -58,7 +59,7 @@ export function ringOf(world: World): RingView | undefined {
     document,
     members: new Map(members.map((member) => [member.name, member])),
     present: members.filter(({ state }) => state !== "left"),
-    change: answers.find(({ change }) => change !== undefined)?.change,
+    change: witnesses.find(({ change }) => change !== undefined)?.change,
     witnesses,
   };
 }
@@ -88,8 +89,7 @@ export function missing(world: World, ring: RingView, except?: string): string |
     if (member.name === except) continue;
     const answer = witnesses.get(member.name);
     if (answer === undefined) return `member ${member.name} ${silenceOf(world, member.name, ring)}`;
-    if (member.actor !== undefined && answer.actor !== undefined && member.actor !== answer.actor)
-      return `member ${member.name} came back with another disk`;
+    if (isRenewed(member.actor, answer)) return `member ${member.name} came back with another disk`;
     if (answer.ownState === "rebuilding") return `member ${member.name} is rebuilding`;
     const doubter = ring.witnesses.find(
       ({ name, health }) => name !== except && (health.get(member.name) ?? "up") !== "up",
@@ -97,6 +97,27 @@ export function missing(world: World, ring: RingView, except?: string): string |
     if (doubter !== undefined) return `member ${member.name} is ${doubter.health.get(member.name)} to ${doubter.name}`;
   }
   return undefined;
+}
+
+/**
+ * Why a member is lost while the ring changes, or undefined. What is ordinary then counts for nothing: that one has yet to
+ * hear of the newest epoch, or that those who join are suspect to the others, and the others to them, until they are heard of.
+ */
+export function lost(world: World, ring: RingView): string | undefined {
+  for (const { name, actor } of ring.present) {
+    const answer = answerOf(world, name);
+    if (answer === undefined) return `member ${name} ${silenceOf(world, name, ring)}`;
+    if (isRenewed(actor, answer)) return `member ${name} came back with another disk`;
+    if (answer.ownState === "rebuilding") return `member ${name} is rebuilding`;
+    const doubter = ring.witnesses.find(({ health }) => health.get(name) === "down");
+    if (doubter !== undefined) return `member ${name} is down to ${doubter.name}`;
+  }
+  return undefined;
+}
+
+/** Whether a member's pod answers with another disk than the ring lists. */
+export function isRenewed(actor: string | undefined, answer: NodeAnswer | undefined): boolean {
+  return actor !== undefined && answer?.actor !== undefined && answer.actor !== actor;
 }
 
 function silenceOf(world: World, name: string, ring: RingView): string {

@@ -14,6 +14,7 @@ import {
   healthOf,
   hintsWaiting,
   isChanging,
+  lost,
   type RingView,
   ringOf,
   unsettled,
@@ -160,7 +161,7 @@ function degraded(world: World, ring: RingView | undefined, holds: readonly Hold
     if (!isFounded(world)) return { status: "False", reason: "Founding", message: "There is no ring yet." };
     return { status: "Unknown", reason: "RingUnknown", message: "No node tells the ring." };
   }
-  const trouble = isChanging(ring) ? undefined : unsettled(world, ring);
+  const trouble = isChanging(ring) ? lost(world, ring) : unsettled(world, ring);
   if (trouble !== undefined) return { status: "True", reason: "MembersMissing", message: sentence(trouble) };
   const hints = hintsWaiting(ring);
   if (hints !== undefined) return { status: "True", reason: "HintsWaiting", message: sentence(hints) };

@@ -1,6 +1,7 @@
 /** What the status says while things are otherwise than they look: it neither frightens nor soothes. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
+import { textAt } from "../../operator/core/objects.ts";
 import type { NodeAnswer } from "../../operator/core/world.ts";
 import { FakeCluster, NAME, settled } from "./fake-cluster.ts";
 
@@ -53,6 +54,56 @@ describe("Available", () => {
     await cluster.reconcile();
     assert.equal(cluster.condition("Available").status, "False");
     assert.match(cluster.condition("Available").message, /sessions-2 is being rebuilt/);
+  });
+});
+
+describe("Degraded", () => {
+  const machineOf = (cluster: FakeCluster, pod: string) =>
+    textAt(cluster.kube.find("Pod", pod), "spec", "nodeName") ?? "";
+
+  async function changing(): Promise<FakeCluster> {
+    const cluster = await settled();
+    cluster.edit({ replicas: 4 });
+    await cluster.until("the change runs", () => cluster.condition("Progressing").reason === "ChangeRuns");
+    return cluster;
+  }
+
+  it("names a member whose machine is lost while a change runs, which may take hours", async () => {
+    const cluster = await changing();
+    assert.equal(cluster.condition("Degraded").status, "False");
+    cluster.setMachineDown(machineOf(cluster, "sessions-1"), true);
+    cluster.tick();
+    await cluster.reconcile();
+    assert.equal(cluster.condition("Degraded").reason, "MembersMissing");
+    assert.match(cluster.condition("Degraded").message, /^Member sessions-1 does not answer/);
+  });
+
+  it("is no word of what is ordinary then: a joiner not heard of yet, and an epoch that is on its way", async () => {
+    const cluster = await changing();
+    doctor(cluster, ({ name, health, ringEpoch }) => ({
+      health: new Map([...health.keys()].map((other) => [other, name === "sessions-3" ? "suspect" : "up"])),
+      ...(name === "sessions-2" ? { ringEpoch: ringEpoch - 1 } : {}),
+    }));
+    await cluster.reconcile();
+    assert.equal(cluster.condition("Progressing").reason, "ChangeRuns");
+    assert.equal(cluster.condition("Degraded").status, "False");
+  });
+});
+
+describe("a member that its peers do not reach, and the operator does", () => {
+  it("has no say in whether a change runs: the one that it knows of has ended", async () => {
+    const cluster = await settled();
+    const change = { id: "old", phase: "switch", movedBytes: 1, totalBytes: 2, startedAt: undefined };
+    doctor(cluster, ({ name, health, ringEpoch, ring }) =>
+      name === "sessions-1" && ring !== undefined
+        ? { ringEpoch: ringEpoch - 1, ring: { ...ring, epoch: ringEpoch - 1 }, change }
+        : { health: new Map([...health].map(([other, seen]) => [other, other === "sessions-1" ? "down" : seen])) },
+    );
+    cluster.nodes.ring = { ...(cluster.nodes.ring ?? assert.fail("there is a ring")), epoch: 7 };
+    await cluster.reconcile();
+    assert.equal(cluster.condition("Progressing").reason, "WaitingForMembers");
+    assert.equal(cluster.condition("Degraded").reason, "MembersMissing");
+    assert.equal(textAt(cluster.cluster, "status", "transition", "id"), undefined);
   });
 });
 

@@ -9,7 +9,7 @@
 import { isFounded, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
 import { readInstant } from "../instant.ts";
 import { ordinalOf, peerAddress, podName } from "../names.ts";
-import { answerOf, isChanging, type RingView, ringOf, unsettled, whyStrange } from "../ring-view.ts";
+import { answerOf, isChanging, isRenewed, type RingView, ringOf, unsettled, whyStrange } from "../ring-view.ts";
 import type { Change, ChangeRequest, Hold, StepResult, World } from "../world.ts";
 
 /** How long pods that answer wait for others that are being made, to join in one change. */
@@ -43,7 +43,7 @@ type Wanted =
 
 /** The next change, by the difference between the spec and the ring. */
 export function wantedChange(world: World, ring: RingView): Wanted {
-  const renewed = ring.present.filter(({ name, actor }) => isRenewed(world, name, actor)).map(({ name }) => name);
+  const renewed = ring.present.flatMap(({ name, actor }) => (isRenewed(actor, answerOf(world, name)) ? [name] : []));
   if (renewed.length > 0) {
     // The members list it by themselves. To ask for it as a change would take the member out of the ring.
     const message = `the new disk of ${renewed.join(", ")} is not listed in the ring yet`;
@@ -102,12 +102,6 @@ function wantedJoin(world: World, joiners: readonly Joiner[]): Size {
   const cool = whyCool(world);
   if (cool !== undefined) return { hold: { reason: "ScaleOutHeld", message: cool, isPassing: true } };
   return { join: joiners.filter(({ answers }) => answers).map(({ name }) => joinOf(world, name)) };
-}
-
-/** Whether a pod answers with another disk than the ring lists. */
-function isRenewed(world: World, name: string, actor: string | undefined): boolean {
-  const found = answerOf(world, name)?.actor;
-  return actor !== undefined && found !== undefined && found !== actor;
 }
 
 /** Present members beyond the spec's replicas. */
