@@ -23,6 +23,8 @@ export const REPLACE_ANNOTATION = `${GROUP}/replace`;
 const REPLICAS_MAX = 200;
 const REPLICATION_FACTOR_MAX = 16;
 const WEIGHT_MAX = 10_000;
+/** How full a change of the ring may make a disk, in percent, where the spec does not say. */
+export const DISK_USED_PERCENT_MAX = 70;
 
 const weight = whole(0, WEIGHT_MAX);
 const replicationFactor = whole(1, REPLICATION_FACTOR_MAX);
@@ -53,8 +55,10 @@ const Zones = z.object({
     .default("topology.kubernetes.io/zone")
     .describe("The label of a Kubernetes node that names its zone."),
   minimum: whole(1, REPLICATION_FACTOR_MAX)
-    .default(1)
-    .describe("With members in fewer zones than this the condition ZonesBalanced is False."),
+    .optional()
+    .describe(
+      "With members in fewer zones than this the condition ZonesBalanced is False, and none leaves that would leave fewer. Absent: 1, and none leaves that would leave fewer than there are, or than quorum.n.",
+    ),
 });
 
 const Weights = z.object({
@@ -102,8 +106,10 @@ const Autoscaling = z.object({
     .default(300)
     .describe("No change of the number of members so soon after the last one ended."),
   diskUsedPercentMax: whole(1, 100)
-    .default(70)
-    .describe("No member leaves when the others' disks would be fuller than this."),
+    .default(DISK_USED_PERCENT_MAX)
+    .describe(
+      "No member leaves when another's disk would be fuller than this, and none is weighed or joined so that a disk would be, and fuller than any is now. Without autoscaling it is 70.",
+    ),
 });
 
 const Resources = resources("each node");

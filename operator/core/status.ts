@@ -28,6 +28,7 @@ const RESTING = new Set([
   "Paused",
   "ScaleInHeld",
   "ScaleOutHeld",
+  "WeightsHeld",
   "ReplacementHeld",
   "RollingHeld",
   "RollingStuck",
@@ -174,7 +175,7 @@ function zonesBalanced(world: World, ring: RingView | undefined): Verdict {
     return { status: "Unknown", reason: "RingUnknown", message: "The members are not known yet." };
   const counts = new Map<string, number>();
   for (const { zone } of present) counts.set(zone, (counts.get(zone) ?? 0) + 1);
-  const { minimum } = world.cluster.spec.zones;
+  const { minimum = 1 } = world.cluster.spec.zones;
   const told = [...counts]
     .sort()
     .map(([zone, count]) => `${zone}: ${count}`)

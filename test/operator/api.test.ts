@@ -92,7 +92,7 @@ describe("the KVCluster's schema", () => {
     const { spec } = subject({});
     assert.equal(spec.replicas, 3);
     assert.deepEqual(spec.quorum, { n: 3, r: 2, w: 2, mode: "sloppy" });
-    assert.deepEqual(spec.zones, { topologyKey: "topology.kubernetes.io/zone", minimum: 1 });
+    assert.deepEqual(spec.zones, { topologyKey: "topology.kubernetes.io/zone" });
     assert.equal(spec.storage.size, "10Gi");
     assert.equal(spec.autoscaling, undefined);
   });

@@ -41,6 +41,8 @@ export class FakeNodes implements NodeAdmin {
   running: Running | undefined;
   /** Nodes that have not found all their partitions equal to the other homes. */
   readonly unequal = new Set<string>();
+  /** How full they are, of those that are not almost empty. */
+  readonly disks = new Map<string, NonNullable<NodeAnswer["disk"]>>();
   /** How far the nodes' own clocks are ahead. */
   clockSkewMs = 0;
   /** Requests with a token that the node did not know, or without one. */
@@ -171,7 +173,7 @@ export class FakeNodes implements NodeAdmin {
               startedAt: undefined,
             },
       equalSinceMs: this.unequal.has(pod) ? undefined : this.nowMs + this.clockSkewMs,
-      disk: { usedBytes: 1, freeBytes: 99 },
+      disk: this.disks.get(pod) ?? { usedBytes: 1, freeBytes: 99 },
       ring:
         ring === undefined ? undefined : { ...ring, members: ring.members.map((member) => this.#listed(ring, member)) },
     };

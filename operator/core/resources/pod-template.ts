@@ -71,7 +71,7 @@ function accessVolume(cluster: Cluster): unknown {
 function spread({ spec: { zones } }: Cluster, labels: Record<string, string>): unknown[] {
   const common = { maxSkew: 1, labelSelector: { matchLabels: labels }, nodeTaintsPolicy: "Honor" };
   const zone =
-    zones.minimum > 1
+    (zones.minimum ?? 1) > 1
       ? { ...common, topologyKey: zones.topologyKey, whenUnsatisfiable: "DoNotSchedule" }
       : { ...common, topologyKey: zones.topologyKey, whenUnsatisfiable: "ScheduleAnyway" };
   return [zone, { ...common, topologyKey: "kubernetes.io/hostname", whenUnsatisfiable: "ScheduleAnyway" }];

@@ -11,6 +11,7 @@ import { readInstant } from "../instant.ts";
 import { ordinalOf, peerAddress, podName } from "../names.ts";
 import { answerOf, isChanging, isRenewed, type RingView, ringOf, unsettled, whyStrange } from "../ring-view.ts";
 import type { Change, ChangeRequest, Hold, StepResult, World } from "../world.ts";
+import { diskPercentMax, fullestPercent, type Placed, whyTooFewZones, whyTooFull } from "./room.ts";
 
 /** How long pods that answer wait for others that are being made, to join in one change. */
 const JOIN_PATIENCE_MS = 60_000;
@@ -51,7 +52,7 @@ export function wantedChange(world: World, ring: RingView): Wanted {
   }
   const size = wantedSize(world, ring);
   if (size.hold?.isPassing === true) return { kind: "hold", hold: size.hold, isAside: true };
-  const weights = changedWeights(world, ring, new Set(size.leave));
+  const { weights, hold: weightsHold } = wantedWeights(world, ring, size);
   const quorum = changedQuorum(world, ring);
   const request: ChangeRequest = {
     ...(size.join === undefined ? {} : { join: size.join }),
@@ -69,7 +70,8 @@ export function wantedChange(world: World, ring: RingView): Wanted {
     request.quorum && `ask for R=${request.quorum.r}, W=${request.quorum.w}, ${request.quorum.mode}`,
   ].filter((part) => part !== undefined);
   if (parts.length > 0) return { kind: "change", request, why: parts.join("; ") };
-  return size.hold === undefined ? { kind: "nothing" } : { kind: "hold", hold: size.hold, isAside: true };
+  const lasting = size.hold ?? weightsHold;
+  return lasting === undefined ? { kind: "nothing" } : { kind: "hold", hold: lasting, isAside: true };
 }
 
 /** Who is to come and to go, or why not. One that is passing is waited for with everything else, to change all at once. */
@@ -83,14 +85,15 @@ function wantedSize(world: World, ring: RingView): Size {
   const leave = unwanted(world, ring);
   const joiners = awaited(world, ring);
   // Where too few would stay, others come first: a person may have let one leave that the spec wants.
-  if (leave.length === 0 || (isTooFew(world, ring, leave) && joiners.length > 0)) return wantedJoin(world, joiners);
+  if (leave.length === 0 || (isTooFew(world, ring, leave) && joiners.length > 0))
+    return wantedJoin(world, ring, joiners);
   const trouble = unsettled(world, ring) ?? whyCool(world);
   if (trouble !== undefined) return { hold: { reason: "ScaleInHeld", message: trouble, isPassing: true } };
   const held = whyHoldScaleIn(world, ring, leave);
   return held === undefined ? { leave } : { hold: { reason: "ScaleInHeld", message: held, isPassing: false } };
 }
 
-function wantedJoin(world: World, joiners: readonly Joiner[]): Size {
+function wantedJoin(world: World, ring: RingView, joiners: readonly Joiner[]): Size {
   if (joiners.length === 0) return {};
   const waitFor = joiners.filter(({ answers }) => !answers);
   const isLate = waitFor.every(({ ageMs }) => ageMs >= JOIN_PATIENCE_MS);
@@ -101,7 +104,18 @@ function wantedJoin(world: World, joiners: readonly Joiner[]): Size {
   }
   const cool = whyCool(world);
   if (cool !== undefined) return { hold: { reason: "ScaleOutHeld", message: cool, isPassing: true } };
-  return { join: joiners.filter(({ answers }) => answers).map(({ name }) => joinOf(world, name)) };
+  const join = joiners.filter(({ answers }) => answers).map(({ name }) => joinOf(world, name));
+  const full = whyFuller(world, ring, [...ring.present, ...join]);
+  return full === undefined ? { join } : { hold: { reason: "ScaleOutHeld", message: full, isPassing: false } };
+}
+
+/**
+ * Why members may not come, or be weighed, so: a disk would be too full, and fuller than the fullest is now. What takes
+ * data off a disk that is too full already goes on.
+ */
+function whyFuller(world: World, ring: RingView, after: readonly Placed[]): string | undefined {
+  const percentMax = Math.max(diskPercentMax(world), fullestPercent(world, ring));
+  return whyTooFull(world, ring, { after, percentMax });
 }
 
 /** Present members beyond the spec's replicas. */
@@ -152,6 +166,19 @@ function joinOf(world: World, name: string) {
   return { name, address: peerAddress(world.cluster, name), zone, weight: weightOf(world.cluster, name, zone) };
 }
 
+/** The weights to ask for with this size, which has been looked at together with them where members leave. */
+function wantedWeights(world: World, ring: RingView, { join = [], leave }: Size) {
+  const weights = changedWeights(world, ring, new Set(leave));
+  const isJudged = leave !== undefined || Object.keys(weights).length === 0;
+  const full = isJudged ? undefined : whyFuller(world, ring, [...ring.present.map(weighedBy(world)), ...join]);
+  return full === undefined ? { weights } : { weights: {}, hold: { reason: "WeightsHeld", message: full } };
+}
+
+/** A member as the spec weighs it. */
+function weighedBy({ cluster }: World) {
+  return ({ name, zone }: Placed): Placed => ({ name, zone, weight: weightOf(cluster, name, zone) });
+}
+
 function changedWeights(world: World, ring: RingView, leaving: ReadonlySet<string>): Record<string, number> {
   const changed = ring.present.flatMap(({ name, zone, weight }) => {
     const wanted = weightOf(world.cluster, name, zone);
@@ -172,28 +199,10 @@ function isTooFew(world: World, { present }: RingView, leaves: readonly string[]
 }
 
 function whyHoldScaleIn(world: World, ring: RingView, leaves: readonly string[]): string | undefined {
-  const { zones, quorum, autoscaling } = world.cluster.spec;
-  if (isTooFew(world, ring, leaves)) return `fewer than N = ${quorum.n} members would hold data`;
-  const rest = ring.present.filter(({ name }) => !leaves.includes(name));
-  const zonesNow = new Set(ring.present.map(({ zone }) => zone)).size;
-  const zonesLeft = new Set(rest.map(({ zone }) => zone)).size;
-  const zonesMin = Math.min(zones.minimum, zonesNow);
-  if (zonesLeft < zonesMin) return `the rest would be in ${zonesLeft} zones, not ${zonesMin}`;
-  return autoscaling === undefined ? undefined : whyTooFull(world, ring, leaves, autoscaling.diskUsedPercentMax);
-}
-
-/** Whether all data would fit the remaining disks. A disk that is not known is a reason to wait. */
-function whyTooFull(world: World, ring: RingView, leaves: readonly string[], percentMax: number): string | undefined {
-  let used = 0;
-  let room = 0;
-  for (const { name } of ring.present) {
-    const disk = answerOf(world, name)?.disk;
-    if (disk === undefined) return `how full the disk of ${name} is cannot be told`;
-    used += disk.usedBytes;
-    if (!leaves.includes(name)) room += disk.usedBytes + disk.freeBytes;
-  }
-  const percent = room === 0 ? 100 : Math.ceil((used / room) * 100);
-  return percent <= percentMax ? undefined : `the rest's disks would be ${percent} % full, more than ${percentMax} %`;
+  const { n } = world.cluster.spec.quorum;
+  if (isTooFew(world, ring, leaves)) return `fewer than N = ${n} members would hold data`;
+  const after = ring.present.filter(({ name }) => !leaves.includes(name)).map(weighedBy(world));
+  return whyTooFewZones(world, ring, leaves) ?? whyTooFull(world, ring, { after, percentMax: diskPercentMax(world) });
 }
 
 /** Why the number of members stays for now: an autoscaler must not chase its own last change. */

@@ -252,6 +252,8 @@ function specOf(options: ClusterOptions, kube: KubeOptions): Record<string, unkn
   return {
     replicas: nodes,
     quorum: { n, r, w, mode },
+    // The members that stay may be in any zones: pods come to where there are machines.
+    zones: { minimum: 1 },
     partitions: partitions ?? 16,
     storage: { size: "1Gi", durability, whenScaled: kube.whenScaled },
     access: { mode: kube.asksForTokens ? "tokens" : "open" },
