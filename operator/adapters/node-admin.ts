@@ -20,6 +20,7 @@ const Transition = z.object({
   id: z.union([z.string(), z.number()]).transform(String),
   phase: z.string().optional(),
   state: z.string().optional(),
+  kind: z.string().optional(),
   movedBytes: z.number().optional(),
   totalBytes: z.number().optional(),
   startedAt: z.string().optional(),
@@ -192,6 +193,7 @@ function saidOf(
         : {
             id: transition.id,
             phase: transition.phase ?? transition.state ?? "running",
+            kind: transition.kind,
             movedBytes: transition.movedBytes,
             totalBytes: transition.totalBytes,
             startedAt: transition.startedAt,

@@ -122,6 +122,8 @@ export type Change = {
   readonly id: string;
   /** `prepare`, `switch`, `finish`, or what a later release calls it. */
   readonly phase: string;
+  /** What it does, in words. */
+  readonly kind: string | undefined;
   readonly movedBytes: number | undefined;
   readonly totalBytes: number | undefined;
   readonly startedAt: string | undefined;

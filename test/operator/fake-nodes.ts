@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { parseTokens } from "../../node/adapters/http/token-file.ts";
 import { grantOf } from "../../node/core/access.ts";
+import type { RingDocument } from "../../node/core/ring/document.ts";
+import { describeChange } from "../../node/core/ring/plan-report.ts";
 import { certificatesIn } from "../../operator/core/certificates.ts";
 import type { ChangeRequest, Health, MemberState, NodeAnswer, RingMember } from "../../operator/core/world.ts";
 import { type AdminTarget, type ChangeAnswer, type NodeAdmin, NodeSilentError } from "../../operator/ports.ts";
@@ -33,6 +35,16 @@ export type Process = {
 };
 
 const TOTAL_BYTES = 1000;
+
+/** What a change does, in the nodes' own words. */
+function wordsOf({ r, w, mode, members }: Ring, request: ChangeRequest): string {
+  const { r: readQuorum, w: writeQuorum, mode: modeToBe } = { r, w, mode, ...request.quorum };
+  const leaving = members.flatMap(({ name, state }) => (state === "leaving" ? [name] : []));
+  const weights = Object.entries(request.weights ?? {});
+  const transition = { leaving, weights, readQuorum, writeQuorum, mode: modeToBe };
+  const document = { members, readQuorum: r, writeQuorum: w, mode, transition };
+  return describeChange(document as unknown as RingDocument);
+}
 
 export class FakeNodes implements NodeAdmin {
   readonly clusterId: string;
@@ -168,6 +180,7 @@ export class FakeNodes implements NodeAdmin {
           : {
               id: running.id,
               phase: running.phase,
+              kind: ring === undefined ? undefined : wordsOf(ring, running.request),
               movedBytes: running.moved,
               totalBytes: TOTAL_BYTES,
               startedAt: undefined,

@@ -147,6 +147,15 @@ describe("what a node answers", () => {
     assert.equal(answer.hints, undefined);
     assert.equal(answer.disk, undefined);
   });
+
+  it("tells of a change what it does, in the words by which one that is not wanted is known", async () => {
+    const { cluster } = model;
+    const moved = { movedBytes: 1, totalBytes: 2, movedPartitions: 1, totalPartitions: 2 };
+    const transition = { id: "1f", phase: "prepare", kind: "drain n2; w 3", startedAtMs: 0, ...moved } as const;
+    model.cluster = async () => ({ ...(await cluster()), transition });
+    const { change } = await createNodeAdmin(TIME, port).ask(TARGET);
+    assert.deepEqual([change?.phase, change?.kind], ["prepare", "drain n2; w 3"]);
+  });
 });
 
 describe("a node that does not answer", () => {

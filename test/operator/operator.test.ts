@@ -83,7 +83,14 @@ describe("an operator", () => {
     cluster.nodes.ask = async (target) => {
       // An end to it, should it be asked without a pause.
       movedBytes = Math.min(movedBytes + 1, 90);
-      const change = { id: "1", phase: "prepare", movedBytes, totalBytes: 9_999, startedAt: undefined };
+      const change = {
+        id: "1",
+        phase: "prepare",
+        kind: undefined,
+        movedBytes,
+        totalBytes: 9_999,
+        startedAt: undefined,
+      };
       return { ...(await ask(target)), change };
     };
     cluster.edit({ weights: { default: 101 } });

@@ -93,7 +93,7 @@ describe("Degraded", () => {
 describe("a member that its peers do not reach, and the operator does", () => {
   it("has no say in whether a change runs: the one that it knows of has ended", async () => {
     const cluster = await settled();
-    const change = { id: "old", phase: "switch", movedBytes: 1, totalBytes: 2, startedAt: undefined };
+    const change = { id: "old", phase: "switch", kind: "w 3", movedBytes: 1, totalBytes: 2, startedAt: undefined };
     doctor(cluster, ({ name, health, ringEpoch, ring }) =>
       name === "sessions-1" && ring !== undefined
         ? { ringEpoch: ringEpoch - 1, ring: { ...ring, epoch: ringEpoch - 1 }, change }

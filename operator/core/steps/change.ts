@@ -12,6 +12,7 @@ import { ordinalOf, peerAddress, podName } from "../names.ts";
 import { answerOf, isChanging, isRenewed, type RingView, ringOf, unsettled, whyStrange } from "../ring-view.ts";
 import type { Change, ChangeRequest, Hold, StepResult, World } from "../world.ts";
 import { diskPercentMax, fullestPercent, type Placed, whyTooFewZones, whyTooFull } from "./room.ts";
+import { isUndone } from "./undone.ts";
 
 /** How long pods that answer wait for others that are being made, to join in one change. */
 const JOIN_PATIENCE_MS = 60_000;
@@ -232,22 +233,8 @@ function followChange(world: World, ring: RingView): StepResult {
   const told = hold("ChangeRuns", `${kind}${change === undefined ? "" : `, ${progressOf(change)}`}`);
   const through = spokesman(world, ring);
   if (change === undefined || through === undefined || !isUndone(world, ring)) return told;
-  const why = `the spec no longer wants to ${kind}`;
+  const why = `the spec does not want this: ${kind}`;
   return { actions: [{ kind: "cancelChange", through, id: change.id, why }], ...told };
-}
-
-/** Whether the running change may still be cancelled, and all that it does is no longer wanted. */
-function isUndone(world: World, ring: RingView): boolean {
-  if (ring.change?.phase !== "prepare") return false;
-  const { metadata, spec } = world.cluster;
-  const moving = ring.present.filter(({ state }) => state === "joining" || state === "leaving");
-  return (
-    moving.length > 0 &&
-    moving.every(({ name, state }) => {
-      const isWanted = (ordinalOf(metadata.name, name) ?? Number.POSITIVE_INFINITY) < spec.replicas;
-      return isWanted === (state === "leaving");
-    })
-  );
 }
 
 /** What a running change does, in words: `join a, b`. */
@@ -259,7 +246,7 @@ export function kindOfChange(ring: RingView): string {
     ...(joining.length > 0 ? [`join ${joining.join(", ")}`] : []),
     ...(leaving.length > 0 ? [`let ${leaving.join(", ")} leave`] : []),
   ];
-  return parts.length > 0 ? parts.join("; ") : "rebalance";
+  return parts.length > 0 ? parts.join("; ") : (ring.change?.kind ?? "rebalance");
 }
 
 function progressOf({ phase, movedBytes, totalBytes }: Change): string {
