@@ -15,7 +15,7 @@ import { NoAnswerError } from "../client/no-answer-error.ts";
 import { ZONE_NAME } from "../config-values.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { positive } from "./key-value.ts";
-import { prepareDirectories } from "./local/directories.ts";
+import { isFounded, noteFounded, prepareDirectories } from "./local/directories.ts";
 import { createLineWriter } from "./local/log-lines.ts";
 import { environmentOf, type LocalNode, PORTS_APART, planLocalCluster } from "./local/plan.ts";
 import { NodeProcess } from "./local/process.ts";
@@ -72,7 +72,7 @@ function basePort(text: string): number {
 async function runLocal(options: LocalCommandOptions): Promise<void> {
   const plan = planLocalCluster({ ...options, dataDirectory: options.data });
   await refuseTakenPorts(plan);
-  const clusterId = prepareDirectories(options, plan);
+  const cluster = { id: prepareDirectories(options, plan), isFounded: isFounded(options.data) };
   const told = toldToStop();
   const write = createLineWriter(
     plan.map((node) => node.name),
@@ -85,18 +85,20 @@ async function runLocal(options: LocalCommandOptions): Promise<void> {
     if (!isQuiet || !told.signal.aborted || !WARNING.test(line)) write(name, line);
   };
   const processes = plan.map((node) =>
-    watch(node, { onLine, write, onRefusal: refused.resolve, clusterId, ...options }),
+    watch(node, { onLine, write, onRefusal: refused.resolve, cluster, ...options }),
   );
   try {
     for (const nodeProcess of processes) nodeProcess.start();
     const outcome = await Promise.race([allReady(plan, told.signal), refused.promise]);
-    if (outcome === true)
+    if (outcome === true) {
+      noteFounded(options.data);
       process.stdout.write(
         introduction(
           plan,
           processes.map(({ pid }) => pid),
         ),
       );
+    }
     const refuser = await Promise.race([refused.promise, told.promise]);
     if (refuser !== undefined) throw refusal(refuser);
     process.stdout.write("\nannulus: stopping\n");
@@ -115,16 +117,16 @@ type Watch = {
   /** Takes what there is to say of it. */
   readonly write: (name: string, line: string) => void;
   readonly onRefusal: (name: string) => void;
-  readonly clusterId: string;
+  readonly cluster: { readonly id: string; readonly isFounded: boolean };
   readonly restart: boolean;
 };
 
-function watch(node: LocalNode, { onLine, write, onRefusal, clusterId, restart }: Watch): NodeProcess {
+function watch(node: LocalNode, { onLine, write, onRefusal, cluster, restart }: Watch): NodeProcess {
   let starts = 0;
   return new NodeProcess({
     program: fileURLToPath(import.meta.resolve("./main.js")),
     arguments: ["node"],
-    environment: environmentOf(node, clusterId, process.env),
+    environment: environmentOf(node, cluster, process.env),
     isRestarted: restart,
     onLine: (line) => onLine(node.name, line),
     onStart(pid) {

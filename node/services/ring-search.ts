@@ -39,6 +39,8 @@ const ASK_TIMEOUT_MS = 1_000;
 /** First and longest pause between two rounds: members that start together find each other soon. */
 const PAUSE_MS_MIN = 50;
 const PAUSE_MS_MAX = 500;
+/** How long a first member that is silent keeps the others from making the first ring without it. */
+const FOUNDING_PATIENCE_MS = 10_000;
 
 /** @param parts `hadRing`: whether this directory ever held a ring; `actor`: which one it is. */
 export function createRingSearch(
@@ -57,6 +59,7 @@ export function createRingSearch(
   const others = seeds.filter((address) => !first.includes(address));
   let timer: Timer | undefined;
   let isOver = false;
+  let begunMs = 0;
 
   /** Once somebody said so it is true, whoever is asked later. */
   let isRebuilding = false;
@@ -102,7 +105,8 @@ export function createRingSearch(
       if (testimony.kind === "ring") return { kind: "found", ring: found(testimony.document, `seed ${others[index]}`) };
     }
     if (firstRing === undefined) return { kind: "wait", why: `none of ${others.length} seeds knows a ring` };
-    const founding = judgeFounding(testimonies, parts.hadRing());
+    const isPatienceOver = time.monotonicMs() - begunMs >= FOUNDING_PATIENCE_MS;
+    const founding = judgeFounding(testimonies, { hadRing: parts.hadRing(), isPatienceOver });
     switch (founding.kind) {
       case "adopt":
         return { kind: "found", ring: found(founding.document, "a first member") };
@@ -114,7 +118,10 @@ export function createRingSearch(
   }
 
   return {
-    begin: (found) => void round(0, found),
+    begin(found) {
+      begunMs = time.monotonicMs();
+      void round(0, found);
+    },
     end() {
       isOver = true;
       timer?.cancel();

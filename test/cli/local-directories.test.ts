@@ -1,11 +1,11 @@
-/** Which cluster a directory of `annulus local` holds: the id that its nodes know each other by. */
+/** Which cluster a directory of `annulus local` holds: the id that its nodes know each other by, and whether it has a ring. */
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
-import { prepareDirectories } from "../../node/cli/local/directories.ts";
-import { planLocalCluster } from "../../node/cli/local/plan.ts";
+import { isFounded, noteFounded, prepareDirectories } from "../../node/cli/local/directories.ts";
+import { environmentOf, planLocalCluster } from "../../node/cli/local/plan.ts";
 
 describe("the id of a local cluster", () => {
   let data: string;
@@ -31,5 +31,36 @@ describe("the id of a local cluster", () => {
     prepare();
     rmSync(join(data, "cluster-id"));
     assert.equal(prepare(), "local");
+  });
+});
+
+describe("the ring of a local cluster", () => {
+  let data: string;
+  const plan = (nodes = 3) => planLocalCluster({ nodes, zones: ["a", "b"], dataDirectory: data, basePort: 7400 });
+  const settingsOf = (nodes: number) =>
+    plan(nodes).map((node) => {
+      const { ANNULUS_MEMBERS, ANNULUS_SEEDS } = environmentOf(node, { id: "c", isFounded: isFounded(data) }, {});
+      return { members: ANNULUS_MEMBERS, seeds: ANNULUS_SEEDS };
+    });
+
+  beforeEach(() => {
+    data = mkdtempSync(join(tmpdir(), "annulus-directories-"));
+  });
+  afterEach(() => rmSync(data, { recursive: true, force: true }));
+
+  it("is made by its nodes the first time, and asked for ever after: two that lost their disks would make another", () => {
+    prepareDirectories({ data }, plan());
+    const members = "n1=127.0.0.1:7402@a,n2=127.0.0.1:7412@b,n3=127.0.0.1:7422@a";
+    assert.deepEqual(settingsOf(3)[1], { members, seeds: "" });
+    noteFounded(data);
+    assert.deepEqual(settingsOf(3)[1], { members: "", seeds: "127.0.0.1:7402,127.0.0.1:7422" });
+  });
+
+  it("is made anew by a cluster that is begun afresh, and by a node that has nobody to ask", () => {
+    prepareDirectories({ data }, plan());
+    noteFounded(data);
+    assert.deepEqual(settingsOf(1)[0], { members: "n1=127.0.0.1:7402@a", seeds: "" });
+    prepareDirectories({ data, fresh: true }, plan());
+    assert.equal(settingsOf(3)[1]?.seeds, "");
   });
 });

@@ -56,4 +56,24 @@ describe("the first ring of a simulated cluster", () => {
     await world.simulator.runUntil(world.simulator.nowMs + 3_000);
     expect(haveRings(world)).toEqual([true, true, undefined]);
   });
+
+  it("is not made a second time by two members with empty disks while the third is a little late", async () => {
+    const world = cluster(3);
+    await world.startAll();
+    const epoch = world.nodes[2]?.node?.status.cluster().ringEpoch ?? 0;
+    for (const node of world.nodes) world.crash(node, "process");
+    const [first, second, third] = world.nodes;
+    if (first === undefined || second === undefined || third === undefined) throw new Error("three nodes");
+    for (const node of [first, second]) {
+      node.disk.wipe();
+      world.start(node);
+    }
+    await world.simulator.runUntil(world.simulator.nowMs + 8_000);
+    expect(haveRings(world)).toEqual([false, false, undefined]);
+    world.start(third);
+    await world.simulator.runUntil(world.simulator.nowMs + 2_000);
+    expect(haveRings(world)).toEqual([true, true, true]);
+    for (const { node } of world.nodes) expect(node?.status.cluster().ringEpoch).toBeGreaterThanOrEqual(epoch);
+    expect(third.node?.status.readiness()).toEqual({ ready: true });
+  });
 });

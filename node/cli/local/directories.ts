@@ -13,6 +13,7 @@ import type { LocalNode } from "./plan.ts";
 
 const SHAPE_FILE = "cluster.json";
 const ID_FILE = "cluster-id";
+const FOUNDED_FILE = "founded";
 /** Of clusters that were begun before each had an id of its own. */
 const EARLIER_ID = "local";
 
@@ -36,6 +37,19 @@ export function prepareDirectories(
   return id;
 }
 
+/**
+ * Whether the cluster has had a ring. Its nodes look for that then and make no first one: two whose disks were lost could not
+ * tell, and the third may be late.
+ */
+export function isFounded(data: string): boolean {
+  return existsSync(join(data, FOUNDED_FILE));
+}
+
+/** Remembers that every node has a ring. */
+export function noteFounded(data: string): void {
+  writeFileSync(join(data, FOUNDED_FILE), "");
+}
+
 function clusterId(data: string, isHeld: boolean): string {
   const file = join(data, ID_FILE);
   if (!existsSync(file)) writeFileSync(file, `${isHeld ? EARLIER_ID : `local-${randomBytes(4).toString("hex")}`}\n`);
@@ -50,6 +64,7 @@ function removeEarlier(data: string): void {
     rmSync(join(data, name), { recursive: true, force: true });
   }
   rmSync(join(data, ID_FILE), { force: true });
+  rmSync(join(data, FOUNDED_FILE), { force: true });
   rmSync(file);
 }
 

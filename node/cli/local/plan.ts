@@ -25,7 +25,9 @@ export type LocalNode = {
   readonly directory: string;
   /** Holds its process id while it runs. */
   readonly pidFile: string;
-  /** The node's `ANNULUS_...` variables, all but the cluster's id. */
+  /** Peer addresses of the others, as `ANNULUS_SEEDS` takes them. */
+  readonly seeds: string;
+  /** The node's `ANNULUS_...` variables for a cluster that is new, all but its id. */
   readonly settings: Readonly<Record<string, string>>;
 };
 
@@ -69,6 +71,10 @@ export function planLocalCluster(options: LocalOptions): readonly LocalNode[] {
       adminUrl: `http://${HOST}:${dataPort + 1}`,
       directory,
       pidFile: join(directory, "pid"),
+      seeds: places
+        .filter((place) => place.name !== name)
+        .map((place) => `${HOST}:${place.dataPort + 2}`)
+        .join(","),
       settings,
     };
   });
@@ -78,11 +84,15 @@ export function planLocalCluster(options: LocalOptions): readonly LocalNode[] {
  * The environment of a node: this process's own, the node's place in the cluster over it. Tuning such as
  * ANNULUS_CACHE_BYTES passes through; the command line's own variables are none of a node's. Three nodes log much at their
  * start that says nothing to who just wants a cluster: without a level they log warnings.
+ *
+ * @param cluster `isFounded`: its ring is there, to be asked for and not to be made anew; a single node has nobody to ask.
  */
 export function environmentOf(
   node: LocalNode,
-  clusterId: string,
+  cluster: { readonly id: string; readonly isFounded: boolean },
   inherited: Readonly<Record<string, string | undefined>>,
 ): Record<string, string | undefined> {
-  return { ANNULUS_LOG_LEVEL: "warn", ...inherited, ...node.settings, ANNULUS_CLUSTER: clusterId };
+  const mayAsk = cluster.isFounded && node.seeds !== "";
+  const ring = mayAsk ? { ANNULUS_MEMBERS: "", ANNULUS_SEEDS: node.seeds } : {};
+  return { ANNULUS_LOG_LEVEL: "warn", ...inherited, ...node.settings, ...ring, ANNULUS_CLUSTER: cluster.id };
 }

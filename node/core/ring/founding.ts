@@ -4,7 +4,8 @@
  * A directory without a ring may be new, or it may be what is left of a member whose disk was lost. Its owner therefore
  * asks every other first member before it believes its settings: whoever has a ring gives it, and whoever once had one
  * and has it no more is a reason to wait for somebody who still does. Only when a majority of the first members,
- * this one included, never had a ring, and nobody who answers says otherwise, is there none to be found.
+ * this one included, never had a ring, and nobody who answers says otherwise, is there none to be found. Whoever is silent is
+ * waited for first: members are started together, and the last one to open its store may be the only one that still knows.
  */
 import assert from "node:assert/strict";
 import type { RingDocument } from "./document.ts";
@@ -25,8 +26,12 @@ export type Founding =
 /**
  * @param others What the other first members say, one each.
  * @param hadRing Whether this directory itself remembers that it had a ring.
+ * @param isPatienceOver Whether those who are silent have been waited for: a majority may go on without them then.
  */
-export function judgeFounding(others: readonly Testimony[], hadRing: boolean): Founding {
+export function judgeFounding(
+  others: readonly Testimony[],
+  { hadRing, isPatienceOver }: { readonly hadRing: boolean; readonly isPatienceOver: boolean },
+): Founding {
   let newest: RingDocument | undefined;
   let never = hadRing ? 0 : 1;
   let lost = hadRing ? 1 : 0;
@@ -40,6 +45,9 @@ export function judgeFounding(others: readonly Testimony[], hadRing: boolean): F
   assert(never + lost <= members, "each first member speaks once");
   if (newest !== undefined) return { kind: "adopt", document: newest };
   if (lost > 0) return { kind: "wait", why: `${lost} of ${members} first members had a ring and have it no more` };
-  if (never * 2 > members) return { kind: "found" };
-  return { kind: "wait", why: `${never} of ${members} first members can be reached, a majority is needed` };
+  if (never * 2 <= members)
+    return { kind: "wait", why: `${never} of ${members} first members can be reached, a majority is needed` };
+  if (never < members && !isPatienceOver)
+    return { kind: "wait", why: `${members - never} of ${members} first members cannot be reached yet` };
+  return { kind: "found" };
 }

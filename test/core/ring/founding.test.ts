@@ -18,26 +18,38 @@ const lost: Testimony = { kind: "lost" };
 const silent: Testimony = { kind: "silent" };
 const ring = (epoch: number): Testimony => ({ kind: "ring", document: ringAt(epoch) });
 
+/** As judged when those who are silent have been waited for. */
+const judged = (others: readonly Testimony[], hadRing = false) => judgeFounding(others, { hadRing, isPatienceOver: true });
+
 describe("the founding of a ring", () => {
   it("waits for a majority of the first members", () => {
-    expect(judgeFounding([silent, silent], false).kind).toBe("wait");
-    expect(judgeFounding([never, silent], false).kind).toBe("found");
-    expect(judgeFounding([never, silent, silent], false).kind).toBe("wait");
-    expect(judgeFounding([never, never, silent, silent], false).kind).toBe("found");
+    expect(judged([silent, silent]).kind).toBe("wait");
+    expect(judged([never, silent]).kind).toBe("found");
+    expect(judged([never, silent, silent]).kind).toBe("wait");
+    expect(judged([never, never, silent, silent]).kind).toBe("found");
+  });
+
+  it("waits a while for those who are silent, for the last one to start may be the only one that still has the ring", () => {
+    const early = { hadRing: false, isPatienceOver: false };
+    expect(judgeFounding([never, silent], early)).toEqual({
+      kind: "wait",
+      why: "1 of 3 first members cannot be reached yet",
+    });
+    expect(judgeFounding([never, never], early).kind).toBe("found");
   });
 
   it("takes the newest ring that somebody has, whatever the others say", () => {
-    expect(judgeFounding([ring(3), lost], false)).toEqual({ kind: "adopt", document: ringAt(3) });
-    expect(judgeFounding([ring(3), ring(7), never], true)).toEqual({ kind: "adopt", document: ringAt(7) });
+    expect(judged([ring(3), lost])).toEqual({ kind: "adopt", document: ringAt(3) });
+    expect(judged([ring(3), ring(7), never], true)).toEqual({ kind: "adopt", document: ringAt(7) });
   });
 
   it("makes no ring while somebody who answers, or this directory itself, once had one", () => {
-    expect(judgeFounding([never, lost], false).kind).toBe("wait");
-    expect(judgeFounding([never, never], true).kind).toBe("wait");
+    expect(judged([never, lost]).kind).toBe("wait");
+    expect(judged([never, never], true).kind).toBe("wait");
   });
 
   it("makes a ring of one member by itself", () => {
-    expect(judgeFounding([], false).kind).toBe("found");
+    expect(judged([]).kind).toBe("found");
   });
 
   it("never lets two groups of members that do not hear each other both make a ring", () => {
@@ -46,7 +58,7 @@ describe("the founding of a ring", () => {
         const mine = isLeft.filter((left) => left === side).length;
         if (mine === 0) return "wait";
         const others = [...Array(mine - 1).fill(never), ...Array(isLeft.length - mine).fill(silent)];
-        return judgeFounding(others as Testimony[], false).kind;
+        return judged(others as Testimony[]).kind;
       };
       expect([verdictOf(true), verdictOf(false)].filter((kind) => kind === "found").length).toBeLessThanOrEqual(1);
     });
