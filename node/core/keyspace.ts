@@ -210,6 +210,16 @@ export function hintsRange(): StorageRange {
 }
 
 /**
+ * The hints of some partitions.
+ *
+ * @param from 0 .. 65_536.
+ * @param until `from` .. 65_536: the first partition outside.
+ */
+export function hintsRangeOf(from: number, until: number): StorageRange {
+  return { from: partitionStart(HINT_SPACE, from), until: partitionStart(HINT_SPACE, until) };
+}
+
+/**
  * Reads back what `hintKey` made; the key is a view into it.
  *
  * @throws {AssertionError} The argument is no storage key of a hint.
@@ -245,7 +255,7 @@ export function parsePartitionedKey(storageKey: Uint8Array): PartitionedKey {
   return { partition: (high << 8) | low, key: storageKey.subarray(PREFIX_BYTES) };
 }
 
-/** The partition of what `dataKey` made. */
+/** The partition of what `dataKey` or `hintKey` made, or of where those of a partition begin. */
 export function partitionOfStored(storageKey: Uint8Array): number {
   return ((storageKey[1] as number) << 8) | (storageKey[2] as number);
 }

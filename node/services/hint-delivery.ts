@@ -15,7 +15,7 @@ import type { Ring } from "../core/ring/ring.ts";
 import type { Telemetry, Time, Timer } from "../ports.ts";
 import { asError } from "./as-error.ts";
 import type { Budget } from "./budget.ts";
-import type { HintsOf } from "./hint-ledger.ts";
+import type { HintsOf } from "./hint-accounts.ts";
 import type { Hints, WaitingHint } from "./hints.ts";
 import type { Replicas } from "./replicas.ts";
 
@@ -46,6 +46,8 @@ export type HintDeliveryOptions = {
 
 const ROUND_MS = 500;
 const PAUSE_MS_MAX = 5_000;
+/** Between two looks for hints in the partitions that cannot be read in full. */
+const UNREAD_PAUSE_MS = 10_000;
 /** Targets served at once, and hints on their way to each. */
 const TARGETS_MAX = 4;
 const PAGE_HINTS = 32;
@@ -68,6 +70,7 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
   const { ledger } = hints;
   const attempts = new Map<MemberId, Attempts>();
   const underWay = new Map<string, Promise<void>>();
+  let unreadNotBeforeMs = 0;
   let timer: Timer | undefined;
   let stopped = true;
 
@@ -80,8 +83,12 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
     for (const { target } of ledger.waiting()) {
       if (underWay.size >= TARGETS_MAX) break;
       if (underWay.has(target) || time.monotonicMs() < (attempts.get(target)?.notBeforeMs ?? 0)) continue;
-      const partitions = deliverable(ring, target);
+      const partitions = deliverable(ring, target, ledger.partitionsOf(target));
       if (partitions.length > 0) begin(target, () => deliverAll(target, partitions));
+    }
+    if (!underWay.has(UNREAD) && time.monotonicMs() >= unreadNotBeforeMs) {
+      const unread = ledger.unread();
+      if (unread.length > 0) begin(UNREAD, () => deliverUnread(ring, unread));
     }
     if (!underWay.has(EXPIRY)) {
       const due = ledger.olderThan(time.wallMs() - options.windowMs);
@@ -90,8 +97,7 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
   }
 
   /** Who is no home of a partition any more is not waited for: its hints go to others. */
-  function deliverable(ring: Ring, target: MemberId): readonly number[] {
-    const partitions = ledger.partitionsOf(target);
+  function deliverable(ring: Ring, target: MemberId, partitions: readonly number[]): readonly number[] {
     return isUp(target) ? partitions : partitions.filter((partition) => !ring.isWriter(target, partition));
   }
 
@@ -129,6 +135,25 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
     const pauseMs = Math.min(PAUSE_MS_MAX, ROUND_MS * 2 ** Math.min(failures, 10));
     attempts.set(target, { failures, notBeforeMs: time.monotonicMs() + pauseMs });
     telemetry.log("info", "hints.delivery_paused", { target, pauseMs, code: error.code });
+  }
+
+  /** Of partitions that cannot be read in full nobody knows for whom hints wait: what can be read is looked through for all. */
+  async function deliverUnread(ring: Ring, partitions: readonly number[]): Promise<void> {
+    let cause: KvError | undefined;
+    for (const { name } of ring.document.members) {
+      for (const partition of deliverable(ring, name, partitions)) {
+        if (stopped) return;
+        try {
+          const error = await deliverPartition(partition, name);
+          if (error !== undefined && AWAY.has(error.code)) break;
+        } catch (error) {
+          if (!(error instanceof KvError)) throw error;
+          cause = error;
+        }
+      }
+    }
+    if (cause !== undefined) telemetry.log("warn", "hints.round_failed", { partitions: partitions.length, cause });
+    unreadNotBeforeMs = time.monotonicMs() + UNREAD_PAUSE_MS;
   }
 
   /** Returns the first error that says that the target is away, or else any. */
@@ -210,5 +235,6 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
   };
 }
 
-/** Not a member's name. */
+/** Not members' names. */
 const EXPIRY = "(expiry)";
+const UNREAD = "(unread)";

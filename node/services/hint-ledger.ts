@@ -9,34 +9,28 @@
  * Until the count is complete the figures are too low, so "no hints" is evidence of nothing, and a budget would be passed:
  * whoever adds hints waits for the count. Not for long: what waits is held in memory, and keeps others from being served;
  * and not at all while the disk is known to take no writes, for as long as that lasts the count does not begin.
+ *
+ * A partition that cannot be read, for a damaged block say, is passed by after some attempts, and read again now and then.
+ * Until it can be, the count is not complete, nothing of that partition is in the accounts, and whoever delivers hints is to
+ * look for them there by himself (`unread`). One block holds up the hints of no other partition.
  */
 
 import { compareBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
-import { hintsRange, metaKey, parseHintKey } from "../core/keyspace.ts";
+import { hintsRangeOf, metaKey, parseHintKey, partitionOfStored } from "../core/keyspace.ts";
+import { PARTITIONS_MAX } from "../core/ring/document.ts";
 import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
 import type { GroupCommit } from "./group-commit.ts";
+import {
+  createHintAccounts,
+  growthOf,
+  type HintChange,
+  type HintFigures,
+  type HintsOf,
+  type WaitingHints,
+} from "./hint-accounts.ts";
+import { type Span, spansOf } from "./partition-spans.ts";
 import { boundedPage, PAGE_BYTES } from "./stored-pages.ts";
-
-/** What the ledger must know of one hint. */
-export type HintFigures = {
-  /** Its storage key and value together. */
-  readonly bytes: number;
-  readonly counted: boolean;
-  readonly storedAtMs: number;
-};
-
-/** A hint's change from one state to the next; undefined is none. */
-export type HintChange = {
-  readonly at: Uint8Array;
-  readonly before: HintFigures | undefined;
-  readonly after: HintFigures | undefined;
-};
-
-/** All hints of one partition for one target. */
-export type HintsOf = { readonly partition: number; readonly target: string };
-
-export type WaitingHints = { readonly target: string; readonly count: number; readonly bytes: number };
 
 export type HintLedger = {
   /** Whether everything on the disk has been counted. */
@@ -51,6 +45,8 @@ export type HintLedger = {
   waiting(): readonly WaitingHints[];
   /** The partitions of which hints wait for a target, ascending. */
   partitionsOf(target: string): readonly number[];
+  /** The partitions that cannot be read in full, ascending: of them hints may wait for anybody. */
+  unread(): readonly number[];
   /** Whether there is a hint of the partition for the target, or one may be on its way. */
   mayHold(place: HintsOf): boolean;
   /** Partitions and targets with a surplus hint that was stored before an instant of the wall clock. */
@@ -75,13 +71,16 @@ export type HintLedger = {
   close(): void;
 };
 
-/** Of one partition and target. */
-type Account = { count: number; bytes: number; oldestSurplusMs: number };
+/** Where a count is: of the partitions before `until`, hints from `at` on are not counted yet. */
+type Cursor = { readonly at: Uint8Array; readonly until: number };
 
 const PAGE_ENTRIES = 256;
-/** Attempts at a page before what is to be kept waits for it no more. */
-const UNREAD_TIMES_MAX = 3;
+/** Attempts at a page, one after the other, before a partition of it that cannot be read is passed by. */
+const ATTEMPTS = 3;
 const RETRY_MS = 1_000;
+/** Between two attempts at what cannot be read: as above at first, and then twice as long each time, up to this. */
+const RETRY_MS_MAX = 60_000;
+const EVERYTHING: Span = { from: 0, until: PARTITIONS_MAX };
 /** A write that changes nothing. */
 const PROBE: EngineWrite = { kind: "delete", key: metaKey("probe") };
 
@@ -100,15 +99,20 @@ export function createHintLedger(
   figuresOf: (entry: Entry) => HintFigures,
 ): HintLedger {
   const { engine, commit, time, telemetry } = parts;
-  const accounts = new Map<string, Map<number, Account>>();
+  const accounts = createHintAccounts();
   /** Changes on their way to the disk, by target and partition. */
   const onTheWay = new Map<string, number>();
-  let totalBytes = 0;
   let queuedBytes = 0;
-  /** What was counted before the present count began, and what came since: the budget holds meanwhile. */
+  /** By partition what was counted before the present count of all began, and what came since: the budget holds meanwhile. */
+  const assumed = new Map<number, number>();
   let assumedBytes = 0;
-  /** Hints before it are counted; undefined once all are. */
-  let position: Uint8Array | undefined = hintsRange().from;
+  /** Undefined while nothing is being counted. */
+  let cursor: Cursor | undefined = startOf(EVERYTHING);
+  /** Whether that is the count of all, rather than of what could not be read. */
+  let isCountOfAll = true;
+  /** The partitions that could not be read, with the bytes that are taken to be there. */
+  const unread = new Map<number, number>();
+  let unreadBytes = 0;
   let isCounting = false;
   /** Who waits until all is counted; each is told once. */
   const waiters = new Set<(why: KvError | undefined) => void>();
@@ -121,39 +125,44 @@ export function createHintLedger(
   let gate: PromiseWithResolvers<void> | undefined;
   let idle: (() => void) | undefined;
 
-  function accountOf(target: string, partition: number): Account {
-    let ofTarget = accounts.get(target);
-    if (ofTarget === undefined) {
-      ofTarget = new Map();
-      accounts.set(target, ofTarget);
-    }
-    let account = ofTarget.get(partition);
-    if (account === undefined) {
-      account = { count: 0, bytes: 0, oldestSurplusMs: Number.POSITIVE_INFINITY };
-      ofTarget.set(partition, account);
-    }
-    return account;
+  /** Whether the accounts know what there is at a storage key. */
+  function isCounted(at: Uint8Array, partition: number): boolean {
+    const isBehind = cursor !== undefined && compareBytes(at, cursor.at) >= 0;
+    if (cursor !== undefined && isBehind && partition < cursor.until) return false;
+    if (!unread.has(partition)) return true;
+    // One that is being read again is known up to where it was read.
+    return cursor !== undefined && !isBehind && partition === partitionOfStored(cursor.at);
   }
 
-  function apply({ at, before, after }: HintChange): void {
-    const { target, partition } = parseHintKey(at);
-    const account = accountOf(target, partition);
-    const growth = (after?.bytes ?? 0) - (before?.bytes ?? 0);
-    account.count += (after === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
-    account.bytes += growth;
-    totalBytes += growth;
-    if (after?.counted === false) account.oldestSurplusMs = Math.min(account.oldestSurplusMs, after.storedAtMs);
-    if (account.count > 0) return;
-    accounts.get(target)?.delete(partition);
-    if (accounts.get(target)?.size === 0) accounts.delete(target);
+  function takeAsUnread(partition: number, bytes: number): void {
+    unreadBytes += bytes - (unread.get(partition) ?? 0);
+    unread.set(partition, bytes);
+  }
+
+  function assume(partition: number, bytes: number): void {
+    assumedBytes += bytes - (assumed.get(partition) ?? 0);
+    assumed.set(partition, bytes);
   }
 
   function note(change: HintChange): void {
-    if (position === undefined || compareBytes(change.at, position) < 0) apply(change);
-    if (position !== undefined) assumedBytes += Math.max(0, (change.after?.bytes ?? 0) - (change.before?.bytes ?? 0));
+    const { partition } = parseHintKey(change.at);
+    const growth = growthOf(change);
+    if (isCounted(change.at, partition)) accounts.apply(change);
+    const taken = unread.get(partition);
+    if (taken !== undefined) takeAsUnread(partition, Math.max(0, taken + growth));
+    if (isCountOfAll && growth > 0) assume(partition, (assumed.get(partition) ?? 0) + growth);
   }
 
-  async function countPage(mine: number): Promise<void> {
+  function moveTo(partition: number, at: Uint8Array = startOf({ from: partition, until: partition }).at): void {
+    cursor = cursor !== undefined && partition < cursor.until ? { at, until: cursor.until } : undefined;
+  }
+
+  /**
+   * Counts a page of some partitions, from the cursor on.
+   *
+   * @returns Whether it was their last one.
+   */
+  async function countPage(mine: number, partitions: number): Promise<boolean> {
     gate = Promise.withResolvers<void>();
     try {
       if (running > 0) {
@@ -161,17 +170,32 @@ export function createHintLedger(
           idle = resolve;
         });
       }
-      const { until } = hintsRange();
-      const asked = { from: position ?? until, until, limit: PAGE_ENTRIES };
+      if (cursor === undefined) return true;
+      const first = partitionOfStored(cursor.at);
+      const end = Math.min(cursor.until, first + partitions);
+      const asked = { from: cursor.at, until: hintsRangeOf(first, end).until, limit: PAGE_ENTRIES };
       const { entries: page, isLast } = await boundedPage(engine, asked, PAGE_BYTES);
-      if (mine !== generation) return;
-      for (const entry of page) apply({ at: entry.key, before: undefined, after: figuresOf(entry) });
-      const last = page.at(-1);
-      position = last === undefined || isLast ? undefined : successor(last.key);
+      if (mine !== generation) return true;
+      for (const entry of page) accounts.apply({ at: entry.key, before: undefined, after: figuresOf(entry) });
+      const last = isLast ? undefined : page.at(-1);
+      const next = last === undefined ? end : partitionOfStored(last.key);
+      for (let partition = first; partition < next && unread.size > 0; partition++) {
+        unreadBytes -= unread.get(partition) ?? 0;
+        unread.delete(partition);
+      }
+      moveTo(next, last && successor(last.key));
+      return last === undefined;
     } finally {
       gate.resolve();
       gate = undefined;
     }
+  }
+
+  /** Goes on behind the partition at the cursor, of which nothing is in the accounts any more. */
+  function passBy(partition: number): void {
+    const counted = accounts.drop(partition);
+    takeAsUnread(partition, Math.max(counted, assumed.get(partition) ?? 0, unread.get(partition) ?? 0));
+    moveTo(partition + 1);
   }
 
   function tellWaiters(why: KvError | undefined): void {
@@ -194,48 +218,91 @@ export function createHintLedger(
     }
   }
 
-  async function countAll(mine: number, afterFailure: boolean): Promise<void> {
-    let mustProbe = afterFailure;
-    let unreadTimes = 0;
-    while (position !== undefined && mine === generation) {
+  /** Waits, no longer than the present count is wanted. */
+  async function pause(mine: number, ms: number): Promise<void> {
+    for (let left = ms; left > 0 && mine === generation; left -= RETRY_MS) {
+      await new Promise<void>((resolve) => time.after(RETRY_MS, resolve));
+    }
+  }
+
+  async function ensureProbed(mine: number): Promise<void> {
+    while (mine === generation) {
       try {
-        if (mustProbe) await probe();
-        mustProbe = false;
-        await countPage(mine);
-        unreadTimes = 0;
+        return await probe();
       } catch (cause) {
         if (!(cause instanceof KvError)) throw cause;
         telemetry.log("warn", "hints.count_failed", { cause });
-        if (!mustProbe) unreadTimes += 1;
-        // A block that is damaged for good: hints are taken again, while nobody is told that there are none.
-        if (unreadTimes === UNREAD_TIMES_MAX && mine === generation) {
-          isCounting = false;
-          tellWaiters(undefined);
-        }
-        await new Promise<void>((resolve) => time.after(RETRY_MS, resolve));
+        await pause(mine, RETRY_MS);
       }
     }
-    if (mine !== generation || position !== undefined) return;
+  }
+
+  /** Counts the hints of some partitions, but for those that cannot be read after some attempts. */
+  async function sweep(mine: number, span: Span, attempts: number): Promise<void> {
+    cursor = startOf(span);
+    let failures = 0;
+    /** As many partitions as a page may go over: one at a time where something cannot be read, to learn which one it is. */
+    let partitions = PARTITIONS_MAX;
+    while (cursor !== undefined && mine === generation) {
+      try {
+        if (await countPage(mine, partitions)) partitions = Math.min(2 * partitions, PARTITIONS_MAX);
+      } catch (cause) {
+        if (!(cause instanceof KvError)) throw cause;
+        failures += 1;
+        if (failures <= attempts) telemetry.log("warn", "hints.count_failed", { cause });
+        if (mine !== generation) return;
+        if (failures < attempts) await pause(mine, RETRY_MS);
+        else if (partitions > 1) partitions = 1;
+        else passBy(partitionOfStored(cursor.at));
+      }
+    }
+  }
+
+  /** Reads again what could not be read, until all could be. */
+  async function countUnread(mine: number): Promise<void> {
+    for (let pauseMs = RETRY_MS; unread.size > 0; pauseMs = Math.min(2 * pauseMs, RETRY_MS_MAX)) {
+      telemetry.log("warn", "hints.unread", { partitions: unread.size, pauseMs });
+      await pause(mine, pauseMs);
+      for (const span of spansOf(unread.keys())) {
+        if (mine !== generation) return;
+        await sweep(mine, span, 1);
+      }
+    }
+  }
+
+  async function countAll(mine: number, afterFailure: boolean): Promise<void> {
+    if (afterFailure) await ensureProbed(mine);
+    if (mine === generation) await sweep(mine, EVERYTHING, ATTEMPTS);
+    if (mine !== generation) return;
+    // Hints are taken again also where some cannot be read, while nobody is told that there are none.
+    isCountOfAll = false;
+    assumed.clear();
+    assumedBytes = 0;
     isCounting = false;
     tellWaiters(undefined);
+    await countUnread(mine);
   }
 
   /** One count at a time: the gate is for one page. */
   let counting: Promise<void> = Promise.resolve();
 
   function recount(afterFailure: boolean): void {
-    assumedBytes = position === undefined ? totalBytes : Math.max(totalBytes, assumedBytes);
+    for (const known of [accounts.bytesByPartition(), unread]) {
+      for (const [partition, bytes] of known) assume(partition, Math.max(bytes, assumed.get(partition) ?? 0));
+    }
     generation += 1;
     const mine = generation;
     accounts.clear();
-    totalBytes = 0;
-    position = hintsRange().from;
+    unread.clear();
+    unreadBytes = 0;
+    cursor = startOf(EVERYTHING);
+    isCountOfAll = true;
     isCounting = true;
     counting = counting.then(() => countAll(mine, afterFailure));
   }
 
   return {
-    isComplete: () => position === undefined,
+    isComplete: () => cursor === undefined && unread.size === 0,
     counted(waitMs) {
       if (!isCounting) return undefined;
       if (refusal !== undefined) return Promise.reject(refusal);
@@ -252,39 +319,14 @@ export function createHintLedger(
         waiters.add(tell);
       });
     },
-    waiting() {
-      return [...accounts.entries()]
-        .map(([target, partitions]) => {
-          let count = 0;
-          let bytes = 0;
-          for (const account of partitions.values()) {
-            count += account.count;
-            bytes += account.bytes;
-          }
-          return { target, count, bytes };
-        })
-        .sort((a, b) => (a.target < b.target ? -1 : 1));
-    },
-    partitionsOf: (target) => [...(accounts.get(target)?.keys() ?? [])].sort((a, b) => a - b),
-    mayHold: (place) => accounts.get(place.target)?.has(place.partition) === true || onTheWay.has(nameOf(place)),
-    olderThan(storedAtMs) {
-      const found: HintsOf[] = [];
-      for (const [target, partitions] of accounts) {
-        for (const [partition, { oldestSurplusMs }] of partitions) {
-          if (oldestSurplusMs < storedAtMs) found.push({ partition, target });
-        }
-      }
-      return found;
-    },
-    forgetOldest({ partition, target }) {
-      const account = accounts.get(target)?.get(partition);
-      if (account !== undefined) account.oldestSurplusMs = Number.POSITIVE_INFINITY;
-    },
-    noteOldest({ partition, target }, storedAtMs) {
-      const account = accounts.get(target)?.get(partition);
-      if (account !== undefined) account.oldestSurplusMs = Math.min(account.oldestSurplusMs, storedAtMs);
-    },
-    bytes: () => (position === undefined ? totalBytes : Math.max(totalBytes, assumedBytes)) + queuedBytes,
+    waiting: accounts.waiting,
+    partitionsOf: accounts.partitionsOf,
+    unread: () => [...unread.keys()].sort((a, b) => a - b),
+    mayHold: (place) => accounts.has(place) || unread.has(place.partition) || onTheWay.has(nameOf(place)),
+    olderThan: accounts.olderThan,
+    forgetOldest: accounts.forgetOldest,
+    noteOldest: accounts.noteOldest,
+    bytes: () => Math.max(accounts.bytes() + unreadBytes, assumedBytes) + queuedBytes,
     async run(change) {
       while (gate !== undefined) await gate.promise;
       running += 1;
@@ -299,7 +341,7 @@ export function createHintLedger(
       }
     },
     track(change, durable) {
-      const growth = (change.after?.bytes ?? 0) - (change.before?.bytes ?? 0);
+      const growth = growthOf(change);
       const name = nameOf(parseHintKey(change.at));
       const arrived = () => {
         queuedBytes -= growth;
@@ -331,6 +373,11 @@ export function createHintLedger(
       tellWaiters(undefined);
     },
   };
+}
+
+/** Where the count of a span begins. */
+function startOf({ from, until }: Span): Cursor {
+  return { at: hintsRangeOf(from, until).from, until };
 }
 
 function nameOf({ partition, target }: HintsOf): string {

@@ -11,7 +11,8 @@ import type { Time, Transport } from "../ports.ts";
 import type { RepairProgress } from "./anti-entropy.ts";
 import type { Completeness } from "./completeness.ts";
 import type { Membership } from "./gossiper.ts";
-import type { HintLedger, WaitingHints } from "./hint-ledger.ts";
+import type { WaitingHints } from "./hint-accounts.ts";
+import type { HintLedger } from "./hint-ledger.ts";
 import type { Identity } from "./identity.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 

@@ -4,7 +4,8 @@ import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { hintKey } from "../../node/core/keyspace.ts";
 import type { Engine, Entry } from "../../node/ports.ts";
-import { createHintLedger, type HintFigures } from "../../node/services/hint-ledger.ts";
+import type { HintFigures } from "../../node/services/hint-accounts.ts";
+import { createHintLedger } from "../../node/services/hint-ledger.ts";
 import { Simulator } from "../sim/simulator.ts";
 
 const at = (name: string) => hintKey({ partition: 1, target: "n2", key: new TextEncoder().encode(name) });
@@ -135,7 +136,7 @@ describe("the ledger of hints", () => {
     assert.equal(waiting.outcome, "counted");
     assert.deepEqual([ledger.counted(1_000), ledger.isComplete()], [undefined, false]);
     refuseReads(undefined);
-    await pass(2_000);
+    await pass(5_000);
     await letCount();
     assert(ledger.isComplete());
   });
