@@ -11,6 +11,7 @@ import type { Engine, Telemetry, Time, Timer } from "../ports.ts";
 import type { Budget } from "./budget.ts";
 import type { Horizons } from "./horizons.ts";
 import type { Replica } from "./replica.ts";
+import { createSetbacks } from "./setbacks.ts";
 import { pagesOf } from "./stored-pages.ts";
 
 export type Collector = {
@@ -33,6 +34,7 @@ export function createCollector(parts: {
   readonly telemetry: Telemetry;
 }): Collector {
   const { horizons, replica, engine, budget, time, telemetry } = parts;
+  const setbacks = createSetbacks(time);
   let stopped = true;
   let running: Promise<void> | undefined;
   let timer: Timer | undefined;
@@ -48,30 +50,34 @@ export function createCollector(parts: {
     if (!stopped) await horizons.settle(partition, digest);
   }
 
+  const isDue = (partition: number): boolean => setbacks.isDue(partition);
+
+  /** A partition that cannot be read, for a damaged block say, holds up no other one. */
   async function work(): Promise<void> {
     for (;;) {
-      const [partition] = horizons.unsettled();
+      const partition = horizons.unsettled().find(isDue);
       if (partition === undefined || stopped) return;
-      await apply(partition);
+      try {
+        await apply(partition);
+        setbacks.forget(partition);
+      } catch (error) {
+        // A broken invariant stops the node through the unhandled rejection.
+        if (!(error instanceof KvError)) throw error;
+        setbacks.failed(partition);
+        telemetry.log("warn", "collector.failed", { partition, reason: error.message });
+      }
     }
   }
 
   function kick(): void {
     if (stopped || running !== undefined) return;
     timer?.cancel();
-    running = work().then(
-      () => {
-        running = undefined;
-        if (horizons.unsettled().length > 0) kick();
-      },
-      (error: unknown) => {
-        running = undefined;
-        // A failing disk is tried again; a broken invariant stops the node through the unhandled rejection.
-        if (!(error instanceof KvError)) throw error;
-        telemetry.log("warn", "collector.failed", { reason: error.message });
-        if (!stopped) timer = time.after(RETRY_MS, kick);
-      },
-    );
+    running = work().then(() => {
+      running = undefined;
+      const unsettled = horizons.unsettled();
+      if (unsettled.some(isDue)) kick();
+      else if (unsettled.length > 0 && !stopped) timer = time.after(RETRY_MS, kick);
+    });
   }
   horizons.onUnsettled(kick);
 

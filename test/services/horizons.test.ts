@@ -1,12 +1,14 @@
 /** Horizons are stored before they are in force, are applied to all that is here, and tell what was deleted from what was lost. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import { dataKey, horizonKey, partitionRange } from "../../node/core/keyspace.ts";
+import { KvError } from "../../node/core/errors.ts";
+import { dataKey, horizonKey, partitionRange, type StorageRange } from "../../node/core/keyspace.ts";
 import { raiseHorizon } from "../../node/core/version/collect.ts";
 import { NO_HORIZON } from "../../node/core/version/horizon-codec.ts";
 import type { KvRecord } from "../../node/core/version/record.ts";
 import { encodeRecord } from "../../node/core/version/record-codec.ts";
 import { EMPTY_VECTOR } from "../../node/core/version/vector.ts";
+import type { Engine } from "../../node/ports.ts";
 import { createCollector } from "../../node/services/collector.ts";
 import { createDoubts } from "../../node/services/doubts.ts";
 import { createGroupCommit } from "../../node/services/group-commit.ts";
@@ -36,7 +38,12 @@ function newDisk(): [SimulatedDisk, ReturnType<typeof createInstantTime>] {
   return [createSimulatedDisk({ time, random: createSeededRandom(4).stream("disk") }), time];
 }
 
-async function open(disk: SimulatedDisk, time: ReturnType<typeof createInstantTime>, bootId = "boot 1") {
+async function open(
+  disk: SimulatedDisk,
+  time: ReturnType<typeof createInstantTime>,
+  bootId = "boot 1",
+  damaged?: StorageRange,
+) {
   const telemetry = createRecordedTelemetry();
   const engine = disk.open();
   const commit = createGroupCommit(
@@ -45,6 +52,7 @@ async function open(disk: SimulatedDisk, time: ReturnType<typeof createInstantTi
   );
   const random = createSeededRandom(1).stream("identity");
   const identity = await openIdentity({ engine, random, telemetry }, { clusterId: "c", member: "n1", bootId });
+  const block = damaged && damage(engine, damaged);
   const ledger = new TreeLedger();
   const horizons = createHorizons({ engine, identity, telemetry });
   const replica = createReplica(
@@ -68,7 +76,19 @@ async function open(disk: SimulatedDisk, time: ReturnType<typeof createInstantTi
   const pass = (ms: number) => new Promise<void>((resolve) => time.after(ms, resolve));
   await pass(200);
   const merge = (record: KvRecord, key = KEY) => replica.merge(PARTITION, key, encodeRecord(record));
-  return { disk, telemetry, identity, horizons, replica, trees, collector, pass, merge };
+  return { block, disk, telemetry, identity, horizons, replica, trees, collector, pass, merge };
+}
+
+/** Has a store fail in each read of a range, as a damaged block does, for as long as that is said. */
+function damage(engine: Engine, { from, until }: StorageRange): { isDamaged: boolean } {
+  const block = { isDamaged: true };
+  const [scan, get] = [engine.scan.bind(engine), engine.get.bind(engine)];
+  const failure = () => Promise.reject(new KvError("STORAGE_FAILED", "Cannot read: a block is damaged."));
+  const isBefore = (a: Uint8Array, b: Uint8Array) => Buffer.compare(a, b) < 0;
+  engine.scan = (range) =>
+    block.isDamaged && isBefore(range.from, until) && isBefore(from, range.until) ? failure() : scan(range);
+  engine.get = (key) => (block.isDamaged && !isBefore(key, from) && isBefore(key, until) ? failure() : get(key));
+  return block;
 }
 
 const recordsOn = (disk: SimulatedDisk) => disk.entries({ ...partitionRange(PARTITION), limit: 100 }).length;
@@ -141,6 +161,29 @@ describe("a collection horizon at a home", () => {
     assert.equal(horizons.isVouched(PARTITION), false);
     await horizons.vouch(PARTITION, horizons.digest(PARTITION), identity.incarnation());
     assert(horizons.isVouched(PARTITION));
+  });
+});
+
+describe("collection horizons where a block of the store is damaged", () => {
+  it("are applied in all other partitions, and in that one once it can be read", async () => {
+    const { block, horizons, collector, pass } = await open(...newDisk(), "boot 1", partitionRange(PARTITION));
+    for (const partition of [PARTITION, PARTITION + 1]) await horizons.adopt(partition, HORIZON);
+    await pass(60_000);
+    assert.deepEqual(horizons.unsettled(), [PARTITION]);
+    assert(block !== undefined);
+    block.isDamaged = false;
+    await pass(60_000);
+    assert.deepEqual(horizons.unsettled(), []);
+    await collector.stop();
+  });
+
+  it("are applied again less and less often where they cannot be", async () => {
+    const { horizons, collector, pass, telemetry } = await open(...newDisk(), "boot 1", partitionRange(PARTITION));
+    await horizons.adopt(PARTITION, HORIZON);
+    await pass(600_000);
+    await collector.stop();
+    const failures = telemetry.events.filter((event) => event === "collector.failed").length;
+    assert(failures >= 10 && failures <= 20, `${failures} failures in ten minutes`);
   });
 });
 
