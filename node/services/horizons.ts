@@ -11,6 +11,7 @@
  */
 import { KvError } from "../core/errors.ts";
 import { horizonKey, horizonRange, parseHorizonKey } from "../core/keyspace.ts";
+import { PARTITIONS_MAX } from "../core/ring/document.ts";
 import { sealBytes, unsealBytes } from "../core/seal.ts";
 import { type Horizon, horizonDescends, joinHorizons } from "../core/version/collect.ts";
 import {
@@ -107,14 +108,48 @@ export function createHorizons(parts: {
     return writing;
   }
 
-  async function readAll(): Promise<void> {
-    for await (const entries of pagesOf(engine, horizonRange(), PAGE)) {
-      for (const { key, value } of entries) {
-        const state = decodeState(value);
-        if (state !== undefined) states.set(parseHorizonKey(key), fresh(state));
-        else telemetry.log("error", "horizon.damaged", { partition: parseHorizonKey(key) });
+  /**
+   * Reads those of some partitions, but for those that cannot be read, for a damaged block say: of these nothing is known, as
+   * of damaged ones. So nothing is vouched for, and nothing is forgotten, until a peer tells of the horizon; and where none knows
+   * it, for it was raised here and told to nobody yet, the peers still have all the deletions.
+   *
+   * @returns How many could not be read.
+   */
+  async function read(from: number, until: number): Promise<number> {
+    try {
+      const range = {
+        from: horizonKey(from),
+        until: until < PARTITIONS_MAX ? horizonKey(until) : horizonRange().until,
+      };
+      for await (const entries of pagesOf(engine, range, PAGE)) {
+        for (const { key, value } of entries) take(parseHorizonKey(key), value);
       }
+      return 0;
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      if (until - from === 1) return (await readOne(from)) ? 0 : 1;
+      const middle = (from + until) >>> 1;
+      return (await read(from, middle)) + (await read(middle, until));
     }
+  }
+
+  /** What was written later than the damaged block is found all the same, where only that is asked for. */
+  async function readOne(partition: number): Promise<boolean> {
+    try {
+      const value = await engine.get(horizonKey(partition));
+      if (value !== undefined) take(partition, value);
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof KvError)) throw cause;
+      telemetry.log("debug", "horizon.unread", { partition, cause });
+      return false;
+    }
+  }
+
+  function take(partition: number, value: Uint8Array): void {
+    const state = decodeState(value);
+    if (state !== undefined) states.set(partition, fresh(state));
+    else telemetry.log("error", "horizon.damaged", { partition });
   }
 
   /** After a loss, removals may be undone: all is looked at anew. */
@@ -123,7 +158,10 @@ export function createHorizons(parts: {
   }
 
   return {
-    open: readAll,
+    async open() {
+      const partitions = await read(0, PARTITIONS_MAX);
+      if (partitions > 0) telemetry.log("error", "horizons.unread", { partitions });
+    },
     of: (partition) => states.get(partition)?.horizon,
     encoded: (partition) => states.get(partition)?.bytes,
     digest: (partition) => states.get(partition)?.digest ?? NO_HORIZON,

@@ -185,6 +185,26 @@ describe("collection horizons where a block of the store is damaged", () => {
     const failures = telemetry.events.filter((event) => event === "collector.failed").length;
     assert(failures >= 10 && failures <= 20, `${failures} failures in ten minutes`);
   });
+
+  it("do not keep the node from starting: those that can be read are in force, the other is heard of anew", async () => {
+    const [disk, time] = newDisk();
+    const first = await open(disk, time);
+    const { identity } = first;
+    for (const partition of [PARTITION, PARTITION + 1]) {
+      await first.horizons.adopt(partition, HORIZON, identity.incarnation());
+    }
+    await first.pass(200);
+    await first.collector.stop();
+    disk.crash("process");
+    const block = { from: horizonKey(PARTITION), until: horizonKey(PARTITION + 1) };
+    const { horizons, telemetry } = await open(disk, time, "boot 1", block);
+    assert(telemetry.events.includes("horizons.unread"));
+    assert.deepEqual([horizons.of(PARTITION), horizons.digest(PARTITION)], [undefined, NO_HORIZON]);
+    assert(horizons.isVouched(PARTITION + 1));
+    await horizons.adopt(PARTITION, HORIZON);
+    assert.deepEqual(horizons.of(PARTITION), horizons.of(PARTITION + 1));
+    assert.equal(horizons.isVouched(PARTITION), false, "nothing says what it held when the horizon was raised");
+  });
 });
 
 describe("a record that a peer knows to be deleted", () => {
