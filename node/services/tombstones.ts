@@ -37,6 +37,7 @@ import type { Leftovers } from "./leftovers.ts";
 import type { Collection } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { createRounds } from "./rounds.ts";
+import { createSetbacks } from "./setbacks.ts";
 import { pagesOf } from "./stored-pages.ts";
 import type { Trees } from "./trees.ts";
 
@@ -79,6 +80,8 @@ const TIMEOUT_MS = 30_000;
 /** Of the floor, the part after which a round follows the one before it; within bounds, in ms. */
 const ROUND_SHARE = 1 / 16;
 const ROUND_MS = { min: 250, max: 3_600_000 };
+/** Failures that are one partition's own: a record that no message can hold, or what cannot be read here or there. */
+const OWN: ReadonlySet<string> = new Set(["TOO_LARGE", "INVALID_REQUEST", "STORAGE_FAILED", "NOT_READY"]);
 /** Comparisons with each home, one after the other. */
 const PASSES = 2;
 
@@ -86,6 +89,7 @@ const PASSES = 2;
 export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly floorMs: number }): Tombstones {
   const { self, admission, completeness, leftovers, hints, identity, horizons, collection, time, telemetry } = parts;
   const snapshots = new Map<number, Snapshot>();
+  const setbacks = createSetbacks(time);
 
   /** The horizon that covers what is deleted here now; undefined when the one in force does, as far as it can. */
   async function deletedHere(partition: number): Promise<Horizon | undefined> {
@@ -125,12 +129,26 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
       const isAged = snapshot !== undefined && time.monotonicMs() - snapshot.takenMs >= floorMs;
       if (isAged && snapshot.horizon !== undefined) found.push(partition);
       else if (snapshot === undefined || isAged) {
-        const horizon = await deletedHere(partition);
+        await snap(partition);
         if (rounds.isStopped()) return [];
-        snapshots.set(partition, { takenMs: time.monotonicMs(), horizon });
       }
     }
     return found;
+  }
+
+  /** Of a partition that cannot be read, for a damaged block say, there is no evidence; that of the others is good all the same. */
+  async function snap(partition: number): Promise<void> {
+    if (!setbacks.isDue(partition)) return;
+    try {
+      const horizon = await deletedHere(partition);
+      // One that was not gone through says nothing of what is deleted.
+      if (!rounds.isStopped()) snapshots.set(partition, { takenMs: time.monotonicMs(), horizon });
+      setbacks.forget(partition);
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      setbacks.failed(partition);
+      telemetry.log("warn", "tombstones.unread", { partition, reason: error.message });
+    }
   }
 
   /** Who must be heard: all that may keep something. A directory that was declared destroyed is not listened to any more. */
@@ -180,12 +198,13 @@ export function createTombstones(parts: TombstoneParts, { floorMs }: { readonly 
     return equal;
   }
 
-  /** Of a partition with a record that no message can hold there is no evidence; that of the others is good all the same. */
+  /** Of a partition that cannot be compared there is no evidence; that of the others is good all the same. */
   async function isMended(pairing: Parameters<Comparer["mend"]>[0]): Promise<boolean> {
     try {
       return await parts.comparer.mend(pairing);
     } catch (error) {
-      if (!(error instanceof KvError) || error.code !== "TOO_LARGE") throw error;
+      if (!(error instanceof KvError) || !OWN.has(error.code)) throw error;
+      telemetry.log("debug", "tombstones.not_compared", { ...pairing, reason: error.message });
       return false;
     }
   }

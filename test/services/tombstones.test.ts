@@ -1,7 +1,8 @@
 /** A horizon is raised only when every member says that what it said before is on its disk. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import { dataKey } from "../../node/core/keyspace.ts";
+import { KvError } from "../../node/core/errors.ts";
+import { dataKey, partitionRange } from "../../node/core/keyspace.ts";
 import { encodeRecord } from "../../node/core/version/record-codec.ts";
 import type { ClearanceReply, ClearanceRequest, RepairRequest } from "../../node/messages.ts";
 import type { Replicas } from "../../node/services/replicas.ts";
@@ -67,11 +68,29 @@ function partsOf(peer: (name: string, request: ClearanceRequest) => Partial<Clea
   return { parts, raised, flushed };
 }
 
+const damagedBlock = () => new KvError("STORAGE_FAILED", "Cannot scan: a block is damaged.");
+const firstOwn = () => RING.partitionsOf("a")[0] ?? assert.fail("it has partitions");
+
+/** As `compare`, with another root of one partition. */
+function differingIn(partition: number): Replicas["compare"] {
+  return (async (peer: string, request: Extract<RepairRequest, { kind: "roots" }>) => {
+    const reply = await compare(peer, request, 1_000);
+    const roots = reply.roots.map((root, index) =>
+      request.partitions[index] === partition ? { ...root, sum: new Uint8Array(16).fill(1) } : root,
+    );
+    return { ...reply, roots };
+  }) as unknown as Replicas["compare"];
+}
+
 const isWithin = (key: Uint8Array, from: Uint8Array, until: Uint8Array) =>
   Buffer.compare(key, from) >= 0 && Buffer.compare(key, until) < 0;
 
-async function run(peer: (name: string, request: ClearanceRequest) => Partial<ClearanceReply>) {
-  const { parts, raised, flushed } = partsOf(peer);
+async function run(
+  peer: (name: string, request: ClearanceRequest) => Partial<ClearanceReply>,
+  changed: (parts: TombstoneParts) => Partial<TombstoneParts> = () => ({}),
+) {
+  const { parts: usual, raised, flushed } = partsOf(peer);
+  const parts = { ...usual, ...changed(usual) };
   const tombstones = createTombstones(parts, { floorMs: FLOOR_MS });
   tombstones.start();
   await new Promise<void>((resolve) => parts.time.after(FLOOR_MS + FLOOR_MS / 2, resolve));
@@ -95,5 +114,35 @@ describe("the evidence for a horizon", () => {
 
   it("is wanting while a member is of a release that does not flush", async () => {
     assert.equal((await run((name) => (name === "d" ? {} : { incarnation: 7 }))).raised, 0);
+  });
+
+  it("is gathered of all other partitions where one cannot be read", async () => {
+    const { raised } = await run(
+      () => ({ incarnation: 7 }),
+      ({ engine }) => ({
+        engine: {
+          ...engine,
+          scan: async (range) => {
+            const { from, until } = partitionRange(firstOwn());
+            if (isWithin(range.from, from, until)) throw damagedBlock();
+            return engine.scan(range);
+          },
+        },
+      }),
+    );
+    assert.equal(raised, 15);
+  });
+
+  it("is gathered of all other partitions where one differs from its copy at another home, and cannot be compared", async () => {
+    for (const code of ["STORAGE_FAILED", "NOT_READY"] as const) {
+      const { raised } = await run(
+        () => ({ incarnation: 7 }),
+        () => ({
+          replicas: { compare: differingIn(firstOwn()) },
+          comparer: { mend: () => Promise.reject(new KvError(code, "Cannot compare.")) },
+        }),
+      );
+      assert.equal(raised, 15);
+    }
   });
 });
