@@ -25,6 +25,7 @@ import type { PeerDisks } from "./peer-disks.ts";
 import type { Replica } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { createRounds } from "./rounds.ts";
+import { createSetbacks } from "./setbacks.ts";
 import { boundedPage, PAGE_BYTES } from "./stored-pages.ts";
 
 export type Leftovers = {
@@ -70,9 +71,12 @@ export function createLeftovers(parts: {
   let ring: Ring | undefined;
   /** Of each partition to give up, the members that were shown to hold all of it, and what witnesses that they lost nothing since. */
   const open = new Map<number, Map<MemberId, string>>();
+  /** Partitions of which nobody knows whether something is here to be given up: they could not be read. */
+  const unread = new Set<number>();
+  const setbacks = createSetbacks(time);
   /** The epoch by which the disk was last searched. */
   let searchedEpoch = 0;
-  telemetry.gauge("annulus.leftovers.partitions", () => open.size);
+  telemetry.gauge("annulus.leftovers.partitions", () => open.size + unread.size);
 
   /** Whether the members went on without this directory. */
   function isSetAside(): boolean {
@@ -91,13 +95,41 @@ export function createLeftovers(parts: {
     await admission.settled();
     for (let partition = 0; partition < searched.partitions && !rounds.isStopped(); partition++) {
       if (isOwn(partition)) open.delete(partition);
-      else if (!open.has(partition)) {
-        const [first] = await engine.scan({ ...partitionRange(partition), limit: 1 });
-        if (first !== undefined) open.set(partition, new Map());
-      }
+      else if (!open.has(partition)) await look(partition);
     }
     if (ring === searched) searchedEpoch = searched.epoch;
     if (open.size > 0) parts.keepTrees();
+  }
+
+  /** Learns whether anything lies here of a partition that is not this node's. */
+  async function look(partition: number): Promise<void> {
+    try {
+      const [first] = await engine.scan({ ...partitionRange(partition), limit: 1 });
+      if (first !== undefined && !isOwn(partition)) open.set(partition, new Map());
+      unread.delete(partition);
+      setbacks.forget(partition);
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      unread.add(partition);
+      setbacks.failed(partition);
+      telemetry.log("debug", "leftovers.partition_unread", { partition, reason: error.message });
+    }
+  }
+
+  /** Looks again at what could not be read. */
+  async function searchUnread(): Promise<void> {
+    const kept = open.size;
+    let tried = 0;
+    for (const partition of unread) {
+      if (rounds.isStopped()) return;
+      if (isOwn(partition)) unread.delete(partition);
+      else if (setbacks.isDue(partition)) {
+        await look(partition);
+        tried += 1;
+      }
+    }
+    if (tried > 0 && unread.size > 0) telemetry.log("warn", "leftovers.unread", { partitions: unread.size });
+    if (open.size > kept) parts.keepTrees();
   }
 
   function hasHints(partition: number): boolean {
@@ -191,6 +223,7 @@ export function createLeftovers(parts: {
   async function round(): Promise<void> {
     if (ring === undefined || ring.member(self) === undefined || isSetAside()) return;
     await search();
+    await searchUnread();
     // While one moves, its homes to be get all of it from the present ones.
     const free = [...open.keys()].filter(
       (partition) => !hasHints(partition) && (ring as Ring).writeSets(partition).length === 1,
@@ -215,9 +248,11 @@ export function createLeftovers(parts: {
       ring?.epoch === epoch &&
       searchedEpoch === epoch &&
       open.size === 0 &&
+      unread.size === 0 &&
       hints.isComplete() &&
       hints.waiting().length === 0,
-    isClear: (partition, epoch) => ring?.epoch === epoch && searchedEpoch === epoch && !open.has(partition),
+    isClear: (partition, epoch) =>
+      ring?.epoch === epoch && searchedEpoch === epoch && !open.has(partition) && !unread.has(partition),
     adopt(adopted) {
       ring = adopted;
       // What comes to it from now on was shown to nobody, also where it is gone again before the next round.
