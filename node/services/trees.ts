@@ -11,26 +11,19 @@
  */
 import { successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
-import {
-  checkpointKey,
-  checkpointRange,
-  metaKey,
-  parseCheckpointKey,
-  parsePartitionedKey,
-  placesRange,
-} from "../core/keyspace.ts";
+import { metaKey, parsePartitionedKey, placesRange } from "../core/keyspace.ts";
 import type { LeafKey } from "../core/merkle/difference.ts";
 import { fingerprintOf } from "../core/merkle/fingerprint.ts";
 import { LEAF_BITS_MAX, LEAF_BITS_MIN, leafBitsFor, MerkleTree, type Places, placesOf } from "../core/merkle/tree.ts";
-import { PARTITIONS_MAX } from "../core/ring/document.ts";
-import { sealBytes, unsealBytes } from "../core/seal.ts";
 import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
-import type { Engine, EngineWrite, Entry, ScanRange, Telemetry, Time } from "../ports.ts";
+import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
 import type { Budget } from "./budget.ts";
 import type { GroupCommit } from "./group-commit.ts";
 import { keyName } from "./record-store.ts";
 import type { Replica } from "./replica.ts";
+import { createSetbacks } from "./setbacks.ts";
 import { likelyFitting, PAGE_BYTES } from "./stored-pages.ts";
+import { loadCheckpoint, saveCheckpoint } from "./tree-checkpoint.ts";
 import type { Count, Shown, TreeLedger } from "./tree-ledger.ts";
 
 export type Trees = {
@@ -67,11 +60,6 @@ const FIRST_RECORDS = 32;
 const RETRY_MS = 1_000;
 /** Attempts at a count that failing writes spoil. */
 const ATTEMPTS_MAX = 3;
-const CHECKPOINT_NAME = "merkle tree";
-/** Partitions of a checkpoint that are read or removed at once. */
-const CHECKPOINT_PAGE = 256;
-/** How many checkpoints are removed in one batch where they cannot be read. */
-const CHECKPOINTS_REMOVED_AT_ONCE = 4_096;
 /** Written to learn that the store takes writes. */
 const PROBE: EngineWrite = { kind: "put", key: metaKey("probe"), value: Uint8Array.of(1) };
 const EVERYTHING: Places = placesOf(0, 0);
@@ -88,6 +76,7 @@ export function createTrees(parts: {
 }): Trees {
   const { ledger, replica, engine, commit, budget, time, telemetry } = parts;
   const owned = new Set<number>();
+  const setbacks = createSetbacks(time);
   /** Failed writes that were there when the store last took one. */
   let failuresProbed = 0;
   let working = false;
@@ -206,13 +195,13 @@ export function createTrees(parts: {
   type Job = { readonly partition: number; readonly run: (partition: number) => Promise<void> };
 
   /** The next thing to do in the background: doubts first, then what is missing, then what has grown. */
-  function nextJob(failed: ReadonlySet<number>): Job | undefined {
-    for (const partition of ledger.doubtful()) if (!failed.has(partition)) return { partition, run: settle };
+  function nextJob(mayTry: (partition: number) => boolean): Job | undefined {
+    for (const partition of ledger.doubtful()) if (mayTry(partition)) return { partition, run: settle };
     for (const partition of owned) {
-      if (ledger.tree(partition) === undefined && !failed.has(partition)) return { partition, run: build };
+      if (ledger.tree(partition) === undefined && mayTry(partition)) return { partition, run: build };
     }
     for (const partition of owned) {
-      if (ledger.tree(partition)?.isTooFull() && !failed.has(partition)) return { partition, run: build };
+      if (ledger.tree(partition)?.isTooFull() && mayTry(partition)) return { partition, run: build };
     }
     return undefined;
   }
@@ -220,19 +209,22 @@ export function createTrees(parts: {
   /** Whether all is done. A partition that cannot be read, for a damaged block say, keeps no other one from being built. */
   async function work(): Promise<boolean> {
     const failed = new Set<number>();
-    for (let job = nextJob(failed); job !== undefined && !closed; job = nextJob(failed)) {
+    const mayTry = (partition: number): boolean => !failed.has(partition) && setbacks.isDue(partition);
+    for (let job = nextJob(mayTry); job !== undefined && !closed; job = nextJob(mayTry)) {
       const { partition, run } = job;
       try {
         await run(partition);
+        setbacks.forget(partition);
       } catch (cause) {
         if (!(cause instanceof KvError)) throw cause;
         failed.add(partition);
         telemetry.log("warn", "trees.count_failed", { partition, cause });
-        // Where no write goes through, none of them can be counted.
+        // Where no write goes through, none of them can be counted, which says nothing of this one.
         await probe();
+        setbacks.failed(partition);
       }
     }
-    return failed.size === 0;
+    return closed || nextJob(() => true) === undefined;
   }
 
   /** One timer, however many runs ended undone meanwhile. */
@@ -268,6 +260,7 @@ export function createTrees(parts: {
       for (const partition of owned) {
         if (wanted.has(partition)) continue;
         owned.delete(partition);
+        setbacks.forget(partition);
         ledger.set(partition, undefined);
       }
       for (const partition of wanted) owned.add(partition);
@@ -307,83 +300,6 @@ export function createTrees(parts: {
       closed = true;
     },
   };
-}
-
-/** Reads and removes what a clean stop laid down; without `ledger` it is only removed. */
-async function loadCheckpoint(engine: Engine, telemetry: Telemetry, ledger: TreeLedger | undefined): Promise<void> {
-  const { from, until } = checkpointRange();
-  const loaded: number[] = [];
-  for (;;) {
-    const entries = await scanOrUndefined(engine, { from, until, limit: CHECKPOINT_PAGE });
-    if (entries === undefined) {
-      // The trees are built by scan then: nothing is lost but time. What is left unread may not be believed at a later start.
-      telemetry.log("warn", "trees.not_loaded", { partitions: loaded.length });
-      for (const partition of loaded) ledger?.set(partition, undefined);
-      return removeAllUnread(engine);
-    }
-    if (entries.length === 0) break;
-    for (const { key, value } of entries) {
-      const bytes = unsealBytes(CHECKPOINT_NAME, value);
-      const tree = bytes === undefined ? undefined : MerkleTree.decode(bytes);
-      if (tree === undefined || ledger === undefined) continue;
-      const partition = parseCheckpointKey(key);
-      ledger.set(partition, tree);
-      loaded.push(partition);
-    }
-    await removeCheckpoints(
-      engine,
-      entries.map(({ key }) => key),
-    );
-  }
-  telemetry.log("info", "trees.loaded", { partitions: loaded.length });
-}
-
-/** Undefined where a block cannot be read. */
-async function scanOrUndefined(engine: Engine, range: ScanRange): Promise<readonly Entry[] | undefined> {
-  try {
-    return await engine.scan(range);
-  } catch (error) {
-    if (!(error instanceof KvError)) throw error;
-    return undefined;
-  }
-}
-
-/** Removes the checkpoint of every partition that there may be, for which of them there are cannot be read. */
-async function removeAllUnread(engine: Engine): Promise<void> {
-  for (let first = 0; first < PARTITIONS_MAX; first += CHECKPOINTS_REMOVED_AT_ONCE) {
-    await removeCheckpoints(
-      engine,
-      Array.from({ length: CHECKPOINTS_REMOVED_AT_ONCE }, (_, at) => checkpointKey(first + at)),
-    );
-  }
-}
-
-async function removeCheckpoints(engine: Engine, keys: readonly Uint8Array[]): Promise<void> {
-  await engine.batch(
-    keys.map((key) => ({ kind: "delete", key })),
-    { sync: true },
-  );
-}
-
-async function saveCheckpoint(
-  engine: Engine,
-  telemetry: Telemetry,
-  ledger: TreeLedger,
-  owned: Iterable<number>,
-): Promise<void> {
-  const writes: EngineWrite[] = [];
-  for (const partition of owned) {
-    const tree = ledger.isInDoubt(partition) ? undefined : ledger.tree(partition);
-    if (tree === undefined) continue;
-    writes.push({ kind: "put", key: checkpointKey(partition), value: sealBytes(CHECKPOINT_NAME, tree.encode()) });
-  }
-  try {
-    await engine.batch(writes, { sync: true });
-  } catch (error) {
-    // The next start builds the trees by scan: nothing is lost but time.
-    if (!(error instanceof KvError)) throw error;
-    telemetry.log("warn", "trees.not_saved", { cause: error });
-  }
 }
 
 function showEntry({ key: at, value }: Entry): Shown {
