@@ -203,11 +203,10 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
     const left = lessTime(options, startedMs);
     if (known === undefined || earlier === undefined)
       return write({ key, base: writeBase("overwrite", key), content, event }, left);
-    // Where it is stamped again it replaces what it had replaced, and has the life that it was given first.
-    const base = earlier.past === undefined ? writeBase("sibling", key) : contextBase(earlier.past);
+    // Where it is stamped again it has the life that it was given first.
     const first = findByDot(known.siblings, earlier.dot);
     const again = first === undefined ? content : { ...content, expiresAtMs: first.expiresAtMs };
-    return write({ key, base, content: again, event }, left);
+    return write({ key, base: baseAgain(earlier), content: again, event }, left);
   }
 
   /** What is left for the write after a read that came first took its part of the client's patience. */
@@ -239,16 +238,15 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const startedMs = parts.time.monotonicMs();
       const { view, events, receipt } = await read(key, options);
       // Under its name this may be the very write that made the key: it is acknowledged once more then, and not stamped again.
-      const isRepeated = stampedBefore(events, event) !== undefined;
-      if (!isRepeated && view.siblings.some((sibling) => sibling.value !== undefined)) {
+      const earlier = stampedBefore(events, event);
+      if (earlier === undefined && view.siblings.some((sibling) => sibling.value !== undefined)) {
         throw new KvError("PRECONDITION_FAILED", "Cannot write: If-None-Match is *, and the key has a value.", {
           details: { receipt },
         });
       }
       // On what was read and nothing else: of two writers that race here, neither replaces the other unseen.
-      // A repetition replaces nothing that its first try had not seen: where that is unknown it falls with it.
-      const seen = base.kind === "context" ? base : isRepeated ? writeBase("sibling", key) : contextBase(view.context);
-      return write({ key, base: seen, content, event }, lessTime(options, startedMs));
+      const seen = earlier === undefined ? contextBase(view.context) : baseAgain(earlier);
+      return write({ key, base: base.kind === "context" ? base : seen, content, event }, lessTime(options, startedMs));
     },
 
     async delete({ key, context, idempotencyKey }, options) {
@@ -258,8 +256,8 @@ export function createCoordinator(parts: CoordinatorParts, defaults: { readonly 
       const startedMs = parts.time.monotonicMs();
       const { view, events } = await read(key, options);
       // Under its name it may have been stamped before: what it shows now may have come after it, and stays.
-      const isRepeated = stampedBefore(events, event) !== undefined;
-      const base = isRepeated ? writeBase("sibling", key) : contextBase(view.context);
+      const earlier = stampedBefore(events, event);
+      const base = earlier === undefined ? contextBase(view.context) : baseAgain(earlier);
       return write({ key, base, content, event }, lessTime(options, startedMs));
     },
   };
@@ -318,6 +316,14 @@ function clientEvent(id: Uint8Array | undefined): EventName | undefined {
 /** What a write was stamped as before under its name; undefined where it was not, or has none. */
 function stampedBefore(events: readonly WriteEvent[], event: EventName | undefined): WriteEvent | undefined {
   return event === undefined ? undefined : events.find((held) => isEvent(held, event));
+}
+
+/**
+ * What a write that was stamped before replaces where it is stamped again, at a home that may have missed that: what it had
+ * replaced, and nothing that came after it. That is forgotten once its value is replaced; then the new stamp falls with it.
+ */
+function baseAgain({ past }: WriteEvent): WriteBase {
+  return past === undefined ? { kind: "sibling" } : contextBase(past);
 }
 
 function writeBase(base: Base, key: Uint8Array): WriteBase {
