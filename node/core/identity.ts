@@ -28,7 +28,10 @@ export const DIRECTORY_FORMAT_VERSION = 2;
 /** Counters in a block: at 10,000 writes a second one small synced write in 100 s, and 2^33 restarts until they end. */
 export const COUNTER_BLOCK = 1_048_576;
 
-/** Where an engine says, synced, that a part of its log is lost. It stays until the next incarnation is on the disk. */
+/**
+ * Where an engine says, synced, that a part of its log is lost. It stays until the next incarnation is on the disk, and in no
+ * log any more.
+ */
 export const LOSS_KEY = metaKey("log-lost");
 
 /** What was said there last: for the engine, which is told of a loss twice. */

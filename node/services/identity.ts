@@ -129,8 +129,9 @@ export async function openIdentity(
       ? createIdentity(opener, Buffer.from(ports.random.bytes(16)).toString("hex"))
       : resumeIdentity(previous, opener, hasLost);
   const writes: EngineWrite[] = [{ kind: "put", key: IDENTITY_KEY, value: encodeIdentity(document) }];
-  if (hasLost) writes.push({ kind: "delete", key: LOSS_KEY }, { kind: "put", key: VOTES_LOST_KEY, value: MARK });
+  if (hasLost) writes.push({ kind: "put", key: VOTES_LOST_KEY, value: MARK });
   await engine.batch(writes, { sync: true });
+  if (hasLost) await endLoss(engine);
   const { actor, incarnation } = document;
   telemetry.log("info", "identity.opened", {
     actor,
@@ -153,6 +154,15 @@ export async function openIdentity(
     firstCounter,
     wasStoppedCleanly: previous?.stoppedCleanly === true && !hasLost,
   });
+}
+
+/**
+ * Takes the mark of a loss away once it is made good where no later loss reaches. In the log alone the new incarnation
+ * could go as what it stands for went: then the next start would find what this one found, and take the same once more.
+ */
+async function endLoss(engine: Engine): Promise<void> {
+  await engine.flush();
+  await engine.batch([{ kind: "delete", key: LOSS_KEY }], { sync: true });
 }
 
 /** For errors that the one who asked was told, or that were counted and logged; the next attempt comes by itself. */
