@@ -1,6 +1,6 @@
 /** What the engine on LevelDB makes of a log of which a part is lost. */
 import assert from "node:assert/strict";
-import { mkdtemp, rename, rm } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
@@ -8,7 +8,7 @@ import { createLevelEngine, type LevelEngine, type LevelEngineOptions } from "..
 import { openLevel } from "../../node/adapters/level/open.ts";
 import { LOSS_KEY } from "../../node/core/identity.ts";
 import { damageLog, damageLogHead, tearLog } from "./damaged-store.ts";
-import { bytes, put, textOf } from "./engine.ts";
+import { bytes, put, rejection, textOf } from "./engine.ts";
 import { createRecordedTelemetry } from "./recorded-telemetry.ts";
 
 const MEBIBYTE = 1_048_576;
@@ -85,9 +85,41 @@ describe("LevelDB in a directory", () => {
     await makeGood(engine, directory);
   });
 
-  it("says so once also where the process that opened it first ended before it had marked that", async () => {
+  it("says so once also where processes that opened it before ended before they had marked that, however many", async () => {
+    for (const count of [1, 2, 4]) {
+      await loseLogHead(directory);
+      for (let opening = 0; opening < count; opening++)
+        await (await openLevel(directory, { ...SMALL, createIfMissing: false })).close();
+      const engine = await openIn(directory);
+      assert.match(engine.lostAtOpen ?? "", /dropping \d+ bytes; Corruption/, `${count} openings`);
+      await makeGood(engine, directory);
+    }
+  });
+
+  it("keeps nothing beside the store of what is marked, and takes no earlier loss for a new one", async () => {
+    const names = await readdir(directory);
+    for (let loss = 0; loss < 2; loss++) {
+      await loseLogHead(directory);
+      await makeGood(await openIn(directory), directory);
+    }
+    for (let opening = 0; opening < 3; opening++) {
+      const engine = await openIn(directory);
+      assert.equal(engine.lostAtOpen, undefined);
+      await engine.close();
+    }
+    assert.deepEqual(
+      (await readdir(directory)).filter((name) => /loss/.test(name)),
+      names,
+    );
+  });
+
+  it("does not open where it could not tell the next opening what it lost", async () => {
     await loseLogHead(directory);
     await (await openLevel(directory, { ...SMALL, createIfMissing: false })).close();
+    const obstacle = join(directory, "annulus-loss");
+    await mkdir(obstacle);
+    for (let opening = 0; opening < 3; opening++) await rejection(openIn(directory), "STORAGE_FAILED");
+    await rm(obstacle, { recursive: true });
     const engine = await openIn(directory);
     assert.match(engine.lostAtOpen ?? "", /dropping \d+ bytes; Corruption/);
     await makeGood(engine, directory);

@@ -1,13 +1,14 @@
 /**
- * What a store lost of its log when it was opened. LevelDB says it once, in a file that lasts until the next opening but
- * one, and has deleted the log by then: so it is marked in the store itself, synced, before anything else is written there.
- * The mark stays until a new incarnation is on the disk, however many processes open the store before. Beside it stays what
- * was marked last: a loss that the opening before met, and that is not this one, was not marked by who opened it then.
+ * What a store lost of its log when it was opened. LevelDB says it once (told-loss.ts), and has deleted the log by then: so it
+ * is marked in the store itself, synced, before anything else is written there. The mark stays until a new incarnation is on
+ * the disk, however many processes open the store before. Beside it stays what was marked last: a loss that an earlier opening
+ * met, and that is not this one, was not marked by who opened it then.
  */
 import { LOSS_KEY, LOSS_KNOWN_KEY } from "../../core/identity.ts";
 import type { Telemetry } from "../../ports.ts";
 import { storageError } from "./errors.ts";
-import { type Level, lostAtOpenings } from "./open.ts";
+import type { Level } from "./open.ts";
+import { dropToldLoss, toldLoss } from "./told-loss.ts";
 
 /** The losses of one store, as long as this process has it open. */
 export class Losses {
@@ -28,13 +29,17 @@ export class Losses {
    */
   async notice(level: Level): Promise<string | undefined> {
     const known = await read(level, LOSS_KNOWN_KEY);
-    const found = (await lostAtOpenings(this.#directory)).find((line) => line !== known);
-    if (found !== undefined && found !== this.#unmarked) {
-      this.#telemetry.log("error", "store.log_damaged", { reason: found });
-      this.#unmarked = found;
+    const told = await toldLoss(this.#directory);
+    if (told !== undefined && told !== known && told !== this.#unmarked) {
+      this.#telemetry.log("error", "store.log_damaged", { reason: told });
+      this.#unmarked = told;
     }
     const lost = this.#unmarked;
-    if (lost === undefined) return undefined;
+    if (lost === undefined) {
+      // Not as soon as it is marked: where that failed it would not be known any more that something was found just now.
+      if (told !== undefined) await dropToldLoss(this.#directory);
+      return undefined;
+    }
     try {
       const value = Buffer.from(lost);
       const mark = (key: Uint8Array) => ({ type: "put", key, value }) as const;

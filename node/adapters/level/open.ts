@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { ClassicLevel } from "classic-level";
 import { KvError } from "../../core/errors.ts";
 import { isLocked, storageError } from "./errors.ts";
+import { keepToldLoss } from "./told-loss.ts";
 
 export type Level = ClassicLevel<Uint8Array, Uint8Array>;
 
@@ -26,6 +27,8 @@ export async function openLevel(
   directory: string,
   options: { readonly cacheBytes: number; readonly writeBufferBytes: number; readonly createIfMissing: boolean },
 ): Promise<Level> {
+  // Before there is a handle, which opens by itself.
+  await keepToldLoss(directory);
   const level: Level = new ClassicLevel(directory, {
     keyEncoding: "view",
     valueEncoding: "view",
@@ -47,46 +50,6 @@ export async function openLevel(
         "Stop that process, or give each node a data directory of its own.",
       { cause: error },
     );
-  }
-}
-
-/** What LevelDB writes of a record of its log that it leaves out because it is damaged, and of nothing else. */
-const LEFT_OUT = /^.*ignoring error.*$/im;
-
-/** What an opening meets is at the head of the file; what follows may be months of compactions. */
-const HEAD_BYTES = 65_536;
-
-/**
- * What LevelDB left out when it opened a store this time and the time before, in its own words and in that order; empty
- * when nothing. The line begins with the time, so that no two losses have the same. Where a log is damaged it goes on
- * behind the damage, deletes the log, and says so only in the file that it makes anew at each opening. The end of a log
- * that was torn by a kill, or by a disk without space, is no damage: nobody was told that what was in it is written.
- *
- * @throws {KvError} STORAGE_FAILED: that file cannot be read.
- */
-export async function lostAtOpenings(directory: string): Promise<readonly string[]> {
-  const lost: string[] = [];
-  for (const name of ["LOG", "LOG.old"]) {
-    const line = LEFT_OUT.exec(await headOf(join(directory, name)))?.[0];
-    if (line !== undefined) lost.push(line);
-  }
-  return lost;
-}
-
-/** The first lines of a file; of one that is not there, none. */
-async function headOf(path: string): Promise<string> {
-  try {
-    const file = await open(path, "r");
-    try {
-      const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
-      return buffer.toString("utf8", 0, bytesRead);
-    } finally {
-      await file.close();
-    }
-  } catch (error) {
-    // A store that was opened once has no file of the time before.
-    if ((error as NodeJS.ErrnoException).code === "ENOENT") return "";
-    throw storageError("read what the store says of its log", error);
   }
 }
 
