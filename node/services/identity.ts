@@ -84,7 +84,7 @@ export type Identity = {
   /** Whether this directory ever held a ring. */
   hadRing(): boolean;
   /**
-   * Stores the newest ring document; resolves when it would survive the loss of power.
+   * Stores the newest ring document; resolves when it would survive the loss of power, and of any part of the log.
    *
    * @param options `isRebuilding`: the ring is older than this directory, which from now on lacks data until
    *   `endRebuilding`. `isSuperseded`: the ring lists another directory in the place of this one. One batch with the ring: a
@@ -316,6 +316,9 @@ class StoredIdentity implements Identity {
       writes.push({ kind: "put", key: SUCCESSOR_KEY, value: Uint8Array.of(SUPERSEDED) });
     }
     await this.#engine.batch(writes, { sync: true });
+    // A vote is given by the ring before its epoch. Where a part of the log is lost that holds both, a ring that is left from
+    // earlier would not tell for which epoch a vote may be forgotten.
+    await this.#engine.flush();
     this.#hadRing = true;
     this.#isRebuilding ||= options.isRebuilding === true;
     this.#isSuccessor ||= options.isRebuilding === true;

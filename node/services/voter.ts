@@ -70,7 +70,7 @@ export function createVoter(
     const voters = votersOf(document);
     // Where it votes alone no other vote would ever pass that epoch, and none that it forgot was told to another voter.
     if (isDamaged || (mayHaveLost && voters.length > 1)) {
-      // Votes were only ever given for the epoch after one that is on the disk as well.
+      // Votes were only ever given for the epoch after that of a ring that is on the disk as well, and in no log any more.
       firstEpoch = document.epoch + 2;
       isDamaged = false;
       mayHaveLost = false;

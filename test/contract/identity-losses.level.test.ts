@@ -49,4 +49,16 @@ describe("the identity of a LevelDB directory", () => {
     const mark = await run((_identity, engine) => engine.get(VOTES_LOST_KEY));
     assert.notEqual(mark, undefined, "no vote was given since");
   });
+
+  it("has its ring, and what goes with it, whatever part of the log is lost", async () => {
+    await run(() => Promise.resolve());
+    await run((identity) => identity.saveRing("the first"));
+    await run((identity) => identity.saveRing("the second", { isRebuilding: true }));
+    await damageLogHead(directory);
+    await run(async (identity) => {
+      assert.notEqual(identity.incarnation(), 1, "a part is lost");
+      assert.equal(await identity.loadRing(), "the second");
+      assert.deepEqual([identity.isRebuilding(), identity.isSuccessor()], [true, true]);
+    });
+  });
 });
