@@ -56,7 +56,10 @@ export type Kube = {
     resource: Resource,
     options: { readonly namespace?: string | undefined; readonly selector?: string | undefined },
   ): Promise<readonly KubeObject[]>;
-  /** Server-side apply as the one field manager, taking over what others had set of these fields. */
+  /**
+   * Server-side apply as the one field manager, taking over what others had set of these fields; "conflict" where the object
+   * names a resourceVersion that is not the present one.
+   */
   apply(resource: Resource, object: KubeObject, options?: { readonly subresource?: "status" }): Promise<void>;
   /** Makes a new object; "conflict" when the name is taken. */
   create(resource: Resource, object: KubeObject): Promise<KubeObject>;

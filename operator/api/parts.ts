@@ -52,6 +52,7 @@ export const Metadata = z.looseObject({
   name: z.string(),
   namespace: z.string(),
   uid: z.string(),
+  resourceVersion: z.string().optional(),
   generation: z.int().default(1),
   creationTimestamp: z.string().optional(),
   deletionTimestamp: z.string().optional(),

@@ -132,4 +132,25 @@ export function plain<T>(value: T): T {
   return JSON.parse(JSON.stringify(value)) as T;
 }
 
+/**
+ * A status as it is applied: to the object that was read, as it was read, and to no other. One that was made anew under the name
+ * meanwhile has another resourceVersion, and must not be told what its predecessor was. Its uid would not do: on a custom
+ * resource's status the API server overlooks it.
+ */
+export function statusOf({ apiVersion, kind, metadata }: ReadObject, status: unknown): KubeObject {
+  const { name, namespace, resourceVersion } = metadata;
+  const asRead = resourceVersion === undefined ? {} : { resourceVersion };
+  return { apiVersion, kind, metadata: { name, namespace, ...asRead }, status };
+}
+
+type ReadObject = {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly resourceVersion?: string | undefined;
+  };
+};
+
 export type JsonObject = { readonly [key: string]: Json };

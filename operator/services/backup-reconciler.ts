@@ -5,7 +5,7 @@ import { isFailing } from "../core/backup/status.ts";
 import type { BackupAction } from "../core/backup/world.ts";
 import { condition } from "../core/conditions.ts";
 import { BACKUPS, kindOf } from "../core/kinds.ts";
-import { isEqual, type KubeObject, plain } from "../core/objects.ts";
+import { isEqual, plain, statusOf } from "../core/objects.ts";
 import { type Kube, KubeError, type Telemetry, type Time } from "../ports.ts";
 import type { Events } from "./events.ts";
 import type { BackupObserver } from "./observe-backup.ts";
@@ -75,10 +75,7 @@ export function createBackupReconciler(parts: {
   async function writeStatus(backup: Backup, status: BackupStatus): Promise<void> {
     const wanted = plain(status);
     if (isEqual(backup.status, wanted) || !parts.mayAct()) return;
-    const { apiVersion, kind } = backup;
-    const { name, namespace } = backup.metadata;
-    const object: KubeObject = { apiVersion, kind, metadata: { name, namespace }, status: wanted };
-    await kube.apply(BACKUPS, object, { subresource: "status" });
+    await kube.apply(BACKUPS, statusOf(backup, wanted), { subresource: "status" });
   }
 
   /** Events tell what a condition newly says; the condition itself stays to be read. */

@@ -8,7 +8,7 @@ import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { condition } from "../core/conditions.ts";
 import { CLUSTERS, kindOf } from "../core/kinds.ts";
-import { isEqual, type KubeObject, plain } from "../core/objects.ts";
+import { isEqual, plain, statusOf } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
 import type { Action, World } from "../core/world.ts";
 import {
@@ -153,10 +153,7 @@ export function createReconciler(parts: {
   async function writeStatus(cluster: Cluster, status: Cluster["status"]): Promise<void> {
     const wanted = plain(status);
     if (isEqual(cluster.status, wanted) || !parts.mayAct()) return;
-    const { name, namespace } = cluster.metadata;
-    const { apiVersion, kind } = cluster;
-    const object: KubeObject = { apiVersion, kind, metadata: { name, namespace }, status: wanted };
-    await kube.apply(CLUSTERS, object, { subresource: "status" });
+    await kube.apply(CLUSTERS, statusOf(cluster, wanted), { subresource: "status" });
   }
 
   /** Events tell what a condition newly says; the condition itself stays to be read. */

@@ -131,10 +131,15 @@ export class FakeKube implements Kube {
     return found;
   }
 
-  async apply(_resource: Resource, object: KubeObject, options: { subresource?: "status" } = {}): Promise<void> {
+  async apply(_resource: Resource, asked: KubeObject, options: { subresource?: "status" } = {}): Promise<void> {
     this.#call();
-    const key = FakeKube.key(object.kind, object.metadata);
+    const { resourceVersion, ...metadata } = asked.metadata;
+    const object: KubeObject = { ...asked, metadata };
+    const key = FakeKube.key(object.kind, metadata);
     const found = this.objects.get(key);
+    // As API servers do: it is compared with what is there, and keeps nothing from being made anew.
+    if (found !== undefined && resourceVersion !== undefined && resourceVersion !== found.metadata.resourceVersion)
+      throw new KubeError("conflict", `${key} has changed`);
     if (options.subresource === "status") {
       if (found === undefined) throw new KubeError("not-found", `${key} is not there`);
       if (!isEqual(found.status, object.status)) this.set({ ...found, status: object.status });
