@@ -53,7 +53,7 @@ const Zones = z.object({
     .min(1)
     .max(253)
     .default("topology.kubernetes.io/zone")
-    .describe("The label of a Kubernetes node that names its zone."),
+    .describe("The label of a Kubernetes node that names its zone. It stays as it is at creation."),
   minimum: whole(1, REPLICATION_FACTOR_MAX)
     .optional()
     .describe(

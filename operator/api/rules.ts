@@ -89,6 +89,14 @@ export const RULES: readonly Rule<Spec>[] = [
     holds: ({ spec }, old) => old === undefined || spec.partitions === old.spec.partitions,
   },
   {
+    // The ring keeps each member in the zone that it joined from: by two labels, two members of one zone are in two.
+    at: ["spec", "zones"],
+    cel: "self.topologyKey == oldSelf.topologyKey",
+    message:
+      "topologyKey is fixed at creation, for members stay in the zones that they joined from: make a new KVCluster and copy the data with annulus export and import",
+    holds: ({ spec }, old) => old === undefined || spec.zones.topologyKey === old.spec.zones.topologyKey,
+  },
+  {
     at: ["spec", "storage"],
     cel: `quantity(self.size).compareTo(quantity('${SIZE_MIN}')) >= 0`,
     message: `size must be at least ${SIZE_MIN}, for a node keeps a reserve free: raise it`,

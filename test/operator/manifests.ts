@@ -43,6 +43,12 @@ export const BREACHES: readonly {
   { what: "another N of that kind", before: {}, spec: { replicas: 5, quorum: { false: 5 } }, message: "n is fixed" },
   { what: "partitions that are no power of two", spec: { partitions: 500 }, message: "a power of two" },
   { what: "other partitions", before: {}, spec: { partitions: 1024 }, message: "partitions is fixed" },
+  {
+    what: "zones by another label",
+    before: {},
+    spec: { zones: { topologyKey: "example.org/rack" } },
+    message: "topologyKey is fixed",
+  },
   { what: "a volume too small", spec: { storage: { size: "255Mi" } }, message: "size must be at least 256Mi" },
   {
     what: "a volume that shrinks, in another unit",
@@ -129,6 +135,7 @@ export const ALLOWED: readonly {
     before: { tls: { peers: true, issuer: { name: "office" } } },
     spec: { tls: { peers: true } },
   },
+  { what: "more zones, by the same label", before: {}, spec: { zones: { minimum: 3 } } },
   { what: "more replicas", before: {}, spec: { replicas: 5 } },
   { what: "another R and W", before: {}, spec: { quorum: { r: 1, w: 3, mode: "strict" } } },
   { what: "a volume that grows", before: { storage: { size: "2047Mi" } }, spec: { storage: { size: "2Gi" } } },
