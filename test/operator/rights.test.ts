@@ -207,6 +207,17 @@ describe("the chart's roles", () => {
     assert.deepEqual([...verbs].sort(), ["get", "list", "watch"]);
   });
 
+  it("are called by their release's namespace too, where a name is the whole cluster's: none takes over those of another release", () => {
+    const parts = chartText("templates", "rbac.yaml").split("\n---\n");
+    const found = (pattern: RegExp) => parts.flatMap((part) => pattern.exec(part)?.[1] ?? []);
+    const names = found(/^kind: (?:Cluster|\{\{ \$scope \}\})\w*\nmetadata:\n {2}name: (.*)$/m);
+    assert.equal(names.length, 4);
+    for (const name of names) assert.match(name, /^\{\{ \.Release\.Namespace \}\}:\{\{ \$name \}\}/);
+    const referred = found(/^roleRef: .* name: "?(\S.*?)"? \}$/m);
+    assert.equal(referred.length, 3);
+    for (const name of names) assert.ok(referred.includes(name), name);
+  });
+
   it("give Secrets by their names only, where the store is: none can be listed or watched, none removed", () => {
     const secrets = [...recorder.used].filter((right) => right.endsWith(" /secrets")).sort();
     assert.deepEqual(secrets, ["stores: create /secrets", "stores: get /secrets", "stores: patch /secrets"]);
