@@ -6,7 +6,8 @@ import { CLAIM, NODE_CONTAINER, ordinalOf, REVISION_LABEL } from "./names.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "./objects.ts";
 import type { ClaimFacts, MachineFacts, PeerTls, PodFacts, StatefulSetFacts } from "./world.ts";
 
-const HOSTNAME_LABEL = "kubernetes.io/hostname";
+/** What volumes call a machine by. */
+export const HOSTNAME_LABEL = "kubernetes.io/hostname";
 /** Settings by which nodes ask for tokens, and by which their admin port speaks TLS. */
 const ACCESS_SETTING = "ANNULUS_ACCESS_FILE";
 const ADMIN_TLS_SETTING = "ANNULUS_ADMIN_TLS_CERTIFICATE_FILE";

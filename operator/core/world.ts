@@ -168,6 +168,7 @@ export type World = {
   readonly statefulSet: StatefulSetFacts | undefined;
   readonly pods: readonly PodFacts[];
   readonly claims: readonly ClaimFacts[];
+  /** Those that pods are bound to, and that hold volumes. */
   readonly machines: ReadonlyMap<string, MachineFacts>;
   /** By pod name; every pod that has an address was asked. */
   readonly answers: ReadonlyMap<string, NodeAnswer | Silence>;

@@ -7,12 +7,13 @@
  * objects, or an object and the ring.
  */
 import { adminTarget } from "../core/admin-target.ts";
-import { hostNameOf, readMachine } from "../core/facts.ts";
+import { readMachine } from "../core/facts.ts";
 import { MACHINES, PODS } from "../core/kinds.ts";
 import type { KubeObject } from "../core/objects.ts";
 import { clusterId } from "../core/ring-view.ts";
 import type { Proof, RingProof, World } from "../core/world.ts";
 import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
+import { machineOfHost } from "./machines.ts";
 
 /** An answer that took longer is as old as that: it proves nothing any more. */
 const FRESH_MS = 2_000;
@@ -44,8 +45,7 @@ export async function lookOnceMore(
 
 /** By its name or, for one that was not listed when its volume was looked at, by its host name. */
 async function machineNow(kube: Kube, machine: string): Promise<KubeObject | undefined> {
-  const named = await kube.read(MACHINES, { name: machine });
-  return named ?? (await kube.list(MACHINES, {})).find((other) => hostNameOf(other) === machine);
+  return (await kube.read(MACHINES, { name: machine })) ?? (await machineOfHost(kube, machine));
 }
 
 /**

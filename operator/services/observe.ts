@@ -9,18 +9,9 @@ import { accessOf, type Cluster } from "../api/kvcluster.ts";
 import { wantsTokens } from "../core/access.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { peerTlsOf, usesTls } from "../core/certificates.ts";
-import { locate, readClaim, readMachine, readPod, readStatefulSet } from "../core/facts.ts";
+import { locate, readClaim, readPod, readStatefulSet } from "../core/facts.ts";
 import { usesIssuer } from "../core/issued.ts";
-import {
-  CERTIFICATES,
-  CLAIMS,
-  MACHINES,
-  OWNED_KINDS,
-  PODS,
-  SECRETS,
-  SERVICE_MONITORS,
-  VOLUMES,
-} from "../core/kinds.ts";
+import { CERTIFICATES, CLAIMS, OWNED_KINDS, PODS, SECRETS, SERVICE_MONITORS, VOLUMES } from "../core/kinds.ts";
 import {
   accessName,
   authorityName,
@@ -34,6 +25,7 @@ import {
 import { type KubeObject, textAt } from "../core/objects.ts";
 import type { NodeAnswer, PodFacts, Policy, Silence, World } from "../core/world.ts";
 import { type AdminTarget, type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
+import { readMachines } from "./machines.ts";
 
 export type Observer = (cluster: Cluster, refusal: World["refusal"]) => Promise<World>;
 
@@ -104,13 +96,14 @@ export function createObserver(
   async function claimsOf(cluster: Cluster) {
     const { name, namespace } = cluster.metadata;
     const found = await kube.list(CLAIMS, { namespace, selector: selectorText(cluster) });
-    return Promise.all(
+    const claims = await Promise.all(
       found.map(async (claim) => {
         const volumeName = textAt(claim, "spec", "volumeName");
         const volume = volumeName === undefined ? undefined : await kube.read(VOLUMES, { name: volumeName });
-        return readClaim(claim, name, volume);
+        return readClaim(claim, name, volume) ?? [];
       }),
     );
+    return claims.flat();
   }
 
   async function askNodes(
@@ -141,11 +134,10 @@ export function createObserver(
 
   return async (cluster, refusal) => {
     const { name, namespace } = cluster.metadata;
-    const [objects, podObjects, claims, listed] = await Promise.all([
+    const [objects, podObjects, claims] = await Promise.all([
       ownObjects(cluster),
       kube.list(PODS, { namespace, selector: selectorText(cluster) }),
       claimsOf(cluster),
-      kube.list(MACHINES, {}),
     ]);
     const pods = podObjects.flatMap((pod) => readPod(pod, name) ?? []).sort((a, b) => a.ordinal - b.ordinal);
     for (const [secretName, secret] of await secretsOf(cluster, pods)) objects.set(`Secret/${secretName}`, secret);
@@ -153,21 +145,23 @@ export function createObserver(
     const named = mode === "tokens" ? tokens.map(({ secret }) => secret.name) : [];
     const statefulSet = objects.get(`StatefulSet/${name}`);
     const { topologyKey } = cluster.spec.zones;
-    const read = (machine: KubeObject) => readMachine(machine, topologyKey, time.wallMs());
-    const machines = new Map(listed.map((machine) => [machine.metadata.name, read(machine)]));
+    const issued = await issuedOf(cluster, pods, objects);
+    const tokenSecrets = await readSecrets(cluster, named);
+    const [machines, answers] = await Promise.all([
+      readMachines(kube, { pods, claims }, { topologyKey, nowMs: time.wallMs() }),
+      askNodes({ cluster, objects }, pods),
+    ]);
     return {
       policy,
       cluster,
       objects,
-      issued: await issuedOf(cluster, pods, objects),
-      tokenSecrets: await readSecrets(cluster, named),
+      issued,
+      tokenSecrets,
       statefulSet: statefulSet === undefined ? undefined : readStatefulSet(statefulSet),
       pods,
-      claims: claims
-        .flatMap((claim) => (claim === undefined ? [] : locate(claim, machines)))
-        .sort((a, b) => a.ordinal - b.ordinal),
+      claims: claims.map((claim) => locate(claim, machines)).sort((a, b) => a.ordinal - b.ordinal),
       machines,
-      answers: await askNodes({ cluster, objects }, pods),
+      answers,
       refusal,
       nowMs: time.wallMs(),
     };
