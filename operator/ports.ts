@@ -4,10 +4,10 @@
  *
  * Services see only these types. Production gives them HTTP (`adapters/`); tests and the simulation an API server and
  * nodes in memory. Every read is of the present: caches would have to be judged for their age, and a reconciler that
- * reads a few lists every few seconds does not need them. Watches only say that it is worth looking.
+ * reads a few lists every few seconds does not need them. Only rings are kept, which do not age. Watches only say that it is worth looking.
  */
 import type { KubeObject } from "./core/objects.ts";
-import type { ChangeRequest, NodeAnswer } from "./core/world.ts";
+import type { ChangeRequest, NodeAnswer, RingDocument } from "./core/world.ts";
 
 export type { LogLevel, Random, Telemetry, Time, Timer } from "../node/ports.ts";
 
@@ -124,10 +124,24 @@ export type CertificateMaker = {
   issue(authority: Issued, names: readonly string[], span: Span): Promise<Issued>;
 };
 
+/** The rings of a cluster, each of which is read of one node instead of of all. */
+export type Rings = {
+  /**
+   * The document of an epoch of the cluster with this id.
+   *
+   * @param read Asks the node for it, where it is not known. What it rejects with is passed on.
+   * @returns Undefined where the node has none, or where nobody needs it: a newer one is known.
+   */
+  of(
+    ring: { readonly id: string; readonly epoch: number },
+    read: () => Promise<RingDocument | undefined>,
+  ): Promise<RingDocument | undefined>;
+};
+
 /** The nodes' admin API. Calls reject with a `NodeSilentError` when there is no answer that can be understood. */
 export type NodeAdmin = {
-  /** Status and ring of one node. */
-  ask(target: AdminTarget): Promise<NodeAnswer>;
+  /** Status of one node, and its ring: out of `rings` where they are given. */
+  ask(target: AdminTarget, rings?: Rings): Promise<NodeAnswer>;
   change(target: AdminTarget, request: ChangeRequest): Promise<ChangeAnswer>;
   cancel(target: AdminTarget, id: string): Promise<ChangeAnswer>;
 };

@@ -8,7 +8,14 @@ import { Agent, errors, fetch } from "undici";
 import { z } from "zod";
 import { ADMIN_PORT } from "../core/names.ts";
 import type { ChangeRequest, Health, NodeAnswer, RingDocument } from "../core/world.ts";
-import { type AdminTarget, type ChangeAnswer, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
+import {
+  type AdminTarget,
+  type ChangeAnswer,
+  type NodeAdmin,
+  NodeSilentError,
+  type Rings,
+  type Time,
+} from "../ports.ts";
 import { reasonOf } from "./kube-http.ts";
 
 const TIMEOUT_MS = 3_000;
@@ -132,13 +139,16 @@ export function nodeAdminOver(send: AdminCall, time: Time): NodeAdmin {
     return used === undefined || free === undefined ? undefined : { usedBytes: used, freeBytes: free };
   }
 
-  async function ask(target: AdminTarget): Promise<NodeAnswer> {
-    const [cluster, ring, disk] = await Promise.all([
-      readAs(target, "/v1/cluster", ClusterAnswer),
-      readAs(target, "/v1/ring", RingAnswer),
-      diskOf(target),
-    ]);
+  async function ringOf(target: AdminTarget): Promise<RingDocument | undefined> {
+    const ring = await readAs(target, "/v1/ring", RingAnswer);
+    return ring === undefined ? undefined : documentOf(ring);
+  }
+
+  async function ask(target: AdminTarget, rings?: Rings): Promise<NodeAnswer> {
+    const [cluster, disk] = await Promise.all([readAs(target, "/v1/cluster", ClusterAnswer), diskOf(target)]);
     if (cluster === undefined) throw new NodeSilentError("it does not tell its status yet");
+    const read = () => ringOf(target);
+    const ring = await (rings?.of({ id: cluster.id, epoch: cluster.ringEpoch }, read) ?? read());
     return { ...saidOf(cluster, ring, time.wallMs()), disk };
   }
 
@@ -166,7 +176,7 @@ export function nodeAdminOver(send: AdminCall, time: Time): NodeAdmin {
 /** What a node says of itself, in the operator's terms. */
 function saidOf(
   cluster: z.output<typeof ClusterAnswer>,
-  ring: z.output<typeof RingAnswer> | undefined,
+  ring: RingDocument | undefined,
   nowMs: number,
 ): Omit<NodeAnswer, "disk"> {
   const self = cluster.members.find(({ name }) => name === cluster.node);
@@ -199,7 +209,7 @@ function saidOf(
             startedAt: transition.startedAt,
           },
     equalSinceMs: isAlone ? nowMs : instant(repair.oldest),
-    ring: ring === undefined ? undefined : documentOf(ring),
+    ring,
   };
 }
 

@@ -149,7 +149,7 @@ export type NodeAnswer = {
   /** Since when, by its own clock, all its partitions were found equal to their other homes; undefined while one was not. */
   readonly equalSinceMs: number | undefined;
   readonly disk: { readonly usedBytes: number; readonly freeBytes: number } | undefined;
-  /** Undefined when it has none, or did not send it. */
+  /** Undefined when it has none, did not send it, or knows an older one than others. */
   readonly ring: RingDocument | undefined;
 };
 

@@ -14,6 +14,7 @@ import { clusterId } from "../core/ring-view.ts";
 import type { Proof, RingProof, World } from "../core/world.ts";
 import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
 import { machineOfHost } from "./machines.ts";
+import { NO_RINGS } from "./rings.ts";
 
 /** An answer that took longer is as old as that: it proves nothing any more. */
 const FRESH_MS = 2_000;
@@ -64,7 +65,7 @@ export async function askOnceMore(
     members.map(async (name) => {
       const pod = world.pods.find((one) => one.name === name);
       if (pod?.ip === undefined) throw new KubeError("unavailable", `member ${name} has no pod to be asked`);
-      const answer = await admin.ask(adminTarget(world, pod, pod.ip)).catch((error: unknown) => {
+      const answer = await admin.ask(adminTarget(world, pod, pod.ip), NO_RINGS).catch((error: unknown) => {
         if (error instanceof NodeSilentError) throw new KubeError("unavailable", error.message);
         throw error;
       });

@@ -24,8 +24,17 @@ import {
 } from "../core/names.ts";
 import { type KubeObject, textAt } from "../core/objects.ts";
 import type { NodeAnswer, PodFacts, Policy, Silence, World } from "../core/world.ts";
-import { type AdminTarget, type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
+import {
+  type AdminTarget,
+  type Kube,
+  KubeError,
+  type NodeAdmin,
+  NodeSilentError,
+  type Rings,
+  type Time,
+} from "../ports.ts";
 import { readMachines } from "./machines.ts";
+import { createRingsOf } from "./rings.ts";
 
 export type Observer = (cluster: Cluster, refusal: World["refusal"]) => Promise<World>;
 
@@ -35,6 +44,7 @@ export function createObserver(
   policy: Policy,
 ): Observer {
   const { kube, admin, time } = ports;
+  const ringsOf = createRingsOf(time);
 
   /** Objects of the names that the cluster needs, whoever made them: what bears a needed name must be known. */
   async function ownObjects(cluster: Cluster): Promise<Map<string, KubeObject>> {
@@ -111,18 +121,19 @@ export function createObserver(
     pods: readonly PodFacts[],
   ): Promise<Map<string, NodeAnswer | Silence>> {
     const answers = new Map<string, NodeAnswer | Silence>();
+    const rings = ringsOf(of.cluster);
     await Promise.all(
       pods.map(async (pod) => {
         if (pod.ip === undefined) return;
-        answers.set(pod.name, await askNode(adminTarget(of, pod, pod.ip)));
+        answers.set(pod.name, await askNode(adminTarget(of, pod, pod.ip), rings));
       }),
     );
     return answers;
   }
 
-  async function askNode(target: AdminTarget): Promise<NodeAnswer | Silence> {
+  async function askNode(target: AdminTarget, rings: Rings): Promise<NodeAnswer | Silence> {
     try {
-      const answer = await admin.ask(target);
+      const answer = await admin.ask(target, rings);
       // An address that was given to another pod meanwhile.
       if (answer.name !== target.pod) return { kind: "silent", why: `${answer.name} answers at its address` };
       return answer;

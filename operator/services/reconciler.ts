@@ -2,7 +2,7 @@
  * Brings one cluster a step nearer to its spec: observe, plan, carry out, say so.
  *
  * It is given a name, never an event. Nothing is kept between runs but the nodes' last refusal, which is only told and
- * waited out. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
+ * waited out, and the newest ring, which does not age. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
  */
 import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";

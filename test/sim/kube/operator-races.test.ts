@@ -81,7 +81,7 @@ describe("a member that joins while its pod is being taken away", () => {
     let asked = 0;
     // The second question is the last look; what follows from it is half a second on its way to the API server.
     world.admin.onRequest = (_process, { pod, path }, when) => {
-      if (when !== "after" || pod !== `${NAME}-2` || path !== "/v1/ring") return;
+      if (when !== "after" || pod !== `${NAME}-2` || path !== "/v1/cluster") return;
       asked += 1;
       if (asked === 2) simulator.after(20, () => void joinAgain(world));
     };
