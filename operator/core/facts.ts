@@ -113,6 +113,7 @@ export function readClaim(
     pod,
     ordinal,
     machine: volume === undefined ? undefined : hostOf(volume),
+    isLocal: volume !== undefined && isLocal(volume),
     requestedBytes: readQuantity(textAt(object, "spec", "resources", "requests", "storage")),
     isBound: textAt(object, "status", "phase") === "Bound",
     isDeleting: deletionTimestamp !== undefined,
@@ -131,6 +132,21 @@ function hostOf(volume: KubeObject): string | undefined {
       return typeof values[0] === "string" ? values[0] : undefined;
   }
   return undefined;
+}
+
+/** What labels of wide places end in, whoever's they are: `topology.ebs.csi.aws.com/zone`. */
+const WIDE = ["zone", "region"];
+
+/** Whether a volume is bound to less than a zone, be it by the label of a machine, of a rack, or one that is not known. */
+function isLocal(volume: KubeObject): boolean {
+  const isPart = at(volume, "spec", "local") !== undefined || at(volume, "spec", "hostPath") !== undefined;
+  const terms = listAt(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms");
+  return isPart || terms.some((term) => listAt(term, "matchFields").length > 0 || !isWide(term));
+}
+
+function isWide(term: unknown): boolean {
+  const keys = listAt(term, "matchExpressions").map((expression) => textAt(expression, "key") ?? "");
+  return keys.every((key) => WIDE.includes(key.slice(key.lastIndexOf("/") + 1)));
 }
 
 /** The claim with the name of the machine that holds its volume, where one of its host name is listed. */

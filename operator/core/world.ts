@@ -74,6 +74,8 @@ export type ClaimFacts = {
    * that can move, or is not bound yet.
    */
   readonly machine: string | undefined;
+  /** Whether it does not follow its pod to any other machine of the zone, as far as it says. */
+  readonly isLocal: boolean;
   readonly requestedBytes: number | undefined;
   /** Whether it has its volume: only then may it grow. */
   readonly isBound: boolean;

@@ -38,7 +38,7 @@ function objectsOf(cluster: Cluster): KubeObject[] {
     peersService(cluster),
     clientService(cluster),
     networkPolicy(cluster, POLICY),
-    disruptionBudget(cluster, true),
+    disruptionBudget(cluster, true, []),
     membersConfig(cluster, "ANNULUS_SEEDS=sessions-0.sessions-peers.default.svc:7402\n"),
     statefulSet(cluster, POLICY, {
       replicas: cluster.spec.replicas,

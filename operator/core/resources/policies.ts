@@ -3,10 +3,17 @@ import { API_VERSION, type Cluster, KIND } from "../../api/kvcluster.ts";
 import { AUTHORITY_FILE } from "../certificates.ts";
 import { peersDomain, selectorLabels, tlsName } from "../names.ts";
 import type { KubeObject } from "../objects.ts";
+import type { ClaimFacts } from "../world.ts";
 import { owned } from "./owned.ts";
 
-/** @param isWhole Whether every partition has all its homes: only then may a pod be evicted, one at a time. */
-export function disruptionBudget(cluster: Cluster, isWhole: boolean): KubeObject {
+/**
+ * @param isWhole Whether every partition has all its homes: only then may a pod that serves be evicted, one at a time.
+ * @param claims Their volumes say what becomes of a pod that does not serve. It gives nothing to anybody, and would hold a
+ *   drain up for ever: where its volume follows it, it may always move. One whose volume lives on the machine leaves what
+ *   may be the only copy behind, on a machine that is about to be switched off: not while anything is missing.
+ */
+export function disruptionBudget(cluster: Cluster, isWhole: boolean, claims: readonly ClaimFacts[]): KubeObject {
+  const mayMove = isWhole || !claims.some(({ isLocal }) => isLocal);
   return owned(
     cluster,
     { apiVersion: "policy/v1", kind: "PodDisruptionBudget", name: cluster.metadata.name },
@@ -14,8 +21,7 @@ export function disruptionBudget(cluster: Cluster, isWhole: boolean): KubeObject
       spec: {
         maxUnavailable: isWhole ? 1 : 0,
         selector: { matchLabels: selectorLabels(cluster) },
-        // A pod that does not serve protects nothing: a drain may take it away.
-        unhealthyPodEvictionPolicy: isWhole ? "AlwaysAllow" : "IfHealthyBudget",
+        unhealthyPodEvictionPolicy: mayMove ? "AlwaysAllow" : "IfHealthyBudget",
       },
     },
   );

@@ -29,7 +29,7 @@ export function placeObjects(world: World): StepResult {
     peersService(cluster),
     clientService(cluster),
     networkPolicy(cluster, policy),
-    disruptionBudget(cluster, isWhole(world)),
+    disruptionBudget(cluster, isWhole(world), world.claims),
     members.kind === "text" ? membersConfig(cluster, members.text) : undefined,
     statefulSet(cluster, policy, {
       replicas,
