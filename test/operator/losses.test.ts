@@ -149,6 +149,39 @@ describe("a member whose machine is said to be gone", () => {
   });
 });
 
+describe("a claim whose volume is lost", () => {
+  function lose(cluster: FakeCluster): void {
+    const claim = cluster.kube.find("PersistentVolumeClaim", "data-sessions-1");
+    assert.ok(claim);
+    cluster.kube.set({ ...claim, status: { phase: "Lost" } });
+  }
+
+  it("is kept while its node serves and holds what others wait for", async () => {
+    const cluster = await settled(SOON);
+    const ask = cluster.nodes.ask.bind(cluster.nodes);
+    let count = 3;
+    cluster.nodes.ask = async (target) => {
+      const answer = await ask(target);
+      return target.pod === "sessions-1" ? { ...answer, hints: new Map([["sessions-2", count]]) } : answer;
+    };
+    lose(cluster);
+    await pass(cluster, 20);
+    assert.deepEqual(cluster.story, []);
+    assert.match(cluster.condition("Degraded").message, /not replaced before its hints are delivered/);
+    count = 0;
+    await cluster.until("given up", () => cluster.story.includes("delete PersistentVolumeClaim data-sessions-1"), 5);
+  });
+
+  it("is given up at once where its node does not start", async () => {
+    const cluster = await settled(SOON);
+    cluster.crash("sessions-1", true);
+    cluster.tick();
+    lose(cluster);
+    await cluster.reconcile();
+    assert.deepEqual(cluster.story, ["delete PersistentVolumeClaim data-sessions-1", "delete Pod sessions-1"]);
+  });
+});
+
 function tokenOf(cluster: FakeCluster): { token?: string } {
   const secret = cluster.kube.find("Secret", `${NAME}-access`);
   const token = textAt(secret, "data", "admin-token");

@@ -70,7 +70,7 @@ type Loss = {
   readonly claim: ClaimFacts | undefined;
   /** Nobody is there to confirm the pod's end. */
   readonly isForced: boolean;
-  /** A person asks for it: nothing is lost yet. */
+  /** Nothing is lost yet: a person asks for it, or the node runs on what will be. */
   readonly isWish: boolean;
   /** The machine with which it is lost, or that must be gone for the pod to be taken away by force. */
   readonly machine: string | undefined;
@@ -82,7 +82,8 @@ function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
   const gone = isSilent ? lostWithMachine(world, pod, claim) : undefined;
   if (gone !== undefined) return gone;
   const loss = { claim, isForced: false, isWish: false, machine: undefined };
-  if (claim?.isLost === true) return { ...loss, why: `the volume of ${claim.name} is lost` };
+  // Kubernetes lost sight of it: a node that has it mounted serves on, with hints that may be nowhere else.
+  if (claim?.isLost === true) return { ...loss, why: `the volume of ${claim.name} is lost`, isWish: !isSilent };
   if (pod.replaceAsked) {
     const isForced = isMachineGone(world, pod);
     const why = "it was asked for by annotation";
