@@ -200,7 +200,7 @@ export type Proof = {
   readonly pod: { readonly name: string; readonly uid: string; readonly resourceVersion: string };
 };
 
-/** What a smaller number of pods rests on: all members tell this epoch, and no change. */
+/** What a smaller number of pods rests on, and a restart: all members tell this epoch, and no change. */
 export type RingProof = { readonly epoch: number; readonly members: readonly string[] };
 
 /** A certificate to make for a pod. */
@@ -237,6 +237,8 @@ export type Action =
       readonly graceSeconds?: number;
       /** What must still be so right before: a machine or a pod that comes back meanwhile is lost no more. */
       readonly proof?: Proof;
+      /** What must still be so right before, of a ring that loses nothing by it. */
+      readonly ring?: RingProof;
       readonly why: string;
     }
   | { readonly kind: "askChange"; readonly through: string; readonly request: ChangeRequest; readonly why: string }

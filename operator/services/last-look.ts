@@ -2,9 +2,9 @@
  * The last look before something is taken away.
  *
  * A run looks at everything once, and waits for nodes that do not answer: seconds pass before it acts, in which a machine
- * may come back and its node serve again, or another operator let a member join. Hence what it rests on is looked at once
- * more, right before. What is left is the way of this answer and of the request: no precondition of Kubernetes spans two
- * objects, or an object and the ring.
+ * may come back and its node serve again, another operator let a member join, or a member go down. Hence what it rests on
+ * is looked at once more, right before. What is left is the way of this answer and of the request: no precondition of
+ * Kubernetes spans two objects, or an object and the ring.
  */
 import { adminTarget } from "../core/admin-target.ts";
 import { readMachine } from "../core/facts.ts";

@@ -66,6 +66,7 @@ export function createReconciler(parts: {
     if (action.kind === "apply" && action.proof !== undefined) await askOnceMore(parts, world, action.proof);
     if (action.kind === "remove" && action.proof !== undefined)
       await lookOnceMore(parts, world.cluster.metadata.namespace, action.proof);
+    if (action.kind === "remove" && action.ring !== undefined) await askOnceMore(parts, world, action.ring);
   }
 
   async function carryOut(world: World, action: Action): Promise<void> {

@@ -12,6 +12,7 @@ import { autoscaler, disruptionBudget, serviceMonitor } from "../resources/polic
 import { statefulSet } from "../resources/stateful-set.ts";
 import { hintsWaiting, ringOf, unsettled } from "../ring-view.ts";
 import type { Action, StepResult, World } from "../world.ts";
+import { proofOf } from "./proof.ts";
 import { podsWanted } from "./replicas.ts";
 
 /** Applies all of them; holds the run only while the first pods have no machine yet. */
@@ -74,9 +75,7 @@ function applying(world: World, object: KubeObject, replicas: number): Action {
   if (isOptional(object.kind)) return { kind: "apply", object, isAside: true };
   const isSmaller = object.kind === "StatefulSet" && replicas < (world.statefulSet?.replicas ?? 0);
   const ring = isSmaller ? ringOf(world) : undefined;
-  if (ring === undefined) return { kind: "apply", object };
-  const members = ring.present.map(({ name }) => name);
-  return { kind: "apply", object, proof: { epoch: ring.document.epoch, members } };
+  return ring === undefined ? { kind: "apply", object } : { kind: "apply", object, proof: proofOf(ring) };
 }
 
 /** Whether a pod may be evicted: not while anything is missing, unknown or moving. Before there is a ring, any may. */

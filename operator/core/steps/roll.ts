@@ -6,7 +6,8 @@
  */
 import { isFounded, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
 import { answerOf, hintsWaiting, type RingView, ringOf, unsettled } from "../ring-view.ts";
-import type { PodFacts, StepResult, World } from "../world.ts";
+import type { PodFacts, RingProof, StepResult, World } from "../world.ts";
+import { proofOf } from "./proof.ts";
 
 /**
  * Restarts pods of an old revision whose container does not run: they serve nobody, so that nothing is taken away, and
@@ -49,12 +50,13 @@ export function rollPods(world: World): StepResult {
   if (sick !== undefined) {
     const trouble = unsettled(world, ring, sick.name);
     if (trouble !== undefined) return hold("RollingHeld", `${sick.name} does not serve, but ${trouble}`);
-    return restart([sick], "it does not serve, and its revision is old");
+    return restart([sick], "it does not serve, and its revision is old", proofOf(ring, sick.name));
   }
   const waited = whyWait(world, ring, pods, revision);
   if (waited !== undefined) return waited;
   const next = nextPod(world, pods, outdated);
-  return restart([next], `its revision is old; zone ${zoneOfPod(world, next.name) ?? ZONE_DEFAULT}`);
+  const why = `its revision is old; zone ${zoneOfPod(world, next.name) ?? ZONE_DEFAULT}`;
+  return restart([next], why, proofOf(ring));
 }
 
 /** One whose member left, and that cannot join again yet, is never ready: it has nothing to serve. */
@@ -98,9 +100,17 @@ function nextPod(world: World, pods: readonly PodFacts[], outdated: readonly Pod
   return sorted[0] as PodFacts;
 }
 
-function restart(pods: readonly PodFacts[], why: string): StepResult {
+/** @param ring What it rests on, where there is a ring: since it was looked at a member may have gone. */
+function restart(pods: readonly PodFacts[], why: string, ring?: RingProof): StepResult {
+  const remove = {
+    kind: "remove",
+    apiVersion: "v1",
+    objectKind: "Pod",
+    why,
+    ...(ring === undefined ? {} : { ring }),
+  } as const;
   return {
-    actions: pods.map(({ name, uid }) => ({ kind: "remove", apiVersion: "v1", objectKind: "Pod", name, uid, why })),
+    actions: pods.map(({ name, uid }) => ({ ...remove, name, uid })),
     ...hold("Rolling", `${pods.map(({ name }) => name).join(", ")} restarted: ${why}`),
   };
 }
