@@ -239,6 +239,8 @@ export type Action =
       readonly proof?: Proof;
       /** What must still be so right before, of a ring that loses nothing by it. */
       readonly ring?: RingProof;
+      /** What must still be so right before, of a volume: no pod of this name is there, or is to be. */
+      readonly vacant?: { readonly pod: string; readonly ordinal: number };
       readonly why: string;
     }
   | { readonly kind: "askChange"; readonly through: string; readonly request: ChangeRequest; readonly why: string }

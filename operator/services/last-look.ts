@@ -8,8 +8,8 @@
  */
 import { adminTarget } from "../core/admin-target.ts";
 import { readMachine } from "../core/facts.ts";
-import { MACHINES, PODS } from "../core/kinds.ts";
-import type { KubeObject } from "../core/objects.ts";
+import { MACHINES, PODS, STATEFUL_SETS } from "../core/kinds.ts";
+import { type KubeObject, numberAt } from "../core/objects.ts";
 import { clusterId } from "../core/ring-view.ts";
 import type { Proof, RingProof, World } from "../core/world.ts";
 import { type Kube, KubeError, type NodeAdmin, NodeSilentError, type Time } from "../ports.ts";
@@ -47,6 +47,28 @@ export async function lookOnceMore(
 /** By its name or, for one that was not listed when its volume was looked at, by its host name. */
 async function machineNow(kube: Kube, machine: string): Promise<KubeObject | undefined> {
   return (await kube.read(MACHINES, { name: machine })) ?? (await machineOfHost(kube, machine));
+}
+
+/**
+ * Looks whether a volume is still nobody's.
+ *
+ * @throws {KubeError} "conflict" when its pod is there, or to be there; "unavailable" when that could not be learnt in
+ *   time. Whoever decided decides anew.
+ */
+export async function lookForPod(
+  { kube, time }: { readonly kube: Kube; readonly time: Time },
+  { namespace, name }: { readonly namespace: string; readonly name: string },
+  { pod, ordinal }: { readonly pod: string; readonly ordinal: number },
+): Promise<void> {
+  const startedMs = time.monotonicMs();
+  const [set, found] = await Promise.all([
+    kube.read(STATEFUL_SETS, { namespace, name }),
+    kube.read(PODS, { namespace, name: pod }),
+  ]);
+  mustBeFresh(time, startedMs, `pod ${pod}`);
+  const replicas = numberAt(set, "spec", "replicas");
+  if (found !== undefined || replicas === undefined || ordinal < replicas)
+    throw new KubeError("conflict", `pod ${pod} is there, or may be again: its volume is kept`);
 }
 
 /**

@@ -23,7 +23,7 @@ import {
 } from "../ports.ts";
 import type { Events } from "./events.ts";
 import { issueCertificates } from "./issuer.ts";
-import { askOnceMore, lookOnceMore } from "./last-look.ts";
+import { askOnceMore, lookForPod, lookOnceMore } from "./last-look.ts";
 import type { Observer } from "./observe.ts";
 import { makeTokens } from "./token-maker.ts";
 
@@ -67,6 +67,8 @@ export function createReconciler(parts: {
     if (action.kind === "remove" && action.proof !== undefined)
       await lookOnceMore(parts, world.cluster.metadata.namespace, action.proof);
     if (action.kind === "remove" && action.ring !== undefined) await askOnceMore(parts, world, action.ring);
+    if (action.kind === "remove" && action.vacant !== undefined)
+      await lookForPod(parts, world.cluster.metadata, action.vacant);
   }
 
   async function carryOut(world: World, action: Action): Promise<void> {

@@ -51,3 +51,49 @@ describe("a roll", () => {
     assert.deepEqual(cluster.story, ["delete Pod sessions-1"]);
   });
 });
+
+describe("a volume of a member that has left", () => {
+  const LEFT = "data-sessions-3";
+
+  /** Three members, and the volume of a fourth that left, which is to go now. */
+  async function withLeftVolume(): Promise<FakeCluster> {
+    const cluster = await settled({ replicas: 4 });
+    cluster.edit({ replicas: 3 });
+    await cluster.until("left", () => cluster.isSettled());
+    cluster.story.length = 0;
+    assert.ok(cluster.kube.find("PersistentVolumeClaim", LEFT));
+    cluster.edit({ storage: { whenScaled: "Delete" } });
+    return cluster;
+  }
+
+  it("stays where a member is silent, or the ring another, when all are asked once more", async () => {
+    const cluster = await withLeftVolume();
+    const speakAgain = silentAfter(cluster, 3);
+    await assert.rejects(cluster.reconcile(), { failure: "unavailable" });
+    assert.deepEqual(cluster.story, []);
+    speakAgain();
+    await cluster.until("it goes", () => cluster.story.includes(`delete PersistentVolumeClaim ${LEFT}`), 5);
+  });
+
+  it("stays where its pod is to be again, or is there already", async () => {
+    const cluster = await withLeftVolume();
+    const { kube } = cluster;
+    const set = kube.find("StatefulSet", "sessions");
+    assert.ok(set);
+    const read = kube.read.bind(kube);
+    let reads = 0;
+    // The first look reads it as it was; then another operator raises it.
+    kube.read = async (resource, place) => {
+      if (resource.kind !== "StatefulSet") return read(resource, place);
+      reads += 1;
+      return reads === 1 ? set : { ...set, spec: { ...(set.spec as object), replicas: 4 } };
+    };
+    await assert.rejects(cluster.reconcile(), { failure: "conflict" });
+    kube.read = async (resource, place) =>
+      place.name === "sessions-3"
+        ? { apiVersion: "v1", kind: "Pod", metadata: { name: "sessions-3" } }
+        : read(resource, place);
+    await assert.rejects(cluster.reconcile(), { failure: "conflict" });
+    assert.deepEqual(cluster.story, []);
+  });
+});

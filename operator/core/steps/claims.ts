@@ -2,6 +2,7 @@
 import { storageBytes } from "../../api/kvcluster.ts";
 import { ringOf, unsettled } from "../ring-view.ts";
 import type { Action, StepResult, World } from "../world.ts";
+import { proofOf } from "./proof.ts";
 
 /** Asks for the growth of volumes that are smaller than the spec. Not every storage class allows it. */
 export function growClaims(world: World): StepResult {
@@ -28,8 +29,8 @@ export function growClaims(world: World): StepResult {
 /**
  * Removes the volumes of members that left, if the policy says so.
  *
- * The ring must list the member as `left`, in the same run and by the word of all members. A name that it does not list
- * is not enough here: a volume that nobody knows of is kept.
+ * The ring must list the member as `left`, in the same run and by the word of all members, who are asked once more right
+ * before. A name that it does not list is not enough here: a volume that nobody knows of is kept.
  */
 export function removeClaims(world: World): StepResult {
   const { cluster, statefulSet } = world;
@@ -43,8 +44,9 @@ export function removeClaims(world: World): StepResult {
     const isUsed = world.pods.some(({ name }) => name === claim.pod) || claim.ordinal < statefulSet.replicas;
     if (!isFree || isUsed || claim.ordinal < cluster.spec.replicas) continue;
     const why = `member ${claim.pod} has left (epoch ${ring.document.epoch})`;
-    const { name, uid } = claim;
-    actions.push({ kind: "remove", apiVersion: "v1", objectKind: "PersistentVolumeClaim", name, uid, why });
+    const { name, uid, pod, ordinal } = claim;
+    const proofs = { ring: proofOf(ring), vacant: { pod, ordinal } };
+    actions.push({ kind: "remove", apiVersion: "v1", objectKind: "PersistentVolumeClaim", name, uid, ...proofs, why });
   }
   return { actions };
 }
