@@ -7,8 +7,8 @@
 import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { condition } from "../core/conditions.ts";
-import { CLUSTERS, kindOf } from "../core/kinds.ts";
-import { isEqual, plain, statusOf } from "../core/objects.ts";
+import { CLUSTERS, kindOf, STATEFUL_SETS } from "../core/kinds.ts";
+import { isEqual, type KubeObject, plain, statusOf } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
 import type { Action, World } from "../core/world.ts";
 import {
@@ -79,7 +79,7 @@ export function createReconciler(parts: {
     switch (action.kind) {
       case "apply":
         if (action.isFirst === true) return void (await kube.create(kindOf(action.object.kind), action.object));
-        return kube.apply(kindOf(action.object.kind), action.object);
+        return kube.apply(kindOf(action.object.kind), asSeen(world, action.object));
       case "issue": {
         const pods = action.certificates.map(({ pod }) => pod).join(", ") || "the authority";
         telemetry.log("info", "operator.issues_certificates", { pods, why: action.why });
@@ -184,6 +184,17 @@ export function createReconciler(parts: {
       return decided.againMs;
     },
   };
+}
+
+/**
+ * A StatefulSet is changed only as it was seen: another operator may have raised its number since, for members that this
+ * one knows nothing of and would take the pods of.
+ */
+function asSeen({ objects }: World, object: KubeObject): KubeObject {
+  const { kind, metadata } = object;
+  const seen = kind === STATEFUL_SETS.kind ? objects.get(`${kind}/${metadata.name}`) : undefined;
+  const { resourceVersion } = seen?.metadata ?? {};
+  return resourceVersion === undefined ? object : { ...object, metadata: { ...metadata, resourceVersion } };
 }
 
 /** Whether asking again will not help. */

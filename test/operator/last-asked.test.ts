@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { NodeSilentError } from "../../operator/ports.ts";
-import { type FakeCluster, settled } from "./fake-cluster.ts";
+import { type FakeCluster, replicasOf, settled } from "./fake-cluster.ts";
 
 /** So many questions are answered; from then on sessions-0 is silent. Returns what makes it speak again. */
 function silentAfter(cluster: FakeCluster, questions: number): () => void {
@@ -95,5 +95,26 @@ describe("a volume of a member that has left", () => {
         : read(resource, place);
     await assert.rejects(cluster.reconcile(), { failure: "conflict" });
     assert.deepEqual(cluster.story, []);
+  });
+});
+
+describe("a StatefulSet that another operator has changed since it was looked at", () => {
+  it("keeps its number of pods: who was held up since then knows nothing of members that joined", async () => {
+    const cluster = await settled();
+    cluster.edit({ config: { ANNULUS_TIMEOUT_MS: "500" } });
+    const { kube } = cluster;
+    const apply = kube.apply.bind(kube);
+    let isRaised = false;
+    kube.apply = async (resource, object, options) => {
+      const found = kube.find("StatefulSet", "sessions");
+      if (object.kind === "StatefulSet" && found !== undefined && !isRaised) {
+        kube.set({ ...found, spec: { ...(found.spec as object), replicas: 5 } }, { newGeneration: true });
+        isRaised = true;
+      }
+      return apply(resource, object, options);
+    };
+    await assert.rejects(cluster.reconcile(), { failure: "conflict" });
+    assert.equal(replicasOf(cluster), 5);
+    await cluster.until("rolled", () => isRaised && cluster.isSettled());
   });
 });
