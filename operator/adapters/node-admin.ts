@@ -7,6 +7,7 @@
 import { Agent, errors, fetch } from "undici";
 import { z } from "zod";
 import { ADMIN_PORT } from "../core/names.ts";
+import { Recent } from "../core/recent.ts";
 import type { ChangeRequest, Health, NodeAnswer, RingDocument } from "../core/world.ts";
 import {
   type AdminTarget,
@@ -21,6 +22,8 @@ import { reasonOf } from "./kube-http.ts";
 const TIMEOUT_MS = 3_000;
 /** The ring of 65536 partitions with long names is some 50 MiB. */
 const ANSWER_BYTES_MAX = 64 * 2 ** 20;
+/** How long the connections of a pod that is no longer asked are kept. */
+const AGENT_KEPT_MS = 600_000;
 const STATES = ["joining", "active", "rebuilding", "leaving", "left"] as const;
 
 const Transition = z.object({
@@ -78,7 +81,7 @@ export type AdminCall = (
 
 /** @param time Stamps what a node says of the present. */
 export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmin {
-  const agents = new Agents();
+  const agents = new Agents(time);
   const plain = new Agent({ maxResponseSize: ANSWER_BYTES_MAX });
   return nodeAdminOver(async (target, { method, path, body }) => {
     const host = target.ip.includes(":") ? `[${target.ip}]` : target.ip;
@@ -105,12 +108,15 @@ export function createNodeAdmin(time: Time, port: number = ADMIN_PORT): NodeAdmi
 
 /** A pool of connections for each name that is certified: a pod is reached by its address, and known by its name. */
 class Agents {
-  readonly #agents = new Map<string, { readonly authorities: string; readonly agent: Agent }>();
+  readonly #agents: Recent<{ readonly authorities: string; readonly agent: Agent }>;
+
+  constructor(time: Time) {
+    this.#agents = new Recent(time, AGENT_KEPT_MS, ({ agent }) => void agent.close());
+  }
 
   of({ authorities, name }: NonNullable<AdminTarget["tls"]>): Agent {
     const known = this.#agents.get(name);
     if (known?.authorities === authorities) return known.agent;
-    if (known !== undefined) void known.agent.close();
     const connect = { ca: authorities, servername: name, minVersion: "TLSv1.3" } as const;
     const agent = new Agent({ connect, maxResponseSize: ANSWER_BYTES_MAX });
     this.#agents.set(name, { authorities, agent });

@@ -8,6 +8,7 @@
 import { BACKUP_OWNED_KINDS, BACKUPS, CLUSTERS, PODS } from "../core/kinds.ts";
 import { BACKUP_NAME, INSTANCE_LABEL, NAME_LABEL } from "../core/names.ts";
 import { type KubeObject, textAt } from "../core/objects.ts";
+import { Recent } from "../core/recent.ts";
 import { type Kube, KubeError, type Random, type Telemetry, type Time, type Timer, type Watching } from "../ports.ts";
 import type { BackupReconciler } from "./backup-reconciler.ts";
 import type { Controller } from "./controller.ts";
@@ -15,6 +16,8 @@ import { createWorkQueue, type WorkQueue } from "./work-queue.ts";
 
 /** How often everything is listed anew, whatever the watches said. */
 const RESYNC_MS = 300_000;
+/** What is there is heard of that often at least. */
+const HEARD_MS = 3 * RESYNC_MS;
 /** How often the kind is looked for while it is not known. */
 const UNKNOWN_MS = 60_000;
 const QUEUE = { workersMax: 2, backoffMsMin: 500, backoffMsMax: 60_000 };
@@ -72,7 +75,7 @@ export function createBackupController(parts: {
   }
 
   function hearOfCluster(): (cluster: KubeObject) => void {
-    const seen = new Map<string, string>();
+    const seen = new Recent<string>(time, HEARD_MS);
     return ({ metadata, status }) => {
       const key = `${metadata.namespace}/${metadata.name}`;
       // Its status changes all the time; what runs are made from seldom does.

@@ -5,6 +5,7 @@
 import { CLAIMS, CLUSTERS, MACHINES, OWNED_KINDS, PODS, SERVICE_MONITORS } from "../core/kinds.ts";
 import { INSTANCE_LABEL, NAME_LABEL } from "../core/names.ts";
 import type { KubeObject } from "../core/objects.ts";
+import { Recent } from "../core/recent.ts";
 import { type Kube, KubeError, type Random, type Telemetry, type Time, type Watching } from "../ports.ts";
 import type { Reconciler } from "./reconciler.ts";
 import { createWorkQueue, type WorkQueue } from "./work-queue.ts";
@@ -18,6 +19,8 @@ export type Controller = {
 
 /** How often everything is listed anew, whatever the watches said. */
 const RESYNC_MS = 300_000;
+/** What is there is heard of that often at least. */
+const HEARD_MS = 3 * RESYNC_MS;
 const QUEUE = { workersMax: 4, backoffMsMin: 500, backoffMsMax: 60_000 };
 
 /** Makes the controller of one spell of leadership. */
@@ -72,7 +75,7 @@ export function createController(parts: {
 
   /** Machines beat every few seconds; what matters of one shows in the pods on it, or is old by the time it matters. */
   function hearOfMachine(): (machine: KubeObject) => void {
-    const known = new Map<string, string>();
+    const known = new Recent<string>(time, HEARD_MS);
     return ({ metadata, status }) => {
       const ready = (status as { conditions?: { type: string; status: string }[] } | undefined)?.conditions?.find(
         ({ type }) => type === "Ready",

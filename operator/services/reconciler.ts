@@ -10,6 +10,7 @@ import { condition } from "../core/conditions.ts";
 import { CLUSTERS, kindOf, STATEFUL_SETS } from "../core/kinds.ts";
 import { isEqual, type KubeObject, plain, statusOf } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
+import { Recent } from "../core/recent.ts";
 import type { Action, World } from "../core/world.ts";
 import {
   type CertificateMaker,
@@ -37,6 +38,9 @@ export type Reconciler = {
   reconcile(place: { readonly namespace: string; readonly name: string }): Promise<number | undefined>;
 };
 
+/** How long the refusal of a cluster that is no longer looked at is kept. */
+const REFUSAL_KEPT_MS = 600_000;
+
 /** @param parts `mayAct`: whether this process still leads; asked before every action. */
 export function createReconciler(parts: {
   readonly kube: Kube;
@@ -51,7 +55,7 @@ export function createReconciler(parts: {
   readonly mayAct: () => boolean;
 }): Reconciler {
   const { kube, admin, time, telemetry, events, observe, presets } = parts;
-  const refusals = new Map<string, World["refusal"]>();
+  const refusals = new Recent<World["refusal"]>(time, REFUSAL_KEPT_MS);
 
   async function read(place: { namespace: string; name: string }): Promise<Cluster | undefined> {
     const object = await kube.read(CLUSTERS, place);
@@ -140,7 +144,7 @@ export function createReconciler(parts: {
       : admin.cancel(target, action.id));
     const reason = action.kind === "askChange" ? "ChangeAsked" : "ChangeCancelled";
     if (answer.kind === "accepted") {
-      refusals.delete(cluster.metadata.uid);
+      refusals.set(cluster.metadata.uid, undefined);
       telemetry.log("info", "operator.change_accepted", {
         cluster: cluster.metadata.name,
         id: answer.id,

@@ -4,6 +4,7 @@
  * epoch it knows each node says itself, at each look.
  */
 import type { Cluster } from "../api/kvcluster.ts";
+import { Recent } from "../core/recent.ts";
 import { clusterId } from "../core/ring-view.ts";
 import type { RingDocument } from "../core/world.ts";
 import type { Rings, Time } from "../ports.ts";
@@ -44,14 +45,14 @@ export function createRings(id: string): Rings {
 
 /** The rings of each cluster that is looked at. */
 export function createRingsOf(time: Pick<Time, "monotonicMs">): (cluster: Cluster) => Rings {
-  const kept = new Map<string, { readonly rings: Rings; usedAtMs: number }>();
+  const kept = new Recent<Rings>(time, KEPT_MS);
   return (cluster) => {
-    const usedAtMs = time.monotonicMs();
-    for (const [key, other] of kept) if (usedAtMs - other.usedAtMs > KEPT_MS) kept.delete(key);
     const id = clusterId(cluster);
     const key = `${cluster.metadata.uid} ${id}`;
-    const rings = kept.get(key)?.rings ?? createRings(id);
-    kept.set(key, { rings, usedAtMs });
+    const known = kept.get(key);
+    if (known !== undefined) return known;
+    const rings = createRings(id);
+    kept.set(key, rings);
     return rings;
   };
 }
