@@ -62,7 +62,7 @@ export function describeStatus(world: World, holds: readonly Hold[]): Status {
     (before.ringEpoch ?? 0) > 0 &&
     (before.transition !== undefined || ring.document.epoch > (before.ringEpoch ?? 0));
   const lastChangeAt = hasEnded ? formatInstant(world.nowMs) : before.lastChangeAt;
-  const members = ring === undefined ? before.members : describeMembers(world, ring);
+  const members = ring === undefined ? lastMembers(world) : describeMembers(world, ring);
   const occasion = { before: before.conditions, generation: cluster.metadata.generation, nowMs: world.nowMs };
   return {
     observedGeneration: cluster.metadata.generation,
@@ -83,6 +83,13 @@ function describeMembers(world: World, ring: RingView) {
     const own = ring.witnesses.find((answer) => answer.name === name)?.ownState;
     return { name, zone, weight, state: own ?? state, health: healthOf(world, ring, name) };
   });
+}
+
+/** Who they were when the ring was last seen. How those are that do not answer is not known any more. */
+function lastMembers(world: World): Status["members"] {
+  return world.cluster.status.members?.map((member) =>
+    answerOf(world, member.name) === undefined ? { ...member, health: "unknown" } : member,
+  );
 }
 
 function describeChange(world: World, ring: RingView): Status["transition"] {
