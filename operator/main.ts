@@ -1,5 +1,6 @@
 /**
- * The operator in production: settings to adapters to operator, signals to a clean stop, bugs to an end at once.
+ * The operator in production: settings to adapters to operator, signals to a clean stop, bugs to an end at once. One in the run
+ * of a single object ends that run only (services/controller.ts).
  *
  * Exit codes: 0 stopped as told, 1 did not stop in time, 70 a bug, 78 wrong settings. No logic of its own.
  */

@@ -116,11 +116,19 @@ export type Issued = { readonly certificate: string; readonly key: string };
 /** From when until when a certificate is valid, by the wall clock in ms. */
 export type Span = { readonly fromMs: number; readonly untilMs: number };
 
+/** Nothing can be issued from an authority: somebody's hand was in its files. The message names no part of a key. */
+export class AuthorityError extends Error {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = "AuthorityError";
+  }
+}
+
 /** Makes keys and certificates. */
 export type CertificateMaker = {
   /** A new authority, certified by itself. */
   createAuthority(name: string, span: Span): Promise<Issued>;
-  /** A certificate for servers and clients, with a new key, of these DNS names. */
+  /** A certificate for servers and clients, with a new key, of these DNS names; rejects with an `AuthorityError`. */
   issue(authority: Issued, names: readonly string[], span: Span): Promise<Issued>;
 };
 

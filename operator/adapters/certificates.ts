@@ -1,14 +1,17 @@
 /**
  * The CertificateMaker port: keys by Node.js' own cryptography, certificates by @peculiar/x509.
  *
- * Keys are elliptic (P-256), as TLS 1.3 wants them: small, and quick to sign with in a handshake.
+ * Keys are elliptic (P-256), as TLS 1.3 wants them: small, and quick to sign with in a handshake. An authority of another kind was
+ * not made here: nothing is issued from it, for what is made elsewhere has a way of its own (cert-manager).
  */
 import "reflect-metadata"; // Before the library, which does not load without it.
-import { createPrivateKey, randomBytes, webcrypto } from "node:crypto";
+import { createPrivateKey, type KeyObject, randomBytes, webcrypto, X509Certificate } from "node:crypto";
 import * as x509 from "@peculiar/x509";
-import type { CertificateMaker, Issued, Span } from "../ports.ts";
+import { AuthorityError, type CertificateMaker, type Issued, type Span } from "../ports.ts";
 
 const KEY = { name: "ECDSA", namedCurve: "P-256" } as const;
+/** What OpenSSL calls that curve. */
+const CURVE = "prime256v1";
 const SIGNATURE = { name: "ECDSA", hash: "SHA-256" } as const;
 /** Too long to be drawn twice. */
 const SERIAL_BYTES = 16;
@@ -38,8 +41,9 @@ async function createAuthority(name: string, span: Span): Promise<Issued> {
 }
 
 async function issue(authority: Issued, names: readonly string[], span: Span): Promise<Issued> {
+  const authorityKey = usableKey(authority);
   const issuer = new x509.X509Certificate(authority.certificate);
-  const der = createPrivateKey(authority.key).export({ format: "der", type: "pkcs8" });
+  const der = authorityKey.export({ format: "der", type: "pkcs8" });
   const signingKey = await webcrypto.subtle.importKey("pkcs8", der, KEY, false, ["sign"]);
   const keys = await newKeys();
   const certificate = await x509.X509CertificateGenerator.create({
@@ -59,6 +63,25 @@ async function issue(authority: Issued, names: readonly string[], span: Span): P
     ],
   });
   return { certificate: pem(certificate), key: await exported(keys) };
+}
+
+/** The authority's key. Whatever is wrong with one is found here, before a library stumbles over it. */
+function usableKey({ certificate, key }: Issued): KeyObject {
+  const [issuer, found] = readable(certificate, key);
+  const { asymmetricKeyType: kind, asymmetricKeyDetails: details } = found;
+  if (kind !== "ec" || details?.namedCurve !== CURVE)
+    throw new AuthorityError(`its key is of the kind ${details?.namedCurve ?? kind}, and not of the curve P-256`);
+  if (!issuer.checkPrivateKey(found)) throw new AuthorityError("its key is not that of its certificate");
+  if (!issuer.ca) throw new AuthorityError("its certificate is no authority's");
+  return found;
+}
+
+function readable(certificate: string, key: string): [X509Certificate, KeyObject] {
+  try {
+    return [new X509Certificate(certificate), createPrivateKey(key)];
+  } catch (cause) {
+    throw new AuthorityError("its certificate or its key cannot be read", { cause });
+  }
 }
 
 function commonName(text: string): x509.Name {

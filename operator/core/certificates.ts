@@ -147,7 +147,7 @@ export function bundleOf({ cluster, objects, nowMs }: World, authority: string):
  * The authority that is there, with a year left at least; undefined where a new one is needed. One from before certificates
  * came from elsewhere does not count: no member trusts it any more, and all must before one shows what it makes.
  */
-function authorityOf({ cluster, objects, nowMs }: World): X509Certificate | undefined {
+export function authorityOf({ cluster, objects, nowMs }: World): X509Certificate | undefined {
   const secret = objects.get(`Secret/${authorityName(cluster.metadata.name)}`);
   const [authority] = certificatesIn(fileOf(secret, AUTHORITY_FILE));
   const hasKey = fileOf(secret, AUTHORITY_KEY_FILE) !== undefined;
@@ -155,11 +155,6 @@ function authorityOf({ cluster, objects, nowMs }: World): X509Certificate | unde
   const isTrusted = ({ fingerprint256 }: X509Certificate) => fingerprint256 === authority?.fingerprint256;
   if (trusted.length > 0 && !trusted.some(isTrusted)) return undefined;
   return hasKey && authority !== undefined && authority.validToDate.getTime() - nowMs > YEAR_MS ? authority : undefined;
-}
-
-/** Whether a new authority is needed; see `certificatesDue`. */
-export function needsAuthority(world: World): boolean {
-  return authorityOf(world) === undefined;
 }
 
 function isFit(certificate: X509Certificate, names: readonly string[], nowMs: number): boolean {

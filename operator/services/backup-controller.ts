@@ -52,9 +52,10 @@ export function createBackupController(parts: {
   }
 
   function report(key: string, error: unknown, againMs: number): void {
-    // Anything else is a bug: it stops the process, which is started again.
-    if (!(error instanceof KubeError)) throw error;
     telemetry.count("annulus.operator.backup_runs_failed");
+    // A bug. As with clusters, it ends that run, and not the process that all others need.
+    if (!(error instanceof KubeError))
+      return telemetry.log("error", "operator.bug", { backup: key, cause: error, againMs });
     const level = error.failure === "refused" ? "error" : "warn";
     telemetry.log(level, "operator.run_failed", { backup: key, failure: error.failure, why: error.message, againMs });
   }

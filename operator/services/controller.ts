@@ -50,9 +50,11 @@ export function createController(parts: {
   }
 
   function report(key: string, error: unknown, againMs: number): void {
-    // Anything else is a bug: it stops the process, which is started again.
-    if (!(error instanceof KubeError)) throw error;
     telemetry.count("annulus.operator.runs_failed");
+    // A bug. No run keeps anything that it could have spoilt, and what one stumbles over may be what somebody wrote into one
+    // cluster's objects: a process that ended for it would do so again and again, and all other clusters wait.
+    if (!(error instanceof KubeError))
+      return telemetry.log("error", "operator.bug", { cluster: key, cause: error, againMs });
     const level = error.failure === "refused" ? "error" : "warn";
     telemetry.log(level, "operator.run_failed", { cluster: key, failure: error.failure, why: error.message, againMs });
   }

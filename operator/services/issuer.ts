@@ -8,24 +8,24 @@ import {
   AUTHORITY_FILE,
   AUTHORITY_KEY_FILE,
   AUTHORITY_LIFE_MS,
+  authorityOf,
   BACKDATED_MS,
   bundleOf,
   CERTIFICATE_LIFE_MS,
   encoded,
   fileOf,
-  needsAuthority,
 } from "../core/certificates.ts";
 import { SECRETS } from "../core/kinds.ts";
 import { authorityName, tlsName } from "../core/names.ts";
 import { at } from "../core/objects.ts";
 import { owned } from "../core/resources/owned.ts";
 import type { Wish, World } from "../core/world.ts";
-import type { CertificateMaker, Issued, Kube } from "../ports.ts";
+import { AuthorityError, type CertificateMaker, type Issued, type Kube, KubeError } from "../ports.ts";
 
 /**
  * Makes the certificates and stores them.
  *
- * @throws {KubeError} What the API server would not do.
+ * @throws {KubeError} What the API server would not do; "refused" also where the authority that is there is of no use.
  */
 export async function issueCertificates(
   { kube, certificates }: { readonly kube: Kube; readonly certificates: CertificateMaker },
@@ -40,7 +40,7 @@ export async function issueCertificates(
   const data = new Map([...Object.entries(present ?? {}), [AUTHORITY_FILE, encoded(bundle)]]);
   const span = { fromMs: nowMs - BACKDATED_MS, untilMs: nowMs + CERTIFICATE_LIFE_MS };
   for (const { pod, names } of wishes) {
-    const { certificate, key } = await certificates.issue(authority, names, span);
+    const { certificate, key } = await certificates.issue(authority, names, span).catch(refusedOf(world));
     data.set(`${pod}.crt`, encoded(certificate)).set(`${pod}.key`, encoded(key));
   }
   const head = { apiVersion: "v1", kind: "Secret", name: tlsName(name) };
@@ -48,11 +48,20 @@ export async function issueCertificates(
 }
 
 function presentAuthority(world: World): Issued | undefined {
-  if (needsAuthority(world)) return undefined;
   const { cluster, objects } = world;
-  const secret = objects.get(`Secret/${authorityName(cluster.metadata.name)}`);
-  const [certificate, key] = [fileOf(secret, AUTHORITY_FILE), fileOf(secret, AUTHORITY_KEY_FILE)];
-  return certificate === undefined || key === undefined ? undefined : { certificate, key };
+  const authority = authorityOf(world);
+  const key = fileOf(objects.get(`Secret/${authorityName(cluster.metadata.name)}`), AUTHORITY_KEY_FILE);
+  return authority === undefined || key === undefined ? undefined : { certificate: authority.toString(), key };
+}
+
+/** What a person put into the Secret is no bug of the operator: it is told, of that cluster, and waited for. */
+function refusedOf({ cluster }: World): (error: unknown) => never {
+  return (error) => {
+    if (!(error instanceof AuthorityError)) throw error;
+    const secret = authorityName(cluster.metadata.name);
+    const message = `no certificate can be made with the Secret ${secret}: ${error.message}; delete it, and another authority is made, or name an issuer of cert-manager in tls.issuer`;
+    throw new KubeError("refused", message, { cause: error });
+  };
 }
 
 async function createAuthority(

@@ -1,8 +1,8 @@
 /** Certificates that the operator makes: when, for whom, of what use they are to the nodes, and the way to them and back. */
 import assert from "node:assert/strict";
-import { X509Certificate } from "node:crypto";
+import { generateKeyPairSync, type KeyPairKeyObjectResult, X509Certificate } from "node:crypto";
 import { describe, it } from "@jest/globals";
-import { fileOf } from "../../operator/core/certificates.ts";
+import { encoded, fileOf } from "../../operator/core/certificates.ts";
 import { readPod } from "../../operator/core/facts.ts";
 import { at, listAt, textAt } from "../../operator/core/objects.ts";
 import { identityOf, knows, secretOf, viewOf } from "./certificate-view.ts";
@@ -25,6 +25,8 @@ function loseAuthority(cluster: FakeCluster): void {
   assert.ok(secret);
   cluster.kube.drop(secret);
 }
+
+const pem = ({ privateKey }: KeyPairKeyObjectResult) => privateKey.export({ format: "pem", type: "pkcs8" }).toString();
 
 function passSixDays(cluster: FakeCluster): void {
   cluster.kube.nowMs += 6 * DAY_MS;
@@ -116,6 +118,52 @@ describe("certificates of a cluster", () => {
     assert.ok(first !== undefined && last !== undefined && !knows(last, first));
     assert.deepEqual(new Set(views.map(({ authorities }) => authorities.length)), new Set([1, 2]));
     assert.equal(last.authorities.length, 1);
+  });
+
+  it.each([
+    [
+      "RSA",
+      () => pem(generateKeyPairSync("rsa", { modulusLength: 2048 })),
+      /of the kind rsa, and not of the curve P-256/,
+    ],
+    [
+      "another curve",
+      () => pem(generateKeyPairSync("ec", { namedCurve: "P-384" })),
+      /of the kind secp384r1, and not of the curve P-256/,
+    ],
+    ["another's", () => pem(generateKeyPairSync("ec", { namedCurve: "P-256" })), /not that of its certificate/],
+    ["no key", () => "letmein", /cannot be read/],
+  ])(
+    "are not made with an authority whose key somebody changed (%s): it is told, with what to do",
+    async (_what, key, told) => {
+      const cluster = await settled(SECURE);
+      const secret = cluster.kube.find("Secret", `${NAME}-authority`);
+      assert.ok(secret);
+      cluster.kube.set({ ...secret, data: { ...(secret.data as object), "ca.key": encoded(key()) } });
+      cluster.kube.nowMs += 61 * DAY_MS;
+      await assert.rejects(cluster.reconcile(), { name: "KubeError", failure: "refused" });
+      assert.equal(cluster.condition("Degraded").reason, "ApplyRefused");
+      assert.match(cluster.condition("Degraded").message, told);
+      assert.match(
+        cluster.condition("Degraded").message,
+        /Secret sessions-authority: .*; delete it, and another authority is made/,
+      );
+      loseAuthority(cluster);
+      await cluster.until("settled", () => cluster.isSettled() && cluster.condition("Degraded").status === "False");
+      assert.ok(identityOf(cluster, `${NAME}-0`).expiresAtMs - cluster.kube.nowMs > 0);
+    },
+  );
+
+  it("are made with the first certificate that can be read where somebody wrote others around it", async () => {
+    const cluster = await settled(SECURE);
+    const secret = cluster.kube.find("Secret", `${NAME}-authority`);
+    const broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    assert.ok(secret);
+    const text = encoded(`${broken}${fileOf(secret, "ca.crt")}`);
+    cluster.kube.set({ ...secret, data: { ...(secret.data as object), "ca.crt": text } });
+    cluster.kube.nowMs += 61 * DAY_MS;
+    await cluster.reconcile();
+    assert.ok(identityOf(cluster, `${NAME}-0`).expiresAtMs - cluster.kube.nowMs > 80 * DAY_MS);
   });
 
   it("are completed when the operator was killed anywhere while it made them", async () => {

@@ -14,21 +14,25 @@ export const TIMES = { durationMs: 15_000, renewDeadlineMs: 10_000, retryMs: 2_0
 /**
  * A world whose seconds pass with virtual time, and operators in it.
  *
- * @param options `spec` of the KVCluster; `adminTls` of the operators' policy; `around` stands between the operators and the API server.
+ * @param options `spec` of the KVCluster; `adminTls` of the operators' policy; `around` stands between the operators and the API server;
+ *   `mayMeetBugs`: whether one may be told, which ends the test otherwise.
  */
 export function createWorld({
   spec = {},
   adminTls = false,
   around = (kube) => kube,
+  mayMeetBugs = false,
 }: {
   readonly spec?: Record<string, unknown>;
   readonly adminTls?: boolean;
   readonly around?: (kube: Kube, cluster: FakeCluster) => Kube;
+  readonly mayMeetBugs?: boolean;
 } = {}) {
   const time = createInstantTime();
   const cluster = new FakeCluster(spec);
   const certificates = adminTls ? createCertificateMaker() : NO_CERTIFICATES;
   const cutOff = new Set<string>();
+  const bugs: Record<string, unknown>[] = [];
   let isOver = false;
   const pass = () => {
     cluster.tick();
@@ -55,7 +59,10 @@ export function createWorld({
       watch: kube.watch.bind(kube),
     };
     const random = createSeededRandom(1).stream(identity);
-    const telemetry = { count() {}, observe() {}, gauge() {}, log() {} };
+    const log = (_level: string, event: string, fields?: Record<string, unknown>) => {
+      if (event === "operator.bug") bugs.push(fields ?? {});
+    };
+    const telemetry = { count() {}, observe() {}, gauge() {}, log };
     const wall = { ...time, wallMs: () => cluster.kube.nowMs };
     const operator = createOperator(
       { kube: own, admin, certificates, time: wall, random, telemetry },
@@ -72,6 +79,7 @@ export function createWorld({
   async function until(what: string, done: () => boolean, seconds = 300): Promise<void> {
     const endMs = time.monotonicMs() + seconds * 1_000;
     while (!done()) {
+      if (!mayMeetBugs) assert.deepEqual(bugs, [], "an operator met a bug");
       assert.ok(time.monotonicMs() < endMs, `not within ${seconds} s: ${what}`);
       await new Promise(setImmediate);
     }
@@ -83,5 +91,5 @@ export function createWorld({
     for (const operator of operators) await operator.stop();
     isOver = true;
   };
-  return { time, cluster, cutOff, start, until, holder, end };
+  return { time, cluster, cutOff, bugs, start, until, holder, end };
 }

@@ -4,6 +4,7 @@ import { describe, it } from "@jest/globals";
 import { type KubeObject, numberAt, textAt } from "../../operator/core/objects.ts";
 import { type Kube, KubeError } from "../../operator/ports.ts";
 import { backupManifest } from "./backup-manifests.ts";
+import { manifest } from "./manifests.ts";
 import { createWorld, TIMES } from "./operator-world.ts";
 
 describe("an operator", () => {
@@ -62,6 +63,30 @@ describe("an operator", () => {
     isInstalled = true;
     cluster.kube.put(backupManifest() as KubeObject);
     await until("its Job", () => cluster.kube.find("Job", "nightly-backup") !== undefined, 90);
+    await end(operator);
+  });
+
+  it("goes on with all others when it stumbles over one cluster or backup, tells of it as a bug, and tries again", async () => {
+    const looks = { KVCluster: 0, KVBackup: 0 };
+    const around = (kube: Kube): Kube => ({
+      ...{ list: kube.list.bind(kube), apply: kube.apply.bind(kube), create: kube.create.bind(kube) },
+      ...{ replace: kube.replace.bind(kube), remove: kube.remove.bind(kube), watch: kube.watch.bind(kube) },
+      read: async (resource, place) => {
+        const { kind } = resource;
+        if (place.name !== "strange" || (kind !== "KVCluster" && kind !== "KVBackup"))
+          return kube.read(resource, place);
+        looks[kind] += 1;
+        throw new TypeError("nobody expected that");
+      },
+    });
+    const { cluster, bugs, start, until, end } = createWorld({ around, mayMeetBugs: true });
+    cluster.kube.put(manifest({}, "strange") as KubeObject);
+    cluster.kube.put(backupManifest({}, "strange") as KubeObject);
+    const operator = start("a");
+    await until("settled", () => cluster.isSettled());
+    await until("both were tried again", () => looks.KVCluster > 2 && looks.KVBackup > 2);
+    assert.ok(bugs.some(({ cluster: of, cause }) => of === "default/strange" && cause instanceof TypeError));
+    assert.ok(bugs.some(({ backup: of, cause }) => of === "default/strange" && cause instanceof TypeError));
     await end(operator);
   });
 

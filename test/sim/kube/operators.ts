@@ -69,8 +69,11 @@ export class Operators {
       count: (metric: string, amount = 1) => cluster.counters.set(metric, (cluster.counters.get(metric) ?? 0) + amount),
       observe() {},
       gauge() {},
-      log: (_level: string, event: string, fields?: Record<string, unknown>) =>
-        simulator.tell(`${identity} ${event} ${JSON.stringify(fields ?? {})}`),
+      log: (_level: string, event: string, fields?: Record<string, unknown>) => {
+        simulator.tell(`${identity} ${event} ${JSON.stringify(fields ?? {})}`);
+        // It goes on with other clusters; the run is over.
+        if (event === "operator.bug") cluster.bug ??= fields?.cause;
+      },
     };
     const operator = createOperator(
       {
