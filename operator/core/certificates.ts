@@ -11,7 +11,7 @@
  */
 import { X509Certificate } from "node:crypto";
 import type { Cluster } from "../api/kvcluster.ts";
-import { ADMIN_PORT, authorityName, DATA_PORT, peersDomain, podName, tlsName } from "./names.ts";
+import { ADMIN_PORT, authorityName, DATA_PORT, ordinalOf, peersDomain, podName, tlsName } from "./names.ts";
 import { at, type KubeObject, textAt } from "./objects.ts";
 import type { Action, PeerTls, PodFacts, Wish, World } from "./world.ts";
 
@@ -98,8 +98,33 @@ export function adminIdentity(
   return { authorities, name: `${pod}.${peersDomain(cluster)}` };
 }
 
-/** What is to be made now: an authority, members' certificates, or a bundle of other authorities. */
-export function certificatesDue(world: World, pods: number): Action[] {
+/**
+ * Who has certificates: pods that there are to be, and those that still stand. What is left in the Secret of members that are gone
+ * nobody shows, and it is not made anew: an authority must not be trusted for its sake.
+ */
+function certifiedPods({ cluster, pods }: World, count: number): readonly string[] {
+  const wanted = Array.from({ length: count }, (_, ordinal) => podName(cluster.metadata.name, ordinal));
+  return [...wanted, ...pods.flatMap(({ name, ordinal }) => (ordinal < count ? [] : [name]))];
+}
+
+/** The files of the Secret, as it is, without those of members that are gone. */
+export function keptFiles(world: World, count: number): readonly [string, string][] {
+  const { cluster, objects } = world;
+  const { name } = cluster.metadata;
+  const kept = new Set(certifiedPods(world, count));
+  const data = at(objects.get(`Secret/${tlsName(name)}`), "data") as Readonly<Record<string, string>> | undefined;
+  return Object.entries(data ?? {}).filter(([file]) => {
+    const pod = file.replace(/\.(crt|key)$/, "");
+    return ordinalOf(name, pod) === undefined || kept.has(pod);
+  });
+}
+
+/**
+ * What is to be made now: an authority, members' certificates, or a bundle of other authorities.
+ *
+ * @param count How many pods there are to be.
+ */
+export function certificatesDue(world: World, count: number): Action[] {
   const { cluster, objects, nowMs } = world;
   if (!usesTls(cluster, peerTlsOf(world))) return [];
   const { name } = cluster.metadata;
@@ -110,18 +135,20 @@ export function certificatesDue(world: World, pods: number): Action[] {
   // Until all pods trust a new authority they show what the old one made, as long as there is that.
   const mayWait = authority === undefined || nowMs < madeMs(authority) + SPREAD_MS;
   const due: Wish[] = [];
-  for (let ordinal = 0; ordinal < pods; ordinal += 1) {
-    const pod = podName(name, ordinal);
+  for (const pod of certifiedPods(world, count)) {
     const names = certifiedNames(cluster, pod);
     const [present] = certificatesIn(fileOf(secret, `${pod}.crt`));
     const isGood = present !== undefined && isFit(present, names, nowMs);
     const isOurs = isGood && authority !== undefined && isIssued(present, authority);
     if (!isOurs && !(isGood && mayWait && isTrusted(present))) due.push({ pod, names });
   }
-  const isBundled = authority !== undefined && bundleOf(world, authority.toString()) === fileOf(secret, AUTHORITY_FILE);
+  const bundle = authority === undefined ? undefined : bundleOf(world, authority.toString(), count);
+  const isBundled = bundle !== undefined && bundle === fileOf(secret, AUTHORITY_FILE);
   if (due.length === 0 && isBundled) return [];
   const why = authority === undefined ? "there is no authority" : "missing, near their end, or of other names";
-  return [{ kind: "issue", certificates: due, why: due.length === 0 ? "other authorities are to be trusted" : why }];
+  return [
+    { kind: "issue", certificates: due, count, why: due.length === 0 ? "other authorities are to be trusted" : why },
+  ];
 }
 
 /**
@@ -129,13 +156,13 @@ export function certificatesDue(world: World, pods: number): Action[] {
  * certificate of theirs.
  *
  * @param authority The present one's certificate, PEM.
+ * @param count How many pods there are to be.
  */
-export function bundleOf({ cluster, objects, nowMs }: World, authority: string): string {
+export function bundleOf(world: World, authority: string, count: number): string {
+  const { cluster, objects, nowMs } = world;
   const own = new X509Certificate(authority);
   const secret = objects.get(`Secret/${tlsName(cluster.metadata.name)}`);
-  const shown = Object.keys((at(secret, "data") as object | undefined) ?? {})
-    .filter((file) => file.endsWith(".crt") && file !== AUTHORITY_FILE)
-    .flatMap((file) => certificatesIn(fileOf(secret, file)));
+  const shown = certifiedPods(world, count).flatMap((pod) => certificatesIn(fileOf(secret, `${pod}.crt`)));
   const isOver = shown.every((one) => isIssued(one, own) && nowMs >= madeMs(one) + SPREAD_MS);
   const earlier = certificatesIn(fileOf(secret, AUTHORITY_FILE)).filter(
     (one) => one.fingerprint256 !== own.fingerprint256 && one.validToDate.getTime() > nowMs,

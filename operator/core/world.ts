@@ -223,7 +223,13 @@ export type Action =
       readonly isAside?: boolean;
     }
   /** Makes certificates; and the authority that they come from, where there is none. */
-  | { readonly kind: "issue"; readonly certificates: readonly Wish[]; readonly why: string }
+  | {
+      readonly kind: "issue";
+      readonly certificates: readonly Wish[];
+      /** How many pods there are to be: the files of others go, but of those that still stand. */
+      readonly count: number;
+      readonly why: string;
+    }
   /** Makes what is missing of the administrator's tokens. */
   | { readonly kind: "makeTokens"; readonly why: string }
   | {

@@ -14,10 +14,10 @@ import {
   CERTIFICATE_LIFE_MS,
   encoded,
   fileOf,
+  keptFiles,
 } from "../core/certificates.ts";
 import { SECRETS } from "../core/kinds.ts";
 import { authorityName, tlsName } from "../core/names.ts";
-import { at } from "../core/objects.ts";
 import { owned } from "../core/resources/owned.ts";
 import type { Wish, World } from "../core/world.ts";
 import { AuthorityError, type CertificateMaker, type Issued, type Kube, KubeError } from "../ports.ts";
@@ -30,20 +30,18 @@ import { AuthorityError, type CertificateMaker, type Issued, type Kube, KubeErro
 export async function issueCertificates(
   { kube, certificates }: { readonly kube: Kube; readonly certificates: CertificateMaker },
   world: World,
-  wishes: readonly Wish[],
+  { certificates: wishes, count }: { readonly certificates: readonly Wish[]; readonly count: number },
 ): Promise<void> {
-  const { cluster, objects, nowMs } = world;
-  const { name } = cluster.metadata;
+  const { cluster, nowMs } = world;
   const authority = presentAuthority(world) ?? (await createAuthority({ kube, certificates }, world));
-  const bundle = bundleOf(world, authority.certificate);
-  const present = at(objects.get(`Secret/${tlsName(name)}`), "data") as Readonly<Record<string, string>> | undefined;
-  const data = new Map([...Object.entries(present ?? {}), [AUTHORITY_FILE, encoded(bundle)]]);
+  const bundle = bundleOf(world, authority.certificate, count);
+  const data = new Map([...keptFiles(world, count), [AUTHORITY_FILE, encoded(bundle)]]);
   const span = { fromMs: nowMs - BACKDATED_MS, untilMs: nowMs + CERTIFICATE_LIFE_MS };
   for (const { pod, names } of wishes) {
     const { certificate, key } = await certificates.issue(authority, names, span).catch(refusedOf(world));
     data.set(`${pod}.crt`, encoded(certificate)).set(`${pod}.key`, encoded(key));
   }
-  const head = { apiVersion: "v1", kind: "Secret", name: tlsName(name) };
+  const head = { apiVersion: "v1", kind: "Secret", name: tlsName(cluster.metadata.name) };
   await kube.apply(SECRETS, owned(cluster, head, { type: "Opaque", data: Object.fromEntries(data) }));
 }
 

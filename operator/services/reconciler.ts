@@ -87,7 +87,7 @@ export function createReconciler(parts: {
       case "issue": {
         const pods = action.certificates.map(({ pod }) => pod).join(", ") || "the authority";
         telemetry.log("info", "operator.issues_certificates", { pods, why: action.why });
-        await issueCertificates(parts, world, action.certificates);
+        await issueCertificates(parts, world, action);
         const message = `${pods}: ${action.why}`;
         return events.tell(world.cluster, { type: "Normal", reason: "CertificatesIssued", message });
       }

@@ -28,6 +28,13 @@ function loseAuthority(cluster: FakeCluster): void {
 
 const pem = ({ privateKey }: KeyPairKeyObjectResult) => privateKey.export({ format: "pem", type: "pkcs8" }).toString();
 
+async function passMinutes(cluster: FakeCluster, minutes: number): Promise<void> {
+  for (let minute = 0; minute < minutes; minute += 1) {
+    await cluster.reconcile();
+    cluster.kube.nowMs += 60_000;
+  }
+}
+
 function passSixDays(cluster: FakeCluster): void {
   cluster.kube.nowMs += 6 * DAY_MS;
 }
@@ -164,6 +171,34 @@ describe("certificates of a cluster", () => {
     cluster.kube.nowMs += 61 * DAY_MS;
     await cluster.reconcile();
     assert.ok(identityOf(cluster, `${NAME}-0`).expiresAtMs - cluster.kube.nowMs > 80 * DAY_MS);
+  });
+
+  it("come from a new authority alone in the end also where members have left, whose files go", async () => {
+    const cluster = await settled(SECURE);
+    cluster.edit({ replicas: 5 });
+    await cluster.until("grown", () => cluster.isSettled(), 600);
+    const pod = cluster.kube.find("Pod", `${NAME}-3`);
+    cluster.edit({ replicas: 3 });
+    await cluster.until("shrunk", () => cluster.isSettled(), 600);
+    assert.ok(pod);
+    // On a machine that nobody hears of it may still run, though it is deleted.
+    cluster.kube.set({ ...pod, metadata: { ...pod.metadata, deletionTimestamp: "2027-01-15T08:00:00Z" } });
+    for (const ordinals of [
+      [0, 1, 2, 3],
+      [0, 1, 2],
+    ]) {
+      loseAuthority(cluster);
+      await passMinutes(cluster, 30);
+      assert.equal(viewOf(cluster).authorities.length, 1);
+      const files = Object.keys(at(secretOf(cluster), "data") as object).sort();
+      const own = ordinals.flatMap((ordinal) => [`${NAME}-${ordinal}.crt`, `${NAME}-${ordinal}.key`]);
+      assert.deepEqual(files, ["ca.crt", ...own]);
+      for (const ordinal of ordinals) assert.ok(identityOf(cluster, `${NAME}-${ordinal}`));
+      cluster.kube.drop(pod);
+    }
+    cluster.edit({ replicas: 4 });
+    await cluster.until("grown again", () => cluster.isSettled(), 600);
+    assert.ok(identityOf(cluster, `${NAME}-3`));
   });
 
   it("are completed when the operator was killed anywhere while it made them", async () => {
