@@ -3,8 +3,8 @@ import { startsWithTokens, tokensDue } from "../access.ts";
 import { certificatesDue, peerTlsOf } from "../certificates.ts";
 import { isFounded, wantedMembers } from "../founding.ts";
 import { issuedDue, usesIssuer } from "../issued.ts";
-import { OWNED_KINDS } from "../kinds.ts";
-import { ownLabels } from "../names.ts";
+import { OWNED_KINDS, SECRETS } from "../kinds.ts";
+import { authorityName, ownLabels } from "../names.ts";
 import type { KubeObject } from "../objects.ts";
 import { membersConfig, serviceAccount } from "../resources/members.ts";
 import { clientService, networkPolicy, peersService } from "../resources/network.ts";
@@ -112,7 +112,7 @@ function unwantedObjects(world: World): Action[] {
  */
 function foreignObject(world: World): string | undefined {
   for (const [key, object] of world.objects) {
-    if (isOwned(world, object) || (isOptional(object.kind) && !isAskedFor(world, object.kind))) continue;
+    if (isOwned(world, object) || !isNamed(world, object)) continue;
     const { ownerReferences, labels } = object.metadata;
     const isOthers = ownerReferences?.some(({ controller }) => controller === true) ?? false;
     const isStray = NAMED_KINDS.has(object.kind) && !isMadeHere(world, labels);
@@ -121,9 +121,18 @@ function foreignObject(world: World): string | undefined {
   return undefined;
 }
 
-/** Kinds whose objects of a cluster's name may be those of an application of the same name: to apply ours would break it. */
+/** Whether the cluster has use for the name. Where an issuer makes its certificates, the authority's may be that of the issuer. */
+function isNamed(world: World, { kind, metadata }: KubeObject): boolean {
+  if (isOptional(kind)) return isAskedFor(world, kind);
+  return kind !== SECRETS.kind || metadata.name !== authorityName(world.cluster.metadata.name) || !usesIssuer(world);
+}
+
+/**
+ * Kinds whose objects of a cluster's name may be those of an application of the same name: to apply ours would break it. Of a
+ * Secret it would besides trust, or show to nodes, what somebody else has put there, and take it along when the cluster goes.
+ */
 const NAMED_KINDS: ReadonlySet<string> = new Set(
-  OWNED_KINDS.map(({ kind }) => kind).filter((kind) => !isOptional(kind)),
+  [...OWNED_KINDS, SECRETS].map(({ kind }) => kind).filter((kind) => !isOptional(kind)),
 );
 
 function isMadeHere({ cluster }: World, labels: KubeObject["metadata"]["labels"]): boolean {

@@ -1,0 +1,74 @@
+/** Secrets of a name that a cluster needs and that are somebody else's: what is in them is not touched, nor trusted. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { createCertificateMaker } from "../../operator/adapters/certificates.ts";
+import { AUTHORITY_LIFE_MS, encoded } from "../../operator/core/certificates.ts";
+import type { KubeObject } from "../../operator/core/objects.ts";
+import { FakeCluster, NAME } from "./fake-cluster.ts";
+
+const SECURE = { peers: true, admin: true, data: true };
+
+function secret(
+  name: string,
+  data: Record<string, string>,
+  labels: Record<string, string> = { app: "shop" },
+): KubeObject {
+  const encodedData = Object.fromEntries(Object.entries(data).map(([file, text]) => [file, encoded(text)]));
+  const metadata = { name, namespace: "default", labels };
+  return { apiVersion: "v1", kind: "Secret", metadata, type: "Opaque", data: encodedData };
+}
+
+async function authorityFiles(cluster: FakeCluster): Promise<Record<string, string>> {
+  const { nowMs } = cluster.kube;
+  const span = { fromMs: nowMs, untilMs: nowMs + AUTHORITY_LIFE_MS };
+  const { certificate, key } = await createCertificateMaker().createAuthority("office", span);
+  return { "ca.crt": certificate, "ca.key": key };
+}
+
+describe("a Secret that a cluster needs", () => {
+  it.each([
+    ["tls", "what is served to its clients"],
+    ["authority", "an authority of their own"],
+    ["access", "a token that they made"],
+  ])("and that is another's (%s: %s) is left as it is, and said; it goes on once that is gone", async (suffix) => {
+    const cluster = new FakeCluster({ tls: SECURE });
+    const name = `${NAME}-${suffix}`;
+    const theirs = cluster.kube.set(
+      secret(name, { ...(await authorityFiles(cluster)), "admin-token": "a".repeat(40) }),
+    );
+    for (let second = 0; second < 5; second += 1) {
+      await cluster.reconcile();
+      cluster.tick();
+    }
+    assert.deepEqual(cluster.kube.find("Secret", name), theirs);
+    assert.equal(cluster.condition("Degraded").reason, "NameTaken");
+    assert.match(
+      cluster.condition("Degraded").message,
+      /^Secret\/sessions-\w+ exists and belongs to somebody else: delete/,
+    );
+    assert.equal(cluster.kube.find("StatefulSet", NAME), undefined);
+    cluster.kube.drop(theirs);
+    await cluster.until("settled", () => cluster.isSettled() && cluster.condition("Degraded").status === "False");
+  });
+
+  it("is taken over where the operator has made it, also when its owner is lost: a restored one has none", async () => {
+    const cluster = new FakeCluster({ tls: SECURE });
+    await cluster.until("settled", () => cluster.isSettled());
+    for (const suffix of ["tls", "authority", "access"]) {
+      const found = cluster.kube.find("Secret", `${NAME}-${suffix}`);
+      assert.ok(found);
+      const { ownerReferences: _none, ...metadata } = found.metadata;
+      cluster.kube.set({ ...found, metadata });
+    }
+    await cluster.reconcile();
+    assert.ok(cluster.isSettled(), JSON.stringify(cluster.condition("Progressing")));
+  });
+
+  it("is no authority where an issuer is named: the issuer's own may be of that name", async () => {
+    const cluster = new FakeCluster({ tls: { ...SECURE, issuer: { name: "office" } } });
+    const theirs = cluster.kube.set(secret(`${NAME}-authority`, await authorityFiles(cluster)));
+    await cluster.reconcile();
+    assert.equal(cluster.condition("Progressing").reason, "CertificatesAwaited");
+    assert.deepEqual(cluster.kube.find("Secret", `${NAME}-authority`), theirs);
+  });
+});
