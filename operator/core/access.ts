@@ -96,7 +96,7 @@ export function tokensDue(world: World): Action[] {
   const secret = world.objects.get(`Secret/${accessName(world.cluster.metadata.name)}`);
   const [admin, next] = [tokenIn(secret, ADMIN_TOKEN_FILE), tokenIn(secret, NEXT_TOKEN_FILE)];
   if (admin !== undefined && next !== undefined && admin !== next)
-    return [{ kind: "apply", object: accessSecret(world, { admin, next }) }];
+    return [{ kind: "apply", object: asSeen(world, accessSecret(world, { admin, next })) }];
   const why = admin === undefined ? `there is no ${ADMIN_TOKEN_FILE}` : `there is no ${NEXT_TOKEN_FILE}`;
   return [{ kind: "makeTokens", why }];
 }
@@ -126,6 +126,16 @@ export function accessSecret(world: World, { admin, next }: AdminTokens): KubeOb
   const { cluster } = world;
   const head = { apiVersion: "v1", kind: "Secret", name: accessName(cluster.metadata.name) };
   return owned(cluster, head, { type: "Opaque", data });
+}
+
+/**
+ * The Secret, to be stored only in the place of the one that was looked at. A person may have taken a token away since, while
+ * nodes were waited for that do not answer: it must not come back. Whoever meets the conflict looks anew.
+ */
+export function asSeen({ objects }: Pick<World, "objects">, secret: KubeObject): KubeObject {
+  const { metadata } = secret;
+  const resourceVersion = objects.get(`Secret/${metadata.name}`)?.metadata.resourceVersion;
+  return resourceVersion === undefined ? secret : { ...secret, metadata: { ...metadata, resourceVersion } };
 }
 
 /** What is wrong with tokens that the manifest names; none of it is a secret. */

@@ -15,6 +15,7 @@ import { manifest, PRESETS } from "./manifests.ts";
 
 const SECRET = `${NAME}-access`;
 const SHOP = "shop-shop-shop-shop-shop-shop-shop-1";
+const SHOP_TOKEN = { name: "shop", secret: { name: "shop-token" }, data: "read-write" };
 const OTHER = "shop-shop-shop-shop-shop-shop-shop-2";
 
 const fileIn = (cluster: FakeCluster, file: string) => fileOf(cluster.kube.find("Secret", SECRET), file);
@@ -125,6 +126,36 @@ describe("the administrator's token", () => {
     assert.deepEqual(cluster.nodes.turnedAway, []);
     assert.deepEqual(uidsOf(cluster), pods);
   });
+
+  it.each([
+    ["admin-token", [{ ...SHOP_TOKEN }]],
+    ["admin-token.next", []],
+  ])(
+    "does not come back when it is taken away while the operator looks at the cluster, though much else changed (%s)",
+    async (file, tokens) => {
+      const cluster = await settled();
+      cluster.edit({ access: { tokens } });
+      await cluster.until("settled", () => cluster.isSettled());
+      const leaked = fileIn(cluster, file);
+      if (file === "admin-token") putSecret(cluster, "shop-token", SHOP);
+      else deleteFile(cluster, "admin-token");
+      // It has read the Secret, and now waits for a node.
+      const ask = cluster.nodes.ask.bind(cluster.nodes);
+      let isAsked = false;
+      cluster.nodes.ask = async (target) => {
+        if (!isAsked) deleteFile(cluster, file);
+        isAsked = true;
+        return ask(target);
+      };
+      await assert.rejects(cluster.reconcile(), { name: "KubeError", failure: "conflict" });
+      assert.ok(isAsked && fileIn(cluster, file) === undefined);
+      await pass(cluster, 3);
+      for (const present of ["admin-token", "admin-token.next"])
+        assert.match(fileIn(cluster, present) ?? "", /^[A-Za-z0-9_-]{43}$/);
+      assert.notEqual(fileIn(cluster, file), leaked);
+      assert.equal(grantIn(cluster, leaked), undefined);
+    },
+  );
 
   it("stays when only the next one is lost, or is no token any more", async () => {
     const cluster = await settled();
