@@ -68,6 +68,19 @@ export function issuedDue(world: World, pods: number): { readonly actions: Actio
   return { actions, awaited: names.filter((pod) => !files.includes(`${pod}.crt`)) };
 }
 
+/** That there is no certificate for those named, and what to do. */
+export function whyAwaited({ cluster }: Pick<World, "cluster">, named: string): string {
+  const { kind, name } = cluster.spec.tls.issuer ?? {};
+  return `cert-manager has made no certificate with its authority (ca.crt) for ${named}: look at ${kind} ${name}`;
+}
+
+/** Why a pod has no certificate that it could be started with; undefined where it has one, or needs none. */
+export function whyUncertified(world: World, pod: string): string | undefined {
+  const secret = world.objects.get(`Secret/${tlsName(world.cluster.metadata.name)}`);
+  if (!usesIssuer(world) || fileOf(secret, `${pod}.crt`) !== undefined) return undefined;
+  return whyAwaited(world, "it");
+}
+
 /** What cert-manager has made for a pod, if it is of the names that it should have and its authority is told. */
 function filesOf({ cluster, issued, nowMs }: World, pod: string): [string, Files][] {
   const secret = issued.get(pod);

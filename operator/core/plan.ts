@@ -10,6 +10,7 @@
  *   mend      pods of an old revision whose container does not run: they carry nothing
  *   recover   a lost volume is given up only while all others are whole
  *   change    one ring change at a time; a scale-in waits for every member
+ *   await     members whose certificates have not come are not restarted
  *   roll      a pod is restarted only while the ring is at rest: after `change`, which ends the run while one runs, or has
  *             just been asked for. A change that cannot be asked for may stay so for good, and holds no pod back
  *   claims    volumes go last, with proof of their own
@@ -24,7 +25,7 @@ import { ringOf, unsettled } from "./ring-view.ts";
 import { describeStatus } from "./status.ts";
 import { changeRing } from "./steps/change.ts";
 import { growClaims, removeClaims } from "./steps/claims.ts";
-import { placeObjects } from "./steps/objects.ts";
+import { awaitCertificates, placeObjects } from "./steps/objects.ts";
 import { recoverLost, sayHeldRecovery } from "./steps/recover.ts";
 import { podsWanted } from "./steps/replicas.ts";
 import { mendStuck, rollPods } from "./steps/roll.ts";
@@ -47,6 +48,7 @@ const STEPS: readonly Step[] = [
   recoverLost,
   changeRing,
   sayHeldRecovery,
+  awaitCertificates,
   rollPods,
   removeClaims,
   awaitMembers,

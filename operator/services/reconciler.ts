@@ -114,24 +114,30 @@ export function createReconciler(parts: {
     }
   }
 
-  /** In their order, for one may rest on the one before: up to the first that fails, but for those at the side. */
+  /**
+   * In their order, for one may rest on the one before: up to the first that fails, but for those at the side. Where it is refused for
+   * good, what is lost is given up all the same: that rests on a look of its own, and would wait for as long as it stands.
+   */
   async function carryOutAll(world: World, actions: readonly Action[]) {
     const asides: string[] = [];
-    try {
-      for (const action of actions) {
-        try {
-          await carryOut(world, action);
-        } catch (error) {
-          const isAside = action.kind === "apply" && action.isAside === true && error instanceof KubeError;
-          if (!isAside || !isFinal(error)) throw error;
+    let failure: unknown;
+    for (const action of actions) {
+      if (failure !== undefined && !isRecovery(action)) continue;
+      try {
+        await carryOut(world, action);
+      } catch (error) {
+        const isEnd = !(error instanceof KubeError) || !isFinal(error);
+        if (!isEnd && action.kind === "apply" && action.isAside === true) {
           telemetry.log("error", "operator.refused", { cluster: world.cluster.metadata.name, why: error.message });
           asides.push(error.message);
+          continue;
         }
+        failure ??= error;
+        // A pod does not go without its volume.
+        if (isEnd || isRecovery(action)) break;
       }
-    } catch (failure) {
-      return { failure, asides };
     }
-    return { failure: undefined, asides };
+    return { failure, asides };
   }
 
   async function askNode(world: World, action: Extract<Action, { through: string }>): Promise<void> {
@@ -199,6 +205,11 @@ function asSeen({ objects }: World, object: KubeObject): KubeObject {
   const seen = kind === STATEFUL_SETS.kind ? objects.get(`${kind}/${metadata.name}`) : undefined;
   const { resourceVersion } = seen?.metadata ?? {};
   return resourceVersion === undefined ? object : { ...object, metadata: { ...metadata, resourceVersion } };
+}
+
+/** Whether it gives up what is lost. */
+function isRecovery(action: Action): boolean {
+  return action.kind === "remove" && action.proof !== undefined;
 }
 
 /** Whether asking again will not help. */

@@ -145,9 +145,6 @@ export class FakeKube implements Kube {
       if (!isEqual(found.status, object.status)) this.set({ ...found, status: object.status });
       return;
     }
-    const { resourceVersion } = object.metadata;
-    if (resourceVersion !== undefined && resourceVersion !== found?.metadata.resourceVersion)
-      throw new KubeError("conflict", "it has changed");
     const next = merged(found, this.#applied.get(key), object) as KubeObject;
     this.#applied.set(key, stored(object));
     if (found !== undefined && isEqual(next, found)) return;

@@ -8,7 +8,7 @@ import { readPod } from "../../operator/core/facts.ts";
 import { at, textAt } from "../../operator/core/objects.ts";
 import type { Issued } from "../../operator/ports.ts";
 import { identityOf, knows, secretOf, type View, viewOf } from "./certificate-view.ts";
-import { FakeCluster, NAME } from "./fake-cluster.ts";
+import { FakeCluster, NAME, replicasOf } from "./fake-cluster.ts";
 
 const DAY_MS = 86_400_000;
 const OWN = { peers: true, admin: true, data: true };
@@ -55,8 +55,26 @@ async function pass(cluster: FakeCluster, manager: CertManager, seconds: number,
   return views;
 }
 
-async function settled(tls: object, manager: CertManager): Promise<FakeCluster> {
-  const cluster = new FakeCluster({ tls });
+/** cert-manager is away. */
+async function rest(cluster: FakeCluster, seconds: number): Promise<void> {
+  for (let second = 0; second < seconds; second += 1) {
+    await cluster.reconcile();
+    cluster.tick();
+  }
+}
+
+/** A machine goes, and what was on it is made anew. */
+async function losesOne(cluster: FakeCluster): Promise<void> {
+  const budget = () => at(cluster.kube.find("PodDisruptionBudget", NAME), "spec", "maxUnavailable");
+  const claim = () => cluster.kube.find("PersistentVolumeClaim", "data-sessions-1")?.metadata.uid;
+  const before = claim();
+  cluster.setMachineDown(textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "", true);
+  await cluster.until("no other may be evicted", () => budget() === 0);
+  await cluster.until("replaced", () => claim() !== before && budget() === 1);
+}
+
+async function settled(tls: object, manager: CertManager, spec: object = {}): Promise<FakeCluster> {
+  const cluster = new FakeCluster({ tls, ...spec });
   await pass(cluster, manager, 90);
   assert.ok(cluster.isSettled(), JSON.stringify(cluster.condition("Progressing")));
   return cluster;
@@ -98,6 +116,49 @@ describe("certificates of cert-manager", () => {
     cluster.edit({ replicas: 4 });
     await pass(cluster, manager, 90);
     assert.ok(cluster.isSettled() && identityOf(cluster, `${NAME}-3`));
+  });
+
+  it("are awaited by pods that are to join before these are made, and by nobody else: what is lost is replaced", async () => {
+    const manager = new CertManager();
+    const cluster = await settled(ISSUED, manager, { recovery: { replaceAfterSeconds: 60 } });
+    cluster.edit({ replicas: 5 });
+    await rest(cluster, 5);
+    assert.equal(replicasOf(cluster), 3);
+    assert.match(cluster.condition("Progressing").message, /essions-3 \(.*no certificate .* Issuer office\)/);
+    await losesOne(cluster);
+    await pass(cluster, manager, 90);
+    assert.ok(cluster.isSettled() && cluster.members.length === 5);
+  });
+
+  it("are awaited by pods that were made without theirs, and the others are seen to meanwhile", async () => {
+    const manager = new CertManager();
+    const cluster = await settled({ ...ISSUED, admin: false }, manager, { recovery: { replaceAfterSeconds: 60 } });
+    const set = cluster.kube.find("StatefulSet", NAME);
+    assert.ok(set);
+    for (const pod of ["sessions-3", "sessions-4"]) cluster.crash(pod, true);
+    cluster.edit({ replicas: 5 });
+    cluster.kube.set({ ...set, spec: { ...(set.spec as object), replicas: 5 } }, { newGeneration: true });
+    await rest(cluster, 5);
+    assert.equal(cluster.pods.length, 5);
+    await losesOne(cluster);
+    assert.equal(replicasOf(cluster), 5);
+  });
+
+  it("are awaited by members that run when an issuer is named: they run on as they are, and the ring changes", async () => {
+    const manager = new CertManager();
+    const plain = { peers: false, admin: false, data: false };
+    const cluster = await settled(plain, manager, { recovery: { replaceAfterSeconds: 60 } });
+    const set = cluster.kube.find("StatefulSet", NAME);
+    const pods = uidsOf(cluster);
+    cluster.edit({ tls: ISSUED, weights: { default: 50 } });
+    await rest(cluster, 30);
+    assert.equal(cluster.condition("Progressing").reason, "CertificatesAwaited");
+    assert.deepEqual(cluster.kube.find("StatefulSet", NAME), set);
+    assert.deepEqual(uidsOf(cluster), pods);
+    assert.ok(cluster.nodes.ring?.members.every(({ weight }) => weight === 50));
+    await losesOne(cluster);
+    await pass(cluster, manager, 300);
+    assert.ok(cluster.isSettled() && cluster.pods.every((pod) => readPod(pod, NAME)?.peerTls === "require"));
   });
 
   it("are awaited where the issuer does not tell its authority: members could not hold each other to anything", async () => {

@@ -1,7 +1,7 @@
 /** What the API server refuses for good: it is told, and holds nothing else up. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import { type KubeObject, textAt } from "../../operator/core/objects.ts";
+import { at, type KubeObject, textAt } from "../../operator/core/objects.ts";
 import { KubeError } from "../../operator/ports.ts";
 import { type FakeCluster, settled } from "./fake-cluster.ts";
 
@@ -65,6 +65,57 @@ describe("what is refused at the side", () => {
     assert.equal(cluster.condition("Degraded").reason, "ApplyRefused");
     isRefused = false;
     await cluster.until("settled", () => cluster.isSettled() && cluster.condition("Degraded").status === "False");
+  });
+});
+
+/** As an operator goes on whose runs fail: one after the other. */
+async function untilThough(cluster: FakeCluster, what: string, done: () => boolean): Promise<void> {
+  for (let second = 0; second < 300; second += 1) {
+    await cluster.reconcile().catch((error: unknown) => assert.ok(error instanceof KubeError, String(error)));
+    if (done()) return;
+    cluster.tick();
+  }
+  assert.fail(`not within 300 s: ${what}; ${JSON.stringify(cluster.condition("Progressing"))}`);
+}
+
+describe("what is refused of the objects that carry the pods", () => {
+  const TLS = { peers: true, admin: true, data: true, issuer: { name: "office" } };
+
+  it.each([
+    ["a template that makes no sense", { resources: { requests: { memory: "2Gi" } } }, "StatefulSet", "refused"],
+    ["certificates of a cert-manager that is not installed", { tls: TLS }, "Certificate", "not-found"],
+  ] as const)(
+    "(%s) keeps no member that is lost from being replaced, nor others from being held",
+    async (_what, spec, kind, failure) => {
+      const cluster = await settled({ recovery: { replaceAfterSeconds: 60 } });
+      const claim = () => cluster.kube.find("PersistentVolumeClaim", "data-sessions-1")?.metadata.uid;
+      const before = claim();
+      refuse(cluster, (object) => object.kind === kind, failure);
+      cluster.edit(spec);
+      await untilThough(cluster, "it is told", () => JSON.stringify(cluster.cluster.status).includes("it is refused"));
+      cluster.setMachineDown(textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "", true);
+      const budget = () => at(cluster.kube.find("PodDisruptionBudget", "sessions"), "spec", "maxUnavailable");
+      await untilThough(cluster, "no other may be evicted", () => budget() === 0);
+      await untilThough(cluster, "replaced", () => claim() !== before && budget() === 1);
+      assert.equal(cluster.members.length, 3);
+      assert.deepEqual(cluster.story, ["delete PersistentVolumeClaim data-sessions-1", "delete Pod sessions-1"]);
+    },
+  );
+
+  it("lets no pod go whose volume could not be given up before it", async () => {
+    const cluster = await settled({ recovery: { replaceAfterSeconds: 60 } });
+    refuse(cluster, (object) => object.kind === "StatefulSet");
+    const remove = cluster.kube.remove.bind(cluster.kube);
+    let refused = 0;
+    cluster.kube.remove = async (resource, place, options) => {
+      if (resource.kind !== "PersistentVolumeClaim") return remove(resource, place, options);
+      refused += 1;
+      throw new KubeError("refused", "DELETE: it is refused");
+    };
+    cluster.edit({ resources: { requests: { memory: "2Gi" } } });
+    cluster.setMachineDown(textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "", true);
+    await untilThough(cluster, "it was tried", () => refused > 3);
+    assert.deepEqual(cluster.story, []);
   });
 });
 

@@ -8,6 +8,7 @@
  */
 import { isFounded, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
 import { readInstant } from "../instant.ts";
+import { whyUncertified } from "../issued.ts";
 import { ordinalOf, peerAddress, podName } from "../names.ts";
 import { answerOf, isChanging, isRenewed, type RingView, ringOf, unsettled, whyStrange } from "../ring-view.ts";
 import type { Change, ChangeRequest, Hold, StepResult, World } from "../world.ts";
@@ -144,7 +145,7 @@ function awaited(world: World, ring: RingView): Joiner[] {
     const pod = world.pods.find((other) => other.name === name);
     const answers = pod !== undefined && !pod.isDeleting && answerOf(world, name) !== undefined;
     const ageMs = pod === undefined ? undefined : world.nowMs - pod.createdAtMs;
-    const trouble = pod === undefined ? UNMADE : pod.trouble;
+    const trouble = whyUncertified(world, name) ?? (pod === undefined ? UNMADE : pod.trouble);
     joiners.push({ name, answers: answers && zoneOfPod(world, name) !== undefined, ageMs, trouble });
   }
   // All are made at once: one that is not has been waited for as long as any other.

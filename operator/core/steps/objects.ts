@@ -1,8 +1,13 @@
-/** The owned objects: made when they are missing, applied when they differ, taken over when they bear the right name. */
+/**
+ * The owned objects: made when they are missing, applied when they differ, taken over when they bear the right name.
+ *
+ * Members whose certificates do not come keep their pods as they are, for a pod of the new template would not start. All else
+ * goes on: what is lost meanwhile is replaced, and nobody is evicted while it is missing.
+ */
 import { startsWithTokens, tokensDue } from "../access.ts";
 import { certificatesDue, peerTlsOf } from "../certificates.ts";
 import { isFounded, wantedMembers } from "../founding.ts";
-import { issuedDue, usesIssuer } from "../issued.ts";
+import { issuedDue, usesIssuer, whyAwaited } from "../issued.ts";
 import { OWNED_KINDS, SECRETS } from "../kinds.ts";
 import { authorityName, ownLabels } from "../names.ts";
 import type { KubeObject } from "../objects.ts";
@@ -11,11 +16,11 @@ import { clientService, networkPolicy, peersService } from "../resources/network
 import { autoscaler, disruptionBudget, serviceMonitor } from "../resources/policies.ts";
 import { statefulSet } from "../resources/stateful-set.ts";
 import { hintsWaiting, ringOf, unsettled } from "../ring-view.ts";
-import type { Action, StepResult, World } from "../world.ts";
+import type { Action, Hold, StepResult, World } from "../world.ts";
 import { proofOf } from "./proof.ts";
-import { podsWanted } from "./replicas.ts";
+import { podsCertified, podsWanted } from "./replicas.ts";
 
-/** Applies all of them; holds the run only while the first pods have no machine yet. */
+/** Applies all of them; holds the run only while the first pods have no machine yet, or no certificates. */
 export function placeObjects(world: World): StepResult {
   const { cluster, policy } = world;
   const foreign = foreignObject(world);
@@ -24,44 +29,72 @@ export function placeObjects(world: World): StepResult {
       hold: { reason: "NameTaken", message: `${foreign} exists and belongs to somebody else: delete or rename it` },
     };
   const members = wantedMembers(world);
-  const replicas = podsWanted(world);
+  const issued = issuedOf(world);
+  const awaited = neededOf(world, issued);
+  const replicas = podsCertified(world, issued?.awaited ?? []);
   const objects: (KubeObject | undefined)[] = [
     serviceAccount(cluster),
     peersService(cluster),
     clientService(cluster),
     networkPolicy(cluster, policy),
-    disruptionBudget(cluster, isWhole(world), world.claims),
     members.kind === "text" ? membersConfig(cluster, members.text) : undefined,
-    statefulSet(cluster, policy, {
-      replicas,
-      claimSize: world.statefulSet?.claimSize,
-      peerTls: peerTlsOf(world),
-      asksForToken: startsWithTokens(world),
-    }),
+    awaited.length > 0
+      ? undefined
+      : statefulSet(cluster, policy, {
+          replicas,
+          claimSize: world.statefulSet?.claimSize,
+          peerTls: peerTlsOf(world),
+          asksForToken: startsWithTokens(world),
+        }),
     autoscaler(cluster),
     serviceMonitor(cluster),
   ];
-  // First: a pod that is started without its certificate, or the file of tokens, does not run.
-  const count = Math.max(replicas, cluster.spec.replicas);
-  const issued = usesIssuer(world) ? issuedDue(world, count) : undefined;
-  const actions: Action[] = [...(issued?.actions ?? certificatesDue(world, count)), ...tokensDue(world)];
-  const awaited = issued?.awaited.filter((pod) => isNeeded(world, pod)) ?? [];
-  if (awaited.length > 0)
-    return { actions, hold: { reason: "CertificatesAwaited", message: whyAwaited(world, awaited) } };
-  for (const object of objects) if (object !== undefined) actions.push(applying(world, object, replicas));
-  actions.push(...unwantedObjects(world));
+  const apply = (object: KubeObject | undefined) => (object === undefined ? [] : [applying(world, object, replicas)]);
+  const actions: Action[] = [
+    // First of all: whoever may be evicted rests on nothing that is made, and on everything that is missing.
+    ...apply(disruptionBudget(cluster, isWhole(world), world.claims)),
+    // Then these: a pod that is started without its certificate, or the file of tokens, does not run.
+    ...(issued?.actions ?? certificatesDue(world, podsToCertify(world))),
+    ...tokensDue(world),
+    ...objects.flatMap(apply),
+    ...unwantedObjects(world),
+  ];
+  if (awaited.length > 0 && (world.statefulSet === undefined || !isFounded(world)))
+    return { actions, hold: awaitedHold(world, awaited) };
   if (members.kind === "wait") return { actions, hold: { reason: "Founding", message: members.why } };
   return { actions };
 }
 
-/** Whether a pod would be started without a certificate, or restarted; one that is to join can wait for its own. */
-function isNeeded({ statefulSet, pods }: World, pod: string): boolean {
-  return statefulSet === undefined || pods.some(({ name }) => name === pod);
+/** Holds what would restart members by a template that waits for their certificates. A step of its own, for ring changes do not wait. */
+export function awaitCertificates(world: World): StepResult {
+  const awaited = neededOf(world, issuedOf(world));
+  return awaited.length === 0 ? {} : { hold: awaitedHold(world, awaited) };
 }
 
-function whyAwaited({ cluster }: World, pods: readonly string[]): string {
-  const { kind, name } = cluster.spec.tls.issuer ?? {};
-  return `cert-manager has made no certificate with its authority (ca.crt) for ${pods.join(", ")}: look at ${kind} ${name}`;
+function awaitedHold(world: World, pods: readonly string[]): Hold {
+  return { reason: "CertificatesAwaited", message: whyAwaited(world, pods.join(", ")) };
+}
+
+type Due = ReturnType<typeof issuedDue>;
+
+function issuedOf(world: World): Due | undefined {
+  return usesIssuer(world) ? issuedDue(world, podsToCertify(world)) : undefined;
+}
+
+function podsToCertify(world: World): number {
+  return Math.max(podsWanted(world), world.cluster.spec.replicas);
+}
+
+/** Pods without a certificate that would be started so, or restarted. One that is to join waits for its own by itself. */
+function neededOf(world: World, issued: Due | undefined): readonly string[] {
+  return issued?.awaited.filter((pod) => isNeeded(world, pod)) ?? [];
+}
+
+function isNeeded(world: World, pod: string): boolean {
+  const stands = world.pods.some(({ name }) => name === pod);
+  if (!isFounded(world)) return world.statefulSet === undefined || stands;
+  const ring = ringOf(world);
+  return ring === undefined ? stands : ring.present.some(({ name }) => name === pod);
 }
 
 /**

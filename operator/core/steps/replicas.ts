@@ -29,6 +29,18 @@ export function podsWanted(world: World): number {
   return wanted;
 }
 
+/**
+ * That number as far as certificates have come: a pod without its own would not start. What there is stays.
+ *
+ * @param awaited Pods without one.
+ */
+export function podsCertified(world: World, awaited: readonly string[]): number {
+  const { cluster, statefulSet } = world;
+  const first = awaited.flatMap((pod) => ordinalOf(cluster.metadata.name, pod) ?? []);
+  const there = statefulSet === undefined ? ordinalsThere(world) : statefulSet.replicas;
+  return Math.min(podsWanted(world), Math.max(there, Math.min(...first)));
+}
+
 /** How many first members were named, or undefined before they are. */
 function firstMembers(world: World): number | undefined {
   return /^ANNULUS_MEMBERS=(.*)$/m.exec(membersText(world) ?? "")?.[1]?.split(",").length;
