@@ -3,17 +3,23 @@ import type { Spec } from "./kvcluster.ts";
 import { readQuantity } from "./quantity.ts";
 import { broken, NAME_RULE, type Rule, type Subject } from "./rule.ts";
 
-/** Settings that the operator gives the nodes itself. */
+/** Settings that the operator gives the nodes itself, and in part reads back from their pods: that is how far a roll has come. */
 export const OWNED_SETTINGS: readonly string[] = [
   "ANNULUS_ACCESS_FILE",
   "ANNULUS_ADMIN_PORT",
+  "ANNULUS_ADMIN_TLS_CERTIFICATE_FILE",
+  "ANNULUS_ADMIN_TLS_KEY_FILE",
+  "ANNULUS_ADMIN_URL",
   "ANNULUS_ADVERTISE",
   "ANNULUS_ANONYMOUS_CLUSTER",
   "ANNULUS_ANONYMOUS_DATA",
+  "ANNULUS_CA_FILE",
   "ANNULUS_CLUSTER",
   "ANNULUS_CONFIG",
   "ANNULUS_DATA_DIR",
   "ANNULUS_DATA_PORT",
+  "ANNULUS_DATA_TLS_CERTIFICATE_FILE",
+  "ANNULUS_DATA_TLS_KEY_FILE",
   "ANNULUS_DURABILITY",
   "ANNULUS_HOST",
   "ANNULUS_MEMBERS",
@@ -22,10 +28,16 @@ export const OWNED_SETTINGS: readonly string[] = [
   "ANNULUS_NODE",
   "ANNULUS_PARTITIONS",
   "ANNULUS_PEER_PORT",
+  "ANNULUS_PEER_TLS",
+  "ANNULUS_PEER_TLS_CA_FILE",
+  "ANNULUS_PEER_TLS_CERTIFICATE_FILE",
+  "ANNULUS_PEER_TLS_DOMAIN",
+  "ANNULUS_PEER_TLS_KEY_FILE",
   "ANNULUS_R",
   "ANNULUS_SEEDS",
   "ANNULUS_TOKEN",
   "ANNULUS_TOKEN_FILE",
+  "ANNULUS_URL",
   "ANNULUS_W",
   "ANNULUS_WEIGHT",
   "ANNULUS_ZONE",

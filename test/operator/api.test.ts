@@ -10,6 +10,8 @@ import { parseCluster } from "../../operator/api/kvcluster.ts";
 import { readQuantity } from "../../operator/api/quantity.ts";
 import { broken } from "../../operator/api/rule.ts";
 import { brokenRules, OWNED_SETTINGS, RULES } from "../../operator/api/rules.ts";
+import { listAt, textAt } from "../../operator/core/objects.ts";
+import { podTemplate } from "../../operator/core/resources/pod-template.ts";
 import { BACKUP_ALLOWED, BACKUP_BREACHES, backupManifest, ONTO_VOLUME } from "./backup-manifests.ts";
 import { ALLOWED, BREACHES, manifest, PRESETS } from "./manifests.ts";
 
@@ -121,6 +123,20 @@ describe("the KVCluster's schema", () => {
         told.some((part) => rule.message.includes(part)),
         rule.message,
       );
+  });
+
+  it("lets config have no setting that the operator gives pods of whatever spec: it reads back how a pod was started", () => {
+    const spec = { tls: { peers: true, admin: true, data: true }, access: { anonymous: { data: "read" } } };
+    const parsed = parseCluster({ ...manifest(spec), metadata: { ...manifest().metadata, uid: "u" } }, PRESETS);
+    assert.ok(parsed.ok);
+    const policy = { nodeImage: "annulus:good", operatorNamespace: "annulus-system", ...PRESETS };
+    const template = podTemplate(parsed.cluster, policy, { peerTls: "require", asksForToken: true });
+    const names = listAt(template, "spec", "containers", 0, "env").map((one) => textAt(one, "name") ?? "");
+    assert.ok(names.includes("ANNULUS_PEER_TLS") && names.includes("ANNULUS_ADMIN_TLS_CERTIFICATE_FILE"));
+    assert.deepEqual(
+      names.filter((name) => !OWNED_SETTINGS.includes(name)),
+      [],
+    );
   });
 
   it("knows all settings that the operator sets itself as settings of a node", async () => {

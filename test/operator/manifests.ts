@@ -106,6 +106,16 @@ export const BREACHES: readonly {
     message: "config holds settings of the nodes",
   },
   {
+    what: "a setting of TLS between peers, by which the operator knows how far a pod has come",
+    spec: { config: { ANNULUS_PEER_TLS: "require" } },
+    message: "config holds a setting that the operator gives",
+  },
+  {
+    what: "a certificate of the admin port, by which the operator knows how to speak to it",
+    spec: { config: { ANNULUS_ADMIN_TLS_CERTIFICATE_FILE: "/etc/annulus-tls/ca.crt" } },
+    message: "config holds a setting that the operator gives",
+  },
+  {
     what: "a setting that is the operator's",
     spec: { config: { ANNULUS_SEEDS: "elsewhere:7402" } },
     message: "config holds a setting that the operator gives",
