@@ -15,7 +15,7 @@ import { loadOperatorConfig, type OperatorConfig, OperatorConfigError } from "./
 import { createOperator } from "./operator.ts";
 
 const STOP_MS_MAX = 10_000;
-/** A process whose every watch has been silent for so long is better started anew. */
+/** A process whose every watch has been silent for so long is better started anew. Where one alone is, its kind is refused. */
 const SILENT_MS_MAX = 900_000;
 /** Of the lease's duration: how long after a renewal a leader may act, and how often it renews. */
 const RENEW_DEADLINE_SHARE = 2 / 3;
@@ -72,7 +72,7 @@ async function run(): Promise<void> {
       },
     },
   );
-  const sick = () => (kube.silentMs() > SILENT_MS_MAX ? "the API server has not been heard of\n" : undefined);
+  const sick = () => (kube.unheardMs() > SILENT_MS_MAX ? "the API server has not been heard of\n" : undefined);
   await serveProbes({ sick, metricsText }, config.ANNULUS_OPERATOR_PORT);
   operator.start();
   telemetry.log("info", "operator.started", { identity, pid: process.pid });

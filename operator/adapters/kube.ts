@@ -17,12 +17,22 @@ export function pathOf(resource: Resource, namespace: string | undefined, name?:
   return `${root}${scope}/${resource.plural}${name === undefined ? "" : `/${name}`}`;
 }
 
+/** How long watches have heard nothing of the API server, not even that there is nothing. */
+export type Silence = {
+  /** The one that has heard of it longest ago. */
+  silentMs(): number;
+  /** The one that has heard of it last. */
+  unheardMs(): number;
+};
+
 /** @param config How to sign in, from a kubeconfig or the pod's service account. */
 export function createKube(
   config: KubeConfig,
   ports: { readonly time: Time; readonly random: Random; readonly telemetry: Telemetry },
-): Kube & { /** The longest that any watch has heard nothing, not even that there is nothing. */ silentMs(): number } {
+): Kube & Silence {
   const watches = new Set<{ heardAtMs(): number }>();
+
+  const silences = () => [...watches].map((watch) => ports.time.monotonicMs() - watch.heardAtMs());
 
   const call = async (request: Omit<Parameters<typeof send>[1], "signal">): Promise<unknown> =>
     readJson(await send(config, { ...request, signal: AbortSignal.timeout(TIMEOUT_MS) }));
@@ -107,6 +117,7 @@ export function createKube(
         },
       };
     },
-    silentMs: () => Math.max(0, ...[...watches].map((watch) => ports.time.monotonicMs() - watch.heardAtMs())),
+    silentMs: () => Math.max(0, ...silences()),
+    unheardMs: () => (watches.size === 0 ? 0 : Math.min(...silences())),
   };
 }
