@@ -25,7 +25,7 @@ import { ringOf, unsettled } from "./ring-view.ts";
 import { describeStatus } from "./status.ts";
 import { changeRing } from "./steps/change.ts";
 import { growClaims, removeClaims } from "./steps/claims.ts";
-import { awaitCertificates, placeObjects } from "./steps/objects.ts";
+import { awaitCertificates, placeObjects, sayTakenName } from "./steps/objects.ts";
 import { recoverLost, sayHeldRecovery } from "./steps/recover.ts";
 import { podsWanted } from "./steps/replicas.ts";
 import { mendStuck, rollPods } from "./steps/roll.ts";
@@ -46,6 +46,7 @@ const STEPS: readonly Step[] = [
   growClaims,
   mendStuck,
   recoverLost,
+  sayTakenName,
   changeRing,
   sayHeldRecovery,
   awaitCertificates,

@@ -3,7 +3,8 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { createCertificateMaker } from "../../operator/adapters/certificates.ts";
 import { AUTHORITY_LIFE_MS, encoded } from "../../operator/core/certificates.ts";
-import type { KubeObject } from "../../operator/core/objects.ts";
+import { readPod } from "../../operator/core/facts.ts";
+import { at, type KubeObject, textAt } from "../../operator/core/objects.ts";
 import { FakeCluster, NAME } from "./fake-cluster.ts";
 
 const SECURE = { peers: true, admin: true, data: true };
@@ -17,6 +18,8 @@ function secret(
   const metadata = { name, namespace: "default", labels };
   return { apiVersion: "v1", kind: "Secret", metadata, type: "Opaque", data: encodedData };
 }
+
+const isSecure = (pod: KubeObject) => readPod(pod, NAME)?.peerTls === "require";
 
 async function authorityFiles(cluster: FakeCluster): Promise<Record<string, string>> {
   const { nowMs } = cluster.kube;
@@ -49,6 +52,25 @@ describe("a Secret that a cluster needs", () => {
     assert.equal(cluster.kube.find("StatefulSet", NAME), undefined);
     cluster.kube.drop(theirs);
     await cluster.until("settled", () => cluster.isSettled() && cluster.condition("Degraded").status === "False");
+  });
+
+  it("and that is another's keeps a cluster that runs as it is, and no member that is lost from being replaced", async () => {
+    const cluster = new FakeCluster({ recovery: { replaceAfterSeconds: 60 } });
+    await cluster.until("settled", () => cluster.isSettled());
+    const set = cluster.kube.find("StatefulSet", NAME);
+    const theirs = cluster.kube.set(secret(`${NAME}-tls`, { "tls.crt": "theirs" }));
+    cluster.edit({ tls: SECURE });
+    await cluster.until("told", () => cluster.condition("Degraded").reason === "NameTaken");
+    const budget = () => at(cluster.kube.find("PodDisruptionBudget", NAME), "spec", "maxUnavailable");
+    const claim = () => cluster.kube.find("PersistentVolumeClaim", "data-sessions-1")?.metadata.uid;
+    const before = claim();
+    cluster.setMachineDown(textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "", true);
+    await cluster.until("no other may be evicted", () => budget() === 0);
+    await cluster.until("replaced", () => claim() !== before && budget() === 1);
+    assert.equal(cluster.condition("Degraded").reason, "NameTaken");
+    assert.deepEqual(cluster.kube.find("StatefulSet", NAME), set);
+    cluster.kube.drop(theirs);
+    await cluster.until("settled by TLS", () => cluster.isSettled() && cluster.pods.every(isSecure), 600);
   });
 
   it("is taken over where the operator has made it, also when its owner is lost: a restored one has none", async () => {

@@ -23,11 +23,8 @@ import { podsCertified, podsWanted } from "./replicas.ts";
 /** Applies all of them; holds the run only while the first pods have no machine yet, or no certificates. */
 export function placeObjects(world: World): StepResult {
   const { cluster, policy } = world;
-  const foreign = foreignObject(world);
-  if (foreign !== undefined)
-    return {
-      hold: { reason: "NameTaken", message: `${foreign} exists and belongs to somebody else: delete or rename it` },
-    };
+  const foreign = foreignObjects(world);
+  if (foreign.length > 0) return besideForeign(world, foreign);
   const members = wantedMembers(world);
   const issued = issuedOf(world);
   const awaited = neededOf(world, issued);
@@ -63,6 +60,28 @@ export function placeObjects(world: World): StepResult {
     return { actions, hold: awaitedHold(world, awaited) };
   if (members.kind === "wait") return { actions, hold: { reason: "Founding", message: members.why } };
   return { actions };
+}
+
+/** Holds what is left to do beside an object that is somebody else's. A step of its own, behind the recovery of what is lost. */
+export function sayTakenName(world: World): StepResult {
+  const foreign = foreignObjects(world);
+  return foreign.length === 0 ? {} : { hold: takenHold(foreign) };
+}
+
+/** Nothing is made beside it. A cluster that runs stays as it is, and what bounds evictions is kept true. */
+function besideForeign(world: World, foreign: readonly string[]): StepResult {
+  const { cluster, statefulSet } = world;
+  const isFree = ({ kind, metadata }: KubeObject) => !foreign.includes(`${kind}/${metadata.name}`);
+  const runs =
+    isFounded(world) && statefulSet !== undefined && !foreign.includes(`StatefulSet/${cluster.metadata.name}`);
+  if (!runs) return { hold: takenHold(foreign) };
+  return {
+    actions: [disruptionBudget(cluster, isWhole(world))].filter(isFree).map((object) => ({ kind: "apply", object })),
+  };
+}
+
+function takenHold([first]: readonly string[]): Hold {
+  return { reason: "NameTaken", message: `${first} exists and belongs to somebody else: delete or rename it` };
 }
 
 /** Holds what would restart members by a template that waits for their certificates. A step of its own, for ring changes do not wait. */
@@ -140,18 +159,17 @@ function unwantedObjects(world: World): Action[] {
 }
 
 /**
- * An object of a name that is needed and that is not ours. What the operator once made and nobody owns any more
+ * Objects of names that are needed and that are not ours. What the operator once made and nobody owns any more
  * (`kubectl delete --cascade=orphan`) is taken over.
  */
-function foreignObject(world: World): string | undefined {
-  for (const [key, object] of world.objects) {
-    if (isOwned(world, object) || !isNamed(world, object)) continue;
+function foreignObjects(world: World): readonly string[] {
+  return [...world.objects].flatMap(([key, object]) => {
+    if (isOwned(world, object) || !isNamed(world, object)) return [];
     const { ownerReferences, labels } = object.metadata;
     const isOthers = ownerReferences?.some(({ controller }) => controller === true) ?? false;
     const isStray = NAMED_KINDS.has(object.kind) && !isMadeHere(world, labels);
-    if (isOthers || isStray) return key;
-  }
-  return undefined;
+    return isOthers || isStray ? [key] : [];
+  });
 }
 
 /** Whether the cluster has use for the name. Where an issuer makes its certificates, the authority's may be that of the issuer. */
