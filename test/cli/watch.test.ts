@@ -118,6 +118,17 @@ describe("what the doctor finds", () => {
     assert.deepEqual(await found(), [...all, "warning certificates"]);
   });
 
+  it("is no delivery of hints to a node that is up and takes no writes", async () => {
+    one.hints = [{ target: "n2", count: 4, bytes: 40 }];
+    two.metrics = () => ({ annulus_store_takes_writes: 0 });
+    assert.deepEqual(await found(), ["critical disk", "note hints"]);
+    const [, hints] = diagnose(await seen());
+    assert.deepEqual(
+      [hints?.what, hints?.advice],
+      ["4 hints wait for n2, which is up and takes no writes", "they are delivered once it takes writes again"],
+    );
+  });
+
   it("is homes that share a zone, too few zones, and addresses of two clusters", async () => {
     one.metrics = () => ({ annulus_ring_partitions_crowded: 4 });
     for (const member of one.members) member.zone = "a";

@@ -166,6 +166,45 @@ describe("LevelDB in a directory", () => {
     await engine.close();
   });
 
+  it("says that it takes no writes while the file system does not answer, as where the directory is gone, and logs it once", async () => {
+    const disk = { isThere: true, nowMs: 0 };
+    const telemetry = createRecordedTelemetry();
+    const options: LevelEngineOptions = {
+      ...SMALL,
+      directory,
+      freeBytes: async () => {
+        if (!disk.isThere) throw new Error("ENOENT: no such file or directory");
+        return 80 * MEBIBYTE;
+      },
+      monotonicMs: () => disk.nowMs,
+    };
+    const engine = await createLevelEngine({ telemetry }, options);
+    const data = { kind: "put", key: dataKey(1, bytes("k")), value: bytes("v") } as const;
+    const unknown = () => telemetry.events.filter((event) => event === "store.free_space_unknown").length;
+    disk.isThere = false;
+    disk.nowMs += 1_001;
+    for (let look = 0; look < 8; look++) engine.figures();
+    await new Promise(setImmediate);
+    assert.deepEqual([engine.figures().refusing, engine.figures().freeBytes, unknown()], [true, 0, 1]);
+    await assert.rejects(engine.batch([data], NO_SYNC));
+    disk.nowMs += 1_001;
+    engine.figures();
+    await new Promise(setImmediate);
+    assert.equal(unknown(), 1, "what was said is not said again");
+
+    disk.isThere = true;
+    disk.nowMs += 1_001;
+    engine.figures();
+    await new Promise(setImmediate);
+    assert.deepEqual([engine.figures().refusing, engine.figures().freeBytes], [false, 80 * MEBIBYTE]);
+    await engine.batch([data], NO_SYNC);
+    disk.isThere = false;
+    disk.nowMs += 1_001;
+    await assert.rejects(engine.batch([data], NO_SYNC));
+    assert.deepEqual([engine.figures().refusing, unknown()], [true, 2], "at a write it is noticed as well");
+    await engine.close();
+  });
+
   it("asks the file system before the bytes written since the last answer could reach the reserve", async () => {
     const disk = { freeBytes: 20 * MEBIBYTE, asked: 0 };
     const engine = await openIn(directory, {

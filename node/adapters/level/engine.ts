@@ -150,6 +150,7 @@ class LevelDbEngine implements LevelEngine {
     this.#freeSpace = createFreeSpace({
       reserveBytes: options.reserveBytes ?? defaultReserveBytes(options.writeBufferBytes),
       freeBytes: options.freeBytes ?? (() => this.#askDisk(options.directory)),
+      onUnknown: (error) => telemetry.log("warn", "store.free_space_unknown", { reason: reason(error) }),
       monotonicMs: this.#monotonicMs,
     });
   }
@@ -223,7 +224,8 @@ class LevelDbEngine implements LevelEngine {
   }
 
   figures(): LevelFigures {
-    if (this.#closing === undefined) this.#refreshFreeSpace();
+    // Without it the figures would be those of the last write.
+    if (this.#closing === undefined) void this.#freeSpace.refresh();
     const state = this.#failure === undefined ? "open" : "failed";
     return {
       state: this.#closing === undefined ? state : "closed",
@@ -232,13 +234,6 @@ class LevelDbEngine implements LevelEngine {
       refusing: this.#freeSpace.isRefusing(),
       ...sizesOf(this.#level),
     };
-  }
-
-  /** Without it the figures would be those of the last write. */
-  #refreshFreeSpace(): void {
-    this.#freeSpace.refresh().catch((error: unknown) => {
-      this.#telemetry.log("warn", "store.free_space_unknown", { reason: reason(error) });
-    });
   }
 
   /** Runs `work` when all that was submitted before it has ended. */

@@ -21,6 +21,8 @@ export type FreeSpaceOptions = {
   readonly reserveBytes: number;
   /** Asks the file system for the bytes this process may still write. */
   readonly freeBytes: () => Promise<number>;
+  /** Is told why the file system gave no answer, once until it gives one again. */
+  readonly onUnknown: (error: unknown) => void;
   /** Milliseconds since an arbitrary start. */
   readonly monotonicMs: () => number;
 };
@@ -35,18 +37,27 @@ export type FreeSpace = {
   count(bytes: number): void;
   /** Asks the file system now; who asks while a question is on its way shares its answer. */
   ask(): Promise<number>;
-  /** Asks when the last answer is old: for figures, which somebody looks at also while nobody writes. */
+  /**
+   * Asks when the last answer is old: for figures, which somebody looks at also while nobody writes. That there was no
+   * answer is no error here: `onUnknown` is told.
+   */
   refresh(): Promise<void>;
-  /** The last answer less what was written since; undefined before the first. */
+  /** The last answer less what was written since; undefined before the first, and since the file system gives none. */
   estimateBytes(): number | undefined;
-  /** Whether the last write of data was refused, and would be by what was heard since. */
+  /**
+   * Whether the last write of data was refused, and would be by what was heard since; or the file system gives no answer,
+   * as where the directory is gone, and no write of data is admitted without one.
+   */
   isRefusing(): boolean;
 };
 
 /** Knows nothing of the space until it has asked for the first time. */
-export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSpaceOptions): FreeSpace {
+export function createFreeSpace(options: FreeSpaceOptions): FreeSpace {
+  const { reserveBytes, freeBytes, onUnknown, monotonicMs } = options;
   let answeredBytes: number | undefined;
   let answeredAtMs = Number.NEGATIVE_INFINITY;
+  /** When the file system last gave no answer; undefined while it gives them. */
+  let unansweredAtMs: number | undefined;
   let writtenBytes = 0;
   let refusing = false;
 
@@ -62,11 +73,27 @@ export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSp
   async function askAnew(): Promise<number> {
     // What is written while the question is on its way is counted twice rather than not at all.
     const writtenBeforeBytes = writtenBytes;
-    const bytes = await freeBytes();
-    answeredBytes = bytes;
-    answeredAtMs = monotonicMs();
-    writtenBytes -= writtenBeforeBytes;
-    return bytes;
+    try {
+      const bytes = await freeBytes();
+      answeredBytes = bytes;
+      answeredAtMs = monotonicMs();
+      unansweredAtMs = undefined;
+      writtenBytes -= writtenBeforeBytes;
+      return bytes;
+    } catch (error) {
+      const isNew = unansweredAtMs === undefined;
+      answeredBytes = undefined;
+      answeredAtMs = Number.NEGATIVE_INFINITY;
+      unansweredAtMs = monotonicMs();
+      if (isNew) onUnknown(error);
+      throw error;
+    }
+  }
+
+  /** Figures need not ask anew at once what was not answered just now; who wants to write does. */
+  function isDueForFigures(): boolean {
+    if (unansweredAtMs === undefined) return isStale();
+    return monotonicMs() - unansweredAtMs > REFUSING_ANSWER_AGE_MAX_MS;
   }
 
   function estimateBytes(): number | undefined {
@@ -104,11 +131,15 @@ export function createFreeSpace({ reserveBytes, freeBytes, monotonicMs }: FreeSp
     },
     ask,
     async refresh() {
-      if (!isStale()) return;
-      await ask();
-      refusing &&= !fits(0);
+      if (!isDueForFigures()) return;
+      try {
+        await ask();
+        refusing &&= !fits(0);
+      } catch {
+        // Told by `onUnknown`, and by `isRefusing` from now on.
+      }
     },
     estimateBytes,
-    isRefusing: () => refusing,
+    isRefusing: () => refusing || unansweredAtMs !== undefined,
   };
 }

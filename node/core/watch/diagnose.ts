@@ -212,6 +212,11 @@ function hints(look: Look): readonly Diagnosis[] {
     if (count === 0) return [];
     const isUp = worst.get(target)?.health === "up";
     const what = `${counted(count, "hint")} ${count === 1 ? "waits" : "wait"} for ${target}`;
+    const isFull = look.views.some(({ cluster, metrics }) => cluster.node === target && takesNoWrites(metrics));
+    if (isUp && isFull) {
+      const advice = "they are delivered once it takes writes again";
+      return [of("note", "hints", `${what}, which is up and takes no writes`, advice)];
+    }
     if (isUp)
       return [
         of("note", "hints", `${what}, which is up`, "they are being delivered; look again: the number has to fall"),
@@ -231,12 +236,12 @@ function disks({ views }: Look): readonly Diagnosis[] {
   return views.flatMap(({ cluster, metrics }) => {
     const free = sumOf(metrics, "annulus_store_free_bytes");
     const size = sumOf(metrics, "annulus_store_disk_bytes") ?? 0;
-    if (sumOf(metrics, "annulus_store_takes_writes") === 0) {
+    if (takesNoWrites(metrics)) {
       return [
         of(
           "critical",
           "disk",
-          `${cluster.node} takes no writes: its disk is full or refuses them`,
+          `${cluster.node} takes no writes: its disk is full or refuses them, or its directory is gone`,
           "give it room, or see its log for the error",
         ),
       ];
@@ -246,6 +251,10 @@ function disks({ views }: Look): readonly Diagnosis[] {
     const what = `${cluster.node} has ${Math.round(free / 2 ** 20)} MiB left on its disk`;
     return [of("warning", "disk", what, "give it a larger disk, or add a member: annulus join")];
   });
+}
+
+function takesNoWrites(metrics: NodeView["metrics"]): boolean {
+  return sumOf(metrics, "annulus_store_takes_writes") === 0;
 }
 
 function zones({ views, ring }: Look): readonly Diagnosis[] {
