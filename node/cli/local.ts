@@ -5,7 +5,7 @@
  * is started again, unless that was not wanted. All data lies under one directory and is found again by the next start.
  */
 import { once } from "node:events";
-import { rmSync, writeFileSync } from "node:fs";
+import { rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -15,7 +15,7 @@ import { NoAnswerError } from "../client/no-answer-error.ts";
 import { ZONE_NAME } from "../config-values.ts";
 import { CommandError, EXIT } from "./exit.ts";
 import { positive } from "./key-value.ts";
-import { isFounded, noteFounded, prepareDirectories } from "./local/directories.ts";
+import { isFounded, noteFounded, notePid, prepareDirectories } from "./local/directories.ts";
 import { createLineWriter } from "./local/log-lines.ts";
 import { environmentOf, type LocalNode, PORTS_APART, planLocalCluster } from "./local/plan.ts";
 import { NodeProcess } from "./local/process.ts";
@@ -130,7 +130,7 @@ function watch(node: LocalNode, { onLine, write, onRefusal, cluster, restart }: 
     isRestarted: restart,
     onLine: (line) => onLine(node.name, line),
     onStart(pid) {
-      writeFileSync(node.pidFile, `${pid}\n`);
+      notePid(node, pid);
       if (starts > 0) write(node.name, `started again, process ${pid}`);
       starts += 1;
     },

@@ -1,10 +1,10 @@
 /** Which cluster a directory of `annulus local` holds: the id that its nodes know each other by, and whether it has a ring. */
 import assert from "node:assert/strict";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
-import { isFounded, noteFounded, prepareDirectories } from "../../node/cli/local/directories.ts";
+import { isFounded, noteFounded, notePid, prepareDirectories } from "../../node/cli/local/directories.ts";
 import { environmentOf, planLocalCluster } from "../../node/cli/local/plan.ts";
 
 describe("the id of a local cluster", () => {
@@ -62,5 +62,21 @@ describe("the ring of a local cluster", () => {
     assert.deepEqual(settingsOf(1)[0], { members: "n1=127.0.0.1:7402@a", seeds: "" });
     prepareDirectories({ data, fresh: true }, plan());
     assert.equal(settingsOf(3)[1]?.seeds, "");
+  });
+});
+
+describe("the process id of a local node", () => {
+  it("is noted also where its directory was deleted while it was dead", () => {
+    const data = mkdtempSync(join(tmpdir(), "annulus-directories-"));
+    const [node] = planLocalCluster({ nodes: 1, zones: ["a"], dataDirectory: data, basePort: 7400 });
+    assert.ok(node !== undefined);
+    try {
+      prepareDirectories({ data }, [node]);
+      rmSync(node.directory, { recursive: true });
+      notePid(node, 4711);
+      assert.equal(readFileSync(node.pidFile, "utf8"), "4711\n");
+    } finally {
+      rmSync(data, { recursive: true });
+    }
   });
 });

@@ -50,6 +50,12 @@ export function noteFounded(data: string): void {
   writeFileSync(join(data, FOUNDED_FILE), "");
 }
 
+/** Notes which process runs a node. Its directory is made anew: somebody may have deleted it while the node was dead, as a disk is lost. */
+export function notePid({ directory, pidFile }: LocalNode, pid: number): void {
+  mkdirSync(directory, { recursive: true });
+  writeFileSync(pidFile, `${pid}\n`);
+}
+
 function clusterId(data: string, isHeld: boolean): string {
   const file = join(data, ID_FILE);
   if (!existsSync(file)) writeFileSync(file, `${isHeld ? EARLIER_ID : `local-${randomBytes(4).toString("hex")}`}\n`);
