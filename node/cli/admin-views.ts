@@ -76,7 +76,16 @@ export const RingAnswer = z.object({
   r: z.number(),
   w: z.number(),
   mode: z.string(),
-  members: z.array(z.object({ name: z.string(), zone: z.string(), weight: z.number(), state: z.string() })),
+  members: z.array(
+    z.object({
+      name: z.string(),
+      zone: z.string(),
+      weight: z.number(),
+      state: z.string(),
+      actor: z.string().optional(),
+      isDestroyed: z.boolean().optional(),
+    }),
+  ),
   preferenceLists: z.array(z.array(z.string())),
 });
 

@@ -2,7 +2,14 @@
 import { createServer } from "node:http";
 import { closeServer, listenOnLoopback } from "./loopback.ts";
 
-export type FakeMember = { name: string; zone: string; state: string; health: "up" | "suspect" | "down"; phi?: number };
+export type FakeMember = {
+  name: string;
+  zone: string;
+  state: string;
+  health: "up" | "suspect" | "down";
+  phi?: number;
+  actor?: string;
+};
 
 export class FakeAdmin {
   readonly node: string;
@@ -20,6 +27,8 @@ export class FakeAdmin {
     state: "active",
     health: "up",
   }));
+  /** The directories that the ring lists, by name. */
+  readonly listed = new Map<string, string>();
   hints: { target: string; count: number; bytes: number }[] = [];
   transition: Record<string, unknown> | null = null;
   /** The metrics page, by sample; read anew for each look. */
@@ -75,7 +84,8 @@ export class FakeAdmin {
         ["n1", "n2", "n3"],
         ["n2", "n3", "n1"],
       ];
-      return { epoch, partitions: 2, n: 3, r: 2, w: 2, mode: "sloppy", members, preferenceLists };
+      const listing = members.map((member) => ({ ...member, actor: this.listed.get(member.name) }));
+      return { epoch, partitions: 2, n: 3, r: 2, w: 2, mode: "sloppy", members: listing, preferenceLists };
     }
     return { id, node, ringEpoch: epoch, members, hints: { complete: true, waiting: this.hints }, transition };
   }

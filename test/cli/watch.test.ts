@@ -43,6 +43,11 @@ function setHealth(name: string, health: "up" | "suspect" | "down"): void {
   for (const node of [one, two]) for (const member of node.members) if (member.name === name) member.health = health;
 }
 
+/** Lets each node meet a member with a directory. */
+function meetWith(name: string, actor: string): void {
+  for (const node of [one, two]) for (const member of node.members) if (member.name === name) member.actor = actor;
+}
+
 describe("what the doctor finds", () => {
   it("is nothing in a cluster that is well", async () => {
     assert.deepEqual(await found(), []);
@@ -116,6 +121,40 @@ describe("what the doctor finds", () => {
     two.members = two.members.map((member) => (member.name === "n3" ? { ...member, state: "rebuilding" } : member));
     const all = ["critical disk", "warning rebuilding", "warning disk", "warning damage", "warning damage"];
     assert.deepEqual(await found(), [...all, "warning certificates"]);
+  });
+
+  it("is a member with another directory than the ring lists, which counts for nothing", async () => {
+    for (const node of [one, two]) {
+      for (const { name } of node.members) node.listed.set(name, `${name}-first`);
+      for (const member of node.members) member.actor = `${member.name}-first`;
+    }
+    assert.deepEqual(await found(), []);
+    meetWith("n3", "n3-other");
+    assert.deepEqual(await found(), ["warning directories", "note replicas"]);
+    const [unlisted] = diagnose(await seen());
+    assert.equal(unlisted?.what, "n3 has another data directory than the ring lists");
+    assert.match(unlisted?.advice ?? "", /start the member with an empty one/);
+    setHealth("n3", "down");
+    assert.deepEqual(await found(), ["warning down", "note replicas"], "of one that is away nobody knows what it has");
+    setHealth("n3", "up");
+    two.notReady = "another data directory took the place of this one";
+    meetWith("n2", "n2-other");
+    assert.deepEqual(await found(), ["critical voters", "warning ready", "note replicas"]);
+    const ready = diagnose(await seen()).find(({ check }) => check === "ready");
+    assert.match(ready?.advice ?? "", /start the member with an empty one/);
+  });
+
+  it("is a ring that cannot be changed, asked of one node and served by all", async () => {
+    for (const { name } of one.members) one.listed.set(name, `${name}-first`);
+    for (const member of one.members) member.actor = member.name === "n1" ? "n1-first" : `${member.name}-other`;
+    const alone = [urls[0] ?? ""];
+    assert.deepEqual(await found(alone), ["critical voters"]);
+    const [voters] = diagnose(await seen(alone));
+    assert.equal(
+      voters?.what,
+      "n2, n3 have other data directories than the ring lists, so 2 of 3 votes are lost: no other ring can be chosen, and no member joins, leaves or is listed any more",
+    );
+    assert.match(voters?.advice ?? "", /restore the backup into a new one/);
   });
 
   it("is no delivery of hints to a node that is up and takes no writes", async () => {

@@ -13,6 +13,7 @@ const LookedAtCluster = ClusterAnswer.extend({
   members: z.array(
     z.object({
       name: z.string(),
+      actor: z.string().nullish(),
       zone: z.string(),
       weight: z.number(),
       state: z.string(),

@@ -5,6 +5,7 @@
  * others and needs nothing done; a warning should be seen to; critical is what takes requests or data away now, or soon.
  */
 import { counted } from "../counted.ts";
+import { directoriesOf } from "./directories.ts";
 import type { Look, NodeView } from "./look.ts";
 import { sumOf } from "./metrics-text.ts";
 
@@ -39,6 +40,7 @@ const CHECKS: readonly Check[] = [
   readiness,
   health,
   quorums,
+  directories,
   rebuilding,
   epochs,
   clocks,
@@ -69,19 +71,30 @@ function silence({ silent }: Look): readonly Diagnosis[] {
   });
 }
 
-function readiness({ views }: Look): readonly Diagnosis[] {
-  return views.flatMap(({ cluster, notReady }) =>
-    notReady === undefined
-      ? []
-      : [
-          of(
-            "warning",
-            "ready",
-            `${cluster.node} does not serve clients: ${notReady}`,
-            "wait if it has just started; else see its log",
-          ),
-        ],
-  );
+function readiness(look: Look): readonly Diagnosis[] {
+  const { unlisted } = directoriesOf(look);
+  return look.views.flatMap(({ cluster, notReady }) => {
+    if (notReady === undefined) return [];
+    const what = `${cluster.node} does not serve clients: ${notReady}`;
+    const advice = unlisted.has(cluster.node) ? ADVICE_UNLISTED : "wait if it has just started; else see its log";
+    return [of("warning", "ready", what, advice)];
+  });
+}
+
+const ADVICE_UNLISTED =
+  "look again in some seconds: a new directory is listed by then; one of before is not: start the member with an empty one, and read the old one with annulus salvage";
+
+/** What a member is worth, it is worth with the directory that the ring lists. */
+function directories(look: Look): readonly Diagnosis[] {
+  const { unlisted, voters, lostVoters, isPastChanging } = directoriesOf(look);
+  if (unlisted.size === 0) return [];
+  const has = unlisted.size === 1 ? "has another data directory" : "have other data directories";
+  const what = `${[...unlisted].join(", ")} ${has} than the ring lists`;
+  if (!isPastChanging) return [of("warning", "directories", what, ADVICE_UNLISTED)];
+  const lost = `${what}, so ${lostVoters} of ${voters} votes are lost: no other ring can be chosen, and no member joins, leaves or is listed any more`;
+  const advice =
+    "if one of the directories that are listed is kept somewhere, start its member with it; else back this cluster up and restore the backup into a new one";
+  return [of("critical", "voters", lost, advice)];
 }
 
 /** The worst that any node says of each member's health; a member is nobody's judge of itself. */
@@ -120,13 +133,14 @@ function quorums(look: Look): readonly Diagnosis[] {
   const { ring } = look;
   if (ring === undefined) return [];
   const worst = worstHealth(look);
-  const isUp = (name: string) => worst.get(name)?.health !== "down";
+  const { outside } = directoriesOf(look);
+  const isUp = (name: string) => worst.get(name)?.health !== "down" && !outside.has(name);
   const short = ring.preferenceLists.filter((homes) => homes.filter(isUp).length < Math.max(ring.r, ring.w)).length;
   const thin = ring.preferenceLists.filter((homes) => homes.filter(isUp).length < homes.length).length;
   if (short > 0) {
     const what = `${short} of ${ring.partitions} partitions ${short === 1 ? "has" : "have"} fewer than ${Math.max(ring.r, ring.w)} home replicas up`;
     const advice =
-      "start the members that are down first; until then strict requests there fail, and sloppy ones live on stand-ins";
+      "start the members first that are down, or that have another directory than is listed; until then strict requests there fail, and sloppy ones live on stand-ins";
     return [of("critical", "quorum", what, advice)];
   }
   if (thin === 0) return [];

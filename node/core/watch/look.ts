@@ -7,6 +7,8 @@ import type { Sample } from "./metrics-text.ts";
 /** A member, as the node that was asked sees it. */
 export type SeenMember = {
   readonly name: string;
+  /** Id of the data directory that it has, or with which it was met last. */
+  readonly actor?: string | null | undefined;
   readonly zone: string;
   readonly weight: number;
   readonly state: string;
@@ -49,7 +51,14 @@ export type SeenRing = {
   readonly n: number;
   readonly r: number;
   readonly w: number;
-  readonly members: readonly { readonly zone: string; readonly state: string }[];
+  readonly members: readonly {
+    readonly name: string;
+    readonly zone: string;
+    readonly state: string;
+    /** Id of the data directory that it lists, once it lists one. */
+    readonly actor?: string | undefined;
+    readonly isDestroyed?: boolean | undefined;
+  }[];
   readonly preferenceLists: readonly (readonly string[])[];
 };
 
