@@ -1,36 +1,11 @@
 /** `npm run sim`: many seeds, or one with its story told, or a failing one made small. */
-import { parseArgs } from "node:util";
+import { orUsage, simArguments } from "./arguments.ts";
 import { runCampaign } from "./campaign.ts";
 import { runScenario, ScenarioFailure, type ScenarioOptions, type Size } from "./scenario.ts";
 import { shrink } from "./shrink.ts";
 import { Summary } from "./summary.ts";
 
-const { values } = parseArgs({
-  options: {
-    seeds: { type: "string", default: "100" },
-    from: { type: "string", default: "1" },
-    seed: { type: "string" },
-    /** Small and quick clusters, as the fast tests run them. */
-    short: { type: "boolean", default: false },
-    /** The ring changes meanwhile. */
-    churn: { type: "boolean", default: false },
-    /** The nodes run in a simulated Kubernetes, and operators change their ring. */
-    operator: { type: "boolean", default: false },
-    trace: { type: "boolean", default: false },
-    jobs: { type: "string", default: "1" },
-    /** Leave out what of a failing seed's faults is not needed for it to fail. */
-    shrink: { type: "boolean", default: false },
-    /** Only these strikes, and only so many ms with faults, as `--shrink` says. */
-    strikes: { type: "string" },
-    "fault-ms": { type: "string" },
-    /** Begin no further seed after so many seconds. */
-    seconds: { type: "string" },
-    /** Fail when something never happened that should have. */
-    sometimes: { type: "boolean", default: false },
-    /** Fail when fewer seeds than this count. */
-    least: { type: "string", default: "0" },
-  },
-});
+const values = orUsage("sim", () => simArguments(process.argv.slice(2)));
 const { churn, operator } = values;
 const size: Size = values.short ? "short" : "counted";
 /** No run has more. */
@@ -38,19 +13,19 @@ const STRIKES_MAX = 1_000;
 const say = (text: string) => process.stdout.write(`${text}\n`);
 
 if (values.seed === undefined) await runMany();
-else if (values.shrink) await shrinkOne(Number(values.seed));
-else await runOne(Number(values.seed));
+else if (values.shrink) await shrinkOne(values.seed);
+else await runOne(values.seed);
 
 async function runMany(): Promise<void> {
   Error.stackTraceLimit = 0;
-  const [first, count] = [values.from === "date" ? seedOfDay() : Number(values.from), Number(values.seeds)];
+  const first = values.from === "date" ? seedOfDay() : values.from;
   const startedMs = performance.now();
   const seconds = () => (performance.now() - startedMs) / 1_000;
-  const secondsMax = values.seconds === undefined ? Number.POSITIVE_INFINITY : Number(values.seconds);
+  const secondsMax = values.seconds ?? Number.POSITIVE_INFINITY;
   const summary = new Summary({ churn, operator });
-  const seeds = Array.from({ length: count }, (_, i) => first + i).values();
+  const seeds = Array.from({ length: values.seeds }, (_, i) => first + i).values();
   await runCampaign(
-    { seeds, size, churn, operator, jobs: Number(values.jobs), mayGoOn: () => seconds() < secondsMax },
+    { seeds, size, churn, operator, jobs: values.jobs, mayGoOn: () => seconds() < secondsMax },
     (verdict) => {
       summary.add(verdict);
       if (verdict.failure !== undefined) say(verdict.failure);
@@ -60,7 +35,7 @@ async function runMany(): Promise<void> {
   const missing = summary.neverMet;
   if (missing.length > 0) say(`never met:\n${missing.map((what) => `  ${what}`).join("\n")}`);
   say(summary.lines(`seeds ${first} to ${first + summary.count - 1}`, seconds()));
-  const least = Number(values.least);
+  const { least } = values;
   if (summary.counted < least) say(`too few: ${summary.counted} of at least ${least} seeds count`);
   const isPoor = summary.counted < least || (values.sometimes && missing.length > 0);
   if (summary.failures.length > 0 || isPoor) process.exitCode = 1;
@@ -73,14 +48,9 @@ function seedOfDay(): number {
 
 /** What of a seed is to be run. */
 function optionsOf(seed: number): ScenarioOptions {
-  const faultMs = values["fault-ms"] === undefined ? {} : { faultMs: Number(values["fault-ms"]) };
+  const faultMs = values.faultMs === undefined ? {} : { faultMs: values.faultMs };
   if (values.strikes === undefined) return { seed, size, churn, operator, ...faultMs };
-  const kept = new Set(
-    values.strikes
-      .split(",")
-      .filter((text) => text !== "")
-      .map(Number),
-  );
+  const kept = new Set(values.strikes);
   const without = new Set(Array.from({ length: STRIKES_MAX }, (_, i) => i).filter((strike) => !kept.has(strike)));
   return { seed, size, churn, operator, ...faultMs, faults: { without } };
 }

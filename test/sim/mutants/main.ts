@@ -4,33 +4,21 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { parseArgs } from "node:util";
+import { mutantArguments, orUsage } from "../arguments.ts";
 import { type Hunt, hunt } from "./hunt.ts";
 import { applyMutant, describeRun, type Mutant, type Run, readMutants, withRun } from "./mutant.ts";
 
-const { values } = parseArgs({
-  options: {
-    /** One mutant, or several with commas between. */
-    only: { type: "string" },
-    jobs: { type: "string", default: "2" },
-    /** Seeds that are tried, beginning at `from`, when the remembered one does not catch it. */
-    seeds: { type: "string", default: "500" },
-    from: { type: "string", default: "1" },
-    /** Runs of `counted` size: several times as long, and with more of everything. */
-    counted: { type: "boolean", default: false },
-    /** Remember the runs that caught them. */
-    record: { type: "boolean", default: false },
-  },
-});
-
 const ROOT = join(import.meta.dirname, "../../../..");
+const all = readMutants(ROOT);
+const names = all.map(({ name }) => name);
+const values = orUsage("sim:mutants", () => mutantArguments(process.argv.slice(2), names));
 const size = values.counted ? "counted" : "short";
-const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => Number(values.from) + i);
+const seeds = Array.from({ length: values.seeds }, (_, i) => values.from + i);
 const startedMs = performance.now();
-const queue = [...chosen(readMutants(ROOT))];
+const queue = [...chosen(all)];
 const count = queue.length;
 const survivors: string[] = [];
-await Promise.all(Array.from({ length: Number(values.jobs) }, work));
+await Promise.all(Array.from({ length: values.jobs }, work));
 say(`${count - survivors.length} of ${count} mutants caught in ${secondsSince(startedMs)} s`);
 if (survivors.length > 0) {
   say(`not caught: ${survivors.sort().join(", ")}`);
@@ -40,12 +28,8 @@ if (survivors.length > 0) {
 function chosen(mutants: readonly Mutant[]): readonly Mutant[] {
   // All of them, before the first one runs: a stale one is known at once.
   for (const mutant of mutants) applyMutant(mutant, (path) => readFileSync(join(ROOT, path), "utf8"));
-  if (values.only === undefined) return mutants;
-  return values.only.split(",").map((name) => {
-    const found = mutants.find((mutant) => mutant.name === name);
-    if (found === undefined) throw new Error(`There is no mutant named ${name}.`);
-    return found;
-  });
+  const { only } = values;
+  return only === undefined ? mutants : mutants.filter(({ name }) => only.includes(name));
 }
 
 async function work(): Promise<void> {
