@@ -5,7 +5,7 @@ import { FAULT_KINDS } from "./faults.ts";
 import { ScenarioFailure, type ScenarioOptions, type ScenarioResult } from "./scenario.ts";
 import { shrink } from "./shrink.ts";
 import { neverMet } from "./sometimes.ts";
-import { Summary } from "./summary.ts";
+import { Summary, verdictOf } from "./summary.ts";
 
 const STRIKES = 40;
 
@@ -81,6 +81,30 @@ describe("a set of runs", () => {
     assert.doesNotMatch(neverMet(new Map()).join("\n"), /kube/);
   });
 
+  it("tells how often everything happened, each kind under a heading of its own", () => {
+    const summary = new Summary();
+    summary.add({ seed: 1, cpuMs: 1_000, result: { ...result, granted: { ttl: 4 } }, failure: undefined });
+    const lines = summary.totals().split("\n");
+    assert.deepEqual(
+      lines.filter((line) => !line.startsWith(" ")),
+      [
+        "what clients were told:",
+        "what clients asked for beyond what the ring says, and were given:",
+        "faults that happened, and what they led to:",
+        "what nodes and operators counted themselves:",
+      ],
+    );
+    assert.deepEqual(lines.slice(-2), [
+      "             3  annulus.read.hedges",
+      "             1  annulus.read.hedges_won",
+    ]);
+  });
+
+  it("of one seed says last that it passed, and with which hash", () => {
+    const one = { ...result, seed: 147, hash: "dbfbdb23", faultCount: 11, operations: 338 };
+    assert.equal(verdictOf(one), "seed 147 passed, hash dbfbdb23, 11 faults, 338 operations");
+  });
+
   it("counts only seeds that were large enough, and says how quick they were", () => {
     const summary = new Summary();
     const smaller: Partial<ScenarioResult>[] = [
@@ -98,7 +122,7 @@ describe("a set of runs", () => {
     assert.equal(summary.counted, 1);
     const lines = summary.lines("seeds 1 to 8", 4);
     assert.match(lines, /^1 of 8 seeds count/);
-    assert.match(lines, /90 times faster than real time/);
+    assert.match(lines, /6 clusters of 5 nodes ran 90 times faster than real time/);
     assert.match(lines, /7 passed, 1 failed/);
   });
 });

@@ -3,7 +3,7 @@ import { orUsage, simArguments } from "./arguments.ts";
 import { runCampaign } from "./campaign.ts";
 import { runScenario, ScenarioFailure, type ScenarioOptions, type Size } from "./scenario.ts";
 import { shrink } from "./shrink.ts";
-import { Summary } from "./summary.ts";
+import { Summary, verdictOf } from "./summary.ts";
 
 const values = orUsage("sim", () => simArguments(process.argv.slice(2)));
 const { churn, operator } = values;
@@ -33,7 +33,8 @@ async function runMany(): Promise<void> {
   );
   say(summary.totals());
   const missing = summary.neverMet;
-  if (missing.length > 0) say(`never met:\n${missing.map((what) => `  ${what}`).join("\n")}`);
+  const why = values.sometimes ? "" : " (rare: it takes more seeds)";
+  if (missing.length > 0) say(`never met${why}:\n${missing.map((what) => `  ${what}`).join("\n")}`);
   say(summary.lines(`seeds ${first} to ${first + summary.count - 1}`, seconds()));
   const { least } = values;
   if (summary.counted < least) say(`too few: ${summary.counted} of at least ${least} seeds count`);
@@ -60,11 +61,13 @@ async function runOne(seed: number): Promise<void> {
     const { trace, ...result } = await runScenario({ ...optionsOf(seed), trace: values.trace });
     if (values.trace) say(trace.join("\n"));
     say(JSON.stringify(result, undefined, 2));
+    say(verdictOf({ ...result, trace }));
   } catch (error) {
     if (!(error instanceof ScenarioFailure)) throw error;
     if (values.trace) say(error.trace.join("\n"));
     say(error.message);
     if (error.cause instanceof Error) say(`${error.cause.stack}`);
+    say(`seed ${seed} failed`);
     process.exitCode = 1;
   }
 }

@@ -1,7 +1,21 @@
 /** What a campaign of many seeds came to, in lines for a person. */
+import { counted as countOf } from "../../node/core/counted.ts";
 import type { Verdict } from "./campaign.ts";
 import { isCounted, type ScenarioResult } from "./scenario.ts";
 import { neverMet } from "./sometimes.ts";
+
+/** The last line about one seed that was run by itself. */
+export function verdictOf({ seed, hash, faultCount, operations }: ScenarioResult): string {
+  return `seed ${seed} passed, hash ${hash}, ${countOf(faultCount, "fault")}, ${countOf(operations, "operation")}`;
+}
+
+/** Under which heading a total stands, by how its name begins; what begins otherwise was counted by the program itself. */
+const HEADINGS: readonly (readonly [string, string])[] = [
+  ["client: ", "what clients were told"],
+  ["asked: ", "what clients asked for beyond what the ring says, and were given"],
+  ["fault: ", "faults that happened, and what they led to"],
+];
+const HEADING_OF_REST = "what nodes and operators counted themselves";
 
 export class Summary {
   readonly failures: string[] = [];
@@ -50,11 +64,17 @@ export class Summary {
     return neverMet(this.#totals, this.#kind.operator);
   }
 
-  /** How often everything happened. */
+  /** How often everything happened, each kind under its heading. */
   totals(): string {
-    return [...this.#totals]
-      .sort()
-      .map(([name, times]) => `  ${String(times).padStart(12)}  ${name}`)
+    const headed = Map.groupBy([...this.#totals].sort(), ([name]) => {
+      return HEADINGS.find(([beginning]) => name.startsWith(beginning))?.[1] ?? HEADING_OF_REST;
+    });
+    return [...HEADINGS.map(([, heading]) => heading), HEADING_OF_REST]
+      .flatMap((heading) => {
+        const totals = headed.get(heading) ?? [];
+        const lines = totals.map(([name, times]) => `  ${String(times).padStart(12)}  ${name}`);
+        return lines.length === 0 ? [] : [`${heading}:`, ...lines];
+      })
       .join("\n");
   }
 
@@ -70,7 +90,7 @@ export class Summary {
     return [
       `${counted.length} of ${this.count} seeds count (>= 5 nodes, 60 s of faults, 1,000 operations, 30 % acknowledged, 10 faults, <= 50 keys${churn ? ", 2 changes" : ""}${operator ? ", scaled twice" : ""})`,
       `medians of those: ${median((r) => r.nodes)} nodes, ${median((r) => r.keys)} keys, ${median((r) => r.operations)} operations, ${median((r) => r.acknowledged)} acknowledged, ${median((r) => r.faultCount)} faults,${churn || operator ? ` ${median((r) => r.changes)} changes,` : ""}${operator ? ` scaled ${median((r) => r.scales)} times,` : ""} ${median((r) => r.virtualMs / 1_000).toFixed(0)} s of virtual time, ${median((r) => r.events)} events`,
-      `${cpu.toFixed(0)} ms of processor time a seed (median), ${(this.#cpuMs / 1_000).toFixed(0)} s in all; ${five.length} clusters of 5 nodes ran ${middle(ratios).toFixed(0)} times faster than real time (median)`,
+      `${cpu.toFixed(0)} ms of processor time a seed (median), ${(this.#cpuMs / 1_000).toFixed(0)} s in all; ${countOf(five.length, "cluster")} of 5 nodes ran ${middle(ratios).toFixed(0)} times faster than real time (median)`,
       `${what} in ${seconds.toFixed(1)} s: ${this.#results.length} passed, ${this.failures.length} failed`,
     ].join("\n");
   }
