@@ -12,7 +12,6 @@
  * behind are repaired in the background. Source: DeCandia et al. 2007, §4.5, §4.9 (read repair); Dean and Barroso
  * 2013, "The tail at scale" (hedged requests).
  */
-
 import { equalBytes } from "../core/bytes.ts";
 import { type Durability, KvError, type Receipt } from "../core/errors.ts";
 import type { QuantileFollower } from "../core/quorum/latency.ts";
@@ -29,6 +28,7 @@ import { type Choices, receiptOf, underTrace } from "./options.ts";
 import type { MergeOutcome } from "./replica.ts";
 import type { Replicas } from "./replicas.ts";
 import { RingChanged } from "./ring-changed.ts";
+import { shortfallText } from "./shortfall.ts";
 
 export type ReadParts = {
   readonly replicas: Replicas;
@@ -356,11 +356,11 @@ class Read {
   }
 
   #shortfall(code: "QUORUM_UNAVAILABLE" | "TIMED_OUT", tally = this.#tally): KvError {
-    const { acks, required, zones, zonesRequired } = tally;
-    const zonesPart = zonesRequired > 1 ? `, from ${zones} of ${zonesRequired} zones` : "";
+    const { acks, required, hinted } = tally;
+    const who = hinted > 0 ? "home replicas and stand-ins" : "home replicas";
     const why = code === "TIMED_OUT" ? ` within ${this.#choices.timeoutMs} ms` : "";
     const what = this.#phase === "writing" ? "make the read repeatable" : "read";
-    return new KvError(code, `Cannot ${what}: ${acks} of ${required} home replicas answered${zonesPart}${why}.`, {
+    return new KvError(code, `Cannot ${what}: ${shortfallText(tally, `${who} answered`)}${why}.`, {
       details: {
         required,
         acknowledged: acks,

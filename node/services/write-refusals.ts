@@ -3,6 +3,7 @@ import { KvError, type Receipt } from "../core/errors.ts";
 import type { WriteTally } from "../core/quorum/write-tally.ts";
 import type { RingMember } from "../core/ring/document.ts";
 import { type Choices, receiptOf } from "./options.ts";
+import { shortfallText, unsentText } from "./shortfall.ts";
 import type { WriteParts } from "./write.ts";
 
 /**
@@ -36,7 +37,7 @@ export function refuseUnsent(
     const receipt = receiptOf({ acks: 0, asked: 0, zones: 0, hinted: 0 }, durability);
     return new KvError(
       "QUORUM_UNAVAILABLE",
-      `Cannot write: ${writeQuorum} ${who} in ${zonesRequired} zone(s) are needed, ${up} in ${zones.length} zone(s) are up. Nothing was sent.`,
+      `Cannot write: ${unsentText({ acks: up, required: writeQuorum, zones: zones.length, zonesRequired }, who)}. Nothing was sent.`,
       { details: { required: writeQuorum, acknowledged: 0, retryAfterS: 1, receipt } },
     );
   }
@@ -58,14 +59,14 @@ export function shortfallOf(
     readonly receipt: Receipt;
   },
 ): KvError {
-  const { acks, required, zones, zonesRequired } = tally.weakest;
+  const { acks, required } = tally.weakest;
   const { code, timeoutMs, storageError, receipt } = why;
   const full = storageError?.code === "STORAGE_FULL";
   const reason = code === "TIMED_OUT" ? `within ${timeoutMs} ms` : "and no further reply can come";
-  const zonesPart = zonesRequired > 1 ? `, from ${zones} of ${zonesRequired} zones` : "";
+  const came = shortfallText(tally.weakest, "acknowledgements came");
   return new KvError(
     full ? "STORAGE_FULL" : code,
-    `Cannot confirm the write: ${acks} of ${required} acknowledgements${zonesPart} came ${reason}.${full ? " A home replica has no disk space." : ""} Repeat it with the same context or Idempotency-Key.`,
+    `Cannot confirm the write: ${came} ${reason}.${full ? " A home replica has no disk space." : ""} Repeat it with the same context or Idempotency-Key.`,
     {
       outcome: tally.outcome,
       details: { required, acknowledged: acks, retryAfterS: 1, receipt },
