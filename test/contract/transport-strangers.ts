@@ -38,6 +38,14 @@ export function strangersContract(scene: () => Scene): void {
       assert(!a.isLinked(b) && !a.isLinked(c) && !c.isLinked(a));
     });
 
+    it("is nobody who has only reached itself: that is refused, and neither told nor counted as a stranger", async () => {
+      const a = await scene().started("a");
+      await scene().refused(a.transport.ask(a.address, read("k"), 5_000), "PEER_UNREACHABLE", "none");
+      assert.deepEqual([a.counted("refused_strangers"), a.transport.isLinked(a.name)], [0, false]);
+      assert(!a.telemetry.events.includes("stranger.refused"));
+      assert(a.telemetry.events.includes("handshake.refused"));
+    });
+
     it("that has this member's own name is refused", async () => {
       const [a, double] = [await scene().started("a"), await scene().started("a")];
       const b = scene().member("b");

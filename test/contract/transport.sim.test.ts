@@ -10,6 +10,8 @@ import { echo, read, Scene, type TransportWorld } from "./transport-world.ts";
 function createSimulatedWorld(): TransportWorld & { readonly links: SimulatedNetwork } {
   const simulator = new Simulator();
   const random = createSeededRandom(1);
+  /** Two machines of one name that are booted at one moment draw different numbers all the same. */
+  let boots = 0;
   const network = new SimulatedNetwork(simulator, random.stream("network"));
   return {
     links: network,
@@ -18,7 +20,7 @@ function createSimulatedWorld(): TransportWorld & { readonly links: SimulatedNet
       return {
         network: network.of(process),
         time: simulator.timeOf(process),
-        random: random.stream(`${name} at ${simulator.nowMs}`),
+        random: random.stream(`${name}, boot ${boots++}`),
         listen: { host: name, port: 7402 },
         die(kind) {
           process.alive = false;

@@ -105,9 +105,11 @@ function readHello(input: Uint8Array): void {
   const message = reader.next()?.message ?? [];
   decodeRefusal(message);
   const hello = decodeHello(message);
-  const refusal = isRefusal(hello) ? hello : judgeHello(hello, { clusterId: "sessions", name: "n2" }, undefined);
+  const refusal = isRefusal(hello) ? hello : judgeHello(hello, SELF, undefined);
   if (refusal !== undefined) throw new KvError("INVALID_REQUEST", refusal.detail);
 }
+
+const SELF = { clusterId: "sessions", name: "n2", instance: "00".repeat(8) };
 
 function readRecord(input: Uint8Array): void {
   const record = decodeRecord(input);

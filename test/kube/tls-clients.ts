@@ -72,14 +72,15 @@ export type Visitor = {
 /** Says hello on a peer port, as a member that wants to ask something; what it is answered. */
 export function greet({ host, port }: Place, visitor: Visitor): Promise<GreetingResult> {
   const { clusterId, as, meant } = visitor;
+  const instance = randomBytes(8).toString("hex");
   const context = {
     time: systemTime,
     limits: TRANSPORT_LIMITS,
-    self: { clusterId, name: as },
+    self: { clusterId, name: as, instance },
     introduce: (role: "member" | "visitor", expects: string | undefined) => ({
       ...{ clusterId, role, name: as, expects, incarnation: 1, sequence: 1 },
       actor: randomBytes(16).toString("hex"),
-      instance: randomBytes(8).toString("hex"),
+      instance,
     }),
   };
   const target = { address: `${host}:${port}`, meant, role: "visitor" } as const;

@@ -54,7 +54,7 @@ export type Greeting = {
 export type GreetingContext = {
   readonly time: Time;
   readonly limits: TransportLimits;
-  readonly self: { readonly clusterId: string; readonly name: MemberId };
+  readonly self: { readonly clusterId: string; readonly name: MemberId; readonly instance: string };
   /** This side's next hello or welcome, with a sequence number of its own. */
   readonly introduce: (role: Role, expects: MemberId | undefined) => Hello;
 };

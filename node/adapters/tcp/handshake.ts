@@ -119,20 +119,30 @@ export function decodeRefusal(message: readonly unknown[]): Refusal {
   return refusal("malformed", `it refused for a reason that this release does not know: ${quote(reason)}`);
 }
 
+function metItself(name: MemberId): Refusal {
+  return refusal("own-name", `this is ${name} itself`);
+}
+
+/** Whether a member only reached itself, as one does that has its own address among its seeds. */
+export function isItself({ reason, detail }: Refusal, name: MemberId): boolean {
+  return reason === "own-name" && detail === metItself(name).detail;
+}
+
 /**
  * Whether the other end may be linked with at all.
  *
- * @param self Who this side is. `meant` is whom this side dialled, undefined where it was dialled or knew an address only.
+ * @param self Who this side is, and `instance` as in its own hellos. `meant` is whom this side dialled, undefined where it was dialled or knew an address only.
  * @returns Why not, or undefined.
  */
 export function judgeHello(
   hello: Hello,
-  self: { readonly clusterId: string; readonly name: MemberId },
+  self: { readonly clusterId: string; readonly name: MemberId; readonly instance: string },
   meant: MemberId | undefined,
 ): Refusal | undefined {
   if (hello.clusterId !== self.clusterId) {
     return refusal("cluster", `expected cluster ${quote(self.clusterId)}, found ${quote(hello.clusterId)}`);
   }
+  if (hello.name === self.name && hello.instance === self.instance) return metItself(self.name);
   if (hello.name === self.name) return refusal("own-name", `expected another member, found a second ${self.name}`);
   if (hello.expects !== undefined && hello.expects !== self.name) {
     return refusal("wrong-name", `this is ${self.name}, not ${hello.expects}`);

@@ -26,7 +26,7 @@ import {
   greetByAccepting,
   greetByDialling,
 } from "./greeting.ts";
-import { type Hello, type Refusal, type RefusalReason, refusedError, settleHello } from "./handshake.ts";
+import { type Hello, isItself, type Refusal, type RefusalReason, refusedError, settleHello } from "./handshake.ts";
 import { TRANSPORT_LIMITS, type TransportLimits } from "./limits.ts";
 import { Link, type LinkContext } from "./link.ts";
 import { type PeerTls, secureNetwork } from "./secure-network.ts";
@@ -107,7 +107,7 @@ class LinkedTransport implements AddressedTransport {
     this.#greetings = {
       time: ports.time,
       limits: this.#limits,
-      self: { clusterId, name },
+      self: { clusterId, name, instance },
       introduce: (role, expects) => {
         sequence++;
         const { frameBytesMax } = this.#limits;
@@ -354,7 +354,8 @@ class LinkedTransport implements AddressedTransport {
       return telemetry.log("debug", "handshake.failed", { direction, other, why: result.error.message });
     }
     const { reason, detail } = result.refusal;
-    if (PASSING[reason]) return telemetry.log("debug", "handshake.refused", { direction, other, reason });
+    const isPassing = PASSING[reason] || isItself(result.refusal, this.#config.member);
+    if (isPassing) return telemetry.log("debug", "handshake.refused", { direction, other, reason });
     telemetry.count("annulus.transport.refused_strangers");
     // A stranger's port differs with every attempt; who it says it is, or else its host, does not.
     const stranger = `${direction} ${result.name ?? other.replace(/:\d+$/, "")} ${reason}`;
