@@ -74,7 +74,7 @@ describe("docs/tutorial.md", () => {
     const blocks = blocksOf("tutorial.md");
     assert.deepEqual(
       blocks.map(({ language }) => language),
-      ["sh", "ts", "ts", "ts", "ts", "sh", "ts", "sh", "text", "sh", "text"],
+      ["sh", "ts", "ts", "ts", "ts", "sh", "ts", "sh", "text", "sh", "text", "sh", "text", "sh"],
     );
     let lastCommand = "";
     for (const block of blocks) {
