@@ -9,7 +9,7 @@ import { rmSync } from "node:fs";
 import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
-import { Command, InvalidArgumentError } from "commander";
+import { Command, InvalidArgumentError, Option } from "commander";
 import { Endpoint } from "../client/http.ts";
 import { NoAnswerError } from "../client/no-answer-error.ts";
 import { ZONE_NAME } from "../config-values.ts";
@@ -43,7 +43,11 @@ export function localCommand(): Command {
   return new Command("local")
     .description("Run a cluster on this machine, one process per node")
     .option("--nodes <n>", "how many nodes", nodeCount, 3)
-    .option("--zones <names>", "zones, comma-separated, given out in turn", zoneNames, ["a", "b", "c"])
+    .addOption(
+      new Option("--zones <names>", "zones, comma-separated, given out in turn")
+        .argParser(zoneNames)
+        .default(["a", "b", "c"], "a,b,c"),
+    )
     .option("--data <directory>", "where the nodes keep their data", ".annulus")
     .option("--fresh", "delete the data of earlier runs first")
     .option("--base-port <port>", "data port of the first node; the next node's is ten further", basePort, 7400)

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
 import { isFounded, noteFounded, notePid, prepareDirectories } from "../../node/cli/local/directories.ts";
 import { environmentOf, planLocalCluster } from "../../node/cli/local/plan.ts";
+import { localCommand } from "../../node/cli/local.ts";
 
 describe("the id of a local cluster", () => {
   let data: string;
@@ -78,5 +79,11 @@ describe("the process id of a local node", () => {
     } finally {
       rmSync(data, { recursive: true });
     }
+  });
+});
+
+describe("the help of annulus local", () => {
+  it("shows the zones as they may be typed", () => {
+    assert.match(localCommand().helpInformation(), /--zones <names> .*\(default:\s+a,b,c\)/s);
   });
 });
