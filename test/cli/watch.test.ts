@@ -61,6 +61,12 @@ describe("what the doctor finds", () => {
     const what = diagnose(await seen()).map((each) => each.what);
     assert.ok(what.includes("n3 is down in the eyes of n1, n2"), what.join("; "));
     assert.ok(what.includes("7 hints wait for n3"), what.join("; "));
+    const { advice } = diagnose(await seen()).find(({ check }) => check === "hints") ?? {};
+    assert.equal(
+      advice,
+      "bring n3 back: they are delivered then; where one counted towards W, its write has that copy at home again",
+      "most hints are beside W copies, and no write stands on them",
+    );
     [one.hints, two.hints] = [[{ target: "n3", count: 1, bytes: 10 }], []];
     const alone = diagnose(await seen()).map((each) => each.what);
     assert.ok(alone.includes("1 hint waits for n3"), alone.join("; "));

@@ -240,7 +240,7 @@ function hints(look: Look): readonly Diagnosis[] {
         "warning",
         "hints",
         what,
-        `bring ${target} back: they are delivered then, and writes that stood on them are whole again`,
+        `bring ${target} back: they are delivered then; where one counted towards W, its write has that copy at home again`,
       ),
     ];
   });
