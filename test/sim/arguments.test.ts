@@ -69,6 +69,7 @@ describe("what is typed behind npm run sim", () => {
 describe("what is typed behind npm run sim:mutants", () => {
   it("is all of them when it is nothing, else those that are named", () => {
     assert.equal(mutantArguments([], NAMES)?.only, undefined);
+    assert.deepEqual([mutantArguments([], NAMES)?.trace, mutantArguments(["--trace"], NAMES)?.trace], [false, true]);
     assert.deepEqual(mutantArguments(["--only", "no-sync,quorum-short"], NAMES)?.only, NAMES);
   });
 

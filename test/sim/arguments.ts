@@ -95,6 +95,7 @@ const MUTANTS_USAGE = `npm run sim:mutants --
   --from N            the first of them (1)
   --counted           large runs, several times as long
   --record            remember the runs that caught them
+  --trace             tell the story of the run that caught one, as npm run sim -- --seed N --trace does
 `;
 
 /** What `npm run sim:mutants` is to do. */
@@ -109,6 +110,8 @@ export type MutantArguments = {
   readonly counted: boolean;
   /** Remember the runs that caught them. */
   readonly record: boolean;
+  /** Tell the story of the run that caught one. */
+  readonly trace: boolean;
 };
 
 /**
@@ -128,17 +131,18 @@ export function mutantArguments(typed: readonly string[], names: readonly string
         from: { type: "string", default: "1" },
         counted: { type: "boolean", default: false },
         record: { type: "boolean", default: false },
+        trace: { type: "boolean", default: false },
         help: { type: "boolean", default: false },
       },
     }).values;
   });
   if (values.help) return undefined;
-  const { counted, record } = values;
+  const { counted, record, trace } = values;
   const only = values.only?.split(",");
   const unknown = only?.find((name) => !names.includes(name));
   if (unknown !== undefined) throw new UsageError(`--only: there is no mutant ${unknown} in test/sim/mutants`);
   const [jobs, seeds] = [wholeNumber("--jobs", values.jobs, 1), wholeNumber("--seeds", values.seeds, 1)];
-  return { only, jobs, seeds, from: wholeNumber("--from", values.from), counted, record };
+  return { only, jobs, seeds, from: wholeNumber("--from", values.from), counted, record, trace };
 }
 
 /** Ends the process with the usage: with 0 where it was asked for, with 2 and what is wrong where it was not kept to. */

@@ -13,6 +13,8 @@ export type Catch = {
   readonly message: string;
   /** Runs that it took. */
   readonly tried: number;
+  /** The story of the run, where it was a seed and was to be told. */
+  readonly trace: readonly string[];
 };
 
 /** What became of a hunt. `itself`: how often the broken code noticed by itself, and what it said. */
@@ -39,9 +41,15 @@ export function compile(path: string, source: string): string {
  *
  * @param root Top of the repository; what was compiled lies in its `dist`.
  * @param runs In the order in which they are tried.
+ * @param options `trace`: whether the run that catches it is told.
  * @throws {Error} The mutant is stale, or a process ended by itself.
  */
-export async function hunt(root: string, mutant: Mutant, runs: readonly Run[]): Promise<Hunt> {
+export async function hunt(
+  root: string,
+  mutant: Mutant,
+  runs: readonly Run[],
+  { trace = false }: { readonly trace?: boolean } = {},
+): Promise<Hunt> {
   const sources = Object.fromEntries(
     [...applyMutant(mutant, (path) => readFileSync(join(root, path), "utf8"))].map(([path, source]) => [
       pathToFileURL(join(root, "dist", path.replace(/\.ts$/, ".js"))).href,
@@ -52,14 +60,14 @@ export async function hunt(root: string, mutant: Mutant, runs: readonly Run[]): 
   let tried = 0;
   let left = runs;
   while (left.length > 0) {
-    const last = await runUntil({ sources, runs: left }, ({ run, outcome, message }) => {
+    const last = await runUntil({ sources, runs: left, trace }, ({ run, outcome, message }) => {
       tried += 1;
       if (outcome === "itself") itself.push(`${describeRun(run)}: ${message}`);
       return outcome === "checker";
     });
     if (last === undefined) break;
-    const { run, message } = last;
-    if (await passesWithout(run)) return { caught: { run, message, tried }, tried, itself };
+    const { run, message, trace: told = [] } = last;
+    if (await passesWithout(run)) return { caught: { run, message, tried, trace: told }, tried, itself };
     left = left.slice(left.findIndex((other) => describeRun(other) === describeRun(run)) + 1);
   }
   return { caught: undefined, tried, itself };

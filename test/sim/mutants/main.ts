@@ -38,7 +38,8 @@ async function work(): Promise<void> {
     const range = seeds.map((seed): Run => ({ seed, size, churn, ...(operator ? { operator: true } : {}) }));
     const runs = caughtBy === undefined ? range : [caughtBy, ...range];
     const beganMs = performance.now();
-    const found = await hunt(ROOT, mutant, runs);
+    const found = await hunt(ROOT, mutant, runs, values);
+    if (values.trace) for (const line of found.caught?.trace ?? []) say(line);
     say(describe(mutant, found, secondsSince(beganMs)));
     if (found.caught === undefined) survivors.push(mutant.name);
     else if (values.record) writeFileSync(join(ROOT, mutant.path), withRun(mutant, found.caught.run));

@@ -14,6 +14,8 @@ export type Order = {
   /** Compiled text by the URL of the module that it replaces. */
   readonly sources: Readonly<Record<string, string>>;
   readonly runs: readonly Run[];
+  /** Whether a seed that fails sends its story with its verdict. */
+  readonly trace?: boolean;
 };
 
 /** What it sends back, run by run. `checker`: a checker of the simulation was not content; `itself`: the code broke. */
@@ -21,6 +23,8 @@ export type Verdict = {
   readonly run: Run;
   readonly outcome: "passed" | "checker" | "itself";
   readonly message: string;
+  /** The told lines of a seed that failed, if they were asked for. */
+  readonly trace?: readonly string[];
 };
 
 const STORIES = new URL("./stories.js", import.meta.url).href;
@@ -36,7 +40,7 @@ process.once("message", (order: Order) => {
       return source === undefined ? nextLoad(url, context) : { format: "module", shortCircuit: true, source };
     },
   });
-  runAll(order.runs).then(
+  runAll(order).then(
     () => process.disconnect(),
     (error: unknown) => {
       throw error;
@@ -44,25 +48,35 @@ process.once("message", (order: Order) => {
   );
 });
 
-async function runAll(runs: readonly Run[]): Promise<void> {
+async function runAll({ runs, trace: isTold = false }: Order): Promise<void> {
   for (const run of runs) {
+    let trace: readonly string[] = [];
+    const onFailure = (told: readonly string[]) => {
+      trace = told;
+    };
     try {
       if ("story" in run) await tellStories(run.story);
-      else await runSeed(run);
+      else await runSeed(run, isTold, onFailure);
       tell({ run, outcome: "passed", message: "" });
     } catch (error) {
-      tell({ run, outcome: isOfChecker(error) ? "checker" : "itself", message: messageOf(error) });
+      tell({ run, outcome: isOfChecker(error) ? "checker" : "itself", message: messageOf(error), trace });
     }
   }
 }
 
 /** Modules are loaded only now, so that the hooks see them. */
-async function runSeed(run: Extract<Run, { readonly seed: number }>): Promise<void> {
+async function runSeed(
+  run: Extract<Run, { readonly seed: number }>,
+  isTold: boolean,
+  onFailure: (trace: readonly string[]) => void,
+): Promise<void> {
   const { runScenario, ScenarioFailure } = await import("../scenario.ts");
   try {
-    await runScenario(run);
+    await runScenario({ ...run, trace: isTold });
   } catch (error) {
-    throw error instanceof ScenarioFailure ? error.cause : error;
+    if (!(error instanceof ScenarioFailure)) throw error;
+    onFailure(error.trace);
+    throw error.cause;
   }
 }
 
