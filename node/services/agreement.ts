@@ -70,6 +70,9 @@ const UNANSWERED_MAX = 3;
 const BACK_OFF_MS = 100;
 const BACK_OFF_DOUBLINGS_MAX = 3;
 
+/** Told of one who may not vote, and says so: with another directory than the ring lists, or where it may have forgotten a vote. */
+type OnBarred = (name: MemberId) => void;
+
 /** What came of one ballot. */
 type End =
   | { readonly kind: "ended"; readonly proposal: Proposal }
@@ -115,12 +118,13 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
   }
 
   /** Asks all voters, until the stage is over or somebody turns out to be ahead. */
-  function poll(proposal: Proposal, request: AgreementRequest): Promise<Proposal | RingDocument> {
+  function poll(proposal: Proposal, request: AgreementRequest, onBarred: OnBarred): Promise<Proposal | RingDocument> {
     return new Promise((resolve) => {
       let heard = proposal;
       let isOver = false;
       const listen = async (from: MemberId): Promise<void> => {
         const reply = await ask(from, request);
+        if (reply?.vote === "not a voter") onBarred(from);
         if (isOver) return;
         if (reply?.vote === "behind" && from !== member) void tell(from);
         heard = hearWord(heard, { from, asked: request.kind, word: wordOf(reply) });
@@ -133,17 +137,21 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
   }
 
   /** One ballot from its first request to its end. */
-  async function ballot(epoch: number, begun: Proposal, onAccept: (document: string) => void): Promise<End> {
+  async function ballot(
+    epoch: number,
+    begun: Proposal,
+    hooks: { readonly onAccept: (document: string) => void; readonly onBarred: OnBarred },
+  ): Promise<End> {
     telemetry.count("annulus.agreement.ballots");
     let proposal = begun;
     while (proposal.stage === "promise" || proposal.stage === "accept") {
       const { ballot, stage } = proposal;
-      if (stage === "accept") onAccept(documentOf(proposal));
+      if (stage === "accept") hooks.onAccept(documentOf(proposal));
       const request: AgreementRequest =
         stage === "promise"
           ? { kind: "promise", epoch, ballot }
           : { kind: "accept", epoch, ballot, document: documentOf(proposal) };
-      const polled = await poll(proposal, request);
+      const polled = await poll(proposal, request, hooks.onBarred);
       if (!("stage" in polled)) return { kind: "newer", document: polled };
       proposal = polled;
     }
@@ -162,6 +170,7 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
     const { epoch } = next;
     const mine = serializeRing(next);
     const voters = votersOf(ring.document).map(({ name }) => name);
+    const barred = new Set<MemberId>();
     let mayBeChosen = false;
     let unanswered = 0;
     const wasChosen = (document: RingDocument) => {
@@ -175,8 +184,11 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
       const present = rings.current();
       if (present !== undefined && present.epoch >= epoch) return wasChosen(present.document);
       round = Math.max(round, voter.promisedRound(epoch)) + 1;
-      const end = await ballot(epoch, beginProposal({ round, proposer: member }, voters, mine), (document) => {
-        mayBeChosen ||= document === mine;
+      const end = await ballot(epoch, beginProposal({ round, proposer: member }, voters, mine), {
+        onAccept: (document) => {
+          mayBeChosen ||= document === mine;
+        },
+        onBarred: (name) => barred.add(name),
       });
       if (end.kind === "newer") {
         await rings.adopt(end.document, "a voter");
@@ -186,7 +198,7 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
       if (proposal.stage === "chosen") return adoptChosen(proposal, next);
       if (!isAnswered(proposal)) unanswered += 1;
     }
-    throw notChosen(epoch, { voters, mayBeChosen, wasAnswered: unanswered < UNANSWERED_MAX });
+    throw notChosen(epoch, { voters, barred: [...barred], mayBeChosen, wasAnswered: unanswered < UNANSWERED_MAX });
   }
 
   async function adoptChosen(proposal: Proposal, next: RingDocument): Promise<boolean> {
@@ -260,9 +272,15 @@ function notChosen(
   epoch: number,
   {
     voters,
+    barred,
     mayBeChosen,
     wasAnswered,
-  }: { readonly voters: readonly MemberId[]; readonly mayBeChosen: boolean; readonly wasAnswered: boolean },
+  }: {
+    readonly voters: readonly MemberId[];
+    readonly barred: readonly MemberId[];
+    readonly mayBeChosen: boolean;
+    readonly wasAnswered: boolean;
+  },
 ): KvError {
   const what = `Cannot have the ring of epoch ${epoch} chosen`;
   const majority = `${majorityOf(voters)} of the ${voters.length} members that vote`;
@@ -272,5 +290,11 @@ function notChosen(
     });
   }
   if (wasAnswered) return new KvError("TIMED_OUT", `${what}: others proposed at the same time, again and again.`);
-  return new KvError("QUORUM_UNAVAILABLE", `${what}: ${majority} are needed and did not answer.`);
+  const lost =
+    barred.length === 0
+      ? " and did not answer"
+      : `, and ${[...barred].sort().join(", ")} may not vote: the ring lists another data directory, or a vote may be forgotten there`;
+  const isForGood = voters.length - barred.length < majorityOf(voters);
+  const advice = isForGood ? " Waiting alone mends nothing: see annulus doctor." : "";
+  return new KvError("QUORUM_UNAVAILABLE", `${what}: ${majority} are needed${lost}.${advice}`);
 }

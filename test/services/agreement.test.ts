@@ -168,6 +168,24 @@ describe("a member whose disk was exchanged", () => {
   });
 });
 
+describe("members of which too many have lost their disks", () => {
+  it("choose nothing any more, and say who may not vote, and that it is for good", async () => {
+    const members = await world(3);
+    for (const name of ["n2", "n3"]) {
+      members.crash(name, "machine");
+      members.named(name).disk.wipe();
+      await members.start(name, members.first, { isRebuilding: true });
+    }
+    const outcome = members.propose("n1");
+    await members.settle(outcome);
+    assert.deepEqual(failed(outcome), { code: "QUORUM_UNAVAILABLE", outcome: "none" });
+    assert.equal(
+      (outcome.result as KvError).message,
+      "Cannot have the ring of epoch 2 chosen: 2 of the 3 members that vote are needed, and n2, n3 may not vote: the ring lists another data directory, or a vote may be forgotten there. Waiting alone mends nothing: see annulus doctor.",
+    );
+  });
+});
+
 describe("members that are cut off", () => {
   it("choose nothing while they are a minority, and say so", async () => {
     const members = await world(5);
