@@ -2,7 +2,7 @@
 import { Command } from "commander";
 import type { z } from "zod";
 import { keySegment } from "../client/keys.ts";
-import { adminDocument, ClusterAnswer, LocationAnswer } from "./admin-views.ts";
+import { adminDocument, adminJson, ClusterAnswer, LocationAnswer, RingAnswer } from "./admin-views.ts";
 import { keyOfArgument } from "./base64.ts";
 import { transitionText } from "./change/figures.ts";
 import { adminNodes, type ConnectionOptions, withConnection } from "./connection.ts";
@@ -26,14 +26,24 @@ export function statusCommand(): Command {
       const isShown = ({ state }: Member) => state !== "left" || options.all === true;
       const shown = cluster.members.filter(isShown);
       const left = cluster.members.filter((member) => !isShown(member)).map(({ name }) => name);
-      const rows = shown.map(({ name, zone, weight, state, health, address, actor }) => {
-        return [name, zone, String(weight), state, health, address, actor ?? "-"];
+      // Before there is a ring none lists anybody.
+      const ring = cluster.ringEpoch === 0 ? undefined : await adminJson(adminNodes(options), "/v1/ring", RingAnswer);
+      const listed = new Map(ring?.members.map(({ name, actor }) => [name, actor]));
+      const rows = shown.map((member) => {
+        const { name, zone, weight, health, address, actor } = member;
+        return [name, zone, String(weight), stateOf(member, listed.get(name)), health, address, actor ?? "-"];
       });
       process.stdout.write(`cluster ${cluster.id}, ring epoch ${cluster.ringEpoch}, as ${cluster.node} sees it\n\n`);
       process.stdout.write(alignTable([head, ...rows]));
       if (left.length > 0) process.stdout.write(`\nhave left the ring: ${left.join(", ")} (--all shows more)\n`);
       if (cluster.transition) process.stdout.write(`\n${transitionText(cluster.transition)}\n`);
     });
+}
+
+/** What the ring says of a member; and that it says so of another directory, for what a member is worth, it is worth with that. */
+function stateOf({ state, actor }: Member, listed: string | undefined): string {
+  const isOther = state !== "left" && typeof actor === "string" && listed !== undefined && actor !== listed;
+  return isOther ? `${state} (unlisted directory)` : state;
 }
 
 /** `annulus locate KEY`. */

@@ -270,6 +270,19 @@ describe("annulus status", () => {
     assert.equal((JSON.parse(ring.stdout.toString()) as typeof told).members[0]?.phi, 0.5);
   });
 
+  it("says of a member that the ring lists it with another directory than it has", async () => {
+    const env = { ANNULUS_ADMIN_URL: urls[0] ?? "" };
+    for (const member of one.members) {
+      member.actor = `${member.name}-first`;
+      one.listed.set(member.name, member.name === "n2" ? "n2-other" : member.actor);
+    }
+    const shown = (await runCli(["status"], { env })).stdout.toString();
+    assert.match(shown, /\nn1 .* active {2,}up .* n1-first/);
+    assert.match(shown, /\nn2 .* active \(unlisted directory\) {2,}up .* n2-first/);
+    one.epoch = 0;
+    assert.match((await runCli(["status"], { env })).stdout.toString(), /\nn2 .* active {2,}up /);
+  });
+
   it("only names members that have left, unless all are asked for", async () => {
     const [, , third] = one.members;
     assert.ok(third !== undefined);
