@@ -88,9 +88,7 @@ async function runLocal(options: LocalCommandOptions): Promise<void> {
     // That members go is what was asked for.
     if (!isQuiet || !told.signal.aborted || !WARNING.test(line)) write(name, line);
   };
-  const processes = plan.map((node) =>
-    watch(node, { onLine, write, onRefusal: refused.resolve, cluster, ...options }),
-  );
+  const processes = plan.map((node) => watch(node, { onLine, write, onRefusal: refused.resolve, cluster, ...options }));
   try {
     for (const nodeProcess of processes) nodeProcess.start();
     const outcome = await Promise.race([allReady(plan, told.signal), refused.promise]);

@@ -76,7 +76,9 @@ function besideForeign(world: World, foreign: readonly string[]): StepResult {
     isFounded(world) && statefulSet !== undefined && !foreign.includes(`StatefulSet/${cluster.metadata.name}`);
   if (!runs) return { hold: takenHold(foreign) };
   return {
-    actions: [disruptionBudget(cluster, isWhole(world))].filter(isFree).map((object) => ({ kind: "apply", object })),
+    actions: [disruptionBudget(cluster, isWhole(world), world.claims)]
+      .filter(isFree)
+      .map((object) => ({ kind: "apply", object })),
   };
 }
 

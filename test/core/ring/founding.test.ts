@@ -19,7 +19,8 @@ const silent: Testimony = { kind: "silent" };
 const ring = (epoch: number): Testimony => ({ kind: "ring", document: ringAt(epoch) });
 
 /** As judged when those who are silent have been waited for. */
-const judged = (others: readonly Testimony[], hadRing = false) => judgeFounding(others, { hadRing, isPatienceOver: true });
+const judged = (others: readonly Testimony[], hadRing = false) =>
+  judgeFounding(others, { hadRing, isPatienceOver: true });
 
 describe("the founding of a ring", () => {
   it("waits for a majority of the first members", () => {
