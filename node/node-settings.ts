@@ -4,7 +4,10 @@ import { firstRing } from "./core/ring/first-members.ts";
 import { siblingBytesMaxOf } from "./core/version/sibling-limits.ts";
 import type { NodeSettings } from "./node.ts";
 
-/** A first member gets the first ring; every other one looks for the ring at its seeds. */
+/**
+ * A first member gets the first ring; every other one looks for the ring at its seeds, and at the first members: a pod may have
+ * been started with a list that names these alone, for what it mounts lags by up to a minute.
+ */
 export function nodeSettings(config: NodeConfig): NodeSettings {
   const isFirstMember = config.firstMembers.some((member) => member.name === config.nodeName);
   const { partitionCount: partitions, replicationFactor, readQuorum, writeQuorum, mode } = config;
@@ -15,7 +18,7 @@ export function nodeSettings(config: NodeConfig): NodeSettings {
     firstRing: isFirstMember
       ? firstRing({ members, partitions, replicationFactor, readQuorum, writeQuorum, mode })
       : undefined,
-    seeds: config.seeds,
+    seeds: isFirstMember ? config.seeds : [...new Set([...config.seeds, ...members.map(({ address }) => address)])],
     timeoutMs: config.requestTimeoutMs,
     gossipIntervalMs: config.gossipIntervalMs,
     phiThreshold: config.phiThreshold,
