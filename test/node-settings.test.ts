@@ -7,7 +7,9 @@ import { nodeSettings } from "../node/node-settings.ts";
 const MEMBERS = "a=h1:7402@x,b=h2:7402@y,c=h3:7402@z";
 
 function settingsOf(environment: Record<string, string>) {
-  const { firstRing, seeds } = nodeSettings(loadConfig({ ANNULUS_CLUSTER: "c", ANNULUS_DATA_DIR: "data", ...environment }, () => ""));
+  const { firstRing, seeds } = nodeSettings(
+    loadConfig({ ANNULUS_CLUSTER: "c", ANNULUS_DATA_DIR: "data", ...environment }, () => ""),
+  );
   return { isFirst: firstRing !== undefined, seeds };
 }
 
