@@ -115,82 +115,50 @@ export class Simulator {
 
   /** Runs all events up to an instant, which then is now. */
   async runUntil(untilMs: number): Promise<void> {
-    await eachMacrotask(() => {
-      for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
-        if (this.#runOne()) return true;
-      }
-      return false;
-    });
+    await macrotask(); // What was begun outside of any event.
+    for (let next = this.#heap[0]; next !== undefined && next.atMs <= untilMs; next = this.#heap[0]) {
+      await this.#runOne();
+    }
     this.#nowMs = Math.max(this.#nowMs, untilMs);
   }
 
   /** Runs events until `condition` holds. Returns whether it did within `withinMs` of virtual time. */
   async runWhile(pending: () => boolean, withinMs: number): Promise<boolean> {
+    await macrotask(); // What was begun outside of any event.
     const untilMs = this.#nowMs + withinMs;
-    await eachMacrotask(() => {
-      while (pending()) {
-        const next = this.#heap[0];
-        if (next === undefined || next.atMs > untilMs) {
-          this.#nowMs = untilMs;
-          return false;
-        }
-        if (this.#runOne()) return true;
+    while (pending()) {
+      const next = this.#heap[0];
+      if (next === undefined || next.atMs > untilMs) {
+        this.#nowMs = untilMs;
+        return !pending();
       }
-      return false;
-    });
-    return !pending();
+      await this.#runOne();
+    }
+    return true;
   }
 
-  /** Returns whether the earliest event ran now: a cancelled one does not, nor one of a process that is dead or held up. */
-  #runOne(): boolean {
+  async #runOne(): Promise<void> {
     const event = pop(this.#heap);
     const { process, run, atMs } = event;
-    if (run === undefined || process?.alive === false) return false;
+    if (run === undefined || process?.alive === false) return;
     if (process !== undefined && process.pausedUntilMs > atMs) {
       // In the old order, behind what is due at the moment it goes on.
       event.atMs = process.pausedUntilMs;
       event.sequence = this.#sequence++;
       push(this.#heap, event);
-      return false;
+      return;
     }
     this.#nowMs = Math.max(this.#nowMs, atMs);
     this.#ran += 1;
     event.run = undefined;
     run();
-    return true;
+    await macrotask();
   }
 }
 
-/** Macrotasks asked for at once: a turn of the event loop polls the operating system, which costs as much as some events. */
-const MACROTASKS_A_TURN = 64;
-
-/**
- * Runs `step` in macrotasks until it returns false. Before each of them every promise chain that is under way comes to
- * rest; Node.js sees to that between immediates of one turn, too.
- */
-function eachMacrotask(step: () => boolean): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let left = 0;
-    let ended = false;
-    const ask = (): void => {
-      left = MACROTASKS_A_TURN;
-      for (let i = 0; i < MACROTASKS_A_TURN; i++) setImmediate(run);
-    };
-    const run = (): void => {
-      if (ended) return;
-      left -= 1;
-      try {
-        ended = !step();
-      } catch (error) {
-        ended = true;
-        reject(error);
-        return;
-      }
-      if (ended) resolve();
-      else if (left === 0) ask();
-    };
-    ask();
-  });
+/** Lets every promise chain that is under way come to rest. */
+function macrotask(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function isEarlier(a: Event, b: Event): boolean {
