@@ -9,7 +9,7 @@ import type { Durability } from "./core/errors.ts";
 import { AdaptiveLimit } from "./core/overload/adaptive-limit.ts";
 import { QuantileFollower } from "./core/quorum/latency.ts";
 import { Pace } from "./core/quorum/pace.ts";
-import type { MemberId, RingDocument } from "./core/ring/document.ts";
+import { type MemberId, PARTITIONS_MAX, type RingDocument } from "./core/ring/document.ts";
 import type { Ring } from "./core/ring/ring.ts";
 import type { KeyVersions } from "./core/version/key-versions.ts";
 import type { ProgressReply } from "./messages.ts";
@@ -164,7 +164,11 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
   const replica = createReplica(stored, { ...limits, cacheBytes: settings.recordCacheBytes });
   const rings = createRingKeeper({ identity, transport, time, telemetry }, { member, firstRing, seeds });
   const hints = createHints(
-    { ...disk, targets: () => rings.required().document.members, leftover: replica.read },
+    {
+      ...{ ...disk, leftover: replica.read },
+      targets: () => rings.required().document.members,
+      partitions: () => rings.current()?.document.partitions ?? PARTITIONS_MAX,
+    },
     { bytesMax: settings.hintBytesMax, cacheBytes: HINT_CACHE_BYTES, countWaitMsMax: settings.timeoutMs, limits },
   );
   const isUp = (name: MemberId): boolean => gossiper.isUp(name);

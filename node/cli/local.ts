@@ -76,7 +76,10 @@ function basePort(text: string): number {
 async function runLocal(options: LocalCommandOptions): Promise<void> {
   const plan = planLocalCluster({ ...options, dataDirectory: options.data });
   await refuseTakenPorts(plan);
-  const cluster = { id: prepareDirectories(options, plan), isFounded: isFounded(options.data) };
+  const clusterId = prepareDirectories(options, plan);
+  // Asked at each start: the ring may have come since the last.
+  const environment = (node: LocalNode) =>
+    environmentOf(node, { id: clusterId, isFounded: isFounded(options.data, plan) }, process.env);
   const told = toldToStop();
   const write = createLineWriter(
     plan.map((node) => node.name),
@@ -88,7 +91,9 @@ async function runLocal(options: LocalCommandOptions): Promise<void> {
     // That members go is what was asked for.
     if (!isQuiet || !told.signal.aborted || !WARNING.test(line)) write(name, line);
   };
-  const processes = plan.map((node) => watch(node, { onLine, write, onRefusal: refused.resolve, cluster, ...options }));
+  const processes = plan.map((node) =>
+    watch(node, { onLine, write, onRefusal: refused.resolve, environment, ...options }),
+  );
   try {
     for (const nodeProcess of processes) nodeProcess.start();
     const outcome = await Promise.race([allReady(plan, told.signal), refused.promise]);
@@ -119,16 +124,16 @@ type Watch = {
   /** Takes what there is to say of it. */
   readonly write: (name: string, line: string) => void;
   readonly onRefusal: (name: string) => void;
-  readonly cluster: { readonly id: string; readonly isFounded: boolean };
+  readonly environment: (node: LocalNode) => Record<string, string | undefined>;
   readonly restart: boolean;
 };
 
-function watch(node: LocalNode, { onLine, write, onRefusal, cluster, restart }: Watch): NodeProcess {
+function watch(node: LocalNode, { onLine, write, onRefusal, environment, restart }: Watch): NodeProcess {
   let starts = 0;
   return new NodeProcess({
     program: fileURLToPath(import.meta.resolve("./main.js")),
     arguments: ["node"],
-    environment: environmentOf(node, cluster, process.env),
+    environment: () => environment(node),
     isRestarted: restart,
     onLine: (line) => onLine(node.name, line),
     onStart(pid) {

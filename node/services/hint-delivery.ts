@@ -48,6 +48,8 @@ const ROUND_MS = 500;
 const PAUSE_MS_MAX = 5_000;
 /** Between two looks for hints in the partitions that cannot be read in full. */
 const UNREAD_PAUSE_MS = 10_000;
+/** Times as long as such a look took: what cannot be read spends nothing of the budget. */
+const UNREAD_REST = 10;
 /** Targets served at once, and hints on their way to each. */
 const TARGETS_MAX = 4;
 const PAGE_HINTS = 32;
@@ -139,8 +141,10 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
 
   /** Of partitions that cannot be read in full nobody knows for whom hints wait: what can be read is looked through for all. */
   async function deliverUnread(ring: Ring, partitions: readonly number[]): Promise<void> {
+    const begunMs = time.monotonicMs();
     let cause: KvError | undefined;
     for (const { name } of ring.document.members) {
+      if (name === replicas.self) continue;
       for (const partition of deliverable(ring, name, partitions)) {
         if (stopped) return;
         try {
@@ -153,7 +157,8 @@ export function createHintDelivery(parts: HintDeliveryParts, options: HintDelive
       }
     }
     if (cause !== undefined) telemetry.log("warn", "hints.round_failed", { partitions: partitions.length, cause });
-    unreadNotBeforeMs = time.monotonicMs() + UNREAD_PAUSE_MS;
+    const nowMs = time.monotonicMs();
+    unreadNotBeforeMs = nowMs + Math.max(UNREAD_PAUSE_MS, UNREAD_REST * (nowMs - begunMs));
   }
 
   /** Returns the first error that says that the target is away, or else any. */

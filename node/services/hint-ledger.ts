@@ -12,10 +12,9 @@
  *
  * A partition that cannot be read, for a damaged block say, is passed by after some attempts, and read again now and then.
  * Until it can be, the count is not complete, nothing of that partition is in the accounts, and whoever delivers hints is to
- * look for them there by himself (`unread`). One block holds up the hints of no other partition.
- */
-
-import { compareBytes, successor } from "../core/bytes.ts";
+ * look for them there by himself (`unread`). One block holds up the hints of no other partition. Behind the ring's last one,
+ * where a scan that finds nothing may end in a damaged block as well, nothing is asked for.
+ */ import { compareBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { hintsRangeOf, metaKey, parseHintKey, partitionOfStored } from "../core/keyspace.ts";
 import { PARTITIONS_MAX } from "../core/ring/document.ts";
@@ -29,6 +28,7 @@ import {
   type HintsOf,
   type WaitingHints,
 } from "./hint-accounts.ts";
+import { stillCounting, takesNoWrites } from "./hint-refusals.ts";
 import { type Span, spansOf } from "./partition-spans.ts";
 import { boundedPage, PAGE_BYTES } from "./stored-pages.ts";
 
@@ -87,6 +87,7 @@ const PROBE: EngineWrite = { kind: "delete", key: metaKey("probe") };
 /**
  * @param parts `commit`: whoever has read before it recovers reads anew afterwards, so that nobody's change starts from
  *   what was there before the count.
+ *   `partitions`: how many the ring has, or may have.
  * @param figuresOf What the ledger must know of a stored hint; never throws.
  */
 export function createHintLedger(
@@ -95,6 +96,7 @@ export function createHintLedger(
     readonly commit: Pick<GroupCommit, "write">;
     readonly time: Time;
     readonly telemetry: Telemetry;
+    readonly partitions: () => number;
   },
   figuresOf: (entry: Entry) => HintFigures,
 ): HintLedger {
@@ -154,7 +156,8 @@ export function createHintLedger(
   }
 
   function moveTo(partition: number, at: Uint8Array = startOf({ from: partition, until: partition }).at): void {
-    cursor = cursor !== undefined && partition < cursor.until ? { at, until: cursor.until } : undefined;
+    const until = cursor?.until ?? 0;
+    cursor = partition < Math.min(until, parts.partitions()) ? { at, until } : undefined;
   }
 
   /**
@@ -194,7 +197,8 @@ export function createHintLedger(
   /** Goes on behind the partition at the cursor, of which nothing is in the accounts any more. */
   function passBy(partition: number): void {
     const counted = accounts.drop(partition);
-    takeAsUnread(partition, Math.max(counted, assumed.get(partition) ?? 0, unread.get(partition) ?? 0));
+    if (partition < parts.partitions())
+      takeAsUnread(partition, Math.max(counted, assumed.get(partition) ?? 0, unread.get(partition) ?? 0));
     moveTo(partition + 1);
   }
 
@@ -382,19 +386,4 @@ function startOf({ from, until }: Span): Cursor {
 
 function nameOf({ partition, target }: HintsOf): string {
   return `${target} ${partition}`;
-}
-
-function takesNoWrites(cause: KvError): KvError {
-  return new KvError(cause.code, `Cannot keep the hint: the disk takes no writes (${cause.message})`, {
-    details: { retryAfterS: 1 },
-    cause,
-  });
-}
-
-function stillCounting(waitMs: number): KvError {
-  return new KvError(
-    "OVERLOADED",
-    `Cannot keep the hint: those on the disk are still being counted, after ${Math.round(waitMs)} ms.`,
-    { details: { retryAfterS: 1 } },
-  );
 }

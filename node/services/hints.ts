@@ -92,6 +92,8 @@ export function createHints(
     readonly time: Time;
     readonly telemetry: Telemetry;
     readonly targets: () => readonly { readonly name: MemberId }[];
+    /** How many partitions the ring has; as many as there may be while there is none. */
+    readonly partitions: () => number;
     /** The record that this node keeps of a key since it was a home of it; undefined when there is none. */
     readonly leftover: (partition: number, key: Uint8Array) => Promise<Uint8Array | undefined>;
   },

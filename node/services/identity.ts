@@ -316,13 +316,13 @@ class StoredIdentity implements Identity {
       writes.push({ kind: "put", key: SUCCESSOR_KEY, value: Uint8Array.of(SUPERSEDED) });
     }
     await this.#engine.batch(writes, { sync: true });
-    // A vote is given by the ring before its epoch. Where a part of the log is lost that holds both, a ring that is left from
-    // earlier would not tell for which epoch a vote may be forgotten.
-    await this.#engine.flush();
     this.#hadRing = true;
     this.#isRebuilding ||= options.isRebuilding === true;
     this.#isSuccessor ||= options.isRebuilding === true;
     this.#isSuperseded ||= options.isSuperseded === true;
+    // A vote is given by the ring before its epoch. Where a part of the log is lost that holds both, a ring that is left from
+    // earlier would not tell for which epoch a vote may be forgotten.
+    await this.#engine.flush();
   }
 
   isRebuilding(): boolean {

@@ -59,7 +59,8 @@ export function createRingSearch(
   const others = seeds.filter((address) => !first.includes(address));
   let timer: Timer | undefined;
   let isOver = false;
-  let begunMs = 0;
+  /** Since when nothing but the silence of some keeps the first members from making a ring. */
+  let patientSinceMs: number | undefined;
 
   /** Once somebody said so it is true, whoever is asked later. */
   let isRebuilding = false;
@@ -105,8 +106,11 @@ export function createRingSearch(
       if (testimony.kind === "ring") return { kind: "found", ring: found(testimony.document, `seed ${others[index]}`) };
     }
     if (firstRing === undefined) return { kind: "wait", why: `none of ${others.length} seeds knows a ring` };
-    const isPatienceOver = time.monotonicMs() - begunMs >= FOUNDING_PATIENCE_MS;
+    const nowMs = time.monotonicMs();
+    const isPatienceOver = patientSinceMs !== undefined && nowMs - patientSinceMs >= FOUNDING_PATIENCE_MS;
     const founding = judgeFounding(testimonies, { hadRing: parts.hadRing(), isPatienceOver });
+    // Not from this node's own start: who waited alone for long is joined by those who start together later.
+    patientSinceMs = founding.kind === "wait" && founding.isForSilent ? (patientSinceMs ?? nowMs) : undefined;
     switch (founding.kind) {
       case "adopt":
         return { kind: "found", ring: found(founding.document, "a first member") };
@@ -118,10 +122,7 @@ export function createRingSearch(
   }
 
   return {
-    begin(found) {
-      begunMs = time.monotonicMs();
-      void round(0, found);
-    },
+    begin: (found) => void round(0, found),
     end() {
       isOver = true;
       timer?.cancel();

@@ -1,6 +1,6 @@
 /** Which cluster a directory of `annulus local` holds: the id that its nodes know each other by, and whether it has a ring. */
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
@@ -40,7 +40,11 @@ describe("the ring of a local cluster", () => {
   const plan = (nodes = 3) => planLocalCluster({ nodes, zones: ["a", "b"], dataDirectory: data, basePort: 7400 });
   const settingsOf = (nodes: number) =>
     plan(nodes).map((node) => {
-      const { ANNULUS_MEMBERS, ANNULUS_SEEDS } = environmentOf(node, { id: "c", isFounded: isFounded(data) }, {});
+      const { ANNULUS_MEMBERS, ANNULUS_SEEDS } = environmentOf(
+        node,
+        { id: "c", isFounded: isFounded(data, plan(nodes)) },
+        {},
+      );
       return { members: ANNULUS_MEMBERS, seeds: ANNULUS_SEEDS };
     });
 
@@ -54,12 +58,16 @@ describe("the ring of a local cluster", () => {
     const members = "n1=127.0.0.1:7402@a,n2=127.0.0.1:7412@b,n3=127.0.0.1:7422@a";
     assert.deepEqual(settingsOf(3)[1], { members, seeds: "" });
     noteFounded(data);
+    mkdirSync(join(data, "n3", "store"));
     assert.deepEqual(settingsOf(3)[1], { members: "", seeds: "127.0.0.1:7402,127.0.0.1:7422" });
+    rmSync(join(data, "n3", "store"), { recursive: true });
+    assert.deepEqual(settingsOf(3)[1], { members, seeds: "" }, "nobody has it any more");
   });
 
   it("is made anew by a cluster that is begun afresh, and by a node that has nobody to ask", () => {
     prepareDirectories({ data }, plan());
     noteFounded(data);
+    mkdirSync(join(data, "n1", "store"));
     assert.deepEqual(settingsOf(1)[0], { members: "n1=127.0.0.1:7402@a", seeds: "" });
     prepareDirectories({ data, fresh: true }, plan());
     assert.equal(settingsOf(3)[1]?.seeds, "");

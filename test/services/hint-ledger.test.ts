@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { hintKey } from "../../node/core/keyspace.ts";
+import { PARTITIONS_MAX } from "../../node/core/ring/document.ts";
 import type { Engine, Entry } from "../../node/ports.ts";
 import type { HintFigures } from "../../node/services/hint-accounts.ts";
 import { createHintLedger } from "../../node/services/hint-ledger.ts";
@@ -35,6 +36,7 @@ function createWorld() {
       },
       time: simulator.timeOf(simulator.createProcess("n1")),
       telemetry: { count() {}, observe() {}, gauge() {}, log() {} },
+      partitions: () => PARTITIONS_MAX,
     },
     ({ value }) => figures(value.length),
   );

@@ -9,13 +9,18 @@ const RECORD = recordOf("v");
 /** What a scan takes: others come meanwhile. */
 const READ_MS = 5;
 const placeOf = (partition: number, target: string, key: string) => ({ partition, target, key: bytesOf(key) });
+const isHintSpace = (at: Uint8Array) => at[0] === hintKey(placeOf(PARTITION, "a", "k"))[0];
 const atOf = (key: string) => Buffer.from(hintKey(placeOf(PARTITION, "a", key)));
 
 /** `earlier`: hints that lie before the damaged block. */
-type Options = NonNullable<Parameters<typeof createHintsWorld>[0]> & { readonly earlier?: number };
+type Options = NonNullable<Parameters<typeof createHintsWorld>[0]> & {
+  readonly earlier?: number;
+  /** The block is the last one of the hints: scans of what lies behind, where there is nothing, end in it as well. */
+  readonly isLast?: boolean;
+};
 
 /** A node that was started again upon hints, of which one lies in a damaged block. */
-async function startedWorld({ earlier = 0, ...options }: Options = {}) {
+async function startedWorld({ earlier = 0, isLast = false, ...options }: Options = {}) {
   const world = await createHintsWorld(options);
   await world.settled(
     Promise.all(
@@ -37,7 +42,9 @@ async function startedWorld({ earlier = 0, ...options }: Options = {}) {
     engine.scan = async (range) => {
       const entries = await scan(range);
       await new Promise<void>((resolve) => time.after(READ_MS, resolve));
-      if (!isDamaged || !entries.some(({ key }) => atOf("unreadable").equals(key))) return entries;
+      const isIn = entries.some(({ key }) => atOf("unreadable").equals(key));
+      const isBehind = isLast && isHintSpace(range.from) && atOf("unreadable").compare(range.until) < 0;
+      if (!isDamaged || !(isIn || isBehind)) return entries;
       failedScans += 1;
       throw new KvError("STORAGE_FAILED", "Cannot scan: a block is damaged.");
     };
@@ -54,6 +61,15 @@ async function startedWorld({ earlier = 0, ...options }: Options = {}) {
 }
 
 describe("hints of which some cannot be read", () => {
+  it("are looked for in the ring's partitions alone, also for members that are away", async () => {
+    const { world, failedScans } = await startedWorld({ isLast: true });
+    world.up.delete("b");
+    world.delivery.start();
+    await world.pass(60_000);
+    assert.deepEqual(world.hints.ledger.unread().at(-1), world.ring.document.partitions - 1);
+    assert(failedScans() < 1_000, `${failedScans()} scans in a minute`);
+  });
+
   it("are delivered in all other partitions, those on the disk and new ones", async () => {
     const { world, keysSent } = await startedWorld();
     world.delivery.start();

@@ -116,6 +116,7 @@ export async function createHintsWorld(options: WorldOptions = {}) {
           commit,
           identity,
           targets: () => world.ring.document.members,
+          partitions: () => world.ring.document.partitions,
           leftover: async () => options.leftover?.(),
         },
         { bytesMax: options.bytesMax ?? 1 << 20, cacheBytes: options.cacheBytes ?? 1, countWaitMsMax: 1_000, limits },

@@ -21,14 +21,16 @@ function haveRings({ nodes }: SimulatedCluster): (boolean | undefined)[] {
 }
 
 describe("the first ring of a simulated cluster", () => {
-  it("is made when a majority of the first members is there, and not before", async () => {
+  it("is made when a majority of the first members is there and has waited for the others, and not before", async () => {
     const world = cluster(5);
     const [first, second, third] = world.nodes;
     for (const node of [first, second]) if (node !== undefined) world.start(node);
     await world.simulator.runUntil(30_000);
     expect(haveRings(world)).toEqual([false, false, undefined, undefined, undefined]);
     if (third !== undefined) world.start(third);
-    await world.simulator.runUntil(33_000);
+    await world.simulator.runUntil(38_000);
+    expect(haveRings(world)).toEqual([false, false, false, undefined, undefined]);
+    await world.simulator.runUntil(43_000);
     expect(haveRings(world)).toEqual([true, true, true, undefined, undefined]);
   });
 
@@ -57,23 +59,30 @@ describe("the first ring of a simulated cluster", () => {
     expect(haveRings(world)).toEqual([true, true, undefined]);
   });
 
-  it("is not made a second time by two members with empty disks while the third is a little late", async () => {
-    const world = cluster(3);
-    await world.startAll();
-    const epoch = world.nodes[2]?.node?.status.cluster().ringEpoch ?? 0;
-    for (const node of world.nodes) world.crash(node, "process");
-    const [first, second, third] = world.nodes;
-    if (first === undefined || second === undefined || third === undefined) throw new Error("three nodes");
-    for (const node of [first, second]) {
-      node.disk.wipe();
-      world.start(node);
-    }
-    await world.simulator.runUntil(world.simulator.nowMs + 8_000);
-    expect(haveRings(world)).toEqual([false, false, undefined]);
-    world.start(third);
-    await world.simulator.runUntil(world.simulator.nowMs + 2_000);
-    expect(haveRings(world)).toEqual([true, true, true]);
-    for (const { node } of world.nodes) expect(node?.status.cluster().ringEpoch).toBeGreaterThanOrEqual(epoch);
-    expect(third.node?.status.readiness()).toEqual({ ready: true });
-  });
+  it.each([
+    ["that start together", 0],
+    ["of which one has long been waiting alone", 30_000],
+  ])(
+    "is not made a second time by two members with empty disks %s, while the third is a little late",
+    async (_, aloneMs) => {
+      const world = cluster(3);
+      await world.startAll();
+      const epoch = world.nodes[2]?.node?.status.cluster().ringEpoch ?? 0;
+      for (const node of world.nodes) world.crash(node, "process");
+      const [first, second, third] = world.nodes;
+      if (first === undefined || second === undefined || third === undefined) throw new Error("three nodes");
+      for (const node of [first, second]) {
+        node.disk.wipe();
+        world.start(node);
+        if (node === first) await world.simulator.runUntil(world.simulator.nowMs + aloneMs);
+      }
+      await world.simulator.runUntil(world.simulator.nowMs + 8_000);
+      expect(haveRings(world)).toEqual([false, false, undefined]);
+      world.start(third);
+      await world.simulator.runUntil(world.simulator.nowMs + 2_000);
+      expect(haveRings(world)).toEqual([true, true, true]);
+      for (const { node } of world.nodes) expect(node?.status.cluster().ringEpoch).toBeGreaterThanOrEqual(epoch);
+      expect(third.node?.status.readiness()).toEqual({ ready: true });
+    },
+  );
 });

@@ -38,11 +38,11 @@ export function prepareDirectories(
 }
 
 /**
- * Whether the cluster has had a ring. Its nodes look for that then and make no first one: two whose disks were lost could not
- * tell, and the third may be late.
+ * Whether the cluster has a ring. Its nodes look for that then and make no first one: two whose disks were lost could not
+ * tell, and the third may be late. Where no node has a store any more there is none to be found.
  */
-export function isFounded(data: string): boolean {
-  return existsSync(join(data, FOUNDED_FILE));
+export function isFounded(data: string, plan: readonly LocalNode[]): boolean {
+  return existsSync(join(data, FOUNDED_FILE)) && plan.some(({ directory }) => existsSync(join(directory, "store")));
 }
 
 /** Remembers that every node has a ring. */
@@ -64,13 +64,13 @@ function clusterId(data: string, isHeld: boolean): string {
 
 /** Only what this command made is removed: the directory was named by hand and may hold other things. */
 function removeEarlier(data: string): void {
+  rmSync(join(data, FOUNDED_FILE), { force: true });
   const file = join(data, SHAPE_FILE);
   if (!existsSync(file)) return;
   for (const { name } of JSON.parse(readFileSync(file, "utf8")) as { name: string }[]) {
     rmSync(join(data, name), { recursive: true, force: true });
   }
   rmSync(join(data, ID_FILE), { force: true });
-  rmSync(join(data, FOUNDED_FILE), { force: true });
   rmSync(file);
 }
 

@@ -17,7 +17,8 @@ export type NodeProcessOptions = {
   /** The program and its arguments, run by this process's own runtime. */
   readonly program: string;
   readonly arguments: readonly string[];
-  readonly environment: Readonly<Record<string, string | undefined>>;
+  /** Asked for at each start. */
+  readonly environment: () => Readonly<Record<string, string | undefined>>;
   /** Takes each line that the node writes. */
   readonly onLine: (line: string) => void;
   /** Whether it is started again when it dies. */
@@ -54,7 +55,7 @@ export class NodeProcess {
 
   start(): void {
     const child = fork(this.#options.program, [...this.#options.arguments], {
-      env: runtimeEnvironment(this.#options.environment) as NodeJS.ProcessEnv,
+      env: runtimeEnvironment(this.#options.environment()) as NodeJS.ProcessEnv,
       execArgv: [...process.execArgv, ...RUNTIME_FLAGS],
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });

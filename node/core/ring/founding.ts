@@ -20,8 +20,8 @@ export type Testimony =
 export type Founding =
   | { readonly kind: "adopt"; readonly document: RingDocument }
   | { readonly kind: "found" }
-  /** Ask again. */
-  | { readonly kind: "wait"; readonly why: string };
+  /** Ask again. `isForSilent`: nothing but the silence of others stands in the way. */
+  | { readonly kind: "wait"; readonly why: string; readonly isForSilent: boolean };
 
 /**
  * @param others What the other first members say, one each.
@@ -44,10 +44,13 @@ export function judgeFounding(
   const members = others.length + 1;
   assert(never + lost <= members, "each first member speaks once");
   if (newest !== undefined) return { kind: "adopt", document: newest };
-  if (lost > 0) return { kind: "wait", why: `${lost} of ${members} first members had a ring and have it no more` };
-  if (never * 2 <= members)
-    return { kind: "wait", why: `${never} of ${members} first members can be reached, a majority is needed` };
+  if (lost > 0) return wait(`${lost} of ${members} first members had a ring and have it no more`);
+  if (never * 2 <= members) return wait(`${never} of ${members} first members can be reached, a majority is needed`);
   if (never < members && !isPatienceOver)
-    return { kind: "wait", why: `${members - never} of ${members} first members cannot be reached yet` };
+    return { ...wait(`${members - never} of ${members} first members cannot be reached yet`), isForSilent: true };
   return { kind: "found" };
+}
+
+function wait(why: string) {
+  return { kind: "wait", why, isForSilent: false } as const;
 }

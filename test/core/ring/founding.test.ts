@@ -35,6 +35,7 @@ describe("the founding of a ring", () => {
     expect(judgeFounding([never, silent], early)).toEqual({
       kind: "wait",
       why: "1 of 3 first members cannot be reached yet",
+      isForSilent: true,
     });
     expect(judgeFounding([never, never], early).kind).toBe("found");
   });
