@@ -8,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, describe, it } from "@jest/globals";
+import { ClassicLevel } from "classic-level";
 import { createLevelEngine, type LevelEngine, type LevelEngineOptions } from "../../node/adapters/level/engine.ts";
 import { dataKey, metaKey } from "../../node/core/keyspace.ts";
 import { damageTable } from "./damaged-store.ts";
@@ -53,6 +54,29 @@ describe("LevelDB in a directory", () => {
 
   afterEach(async () => {
     await rm(directory, { recursive: true });
+  });
+
+  it("takes writes while a flush waits for a compaction, and ends the flush before it closes", async () => {
+    const engine = await openIn(directory);
+    const { compactRange } = ClassicLevel.prototype;
+    const compaction = Promise.withResolvers<void>();
+    ClassicLevel.prototype.compactRange = () => compaction.promise;
+    try {
+      const flushed = engine.flush();
+      await engine.batch([put("a", "1")], NO_SYNC);
+      const closed = engine.close();
+      let isClosed = false;
+      const noted = closed.then(() => {
+        isClosed = true;
+      });
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      assert.equal(isClosed, false);
+      compaction.resolve();
+      await flushed;
+      await noted;
+    } finally {
+      ClassicLevel.prototype.compactRange = compactRange;
+    }
   });
 
   /** Starts a process that writes k0, k1, … one after the other and prints the number of each acknowledged one. */

@@ -27,7 +27,7 @@ import type { Engine, EngineWrite, Entry, GaugeReading, ScanRange, Telemetry } f
 import { Attempts } from "./attempts.ts";
 import { isFullDisk, reason, storageError } from "./errors.ts";
 import { type LevelFigures, sizesOf } from "./figures.ts";
-import { createFreeSpace } from "./free-space.ts";
+import { createFreeSpace, defaultReserveBytes } from "./free-space.ts";
 import { Losses } from "./losses.ts";
 import { assertOpensAgain, type Level, openLevel } from "./open.ts";
 import { createReads, diskReadsOfProcess } from "./reads.ts";
@@ -35,7 +35,6 @@ import { scanPage, scanReadable } from "./scan.ts";
 
 /** How often a store that refuses writes is asked whether it would still take them, in ms. */
 const PROBE_INTERVAL_MS = 1_000;
-const MEBIBYTE = 1_024 * 1_024;
 /** Before every space of the store: nothing is ever stored there. */
 const UNUSED_KEY = Uint8Array.of(0);
 
@@ -78,14 +77,6 @@ export type LevelEngine = Engine & {
   /** Answered from memory; of the disk's space, what was heard within the last second or is asked for now. */
   figures(): LevelFigures;
 };
-
-/**
- * Room for the largest compaction that may still be due, for its input is deleted only when its output is written:
- * twelve tables of a write buffer each, the most that LevelDB lets gather in level 0, and what they overlap in level 1.
- */
-export function defaultReserveBytes(writeBufferBytes: number): number {
-  return Math.max(64 * MEBIBYTE, 16 * writeBufferBytes);
-}
 
 /**
  * Opens the store, replaying its log.
@@ -132,8 +123,8 @@ class LevelDbEngine implements LevelEngine {
   #closing: Promise<void> | undefined;
   /** Ends, never with an error, when the last of the batches submitted so far has. */
   #lastTurn: Promise<void> = Promise.resolve();
-  /** Scans that are running on the present handle. */
-  readonly #scans = new Set<Promise<unknown>>();
+  /** Scans and flushes that are running on the present handle. */
+  readonly #running = new Set<Promise<unknown>>();
   /** Reads that wait for a handle. */
   readonly #parked = new Set<Promise<unknown>>();
 
@@ -202,15 +193,22 @@ class LevelDbEngine implements LevelEngine {
     return this.#startScan(this.#level, range);
   }
 
-  flush(): Promise<void> {
-    if (this.#closing !== undefined) return Promise.reject(closedError("flush"));
-    return this.#inTurn(async () => {
-      await this.#recover();
-      const level = this.#openLevel("flush");
+  /** Only its ends are in turn: in between a table is written, maybe behind a compaction of seconds, and batches go on. */
+  async flush(): Promise<void> {
+    if (this.#closing !== undefined) throw closedError("flush");
+    await this.#inTurn(() => this.#recover());
+    const level = this.#openLevel("flush");
+    try {
+      // A compaction, be it of no keys, first turns the whole table in memory into a file and fsyncs it. It does
+      // not say whether that worked, but after a failure every write fails.
+      await this.#whileOpen(level.compactRange(UNUSED_KEY, UNUSED_KEY));
+    } catch (error) {
+      throw storageError("flush", error);
+    }
+    await this.#inTurn(async () => {
+      // To open the store anew is to write its log into a table.
+      if (this.#openLevel("flush") !== level) return;
       try {
-        // A compaction, be it of no keys, first turns the whole table in memory into a file and fsyncs it. It does
-        // not say whether that worked, but after a failure every write fails.
-        await level.compactRange(UNUSED_KEY, UNUSED_KEY);
         await level.batch([{ type: "del", key: UNUSED_KEY }], SYNC);
       } catch (error) {
         throw this.#fail("flush", error);
@@ -333,7 +331,7 @@ class LevelDbEngine implements LevelEngine {
 
   /** Replaying both logs into tables takes as much space. */
   async #assertSpaceToReopen(): Promise<void> {
-    const neededBytes = 3 * this.#options.writeBufferBytes + MEBIBYTE;
+    const neededBytes = 3 * this.#options.writeBufferBytes + 1_048_576;
     const freeBytes = await this.#freeSpace.ask();
     if (freeBytes >= neededBytes) return;
     const message = `Cannot write: to recover takes ${neededBytes} bytes of free disk, ${freeBytes} are left.`;
@@ -366,14 +364,19 @@ class LevelDbEngine implements LevelEngine {
   #startScan(level: Level, range: ScanRange): Promise<readonly Entry[]> {
     const { onUnreadable } = this.#options;
     const scanned = onUnreadable === undefined ? scanPage(level, range) : scanReadable(level, range, onUnreadable);
-    const page = scanned.finally(() => this.#scans.delete(page));
-    this.#scans.add(page);
-    return page;
+    return this.#whileOpen(scanned);
+  }
+
+  /** Keeps the present handle until `work` has ended. */
+  #whileOpen<T>(work: Promise<T>): Promise<T> {
+    const running = work.finally(() => this.#running.delete(running));
+    this.#running.add(running);
+    return running;
   }
 
   async #quiesceReads(): Promise<void> {
     await this.#reads.idle();
-    await Promise.allSettled(this.#scans);
+    await Promise.allSettled(this.#running);
   }
 
   async #closeWhenQuiet(): Promise<void> {

@@ -15,6 +15,7 @@ const ANSWER_AGE_MAX_MS = 1_000;
 const REFUSING_ANSWER_AGE_MAX_MS = 100;
 /** A fresh answer is wanted at the latest after this share of the reserve was written. */
 const RESERVE_SHARE = 8;
+const MEBIBYTE = 1_024 * 1_024;
 
 export type FreeSpaceOptions = {
   /** Bytes that are kept free; 0 leaves it to LevelDB to hit the end of the disk. */
@@ -142,4 +143,12 @@ export function createFreeSpace(options: FreeSpaceOptions): FreeSpace {
     estimateBytes,
     isRefusing: () => refusing || unansweredAtMs !== undefined,
   };
+}
+
+/**
+ * Room for the largest compaction that may still be due, for its input is deleted only when its output is written:
+ * twelve tables of a write buffer each, the most that LevelDB lets gather in level 0, and what they overlap in level 1.
+ */
+export function defaultReserveBytes(writeBufferBytes: number): number {
+  return Math.max(64 * MEBIBYTE, 16 * writeBufferBytes);
 }
