@@ -149,7 +149,7 @@ export type Rings = {
 /** The nodes' admin API. Calls reject with a `NodeSilentError` when there is no answer that can be understood. */
 export type NodeAdmin = {
   /** Status of one node, and its ring: out of `rings` where they are given. */
-  ask(target: AdminTarget, rings?: Rings): Promise<NodeAnswer>;
+  ask(target: AdminTarget, rings?: Rings, options?: { readonly withoutDisk?: boolean }): Promise<NodeAnswer>;
   change(target: AdminTarget, request: ChangeRequest): Promise<ChangeAnswer>;
   cancel(target: AdminTarget, id: string): Promise<ChangeAnswer>;
 };

@@ -150,8 +150,15 @@ export function nodeAdminOver(send: AdminCall, time: Time): NodeAdmin {
     return ring === undefined ? undefined : documentOf(ring);
   }
 
-  async function ask(target: AdminTarget, rings?: Rings): Promise<NodeAnswer> {
-    const [cluster, disk] = await Promise.all([readAs(target, "/v1/cluster", ClusterAnswer), diskOf(target)]);
+  async function ask(
+    target: AdminTarget,
+    rings?: Rings,
+    { withoutDisk = false }: { readonly withoutDisk?: boolean } = {},
+  ): Promise<NodeAnswer> {
+    const [cluster, disk] = await Promise.all([
+      readAs(target, "/v1/cluster", ClusterAnswer),
+      withoutDisk ? undefined : diskOf(target),
+    ]);
     if (cluster === undefined) throw new NodeSilentError("it does not tell its status yet");
     const read = () => ringOf(target);
     const ring = await (rings?.of({ id: cluster.id, epoch: cluster.ringEpoch }, read) ?? read());

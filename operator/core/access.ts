@@ -134,8 +134,10 @@ export function accessSecret(world: World, { admin, next }: AdminTokens): KubeOb
  */
 export function asSeen({ objects }: Pick<World, "objects">, secret: KubeObject): KubeObject {
   const { metadata } = secret;
-  const resourceVersion = objects.get(`Secret/${metadata.name}`)?.metadata.resourceVersion;
-  return resourceVersion === undefined ? secret : { ...secret, metadata: { ...metadata, resourceVersion } };
+  const { uid, resourceVersion } = objects.get(`Secret/${metadata.name}`)?.metadata ?? {};
+  // By its uid, too: one that was deleted meanwhile would be made anew, whatever version is named.
+  if (uid === undefined || resourceVersion === undefined) return secret;
+  return { ...secret, metadata: { ...metadata, uid, resourceVersion } };
 }
 
 /** What is wrong with tokens that the manifest names; none of it is a secret. */

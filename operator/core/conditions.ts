@@ -12,12 +12,16 @@ export type Occasion = {
   readonly nowMs: number;
 };
 
+/** Far below what a condition may hold: with it the whole status would be refused. */
+const MESSAGE_MAX = 4_096;
+
 /** The condition of a type; the time of its last transition stays while its status does. */
 export function condition(
   { before, generation, nowMs }: Occasion,
   type: string,
-  { status, reason, message }: Verdict,
+  { status, reason, message: whole }: Verdict,
 ): Condition {
+  const message = whole.length <= MESSAGE_MAX ? whole : `${whole.slice(0, MESSAGE_MAX - 1)}…`;
   const last = before?.find((other) => other.type === type);
   const lastTransitionTime = last?.status === status ? last.lastTransitionTime : formatInstant(nowMs);
   return { type, status, observedGeneration: generation, lastTransitionTime, reason, message };

@@ -71,6 +71,9 @@ export async function lookForPod(
     throw new KubeError("conflict", `pod ${pod} is there, or may be again: its volume is kept`);
 }
 
+/** All its metrics would be read for what a disk has, within the same two seconds. */
+const BRIEFLY = { withoutDisk: true };
+
 /**
  * Asks every member whether the ring is still the one that was seen, and at rest.
  *
@@ -87,7 +90,7 @@ export async function askOnceMore(
     members.map(async (name) => {
       const pod = world.pods.find((one) => one.name === name);
       if (pod?.ip === undefined) throw new KubeError("unavailable", `member ${name} has no pod to be asked`);
-      const answer = await admin.ask(adminTarget(world, pod, pod.ip), NO_RINGS).catch((error: unknown) => {
+      const answer = await admin.ask(adminTarget(world, pod, pod.ip), NO_RINGS, BRIEFLY).catch((error: unknown) => {
         if (error instanceof NodeSilentError) throw new KubeError("unavailable", error.message);
         throw error;
       });

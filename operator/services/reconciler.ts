@@ -203,8 +203,9 @@ export function createReconciler(parts: {
 function asSeen({ objects }: World, object: KubeObject): KubeObject {
   const { kind, metadata } = object;
   const seen = kind === STATEFUL_SETS.kind ? objects.get(`${kind}/${metadata.name}`) : undefined;
-  const { resourceVersion } = seen?.metadata ?? {};
-  return resourceVersion === undefined ? object : { ...object, metadata: { ...metadata, resourceVersion } };
+  const { uid, resourceVersion } = seen?.metadata ?? {};
+  if (uid === undefined || resourceVersion === undefined) return object;
+  return { ...object, metadata: { ...metadata, uid, resourceVersion } };
 }
 
 /** Whether it gives up what is lost. */

@@ -9,6 +9,8 @@ import { clusterId } from "../core/ring-view.ts";
 import type { RingDocument } from "../core/world.ts";
 import type { Rings, Time } from "../ports.ts";
 
+/** For how long nobody may say that he knows the ring, or a later one, before older ones are believed again: disks were set back. */
+const UNHEARD_MS = 90_000;
 /** How long the ring of a cluster that is no longer looked at is kept. */
 const KEPT_MS = 600_000;
 
@@ -16,8 +18,9 @@ const KEPT_MS = 600_000;
 export const NO_RINGS: Rings = { of: async () => undefined };
 
 /** The rings of one cluster. @param id As its nodes call it: what strangers tell is of no use. */
-export function createRings(id: string): Rings {
+export function createRings(id: string, time: Pick<Time, "monotonicMs">): Rings {
   let known: RingDocument | undefined;
+  let heardMs = time.monotonicMs();
   const underWay = new Map<number, Promise<void>>();
 
   const isKnown = (epoch: number) => known !== undefined && known.epoch >= epoch;
@@ -32,6 +35,9 @@ export function createRings(id: string): Rings {
     async of(ring, read) {
       const { epoch } = ring;
       if (ring.id !== id || epoch === 0) return undefined;
+      const nowMs = time.monotonicMs();
+      if (isKnown(epoch + 1) && nowMs - heardMs > UNHEARD_MS) known = undefined;
+      if (known === undefined || epoch >= known.epoch) heardMs = nowMs;
       if (!isKnown(epoch)) await underWay.get(epoch);
       if (isKnown(epoch)) return ofKnown(epoch);
       const reading = read().then(keep);
@@ -51,7 +57,7 @@ export function createRingsOf(time: Pick<Time, "monotonicMs">): (cluster: Cluste
     const key = `${cluster.metadata.uid} ${id}`;
     const known = kept.get(key);
     if (known !== undefined) return known;
-    const rings = createRings(id);
+    const rings = createRings(id, time);
     kept.set(key, rings);
     return rings;
   };

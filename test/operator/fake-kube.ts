@@ -133,11 +133,13 @@ export class FakeKube implements Kube {
 
   async apply(_resource: Resource, asked: KubeObject, options: { subresource?: "status" } = {}): Promise<void> {
     this.#call();
-    const { resourceVersion, ...metadata } = asked.metadata;
+    const { resourceVersion, uid, ...metadata } = asked.metadata;
     const object: KubeObject = { ...asked, metadata };
     const key = FakeKube.key(object.kind, metadata);
     const found = this.objects.get(key);
-    // As API servers do: it is compared with what is there, and keeps nothing from being made anew.
+    // As API servers do: a uid that nothing has is a conflict; a version is compared with what is there, and keeps nothing from
+    // being made anew.
+    if (uid !== undefined && uid !== found?.metadata.uid) throw new KubeError("conflict", `${key} is another`);
     if (found !== undefined && resourceVersion !== undefined && resourceVersion !== found.metadata.resourceVersion)
       throw new KubeError("conflict", `${key} has changed`);
     if (options.subresource === "status") {

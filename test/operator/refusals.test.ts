@@ -56,6 +56,15 @@ describe("what is refused at the side", () => {
     await grows(cluster);
   });
 
+  it("is the disruption budget, while a member is missing: what else is wanted is applied", async () => {
+    const cluster = await settled();
+    refuse(cluster, ({ kind }) => kind === "PodDisruptionBudget");
+    cluster.setMachineDown(textAt(cluster.kube.find("Pod", "sessions-1"), "spec", "nodeName") ?? "", true);
+    cluster.edit({ image: "annulus:next" });
+    const image = () => JSON.stringify(cluster.kube.find("StatefulSet", "sessions")).includes("annulus:next");
+    await cluster.until("the template has the image", image);
+  });
+
   it("is told no more once it is taken", async () => {
     const cluster = await settled();
     let isRefused = true;

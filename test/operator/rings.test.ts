@@ -46,10 +46,12 @@ async function look(admin: NodeAdmin, rings: Rings, names = NAMES) {
   return Promise.all(answers);
 }
 
+const clock = { nowMs: 0, monotonicMs: () => clock.nowMs };
+
 describe("the ring", () => {
   it("is read of one node, however many are asked how often", async () => {
     const { admin, read } = createNodes();
-    const rings = createRings("c");
+    const rings = createRings("c", clock);
     for (let run = 0; run < 3; run += 1)
       assert.deepEqual(await look(admin, rings), [
         [7, 7],
@@ -61,7 +63,7 @@ describe("the ring", () => {
 
   it("is read anew where a node knows a newer one, and of nobody who knows an older one than that", async () => {
     const { admin, read, epochs } = createNodes();
-    const rings = createRings("c");
+    const rings = createRings("c", clock);
     await look(admin, rings);
     epochs.set("n2", 8);
     assert.deepEqual((await look(admin, rings))[1], [8, 8]);
@@ -73,17 +75,30 @@ describe("the ring", () => {
     assert.deepEqual(read, ["n1", "n2"]);
   });
 
+  it("is believed again where it is older, once nobody has known the newer one for long: disks were set back", async () => {
+    const { admin, read, epochs } = createNodes();
+    const rings = createRings("c", clock);
+    await look(admin, rings);
+    for (const name of ["n1", "n2", "n3"]) epochs.set(name, 5);
+    assert.deepEqual((await look(admin, rings))[0], [5, undefined]);
+    clock.nowMs += 100_000;
+    assert.deepEqual((await look(admin, rings))[0], [5, 5]);
+    for (const name of ["n1", "n2", "n3"]) epochs.set(name, 7);
+    await look(admin, rings);
+    assert.deepEqual(read, ["n1", "n1", "n1"]);
+  });
+
   it("is read of others where the first does not send it, who alone is silent", async () => {
     const { admin, broken } = createNodes();
     broken.add("n1");
-    const rings = createRings("c");
+    const rings = createRings("c", clock);
     assert.deepEqual(await look(admin, rings), ["silent", [7, 7], [7, 7]]);
     assert.deepEqual((await look(admin, rings))[0], [7, 7]);
   });
 
   it("is not read of strangers, nor where it is of no interest, and is read where nobody knows of it", async () => {
     const { admin, read } = createNodes();
-    assert.deepEqual(await look(admin, createRings("other"), ["n1"]), [[7, undefined]]);
+    assert.deepEqual(await look(admin, createRings("other", clock), ["n1"]), [[7, undefined]]);
     assert.deepEqual(await look(admin, NO_RINGS, ["n1"]), [[7, undefined]]);
     assert.deepEqual(read, []);
     assert.equal((await admin.ask({ pod: "n1", ip: "10.0.0.1" })).ring?.epoch, 7);

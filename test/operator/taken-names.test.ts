@@ -73,6 +73,21 @@ describe("a Secret that a cluster needs", () => {
     await cluster.until("settled by TLS", () => cluster.isSettled() && cluster.pods.every(isSecure), 600);
   });
 
+  it("keeps its certificates renewed beside another object that is somebody else's", async () => {
+    const cluster = new FakeCluster({ tls: SECURE });
+    await cluster.until("settled", () => cluster.isSettled());
+    const ours = cluster.kube.find("NetworkPolicy", NAME);
+    assert.ok(ours !== undefined);
+    cluster.kube.drop(ours);
+    const metadata = { name: NAME, namespace: "default", labels: { app: "shop" } };
+    cluster.kube.set({ apiVersion: "networking.k8s.io/v1", kind: "NetworkPolicy", metadata });
+    const certificate = () => textAt(cluster.kube.find("Secret", `${NAME}-tls`), "data", "sessions-1.crt");
+    const before = certificate();
+    cluster.kube.nowMs += 70 * 86_400_000;
+    await cluster.until("renewed", () => certificate() !== before);
+    assert.equal(cluster.condition("Degraded").reason, "NameTaken");
+  });
+
   it("is taken over where the operator has made it, also when its owner is lost: a restored one has none", async () => {
     const cluster = new FakeCluster({ tls: SECURE });
     await cluster.until("settled", () => cluster.isSettled());

@@ -48,8 +48,7 @@ export function placeObjects(world: World): StepResult {
   ];
   const apply = (object: KubeObject | undefined) => (object === undefined ? [] : [applying(world, object, replicas)]);
   const actions: Action[] = [
-    // First of all: whoever may be evicted rests on nothing that is made, and on everything that is missing.
-    ...apply(disruptionBudget(cluster, isWhole(world), world.claims)),
+    budget(world),
     // Then these: a pod that is started without its certificate, or the file of tokens, does not run.
     ...(issued?.actions ?? certificatesDue(world, podsToCertify(world))),
     ...tokensDue(world),
@@ -68,18 +67,30 @@ export function sayTakenName(world: World): StepResult {
   return foreign.length === 0 ? {} : { hold: takenHold(foreign) };
 }
 
-/** Nothing is made beside it. A cluster that runs stays as it is, and what bounds evictions is kept true. */
+/**
+ * First of all: whoever may be evicted rests on nothing that is made, and on everything that is missing. And at the side, for a
+ * policy that refuses it must not keep certificates from being renewed.
+ */
+function budget(world: World): Action {
+  return { kind: "apply", object: disruptionBudget(world.cluster, isWhole(world), world.claims), isAside: true };
+}
+
+/**
+ * Nothing is made beside it. A cluster that runs stays as it is: what bounds evictions is kept true, and certificates and tokens
+ * are kept up where none of the Secrets is the other's.
+ */
 function besideForeign(world: World, foreign: readonly string[]): StepResult {
   const { cluster, statefulSet } = world;
-  const isFree = ({ kind, metadata }: KubeObject) => !foreign.includes(`${kind}/${metadata.name}`);
+  const isFree = (action: Action) =>
+    action.kind !== "apply" || !foreign.includes(`${action.object.kind}/${action.object.metadata.name}`);
   const runs =
     isFounded(world) && statefulSet !== undefined && !foreign.includes(`StatefulSet/${cluster.metadata.name}`);
   if (!runs) return { hold: takenHold(foreign) };
-  return {
-    actions: [disruptionBudget(cluster, isWhole(world), world.claims)]
-      .filter(isFree)
-      .map((object) => ({ kind: "apply", object })),
-  };
+  const areSecretsOurs = !foreign.some((key) => key.startsWith(`${SECRETS.kind}/`));
+  const secrets = areSecretsOurs
+    ? [...(issuedOf(world)?.actions ?? certificatesDue(world, podsToCertify(world))), ...tokensDue(world)]
+    : [];
+  return { actions: [...[budget(world)].filter(isFree), ...secrets] };
 }
 
 function takenHold([first]: readonly string[]): Hold {
