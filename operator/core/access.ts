@@ -16,7 +16,7 @@ import { createHash } from "node:crypto";
 import { type Access, accessOf, type Cluster } from "../api/kvcluster.ts";
 import { encoded, fileOf } from "./certificates.ts";
 import { accessName } from "./names.ts";
-import { type KubeObject, textAt } from "./objects.ts";
+import { inPlaceOf, type KubeObject, textAt } from "./objects.ts";
 import { owned } from "./resources/owned.ts";
 import type { Action, World } from "./world.ts";
 
@@ -133,11 +133,7 @@ export function accessSecret(world: World, { admin, next }: AdminTokens): KubeOb
  * nodes were waited for that do not answer: it must not come back. Whoever meets the conflict looks anew.
  */
 export function asSeen({ objects }: Pick<World, "objects">, secret: KubeObject): KubeObject {
-  const { metadata } = secret;
-  const { uid, resourceVersion } = objects.get(`Secret/${metadata.name}`)?.metadata ?? {};
-  // By its uid, too: one that was deleted meanwhile would be made anew, whatever version is named.
-  if (uid === undefined || resourceVersion === undefined) return secret;
-  return { ...secret, metadata: { ...metadata, uid, resourceVersion } };
+  return inPlaceOf(objects.get(`Secret/${secret.metadata.name}`), secret);
 }
 
 /** What is wrong with tokens that the manifest names; none of it is a secret. */

@@ -143,6 +143,16 @@ export function statusOf({ apiVersion, kind, metadata }: ReadObject, status: unk
   return { apiVersion, kind, metadata: { name, namespace, ...asRead }, status };
 }
 
+/**
+ * An object to be stored only in the place of the one that was looked at, if there was one: a conflict where that has changed
+ * meanwhile. By its uid, too, for one that was deleted meanwhile would be made anew, whatever version is named.
+ */
+export function inPlaceOf(seen: KubeObject | undefined, object: KubeObject): KubeObject {
+  const { uid, resourceVersion } = seen?.metadata ?? {};
+  if (uid === undefined || resourceVersion === undefined) return object;
+  return { ...object, metadata: { ...object.metadata, uid, resourceVersion } };
+}
+
 type ReadObject = {
   readonly apiVersion: string;
   readonly kind: string;

@@ -8,7 +8,7 @@ import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { condition } from "../core/conditions.ts";
 import { CLUSTERS, kindOf, STATEFUL_SETS } from "../core/kinds.ts";
-import { isEqual, type KubeObject, plain, statusOf } from "../core/objects.ts";
+import { inPlaceOf, isEqual, type KubeObject, plain, statusOf } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
 import { Recent } from "../core/recent.ts";
 import type { Action, World } from "../core/world.ts";
@@ -201,11 +201,8 @@ export function createReconciler(parts: {
  * one knows nothing of and would take the pods of.
  */
 function asSeen({ objects }: World, object: KubeObject): KubeObject {
-  const { kind, metadata } = object;
-  const seen = kind === STATEFUL_SETS.kind ? objects.get(`${kind}/${metadata.name}`) : undefined;
-  const { uid, resourceVersion } = seen?.metadata ?? {};
-  if (uid === undefined || resourceVersion === undefined) return object;
-  return { ...object, metadata: { ...metadata, uid, resourceVersion } };
+  if (object.kind !== STATEFUL_SETS.kind) return object;
+  return inPlaceOf(objects.get(`${object.kind}/${object.metadata.name}`), object);
 }
 
 /** Whether it gives up what is lost. */
