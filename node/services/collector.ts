@@ -50,12 +50,10 @@ export function createCollector(parts: {
     if (!stopped) await horizons.settle(partition, digest);
   }
 
-  const isDue = (partition: number): boolean => setbacks.isDue(partition);
-
   /** A partition that cannot be read, for a damaged block say, holds up no other one. */
   async function work(): Promise<void> {
     for (;;) {
-      const partition = horizons.unsettled().find(isDue);
+      const partition = horizons.unsettled().find(setbacks.isDue);
       if (partition === undefined || stopped) return;
       try {
         await apply(partition);
@@ -75,7 +73,7 @@ export function createCollector(parts: {
     running = work().then(() => {
       running = undefined;
       const unsettled = horizons.unsettled();
-      if (unsettled.some(isDue)) kick();
+      if (unsettled.some(setbacks.isDue)) kick();
       else if (unsettled.length > 0 && !stopped) timer = time.after(RETRY_MS, kick);
     });
   }

@@ -14,7 +14,8 @@
  * Until it can be, the count is not complete, nothing of that partition is in the accounts, and whoever delivers hints is to
  * look for them there by himself (`unread`). One block holds up the hints of no other partition. Behind the ring's last one,
  * where a scan that finds nothing may end in a damaged block as well, nothing is asked for.
- */ import { compareBytes, successor } from "../core/bytes.ts";
+ */
+import { compareBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { hintsRangeOf, metaKey, parseHintKey, partitionOfStored } from "../core/keyspace.ts";
 import { PARTITIONS_MAX } from "../core/ring/document.ts";

@@ -26,7 +26,7 @@ import { isMetaKey } from "../../core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, GaugeReading, ScanRange, Telemetry } from "../../ports.ts";
 import { Attempts } from "./attempts.ts";
 import { isFullDisk, reason, storageError } from "./errors.ts";
-import { type LevelFigures, sizesOf } from "./figures.ts";
+import { type LevelFigures, MEBIBYTE, sizesOf } from "./figures.ts";
 import { createFreeSpace, defaultReserveBytes } from "./free-space.ts";
 import { Losses } from "./losses.ts";
 import { assertOpensAgain, type Level, openLevel } from "./open.ts";
@@ -331,7 +331,7 @@ class LevelDbEngine implements LevelEngine {
 
   /** Replaying both logs into tables takes as much space. */
   async #assertSpaceToReopen(): Promise<void> {
-    const neededBytes = 3 * this.#options.writeBufferBytes + 1_048_576;
+    const neededBytes = 3 * this.#options.writeBufferBytes + MEBIBYTE;
     const freeBytes = await this.#freeSpace.ask();
     if (freeBytes >= neededBytes) return;
     const message = `Cannot write: to recover takes ${neededBytes} bytes of free disk, ${freeBytes} are left.`;

@@ -21,7 +21,7 @@ export type LevelFigures = {
 export type LevelSize = { readonly level: string; readonly files: number; readonly bytes: number };
 type Sizes = Pick<LevelFigures, "tableBytes" | "memoryBytes" | "levels">;
 
-const MEBIBYTE = 1_024 * 1_024;
+export const MEBIBYTE = 1_024 * 1_024;
 
 /** Sizes of an open database; zeros where there is none. */
 export function sizesOf(level: Level | undefined): Sizes {

@@ -8,6 +8,7 @@
  * estimate errs on the full side and is then replaced by a fresh answer before anybody is refused.
  */
 import { KvError } from "../../core/errors.ts";
+import { MEBIBYTE } from "./figures.ts";
 
 /** How old an answer of the file system may be, in ms: others write to the same disk too. */
 const ANSWER_AGE_MAX_MS = 1_000;
@@ -15,7 +16,6 @@ const ANSWER_AGE_MAX_MS = 1_000;
 const REFUSING_ANSWER_AGE_MAX_MS = 100;
 /** A fresh answer is wanted at the latest after this share of the reserve was written. */
 const RESERVE_SHARE = 8;
-const MEBIBYTE = 1_024 * 1_024;
 
 export type FreeSpaceOptions = {
   /** Bytes that are kept free; 0 leaves it to LevelDB to hit the end of the disk. */

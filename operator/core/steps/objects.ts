@@ -50,8 +50,7 @@ export function placeObjects(world: World): StepResult {
   const actions: Action[] = [
     budget(world),
     // Then these: a pod that is started without its certificate, or the file of tokens, does not run.
-    ...(issued?.actions ?? certificatesDue(world, podsToCertify(world))),
-    ...tokensDue(world),
+    ...secretsDue(world, issued),
     ...objects.flatMap(apply),
     ...unwantedObjects(world),
   ];
@@ -81,16 +80,20 @@ function budget(world: World): Action {
  */
 function besideForeign(world: World, foreign: readonly string[]): StepResult {
   const { cluster, statefulSet } = world;
-  const isFree = (action: Action) =>
-    action.kind !== "apply" || !foreign.includes(`${action.object.kind}/${action.object.metadata.name}`);
-  const runs =
-    isFounded(world) && statefulSet !== undefined && !foreign.includes(`StatefulSet/${cluster.metadata.name}`);
-  if (!runs) return { hold: takenHold(foreign) };
+  const isTaken = (kind: string) => foreign.includes(`${kind}/${cluster.metadata.name}`);
+  if (!isFounded(world) || statefulSet === undefined || isTaken("StatefulSet")) return { hold: takenHold(foreign) };
   const areSecretsOurs = !foreign.some((key) => key.startsWith(`${SECRETS.kind}/`));
-  const secrets = areSecretsOurs
-    ? [...(issuedOf(world)?.actions ?? certificatesDue(world, podsToCertify(world))), ...tokensDue(world)]
-    : [];
-  return { actions: [...[budget(world)].filter(isFree), ...secrets] };
+  return {
+    actions: [
+      ...(isTaken("PodDisruptionBudget") ? [] : [budget(world)]),
+      ...(areSecretsOurs ? secretsDue(world, issuedOf(world)) : []),
+    ],
+  };
+}
+
+/** What is to be made or stored of certificates and tokens. */
+function secretsDue(world: World, issued: Due | undefined): readonly Action[] {
+  return [...(issued?.actions ?? certificatesDue(world, podsToCertify(world))), ...tokensDue(world)];
 }
 
 function takenHold([first]: readonly string[]): Hold {
