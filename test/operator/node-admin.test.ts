@@ -148,6 +148,11 @@ describe("what a node answers", () => {
     assert.equal(answer.disk, undefined);
   });
 
+  it("takes the disk for unknown where its free space is told as none, as a node does that cannot tell it", async () => {
+    model.metricsText = async () => "annulus_store_free_bytes 0\nannulus_store_table_bytes 30\n";
+    assert.equal((await createNodeAdmin(TIME, port).ask(TARGET)).disk, undefined);
+  });
+
   it("tells of a change what it does, in the words by which one that is not wanted is known", async () => {
     const { cluster } = model;
     const moved = { movedBytes: 1, totalBytes: 2, movedPartitions: 1, totalPartitions: 2 };
