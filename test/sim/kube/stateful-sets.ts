@@ -42,10 +42,15 @@ export class StatefulSets {
     this.#clearClaims();
   }
 
+  /** Each count is written, as the real one does: an object that nobody changed is another version whenever a pod gets ready. */
   #tellStatus(seen: KubeObject, revision: string): void {
+    const { store } = this.#parts.server;
     const { generation } = seen.metadata;
-    const status = { observedGeneration: generation, updateRevision: revision };
-    if (JSON.stringify(seen.status) !== JSON.stringify(status)) this.#parts.server.store.set({ ...seen, status });
+    const pods = store.all("Pod");
+    const readyReplicas = pods.filter((pod) => textAt(pod, "status", "conditions", 0, "status") === "True").length;
+    const counts = { replicas: pods.length, readyReplicas, availableReplicas: readyReplicas };
+    const status = { observedGeneration: generation, updateRevision: revision, ...counts };
+    if (JSON.stringify(seen.status) !== JSON.stringify(status)) store.set({ ...seen, status });
   }
 
   #act(seen: KubeObject, revision: string): void {
