@@ -100,6 +100,8 @@ describe("a store under writes", () => {
       assert.notEqual((await get(store.namespace, "pvc", `data-${name}`))?.metadata.uid, claim);
     } finally {
       await tool("node", "start", machine);
+      // What comes next is spread over the zones that there are.
+      await kubectl(["wait", `node/${machine}`, "--for=condition=Ready", "--timeout=120s"]);
     }
   });
 });
