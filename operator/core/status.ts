@@ -5,6 +5,7 @@
 import type { Status } from "../api/kvcluster.ts";
 import { tokenProblems } from "./access.ts";
 import { condition, sentence, type Verdict } from "./conditions.ts";
+import { lastChangeAt } from "./cool-down.ts";
 import { isFounded, ZONE_DEFAULT, zoneOfPod } from "./founding.ts";
 import { formatInstant } from "./instant.ts";
 import { selectorText } from "./names.ts";
@@ -56,12 +57,7 @@ export function describeStatus(world: World, holds: readonly Hold[]): Status {
     ZonesBalanced: zonesBalanced(world, ring),
   };
   const transition = isRunning ? describeChange(world, ring) : undefined;
-  const hasEnded =
-    ring !== undefined &&
-    !isRunning &&
-    (before.ringEpoch ?? 0) > 0 &&
-    (before.transition !== undefined || ring.document.epoch > (before.ringEpoch ?? 0));
-  const lastChangeAt = hasEnded ? formatInstant(world.nowMs) : before.lastChangeAt;
+  const endedAt = lastChangeAt(world, ring);
   const members = ring === undefined ? lastMembers(world) : describeMembers(world, ring);
   const occasion = { before: before.conditions, generation: cluster.metadata.generation, nowMs: world.nowMs };
   return {
@@ -73,7 +69,7 @@ export function describeStatus(world: World, holds: readonly Hold[]): Status {
     ringEpoch: epoch,
     ...(members === undefined ? {} : { members }),
     ...(transition === undefined ? {} : { transition }),
-    ...(lastChangeAt === undefined ? {} : { lastChangeAt }),
+    ...(endedAt === undefined ? {} : { lastChangeAt: endedAt }),
     conditions: Object.entries(conditions).map(([type, verdict]) => condition(occasion, type, verdict)),
   };
 }

@@ -237,4 +237,17 @@ describe("scaling in", () => {
     await cluster.until("shrunk", () => cluster.isSettled());
     assert.ok(cluster.kube.nowMs - grownMs >= 60_000);
   });
+
+  it("waits it out where the next size was asked for while the last change ran: its end is seen in the look that would ask", async () => {
+    const cluster = await settled({ replicas: 4, autoscaling: { cooldownSeconds: 60 } });
+    const runs = () => cluster.condition("Progressing").reason === "ChangeRuns";
+    cluster.edit({ replicas: 5 });
+    await cluster.until("the change runs", runs);
+    cluster.edit({ replicas: 6 });
+    await cluster.until("it has ended", () => !runs());
+    const endedMs = cluster.kube.nowMs;
+    assert.equal(cluster.condition("Progressing").reason, "ScaleOutHeld");
+    await cluster.until("grown", () => cluster.isSettled());
+    assert.ok(cluster.kube.nowMs - endedMs >= 60_000);
+  });
 });

@@ -6,6 +6,7 @@
  * cannot choose another. Whether a change is safe is decided by the nodes: a refusal is shown and asked again later. What
  * cannot be asked for may stay so for good (disks that are too full, a quota), and holds nothing else up.
  */
+import { whyCooling } from "../cool-down.ts";
 import { isFounded, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
 import { readInstant } from "../instant.ts";
 import { whyUncertified } from "../issued.ts";
@@ -89,7 +90,7 @@ function wantedSize(world: World, ring: RingView): Size {
   // Where too few would stay, others come first: a person may have let one leave that the spec wants.
   if (leave.length === 0 || (isTooFew(world, ring, leave) && joiners.length > 0))
     return wantedJoin(world, ring, joiners);
-  const trouble = unsettled(world, ring) ?? whyCool(world);
+  const trouble = unsettled(world, ring) ?? whyCool(world, ring);
   if (trouble !== undefined) return { hold: { reason: "ScaleInHeld", message: trouble, isPassing: true } };
   const held = whyHoldScaleIn(world, ring, leave);
   return held === undefined ? { leave } : { hold: { reason: "ScaleInHeld", message: held, isPassing: false } };
@@ -104,7 +105,7 @@ function wantedJoin(world: World, ring: RingView, joiners: readonly Joiner[]): S
     const message = `${names.join(", ")} must answer to join`;
     return { hold: { reason: "WaitingForPods", message, isPassing: !isLate } };
   }
-  const cool = whyCool(world);
+  const cool = whyCool(world, ring);
   if (cool !== undefined) return { hold: { reason: "ScaleOutHeld", message: cool, isPassing: true } };
   const join = joiners.filter(({ answers }) => answers).map(({ name }) => joinOf(world, name));
   const full = whyFuller(world, ring, [...ring.present, ...join]);
@@ -200,7 +201,8 @@ function isTooFew(world: World, { present }: RingView, leaves: readonly string[]
   return rest.length < world.cluster.spec.quorum.n;
 }
 
-function whyHoldScaleIn(world: World, ring: RingView, leaves: readonly string[]): string | undefined {
+/** Why those members would not be let go, whatever else is asked for; undefined where nothing lasting is against it. */
+export function whyHoldScaleIn(world: World, ring: RingView, leaves: readonly string[]): string | undefined {
   const { n } = world.cluster.spec.quorum;
   if (isTooFew(world, ring, leaves)) return `fewer than N = ${n} members would hold data`;
   const after = ring.present.filter(({ name }) => !leaves.includes(name)).map(weighedBy(world));
@@ -208,16 +210,8 @@ function whyHoldScaleIn(world: World, ring: RingView, leaves: readonly string[])
 }
 
 /** Why the number of members stays for now: an autoscaler must not chase its own last change. */
-function whyCool(world: World): string | undefined {
-  const { autoscaling } = world.cluster.spec;
-  const endedMs = readInstant(world.cluster.status.lastChangeAt);
-  if (autoscaling === undefined || autoscaling.mode !== "automatic" || endedMs === undefined) return undefined;
-  const cooldownMs = autoscaling.cooldownSeconds * 1000;
-  const leftMs = endedMs + cooldownMs - world.nowMs;
-  // What ended in the future did so by another clock.
-  return leftMs <= 0 || leftMs > cooldownMs
-    ? undefined
-    : `the last change ended less than ${autoscaling.cooldownSeconds} s ago`;
+function whyCool(world: World, ring: RingView): string | undefined {
+  return world.cluster.spec.autoscaling?.mode === "automatic" ? whyCooling(world, ring) : undefined;
 }
 
 /** The active member of the lowest ordinal that knows the newest ring. */
