@@ -93,7 +93,9 @@ const Autoscaling = z.object({
   mode: z
     .enum(["automatic", "recommend"])
     .default("automatic")
-    .describe("automatic: a HorizontalPodAutoscaler sets replicas. recommend: none is made, a person scales."),
+    .describe(
+      "automatic: a HorizontalPodAutoscaler sets replicas. recommend: none is made; what it would set is told in status.recommendation, and a person scales.",
+    ),
   minReplicas: whole(1, REPLICAS_MAX).default(3).describe("Never fewer members than this; at least quorum.n."),
   maxReplicas: whole(1, REPLICAS_MAX).default(9).describe("Never more members than this."),
   targetCPUUtilizationPercentage: whole(1, 1000)
@@ -285,6 +287,16 @@ export const Status = z
       .optional()
       .describe("The ring change in progress."),
     lastChangeAt: time.optional().describe("When the last ring change was seen to have ended."),
+    recommendation: z
+      .object({
+        replicas: z.int().min(0).optional().describe("The size that the load calls for; absent: it is not known."),
+        reason: text(1024).describe("What calls for it, as of its time."),
+        held: text(1024).optional().describe("Why members would not leave if it were asked for."),
+        movedBytes: z.number().min(0).optional().describe("About how many bytes would be moved."),
+        since: time.describe("When it became this."),
+      })
+      .optional()
+      .describe("With autoscaling.mode recommend: what an autoscaler would ask for. Nothing comes of it by itself."),
 
     conditions: conditions.describe("Available, Progressing, Degraded, ZonesBalanced."),
   })
@@ -301,6 +313,7 @@ const StoredCluster = z.object({
 
 export type Spec = z.output<typeof Spec>;
 export type Access = z.output<typeof Access>;
+export type Autoscaling = z.output<typeof Autoscaling>;
 export type Status = z.output<typeof Status>;
 export type { Condition } from "./parts.ts";
 

@@ -53,7 +53,20 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
     isAdminSecure: settingOf(object, ADMIN_TLS_SETTING) !== undefined,
     asksForToken: settingOf(object, ACCESS_SETTING) !== undefined,
     replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true",
+    requestedCores: coresOf(listAt(object, "spec", "containers"), "resources", "requests", "cpu"),
   };
+}
+
+/** What the metrics API says that all containers of a pod together use, in cores; undefined where it does not tell of one. */
+export function readCpuUse(object: KubeObject): number | undefined {
+  return coresOf(listAt(object, "containers"), "usage", "cpu");
+}
+
+/** The sum over containers of a quantity, or undefined where one has none. */
+function coresOf(containers: readonly unknown[], ...path: string[]): number | undefined {
+  const cores = containers.map((container) => readQuantity(textAt(container, ...path)));
+  if (cores.length === 0 || cores.includes(undefined)) return undefined;
+  return cores.reduce<number>((sum, one) => sum + (one ?? 0), 0);
 }
 
 /** The node's among containers, or their statuses: admission webhooks put others before it. */

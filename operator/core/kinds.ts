@@ -36,6 +36,8 @@ export const SERVICE_MONITORS = kind("monitoring.coreos.com/v1", "ServiceMonitor
 export const SECRETS = kind("v1", "Secret", "secrets");
 /** Of cert-manager, where a KVCluster names an issuer of it. */
 export const CERTIFICATES = kind("cert-manager.io/v1", "Certificate", "certificates");
+/** What the members use, as the metrics API tells it. */
+export const POD_METRICS = kind("metrics.k8s.io/v1beta1", "PodMetrics", "pods");
 export const LEASES = kind("coordination.k8s.io/v1", "Lease", "leases");
 export const EVENTS = kind("events.k8s.io/v1", "Event", "events");
 

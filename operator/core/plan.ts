@@ -18,6 +18,7 @@
 import type { Status } from "../api/kvcluster.ts";
 import { PAUSED_ANNOTATION } from "../api/kvcluster.ts";
 import { whyOtherAccess } from "./access.ts";
+import { adviseSize } from "./advice.ts";
 import { halfwayPod } from "./certificates.ts";
 import { isFounded } from "./founding.ts";
 import { isApplied, isMadeFrom } from "./objects.ts";
@@ -36,6 +37,8 @@ export type Plan = {
   /** What is held, and why, in the order of the steps; nothing when all is as wanted. */
   readonly holds: readonly Hold[];
   readonly status: Status;
+  /** What the load called for, to be remembered; undefined where no size is recommended, or none now. */
+  readonly sizeWanted: number | undefined;
   /** When to look again though nothing was heard of. */
   readonly againMs: number;
 };
@@ -65,8 +68,15 @@ export function plan(world: World): Plan {
   // What this run changes was not looked at by the steps after it.
   const change = isOver ? undefined : whyPodsChange(world, actions);
   if (change !== undefined) holds.push(change);
-  const status = describeStatus(world, holds);
-  return { actions, holds, status, againMs: holds.every(({ reason }) => reason === "Overruled") ? CALM_MS : BUSY_MS };
+  const { wanted: sizeWanted, told } = adviseSize(world);
+  const status = { ...describeStatus(world, holds), ...(told === undefined ? {} : { recommendation: told }) };
+  return {
+    actions,
+    holds,
+    status,
+    sizeWanted,
+    againMs: holds.every(({ reason }) => reason === "Overruled") ? CALM_MS : BUSY_MS,
+  };
 }
 
 /** Takes the steps, up to the first that ends the run. */

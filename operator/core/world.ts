@@ -61,6 +61,8 @@ export type PodFacts = {
   readonly asksForToken: boolean;
   /** Somebody asks for it to be rebuilt on a new volume. */
   readonly replaceAsked: boolean;
+  /** The CPU that all its containers together are promised, in cores; undefined where one is promised none. */
+  readonly requestedCores: number | undefined;
 };
 
 export type ClaimFacts = {
@@ -157,7 +159,23 @@ export type NodeAnswer = {
 
 export type Silence = { readonly kind: "silent"; readonly why: string };
 
-export type World = {
+/** What pods use of CPU, in cores by name, or why that is not known. */
+export type CpuUse =
+  | { readonly kind: "told"; readonly cores: ReadonlyMap<string, number> }
+  | { readonly kind: "unknown"; readonly why: string };
+
+/** A size that the load called for when it was looked at. */
+export type SizeWanted = { readonly atMs: number; readonly replicas: number };
+
+/** What one process remembers of a cluster between two looks. */
+export type Remembered = {
+  /** What the nodes last refused, and when. */
+  readonly refusal: { readonly atMs: number; readonly why: string } | undefined;
+  /** Where a size is recommended: what the load called for, oldest first. */
+  readonly sizesWanted: readonly SizeWanted[];
+};
+
+export type World = Remembered & {
   readonly nowMs: number;
   readonly policy: Policy;
   readonly cluster: Cluster;
@@ -174,8 +192,8 @@ export type World = {
   readonly machines: ReadonlyMap<string, MachineFacts>;
   /** By pod name; every pod that has an address was asked. */
   readonly answers: ReadonlyMap<string, NodeAnswer | Silence>;
-  /** What the nodes last refused, and when. */
-  readonly refusal: { readonly atMs: number; readonly why: string } | undefined;
+  /** Undefined where no size is recommended, so that nobody asks. */
+  readonly cpuUse: CpuUse | undefined;
 };
 
 /** A ring change to ask for, as the admin API takes it. */

@@ -9,9 +9,18 @@ import { accessOf, type Cluster } from "../api/kvcluster.ts";
 import { wantsTokens } from "../core/access.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { peerTlsOf, usesTls } from "../core/certificates.ts";
-import { locate, readClaim, readPod, readStatefulSet } from "../core/facts.ts";
+import { locate, readClaim, readCpuUse, readPod, readStatefulSet } from "../core/facts.ts";
 import { usesIssuer } from "../core/issued.ts";
-import { CERTIFICATES, CLAIMS, OWNED_KINDS, PODS, SECRETS, SERVICE_MONITORS, VOLUMES } from "../core/kinds.ts";
+import {
+  CERTIFICATES,
+  CLAIMS,
+  OWNED_KINDS,
+  POD_METRICS,
+  PODS,
+  SECRETS,
+  SERVICE_MONITORS,
+  VOLUMES,
+} from "../core/kinds.ts";
 import {
   accessName,
   authorityName,
@@ -23,7 +32,7 @@ import {
   tlsName,
 } from "../core/names.ts";
 import { type KubeObject, textAt } from "../core/objects.ts";
-import type { NodeAnswer, PodFacts, Policy, Silence, World } from "../core/world.ts";
+import type { CpuUse, NodeAnswer, PodFacts, Policy, Remembered, Silence, World } from "../core/world.ts";
 import {
   type AdminTarget,
   type Kube,
@@ -36,7 +45,10 @@ import {
 import { readMachines } from "./machines.ts";
 import { createRingsOf } from "./rings.ts";
 
-export type Observer = (cluster: Cluster, refusal: World["refusal"]) => Promise<World>;
+/** Far below what a reason may hold. */
+const REASON_MAX = 512;
+
+export type Observer = (cluster: Cluster, remembered: Remembered) => Promise<World>;
 
 /** @param ports The API server, the nodes, and the clock that stamps what is seen. */
 export function createObserver(
@@ -143,12 +155,30 @@ export function createObserver(
     }
   }
 
-  return async (cluster, refusal) => {
+  /** What the members use, where a size is recommended. That it is not known holds nothing up. */
+  async function cpuUseOf({ metadata, spec }: Cluster, selector: string): Promise<CpuUse | undefined> {
+    if (spec.autoscaling?.mode !== "recommend") return undefined;
+    try {
+      const found = await kube.list(POD_METRICS, { namespace: metadata.namespace, selector });
+      const told = found.map((object) => [object.metadata.name, readCpuUse(object)] as const);
+      return {
+        kind: "told",
+        cores: new Map(told.flatMap(([pod, cores]) => (cores === undefined ? [] : [[pod, cores]]))),
+      };
+    } catch (error) {
+      if (!(error instanceof KubeError)) throw error;
+      return { kind: "unknown", why: `the metrics API does not tell: ${error.message}`.slice(0, REASON_MAX) };
+    }
+  }
+
+  return async (cluster, remembered) => {
     const { name, namespace } = cluster.metadata;
-    const [objects, podObjects, claims] = await Promise.all([
+    const selector = selectorText(cluster);
+    const [objects, podObjects, claims, cpuUse] = await Promise.all([
       ownObjects(cluster),
-      kube.list(PODS, { namespace, selector: selectorText(cluster) }),
+      kube.list(PODS, { namespace, selector }),
       claimsOf(cluster),
+      cpuUseOf(cluster, selector),
     ]);
     const pods = podObjects.flatMap((pod) => readPod(pod, name) ?? []).sort((a, b) => a.ordinal - b.ordinal);
     for (const [secretName, secret] of await secretsOf(cluster, pods)) objects.set(`Secret/${secretName}`, secret);
@@ -173,7 +203,8 @@ export function createObserver(
       claims: claims.map((claim) => locate(claim, machines)).sort((a, b) => a.ordinal - b.ordinal),
       machines,
       answers,
-      refusal,
+      cpuUse,
+      ...remembered,
       nowMs: time.wallMs(),
     };
   };

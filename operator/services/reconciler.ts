@@ -2,11 +2,12 @@
  * Brings one cluster a step nearer to its spec: observe, plan, carry out, say so.
  *
  * It is given a name, never an event. Nothing is kept between runs but the nodes' last refusal, which is only told and
- * waited out, and the newest ring, which does not age. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
+ * waited out, the sizes that the load called for, of which only a recommendation is made, and the newest ring, which does not age. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
  */
 import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { condition } from "../core/conditions.ts";
+import { WINDOW_MS_MAX } from "../core/cpu-use.ts";
 import { CLUSTERS, kindOf, STATEFUL_SETS } from "../core/kinds.ts";
 import { inPlaceOf, isEqual, type KubeObject, plain, statusOf } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
@@ -38,8 +39,8 @@ export type Reconciler = {
   reconcile(place: { readonly namespace: string; readonly name: string }): Promise<number | undefined>;
 };
 
-/** How long the refusal of a cluster that is no longer looked at is kept. */
-const REFUSAL_KEPT_MS = 600_000;
+/** How long what is remembered of a cluster that is no longer looked at is kept. */
+const KEPT_MS = 600_000;
 
 /** @param parts `mayAct`: whether this process still leads; asked before every action. */
 export function createReconciler(parts: {
@@ -55,7 +56,8 @@ export function createReconciler(parts: {
   readonly mayAct: () => boolean;
 }): Reconciler {
   const { kube, admin, time, telemetry, events, observe, presets } = parts;
-  const refusals = new Recent<World["refusal"]>(time, REFUSAL_KEPT_MS);
+  const refusals = new Recent<World["refusal"]>(time, KEPT_MS);
+  const sizesWanted = new Recent<World["sizesWanted"]>(time, KEPT_MS);
 
   async function read(place: { namespace: string; name: string }): Promise<Cluster | undefined> {
     const object = await kube.read(CLUSTERS, place);
@@ -163,6 +165,13 @@ export function createReconciler(parts: {
     return events.tell(cluster, { type: "Warning", reason: "ChangeRefused", message: `${action.why}: ${answer.why}` });
   }
 
+  function rememberSize({ uid }: Cluster["metadata"], replicas: number | undefined): void {
+    if (replicas === undefined) return;
+    const nowMs = time.wallMs();
+    const recent = (sizesWanted.get(uid) ?? []).filter(({ atMs }) => Math.abs(nowMs - atMs) <= WINDOW_MS_MAX);
+    sizesWanted.set(uid, [...recent, { atMs: nowMs, replicas }]);
+  }
+
   async function writeStatus(cluster: Cluster, status: Cluster["status"]): Promise<void> {
     const wanted = plain(status);
     if (isEqual(cluster.status, wanted) || !parts.mayAct()) return;
@@ -177,14 +186,24 @@ export function createReconciler(parts: {
       const isBad = (type === "Degraded" && now === "True") || (type === "Available" && now === "False");
       await events.tell(cluster, { type: isBad ? "Warning" : "Normal", reason, message: `${type}=${now}: ${message}` });
     }
+    const { replicas, reason, held } = status.recommendation ?? {};
+    if (replicas === undefined || replicas === cluster.status.recommendation?.replicas) return;
+    const but = held === undefined ? "" : `; held: ${held}`;
+    await events.tell(cluster, {
+      type: "Normal",
+      reason: "SizeRecommended",
+      message: `${replicas} members: ${reason}${but}`,
+    });
   }
 
   return {
     async reconcile(place) {
       const cluster = await read(place);
       if (cluster === undefined) return undefined;
-      const world = await observe(cluster, refusals.get(cluster.metadata.uid));
+      const { uid } = cluster.metadata;
+      const world = await observe(cluster, { refusal: refusals.get(uid), sizesWanted: sizesWanted.get(uid) ?? [] });
       const decided = plan(world);
+      rememberSize(cluster.metadata, decided.sizeWanted);
       const { failure, asides } = await carryOutAll(world, decided.actions);
       const told = withAsides(decided.status, asides, world);
       const status = failure === undefined ? told : withFailure(told, failure, world);

@@ -1,6 +1,6 @@
 /**
  * A store that an autoscaler sizes by its members' CPU: load raises the number of members, quiet lowers it, and the data
- * stays. Needs the metrics API.
+ * stays; and one whose size is only recommended. Needs the metrics API.
  */
 import assert from "node:assert/strict";
 import { afterAll, beforeAll, describe, it } from "@jest/globals";
@@ -176,5 +176,36 @@ describe("a store with an autoscaler", () => {
     assert.ok(writer !== undefined && writer !== "kubectl-client-side-apply" && more.length === 0, `${writer} ${more}`);
     if (writer !== "kube-controller-manager") assert.equal(numberAt(found, "spec", "replicas"), 4);
     await timed("a size set by hand to the autoscaler's", () => untilSize(MIN, 240));
+  });
+});
+
+describe("a store whose size is recommended", () => {
+  const recommendation = async () => at(await store.cluster(), "status", "recommendation");
+
+  const untilRecommended = (size: number, seconds: number) =>
+    until(
+      `${size} members are recommended`,
+      seconds,
+      async () => numberAt(await recommendation(), "replicas") === size,
+      async () => JSON.stringify(await recommendation()),
+    );
+
+  it("has no autoscaler, and says what one would ask for: more under load, fewer in quiet", async () => {
+    const mode = { spec: { autoscaling: { mode: "recommend" } } };
+    await kubectl(["-n", NAMESPACE, "patch", "kvc", NAME, "--type=merge", "-p", JSON.stringify(mode)]);
+    await until("the autoscaler is gone", 60, async () => (await autoscaler()) === undefined);
+    await timed(`autoscaler gone to ${MIN} recommended`, () => untilRecommended(MIN, 120));
+    const pressure = await press(store);
+    try {
+      await timed(`load to ${MAX} recommended`, () => untilRecommended(MAX, 180));
+    } finally {
+      await pressure.end();
+    }
+    const found = await recommendation();
+    tell(`recommended: ${JSON.stringify(found)}`);
+    assert.match(textAt(found, "reason") ?? "", /^CPU is at \d+ % of what is requested, the target is 100 %$/);
+    assert.ok((numberAt(found, "movedBytes") ?? 0) > 0);
+    await timed(`quiet to ${MIN} recommended`, () => untilRecommended(MIN, 180));
+    assert.equal(numberAt(await store.cluster(), "spec", "replicas"), MIN);
   });
 });

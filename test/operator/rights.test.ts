@@ -12,7 +12,7 @@ import { createKube } from "../../operator/adapters/kube.ts";
 import { ADMIN_TOKEN_FILE } from "../../operator/core/access.ts";
 import { AUTOSCALERS, BACKUPS, CLAIMS, CLUSTERS, LEASES, PODS, SECRETS } from "../../operator/core/kinds.ts";
 import { accessName } from "../../operator/core/names.ts";
-import { type KubeObject, textAt } from "../../operator/core/objects.ts";
+import { at, type KubeObject, textAt } from "../../operator/core/objects.ts";
 import type { Kube, Resource } from "../../operator/ports.ts";
 import { backupManifest } from "./backup-manifests.ts";
 import { chartText, plainTemplate } from "./chart-template.ts";
@@ -152,6 +152,8 @@ beforeAll(async () => {
   cluster.setMachineDown(machine, true);
   const claim = () => cluster.kube.find("PersistentVolumeClaim", `data-${NAME}-1`)?.metadata.uid;
   await until("rebuilt elsewhere", () => claim() !== uid && cluster.isSettled(), 1_200);
+  cluster.edit({ autoscaling: { mode: "recommend", cooldownSeconds: 0 } });
+  await until("a recommendation", () => at(cluster.cluster, "status", "recommendation") !== undefined);
   // What cert-manager is asked for, and asked for again when another issuer is named.
   const issuerOf = () => textAt(cluster.kube.find("Certificate", `${NAME}-0-certificate`), "spec", "issuerRef", "name");
   for (const name of ["office", "other"]) {

@@ -1,5 +1,5 @@
 /** What bounds and watches the pods: disruption budget, autoscaler, ServiceMonitor. */
-import { API_VERSION, type Cluster, KIND } from "../../api/kvcluster.ts";
+import { API_VERSION, type Autoscaling, type Cluster, KIND } from "../../api/kvcluster.ts";
 import { AUTHORITY_FILE } from "../certificates.ts";
 import { peersDomain, selectorLabels, tlsName } from "../names.ts";
 import type { KubeObject } from "../objects.ts";
@@ -41,11 +41,16 @@ const BEHAVIOR = {
   },
 };
 
+/** How an autoscaler is to behave, as in a HorizontalPodAutoscaler. */
+export function behaviorOf({ behavior }: Autoscaling): Record<string, unknown> {
+  return behavior === undefined || Object.keys(behavior).length === 0 ? BEHAVIOR : behavior;
+}
+
 /** The autoscaler on the cluster's scale subresource, or undefined when a person scales. It writes `spec.replicas`, the operator never does. */
 export function autoscaler(cluster: Cluster): KubeObject | undefined {
   const { autoscaling } = cluster.spec;
   if (autoscaling === undefined || autoscaling.mode !== "automatic") return undefined;
-  const { minReplicas, maxReplicas, targetCPUUtilizationPercentage, behavior } = autoscaling;
+  const { minReplicas, maxReplicas, targetCPUUtilizationPercentage } = autoscaling;
   const target = { type: "Utilization", averageUtilization: targetCPUUtilizationPercentage };
   return owned(
     cluster,
@@ -56,7 +61,7 @@ export function autoscaler(cluster: Cluster): KubeObject | undefined {
         minReplicas,
         maxReplicas,
         metrics: [{ type: "Resource", resource: { name: "cpu", target } }],
-        behavior: behavior === undefined || Object.keys(behavior).length === 0 ? BEHAVIOR : behavior,
+        behavior: behaviorOf(autoscaling),
       },
     },
   );

@@ -51,6 +51,17 @@ export function whyTooFull(
   return worst && `the disk of ${worst.name} would be ${worst.percent} % full, more than ${percentMax} %`;
 }
 
+/** About how many bytes members get that they do not have now, or undefined where no disk tells what it holds. */
+export function movedBytes(world: World, ring: RingView, after: readonly Placed[]): number | undefined {
+  const { n } = ring.document;
+  const sharesNow = sharesOf(ring.present, n);
+  const bytes = bytesOfShare(world, sharesNow);
+  if (bytes === undefined) return undefined;
+  let gained = 0;
+  for (const [name, share] of sharesOf(after, n)) gained += Math.max(0, share - (sharesNow.get(name) ?? 0));
+  return Math.round(gained * bytes);
+}
+
 /** Shares nearer to each other than this are equal: rounding of doubles. */
 const ROUNDING = 1e-6;
 
