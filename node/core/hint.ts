@@ -82,7 +82,7 @@ export function mergeHints(held: Hint | undefined, incoming: Hint): Hint {
     decodeRecord(incoming.record);
     return incoming;
   }
-  const { bytes } = mergeEncoded(held.record, incoming.record);
+  const { bytes } = mergeEncoded(held.record, incoming.record, incoming.storedAtMs);
   const counted = held.counted || incoming.counted;
   const stampedHere = held.stampedHere || incoming.stampedHere;
   const isSame = counted === held.counted && stampedHere === held.stampedHere && equalBytes(bytes, held.record);

@@ -11,6 +11,7 @@ import { equalBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
 import { dataKey, parsePartitionedKey, partitionRange, quarantineKey } from "../core/keyspace.ts";
 import { type Fingerprint, fingerprintOf } from "../core/merkle/fingerprint.ts";
+import { inOrderOfArrival } from "../core/version/arrival.ts";
 import { type Horizon, joinUnderHorizon, settled } from "../core/version/collect.ts";
 import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
@@ -250,12 +251,13 @@ export function createReplica(
       if (held !== undefined && equalBytes(held.bytes, incoming)) return kept(store.settled(stored.name));
       const theirs = decodeIncoming(incoming);
       const mine = held === undefined ? undefined : store.decoded(held);
-      const joined = join(partition, mine, theirs, isDamaged);
-      if (joined === undefined) {
+      const together = join(partition, mine, theirs, isDamaged);
+      if (together === undefined) {
         telemetry.count("annulus.tombstones.covered");
         if (held !== undefined || isDamaged) await remove(stored, held);
         return "covered";
       }
+      const joined = mine === undefined ? together : inOrderOfArrival(mine, together, time.wallMs());
       if (joined === mine && held !== undefined) store.release(held);
       if (joined === mine) return kept(store.settled(stored.name));
       // What came is a view into a much larger chunk of the network's: copied, so as not to keep all of that.

@@ -5,6 +5,7 @@
  * new write), or the other way round (a repetition). Those bytes are given back, not written anew.
  */
 import { equalBytes } from "../bytes.ts";
+import { inOrderOfArrival } from "./arrival.ts";
 import { type KvRecord, mergeRecords } from "./record.ts";
 import { type CorruptSource, decodeRecord, encodeRecord, RecordCorruptError } from "./record-codec.ts";
 
@@ -20,14 +21,17 @@ export type MergedBytes = {
 /**
  * @param local What is held for the key, or undefined.
  * @param incoming What arrived for the same key.
+ * @param arrivedAtMs Wall clock, ms since 1970, where the join is to be kept by whoever holds `local`: its events are put in the order
+ *   of their arrival. Absent: nobody holds it, and it is just the join.
  * @throws {RecordCorruptError} whose `source` says which of the two it is about.
  */
-export function mergeEncoded(local: Uint8Array | undefined, incoming: Uint8Array): MergedBytes {
+export function mergeEncoded(local: Uint8Array | undefined, incoming: Uint8Array, arrivedAtMs?: number): MergedBytes {
   if (local === undefined) return { bytes: incoming, record: decodeFrom(incoming, "incoming"), changed: true };
   if (equalBytes(local, incoming)) return { bytes: local, record: undefined, changed: false };
   const theirs = decodeFrom(incoming, "incoming");
   const ours = decodeFrom(local, "local");
-  const merged = mergeRecords(ours, theirs);
+  const joined = mergeRecords(ours, theirs);
+  const merged = arrivedAtMs === undefined ? joined : inOrderOfArrival(ours, joined, arrivedAtMs);
   if (merged === ours) return { bytes: local, record: ours, changed: false };
   if (merged === theirs) return { bytes: incoming, record: theirs, changed: true };
   return { bytes: encodeRecord(merged), record: merged, changed: true };

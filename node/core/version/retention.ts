@@ -81,7 +81,8 @@ export function eventTimeMs(events: readonly WriteEvent[], nowMs: number): numbe
   return Math.min(atMs, nowMs + EVENT_WINDOW_MS);
 }
 
-function isInWindow(event: WriteEvent, nowMs: number): boolean {
+/** Whether an event is neither older than the window nor, by a wrong clock, beyond it. */
+export function isInWindow(event: WriteEvent, nowMs: number): boolean {
   return Math.abs(nowMs - event.stampedAtMs) <= EVENT_WINDOW_MS;
 }
 

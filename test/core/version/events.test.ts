@@ -1,6 +1,7 @@
 /** Write events by example: a retried write counts once, wherever it arrives, for as long as it is remembered. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
+import { inOrderOfArrival } from "../../../node/core/version/arrival.ts";
 import { standingSiblings } from "../../../node/core/version/closure.ts";
 import { EMPTY_CONTEXT } from "../../../node/core/version/context.ts";
 import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
@@ -151,6 +152,60 @@ describe("the oldest name", () => {
     const ahead = write(undefined, dot(A, 1), { event: "a", nowMs: NOW_MS + EVENT_WINDOW_MS }).record;
     const next = write(ahead, dot(B, 1), { event: "b", nowMs: NOW_MS }).record;
     assert.deepEqual(ids(write(next, dot(B, 2), { nowMs: NOW_MS + 1 }).record), ["a", "b"]);
+  });
+});
+
+describe("a name that arrives", () => {
+  const full = (actor: string, count = EVENTS_MAX.client) => {
+    let record: KvRecord | undefined;
+    for (let counter = 1; counter <= count; counter++)
+      record = write(record, dot(actor, counter), { event: `${counter}`, nowMs: NOW_MS + counter }).record;
+    return record as KvRecord;
+  };
+  /** What a replica holds after a record came. */
+  const received = (held: KvRecord, incoming: KvRecord) => inOrderOfArrival(held, mergeRecords(held, incoming), NOW_MS);
+  const late = write(undefined, dot(B, 1), { base: SIBLING, event: "late", nowMs: NOW_MS - 100_000 });
+
+  it("is remembered for as many more writes as any other, though the clock of who stamped it is behind", () => {
+    let record = received(full(A), late.record);
+    for (let more = 1; more <= EVENTS_MAX.client - 1; more++) {
+      const counter = EVENTS_MAX.client + more;
+      record = write(record, dot(A, counter), { event: `${counter}`, nowMs: NOW_MS }).record;
+      assert(ids(record).includes("late"), `is forgotten after ${more} more`);
+    }
+    record = write(record, dot(A, 99), { event: "99", nowMs: NOW_MS }).record;
+    assert(!ids(record).includes("late"));
+  });
+
+  it("keeps a write that two replicas stamped one write: its other copy, replaced by then, is not shown when it comes", () => {
+    const base = withContext(EMPTY_CONTEXT);
+    const other = write(undefined, dot(C, 1), { base, event: "twice", value: "old" });
+    const behind = write(undefined, dot(B, 1), { base, event: "twice", value: "old", nowMs: NOW_MS - 100_000 });
+    const record = received(full(A), behind.record);
+    const next = write(record, dot(A, 99), { base: withContext(record.context), event: "next", value: "new" });
+    assert.deepEqual(shown(mergeRecords(next.record, other.record)), ["new"]);
+  });
+
+  it("comes to the same at both, whichever had which first", () => {
+    const [ofA, ofB] = [full(A, 5), full(B, 7)];
+    const [atA, atB] = [received(ofA, ofB), received(ofB, ofA)];
+    assert.deepEqual(received(atA, atB), received(atB, atA));
+    assert.deepEqual(mergeRecords(atA, atB), mergeRecords(atB, atA));
+  });
+
+  it("is put where its time says when that is after all that is held, and the record is the joined one then", () => {
+    const held = full(A, 3);
+    const joined = mergeRecords(held, write(held, dot(B, 1), { event: "b", nowMs: NOW_MS + 9 }).record);
+    assert.equal(inOrderOfArrival(held, joined, NOW_MS), joined);
+    assert.equal(inOrderOfArrival(joined, joined, NOW_MS), joined);
+  });
+
+  it("stays where it is when it is older than the window, or from beyond it by a wrong clock", () => {
+    const held = full(A, 3);
+    for (const nowMs of [NOW_MS - EVENT_WINDOW_MS - 1, NOW_MS + 2 * EVENT_WINDOW_MS]) {
+      const joined = mergeRecords(held, write(undefined, dot(B, 1), { base: SIBLING, event: "b", nowMs }).record);
+      assert.equal(inOrderOfArrival(held, joined, NOW_MS), joined);
+    }
   });
 });
 

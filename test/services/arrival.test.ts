@@ -1,0 +1,76 @@
+/** Names of writes that arrive at a home, or at a stand-in, by a clock that is behind: they are not the first to be forgotten. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import type { KvRecord } from "../../node/core/version/record.ts";
+import { decodeRecord, encodeRecord } from "../../node/core/version/record-codec.ts";
+import { EVENTS_MAX } from "../../node/core/version/retention.ts";
+import { createDoubts } from "../../node/services/doubts.ts";
+import { createGroupCommit } from "../../node/services/group-commit.ts";
+import { openIdentity } from "../../node/services/identity.ts";
+import { createReplica } from "../../node/services/replica.ts";
+import { createInstantTime } from "../contract/instant-time.ts";
+import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
+import { A, B, bytes, dot, SIBLING, write } from "../core/version/examples.ts";
+import { createSimulatedDisk } from "../sim/disk.ts";
+import { createSeededRandom } from "../sim/random.ts";
+import { createHintsWorld, PARTITION } from "./hints-world.ts";
+
+const BEHIND_MS = 100_000;
+
+/** A record with as many names as are remembered, stamped just now. */
+function full(nowMs: number): Uint8Array {
+  let record: KvRecord | undefined;
+  for (let counter = 1; counter <= EVENTS_MAX.client; counter++)
+    record = write(record, dot(A, counter), { event: `${counter}`, nowMs: nowMs - EVENTS_MAX.client + counter }).record;
+  return encodeRecord(record as KvRecord);
+}
+
+/** Another one, stamped elsewhere at the same time, as a slow clock has it. */
+const late = (nowMs: number) =>
+  encodeRecord(write(undefined, dot(B, 1), { base: SIBLING, event: "late", nowMs: nowMs - BEHIND_MS }).record);
+
+const request = {
+  kind: "stamp",
+  epoch: 1,
+  key: bytes("key"),
+  base: { kind: "overwrite" },
+  content: { value: bytes("next"), contentType: "text/plain", expiresAtMs: undefined },
+  event: { kind: "client", id: bytes("next") },
+} as const;
+
+const namesIn = (record: Uint8Array) => decodeRecord(record).events.map(({ id }) => Buffer.from(id).toString());
+
+describe("a name that arrives by a clock that is behind", () => {
+  it("is remembered by a home that stamps the next write", async () => {
+    const time = createInstantTime();
+    const telemetry = createRecordedTelemetry();
+    const random = createSeededRandom(1);
+    const engine = createSimulatedDisk({ time, random: random.stream("disk") }).open();
+    const sizes = { batchBytesMax: 4_000, queueBytesMax: 1_000_000, queueMsMax: 60_000 };
+    const commit = createGroupCommit({ engine, time, telemetry }, { sync: false, intervalMs: 1, ...sizes });
+    const ports = { engine, random: random.stream("identity"), telemetry };
+    const identity = await openIdentity(ports, { clusterId: "c", member: "n1", bootId: "b" });
+    const doubts = createDoubts({ engine, telemetry });
+    const parts = { engine, commit, identity, doubts, ledger: undefined, collection: undefined, time, telemetry };
+    const limits = { siblingsMax: 50, siblingBytesMax: 1 << 20, contextEntriesMax: 32, mayForget: () => false };
+    const replica = createReplica(parts, { ...limits, cacheBytes: 3_000 });
+    await replica.merge(PARTITION, request.key, full(time.wallMs()));
+    await replica.merge(PARTITION, request.key, late(time.wallMs()));
+    const { record } = await replica.stamp(PARTITION, request, time.monotonicMs() + 10_000);
+    assert.deepEqual(namesIn(record).includes("late"), true);
+    assert.deepEqual(namesIn(record).includes("1"), false);
+  });
+
+  it("is remembered by a stand-in that stamps the next write, for whichever home it keeps it", async () => {
+    for (const target of ["a", "b"]) {
+      const world = await createHintsWorld();
+      const time = world.simulator.timeOf(world.simulator.createProcess("clock"));
+      await world.store("a", "key", full(time.wallMs()), true);
+      await world.store(target, "key", late(time.wallMs()), true);
+      const stamped = world.hints.stamp(PARTITION, "a", request, time.monotonicMs() + 10_000);
+      const { record } = await world.settled(stamped);
+      assert.deepEqual(namesIn(record).includes("late"), true, target);
+      assert.deepEqual(namesIn(record).includes("1"), false, target);
+    }
+  });
+});
