@@ -54,7 +54,12 @@ export type Kube = {
   /** All objects of a kind, as they are now; in all namespaces where none is named. */
   list(
     resource: Resource,
-    options: { readonly namespace?: string | undefined; readonly selector?: string | undefined },
+    options: {
+      readonly namespace?: string | undefined;
+      readonly selector?: string | undefined;
+      /** How long it may take at most, where that is less than any request may. */
+      readonly timeoutMs?: number;
+    },
   ): Promise<readonly KubeObject[]>;
   /**
    * Server-side apply as the one field manager, taking over what others had set of these fields; "conflict" where the object

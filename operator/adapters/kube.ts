@@ -34,12 +34,13 @@ export function createKube(
 
   const silences = () => [...watches].map((watch) => ports.time.monotonicMs() - watch.heardAtMs());
 
-  const call = async (request: Omit<Parameters<typeof send>[1], "signal">): Promise<unknown> =>
-    readJson(await send(config, { ...request, signal: AbortSignal.timeout(TIMEOUT_MS) }));
+  const call = async (request: Omit<Parameters<typeof send>[1], "signal">, timeoutMs = TIMEOUT_MS): Promise<unknown> =>
+    readJson(await send(config, { ...request, signal: AbortSignal.timeout(timeoutMs) }));
 
-  async function list(resource: Resource, options: { namespace?: string | undefined; selector?: string | undefined }) {
+  async function list(resource: Resource, options: Parameters<Kube["list"]>[1]) {
     const query = { labelSelector: options.selector };
-    const answer = (await call({ method: "GET", path: pathOf(resource, options.namespace), query })) as {
+    const request = { method: "GET" as const, path: pathOf(resource, options.namespace), query };
+    const answer = (await call(request, options.timeoutMs)) as {
       readonly metadata: { readonly resourceVersion?: string };
       readonly items: readonly KubeObject[];
     };

@@ -142,8 +142,7 @@ export function nodeAdminOver(send: AdminCall, time: Time): NodeAdmin {
     if (status !== 200) return undefined;
     const used = figure(text, "annulus_store_table_bytes");
     const free = figure(text, "annulus_store_free_bytes");
-    // A node says 0 also while its disk does not tell: a disk that is 100 % full for no reason would be the measure of all.
-    return used === undefined || free === undefined || free === 0 ? undefined : { usedBytes: used, freeBytes: free };
+    return used === undefined || free === undefined ? undefined : { usedBytes: used, freeBytes: free };
   }
 
   async function ringOf(target: AdminTarget): Promise<RingDocument | undefined> {

@@ -94,7 +94,7 @@ const Autoscaling = z.object({
     .enum(["automatic", "recommend"])
     .default("automatic")
     .describe(
-      "automatic: a HorizontalPodAutoscaler sets replicas. recommend: none is made; what it would set is told in status.recommendation, and a person scales.",
+      "automatic: a HorizontalPodAutoscaler sets replicas. recommend: none is made; the size that it would head for is told in status.recommendation, and a person scales.",
     ),
   minReplicas: whole(1, REPLICAS_MAX).default(3).describe("Never fewer members than this; at least quorum.n."),
   maxReplicas: whole(1, REPLICAS_MAX).default(9).describe("Never more members than this."),
@@ -106,7 +106,9 @@ const Autoscaling = z.object({
     .describe("As in a HorizontalPodAutoscaler. Absent: 2 members a minute up after 60 s, 1 every 10 minutes down."),
   cooldownSeconds: whole(0, 86_400)
     .default(300)
-    .describe("No change of the number of members so soon after the last one ended."),
+    .describe(
+      "No change of the number of members so soon after the last one ended; with mode recommend, no other size is recommended.",
+    ),
   diskUsedPercentMax: whole(1, 100)
     .default(DISK_USED_PERCENT_MAX)
     .describe(

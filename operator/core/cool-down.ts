@@ -12,7 +12,8 @@ export function lastChangeAt(world: World, ring: RingView | undefined): string |
     !isChanging(ring) &&
     epoch > 0 &&
     (before.transition !== undefined || ring.document.epoch > epoch);
-  return hasEnded ? formatInstant(world.nowMs) : before.lastChangeAt;
+  if (!hasEnded) return before.lastChangeAt;
+  return formatInstant(world.ended?.epoch === ring.document.epoch ? world.ended.atMs : world.nowMs);
 }
 
 /** That the cool-down after the last change is not over, or undefined. */

@@ -53,8 +53,21 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
     isAdminSecure: settingOf(object, ADMIN_TLS_SETTING) !== undefined,
     asksForToken: settingOf(object, ACCESS_SETTING) !== undefined,
     replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true",
+    isStarting: isStarting(object),
     requestedCores: coresOf(listAt(object, "spec", "containers"), "resources", "requests", "cpu"),
   };
+}
+
+/** How long after its start a pod may say for the first time that it is not ready, in ms: as the HorizontalPodAutoscaler has it. */
+const FIRST_UNREADY_MS = 30_000;
+
+/** Whether it has never been ready: not, unless it says since when, long after its start, it is not. */
+function isStarting(pod: KubeObject): boolean {
+  const ready = listAt(pod, "status", "conditions").find((one) => at(one, "type") === "Ready");
+  if (at(ready, "status") === "True") return false;
+  const startedMs = readInstant(textAt(pod, "status", "startTime"));
+  const sinceMs = readInstant(textAt(ready, "lastTransitionTime"));
+  return startedMs === undefined || sinceMs === undefined || sinceMs <= startedMs + FIRST_UNREADY_MS;
 }
 
 /** What the metrics API says that all containers of a pod together use, in cores; undefined where it does not tell of one. */

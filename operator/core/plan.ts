@@ -37,8 +37,8 @@ export type Plan = {
   /** What is held, and why, in the order of the steps; nothing when all is as wanted. */
   readonly holds: readonly Hold[];
   readonly status: Status;
-  /** What the load called for, to be remembered; undefined where no size is recommended, or none now. */
-  readonly sizeWanted: number | undefined;
+  /** What the load called for, to be remembered until the next look. */
+  readonly sizesWanted: World["sizesWanted"];
   /** When to look again though nothing was heard of. */
   readonly againMs: number;
 };
@@ -68,13 +68,13 @@ export function plan(world: World): Plan {
   // What this run changes was not looked at by the steps after it.
   const change = isOver ? undefined : whyPodsChange(world, actions);
   if (change !== undefined) holds.push(change);
-  const { wanted: sizeWanted, told } = adviseSize(world);
+  const { sizesWanted, told } = adviseSize(world);
   const status = { ...describeStatus(world, holds), ...(told === undefined ? {} : { recommendation: told }) };
   return {
     actions,
     holds,
     status,
-    sizeWanted,
+    sizesWanted,
     againMs: holds.every(({ reason }) => reason === "Overruled") ? CALM_MS : BUSY_MS,
   };
 }

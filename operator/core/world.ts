@@ -61,6 +61,8 @@ export type PodFacts = {
   readonly asksForToken: boolean;
   /** Somebody asks for it to be rebuilt on a new volume. */
   readonly replaceAsked: boolean;
+  /** Whether it has not been ready yet since it came. */
+  readonly isStarting: boolean;
   /** The CPU that all its containers together are promised, in cores; undefined where one is promised none. */
   readonly requestedCores: number | undefined;
 };
@@ -171,6 +173,8 @@ export type SizeWanted = { readonly atMs: number; readonly replicas: number };
 export type Remembered = {
   /** What the nodes last refused, and when. */
   readonly refusal: { readonly atMs: number; readonly why: string } | undefined;
+  /** When a change was first seen to have ended, at which epoch. */
+  readonly ended: { readonly epoch: number; readonly atMs: number } | undefined;
   /** Where a size is recommended: what the load called for, oldest first. */
   readonly sizesWanted: readonly SizeWanted[];
 };

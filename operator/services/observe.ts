@@ -45,6 +45,8 @@ import {
 import { readMachines } from "./machines.ts";
 import { createRingsOf } from "./rings.ts";
 
+/** The metrics API may hang, and nothing rests on what it says. */
+const METRICS_TIMEOUT_MS = 2_000;
 /** Far below what a reason may hold. */
 const REASON_MAX = 512;
 
@@ -159,7 +161,9 @@ export function createObserver(
   async function cpuUseOf({ metadata, spec }: Cluster, selector: string): Promise<CpuUse | undefined> {
     if (spec.autoscaling?.mode !== "recommend") return undefined;
     try {
-      const found = await kube.list(POD_METRICS, { namespace: metadata.namespace, selector });
+      const found = await kube.list(POD_METRICS, {
+        ...{ namespace: metadata.namespace, selector, timeoutMs: METRICS_TIMEOUT_MS },
+      });
       const told = found.map((object) => [object.metadata.name, readCpuUse(object)] as const);
       return {
         kind: "told",

@@ -2,12 +2,11 @@
  * Brings one cluster a step nearer to its spec: observe, plan, carry out, say so.
  *
  * It is given a name, never an event. Nothing is kept between runs but the nodes' last refusal, which is only told and
- * waited out, the sizes that the load called for, of which only a recommendation is made, and the newest ring, which does not age. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
+ * waited out, when the last change ended, the sizes that the load called for, of which only a recommendation is made, and the newest ring, which does not age. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
  */
 import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";
 import { condition } from "../core/conditions.ts";
-import { WINDOW_MS_MAX } from "../core/cpu-use.ts";
 import { CLUSTERS, kindOf, STATEFUL_SETS } from "../core/kinds.ts";
 import { inPlaceOf, isEqual, type KubeObject, plain, statusOf } from "../core/objects.ts";
 import { plan } from "../core/plan.ts";
@@ -57,6 +56,7 @@ export function createReconciler(parts: {
 }): Reconciler {
   const { kube, admin, time, telemetry, events, observe, presets } = parts;
   const refusals = new Recent<World["refusal"]>(time, KEPT_MS);
+  const ends = new Recent<World["ended"]>(time, KEPT_MS);
   const sizesWanted = new Recent<World["sizesWanted"]>(time, KEPT_MS);
 
   async function read(place: { namespace: string; name: string }): Promise<Cluster | undefined> {
@@ -165,11 +165,13 @@ export function createReconciler(parts: {
     return events.tell(cluster, { type: "Warning", reason: "ChangeRefused", message: `${action.why}: ${answer.why}` });
   }
 
-  function rememberSize({ uid }: Cluster["metadata"], replicas: number | undefined): void {
-    if (replicas === undefined) return;
-    const nowMs = time.wallMs();
-    const recent = (sizesWanted.get(uid) ?? []).filter(({ atMs }) => Math.abs(nowMs - atMs) <= WINDOW_MS_MAX);
-    sizesWanted.set(uid, [...recent, { atMs: nowMs, replicas }]);
+  /** A change is seen to end once, also where that cannot be written down. */
+  function rememberEnd(
+    { metadata, status: before }: Cluster,
+    { lastChangeAt, ringEpoch = 0 }: Cluster["status"],
+  ): void {
+    if (lastChangeAt === before.lastChangeAt || ends.get(metadata.uid)?.epoch === ringEpoch) return;
+    ends.set(metadata.uid, { epoch: ringEpoch, atMs: time.wallMs() });
   }
 
   async function writeStatus(cluster: Cluster, status: Cluster["status"]): Promise<void> {
@@ -201,9 +203,11 @@ export function createReconciler(parts: {
       const cluster = await read(place);
       if (cluster === undefined) return undefined;
       const { uid } = cluster.metadata;
-      const world = await observe(cluster, { refusal: refusals.get(uid), sizesWanted: sizesWanted.get(uid) ?? [] });
+      const remembered = { refusal: refusals.get(uid), ended: ends.get(uid), sizesWanted: sizesWanted.get(uid) ?? [] };
+      const world = await observe(cluster, remembered);
       const decided = plan(world);
-      rememberSize(cluster.metadata, decided.sizeWanted);
+      sizesWanted.set(uid, decided.sizesWanted);
+      rememberEnd(cluster, decided.status);
       const { failure, asides } = await carryOutAll(world, decided.actions);
       const told = withAsides(decided.status, asides, world);
       const status = failure === undefined ? told : withFailure(told, failure, world);

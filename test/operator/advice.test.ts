@@ -4,6 +4,7 @@ import { describe, it } from "@jest/globals";
 import { at, numberAt, textAt } from "../../operator/core/objects.ts";
 import { KubeError } from "../../operator/ports.ts";
 import { type FakeCluster, NAME, settled } from "./fake-cluster.ts";
+import { PRESETS } from "./manifests.ts";
 
 const QUICK = { scaleUp: { stabilizationWindowSeconds: 0 }, scaleDown: { stabilizationWindowSeconds: 0 } };
 const RECOMMEND = { mode: "recommend", cooldownSeconds: 0, targetCPUUtilizationPercentage: 50, behavior: QUICK };
@@ -106,10 +107,53 @@ describe("a size that is recommended", () => {
     await pass(cluster, 2);
     assert.equal(told(cluster).replicas, 8);
     use(cluster, 30);
-    await pass(cluster, 598);
-    assert.equal(told(cluster).replicas, 4);
-    await pass(cluster, 3);
+    await pass(cluster, 599);
+    assert.equal(told(cluster).replicas, 8, "nobody has followed it, and less is called for only since ten minutes");
+    await pass(cluster, 2);
     assert.equal(told(cluster).replicas, 3);
+  });
+
+  it("outlives the operator that made it, and one quiet look", async () => {
+    const cluster = await recommending({ behavior: undefined });
+    use(cluster, 80);
+    await pass(cluster, 62);
+    const before = [told(cluster), sinceOf(cluster)];
+    assert.equal(told(cluster).replicas, 5);
+    cluster.upgrade(PRESETS);
+    await pass(cluster, 1);
+    use(cluster, 30);
+    await pass(cluster, 1);
+    assert.deepEqual([told(cluster), sinceOf(cluster)], before);
+  });
+
+  it("is one of the members that there are, where the spec's size cannot be had", async () => {
+    const cluster = await recommending({}, { replicas: 5 });
+    for (const name of cluster.members) cluster.nodes.disks.set(name, { usedBytes: 60, freeBytes: 40 });
+    cluster.edit({ replicas: 3 });
+    await cluster.until("held", () => cluster.condition("Progressing").reason === "ScaleInHeld");
+    use(cluster, 70);
+    await pass(cluster, 1);
+    assert.equal(told(cluster).replicas, 7);
+  });
+
+  it("follows the bounds also while it waits", async () => {
+    const cluster = await recommending({ maxReplicas: 6 });
+    use(cluster, 100);
+    await pass(cluster, 1);
+    assert.equal(told(cluster).replicas, 6);
+    cluster.edit({ replicas: 4, autoscaling: { ...RECOMMEND, maxReplicas: 5 } });
+    await cluster.until("the change runs", () => cluster.condition("Progressing").reason === "ChangeRuns");
+    assert.equal(told(cluster).replicas, 5);
+  });
+
+  it("says nothing of a move once it is made", async () => {
+    const cluster = await recommending();
+    use(cluster, 80);
+    await pass(cluster, 1);
+    assert.ok(told(cluster).movedBytes !== undefined);
+    cluster.edit({ replicas: 5 });
+    await cluster.until("grown", () => cluster.isSettled());
+    assert.deepEqual([told(cluster).replicas, told(cluster).movedBytes], [5, undefined]);
   });
 
   it("is not made of what members use that move data, nor in the cool-down after that", async () => {
@@ -124,10 +168,10 @@ describe("a size that is recommended", () => {
     await pass(cluster, 30);
     assert.equal(told(cluster).replicas, 3);
     await pass(cluster, 32);
-    assert.equal(told(cluster).replicas, 8);
+    assert.equal(told(cluster).replicas, 8, "by then it is what clients ask for");
   });
 
-  it("is not known without the metrics API, which holds nothing else up, or without a request", async () => {
+  it("is not known after five minutes without the metrics API, which holds nothing else up", async () => {
     const cluster = await recommending();
     use(cluster, 80);
     await pass(cluster, 1);
@@ -136,7 +180,9 @@ describe("a size that is recommended", () => {
       if (resource.kind === "PodMetrics") throw new KubeError("not-found", "no such resource");
       return list(resource, options);
     };
-    await pass(cluster, 1);
+    await pass(cluster, 290);
+    assert.equal(told(cluster).replicas, 5);
+    await pass(cluster, 20);
     assert.deepEqual(told(cluster), {
       replicas: undefined,
       reason: "the metrics API does not tell: no such resource",

@@ -5,13 +5,13 @@ import fc from "fast-check";
 import { loadOf, stabilized } from "../../operator/core/cpu-use.ts";
 import type { CpuUse, PodFacts } from "../../operator/core/world.ts";
 
-type Member = { readonly usedCores?: number; readonly requestedCores?: number; readonly isReady?: boolean };
+type Member = { readonly usedCores?: number; readonly requestedCores?: number; readonly isStarting?: boolean };
 
 /** Members that request a core each, unless they say otherwise; the others of its facts say nothing here. */
 function seen(members: readonly Member[]): { pods: PodFacts[]; cpuUse: CpuUse } {
-  const pods = members.map(({ requestedCores = 1, isReady = true }, index) => {
-    const pod: Pick<PodFacts, "name" | "isReady" | "isDeleting" | "requestedCores"> = {
-      ...{ name: `n-${index}`, isReady, isDeleting: false, requestedCores },
+  const pods = members.map(({ requestedCores = 1, isStarting = false }, index) => {
+    const pod: Pick<PodFacts, "name" | "isStarting" | "isDeleting" | "requestedCores"> = {
+      ...{ name: `n-${index}`, isStarting, isDeleting: false, requestedCores },
     };
     return pod as PodFacts;
   });
@@ -42,6 +42,10 @@ describe("the size that a load calls for", () => {
     assert.equal(sizeOf(uses(0.56, 0.56, 0.56)), 4);
   });
 
+  it("counts in whole percent", () => {
+    assert.equal(sizeOf(uses(0.835, 0.835, 0.835)), 5);
+  });
+
   it("takes a member of which nothing is known for idle where more are called for, for busy where fewer are", () => {
     assert.equal(sizeOf([...uses(0.9, 0.9), {}]), 4);
     assert.equal(sizeOf([...uses(0.6, 0.6), {}]), 3);
@@ -49,9 +53,9 @@ describe("the size that a load calls for", () => {
     assert.equal(sizeOf([...uses(0.1, 0.1, 0.1, 0.1, 0.1), {}]), 3);
   });
 
-  it("leaves those that do not serve out where fewer are called for, and has them use nothing where more are", () => {
-    assert.equal(sizeOf([...uses(0.1, 0.1, 0.1), { usedCores: 1, isReady: false }]), 1);
-    assert.equal(sizeOf([...uses(0.8, 0.8, 0.8), { usedCores: 1, isReady: false }]), 5);
+  it("leaves those that are starting out where fewer are called for, and has them use nothing where more are", () => {
+    assert.equal(sizeOf([...uses(0.1, 0.1, 0.1), { usedCores: 1, isStarting: true }]), 1);
+    assert.equal(sizeOf([...uses(0.8, 0.8, 0.8), { usedCores: 1, isStarting: true }]), 5);
   });
 
   it("is not known where a member requests no CPU, or none tells what it uses", () => {
@@ -60,18 +64,18 @@ describe("the size that a load calls for", () => {
     const { cpuUse } = seen(uses(0.5, 0.5));
     const load = loadOf({ pods, cpuUse }, { replicas: 2, targetPercent: 50 });
     assert.deepEqual(load, { kind: "unknown", why: "a container of n-0 requests no CPU" });
-    assert.equal(sizeOf([{}, {}]), "the metrics API tells of no member that serves");
+    assert.equal(sizeOf([{}, {}]), "the metrics API tells of no member that has started");
   });
 
   it("never goes against the use: more above the target, fewer below, whoever is silent", () => {
     const member = fc.record({
       usedCores: fc.option(fc.double({ min: 0, max: 4, noNaN: true }), { nil: undefined }),
-      isReady: fc.boolean(),
+      isStarting: fc.boolean(),
     });
     fc.assert(
       fc.property(fc.array(member, { minLength: 1, maxLength: 9 }), (drawn) => {
-        const members = drawn.map(({ usedCores, isReady }) => ({
-          isReady,
+        const members = drawn.map(({ usedCores, isStarting }) => ({
+          isStarting,
           ...(usedCores === undefined ? {} : { usedCores }),
         }));
         const load = loadOf(seen(members), { replicas: members.length, targetPercent: 50 });
@@ -98,7 +102,7 @@ describe("the windows of a behaviour", () => {
   });
   const nowMs = 1_000_000;
   const history = (...sizes: (readonly [secondsAgo: number, replicas: number])[]) => ({
-    ...{ replicas: 5, nowMs },
+    ...{ before: 5, nowMs },
     wanted: sizes.map(([secondsAgo, replicas]) => ({ atMs: nowMs - secondsAgo * 1_000, replicas })),
   });
 
@@ -111,6 +115,10 @@ describe("the windows of a behaviour", () => {
     assert.equal(stabilized(window(60, 60), history([30, 3], [0, 3])), 5);
     assert.equal(stabilized(window(60, 60), history([30, 9], [0, 9])), 5);
     assert.equal(stabilized(window(0, 0), history([0, 9])), 9);
+  });
+
+  it("are an hour at most, as Kubernetes has them", () => {
+    assert.equal(stabilized(window(9_999, 0), history([3_600, 9], [0, 9])), 9);
   });
 
   it("keep it for good where a direction is switched off", () => {

@@ -148,9 +148,14 @@ describe("what a node answers", () => {
     assert.equal(answer.disk, undefined);
   });
 
-  it("takes the disk for unknown where its free space is told as none, as a node does that cannot tell it", async () => {
-    model.metricsText = async () => "annulus_store_free_bytes 0\nannulus_store_table_bytes 30\n";
-    assert.equal((await createNodeAdmin(TIME, port).ask(TARGET)).disk, undefined);
+  it("takes the disk for unknown where its free space is not told, and for full where there is none", async () => {
+    for (const [free, disk] of [
+      ["", undefined],
+      ["annulus_store_free_bytes 0\n", { usedBytes: 30, freeBytes: 0 }],
+    ] as const) {
+      model.metricsText = async () => `${free}annulus_store_table_bytes 30\n`;
+      assert.deepEqual((await createNodeAdmin(TIME, port).ask(TARGET)).disk, disk);
+    }
   });
 
   it("tells of a change what it does, in the words by which one that is not wanted is known", async () => {

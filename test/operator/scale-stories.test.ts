@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { formatInstant } from "../../operator/core/instant.ts";
 import { at, textAt } from "../../operator/core/objects.ts";
+import { KubeError } from "../../operator/ports.ts";
 import { type FakeCluster, NAME, replicasOf, settled } from "./fake-cluster.ts";
 
 describe("scaling out", () => {
@@ -236,6 +237,23 @@ describe("scaling in", () => {
     assert.equal(cluster.condition("Progressing").reason, "ScaleInHeld");
     await cluster.until("shrunk", () => cluster.isSettled());
     assert.ok(cluster.kube.nowMs - grownMs >= 60_000);
+  });
+
+  it("waits it out once, also where the status cannot be written", async () => {
+    const cluster = await settled({ replicas: 4, autoscaling: { cooldownSeconds: 60 } });
+    cluster.edit({ replicas: 5 });
+    await cluster.until("the change runs", () => cluster.condition("Progressing").reason === "ChangeRuns");
+    cluster.edit({ replicas: 6 });
+    const apply = cluster.kube.apply.bind(cluster.kube);
+    cluster.kube.apply = async (resource, object, options) => {
+      if (options?.subresource === "status") throw new KubeError("refused", "no status of this release");
+      return apply(resource, object, options);
+    };
+    for (let second = 0; second < 200 && cluster.members.length < 6; second += 1) {
+      await cluster.reconcile().catch((error: unknown) => assert(error instanceof KubeError));
+      cluster.tick();
+    }
+    assert.equal(cluster.members.length, 6);
   });
 
   it("waits it out where the next size was asked for while the last change ran: its end is seen in the look that would ask", async () => {

@@ -98,6 +98,8 @@ type LevelWrite =
   | { readonly type: "put"; readonly key: Uint8Array; readonly value: Uint8Array }
   | { readonly type: "del"; readonly key: Uint8Array };
 
+/** A gauge without a value. */
+const NOTHING_TOLD: ReadonlyMap<string, number> = new Map();
 const SYNC = { sync: true };
 const NO_SYNC = { sync: false };
 /** For errors that the caller whose turn it was is told. */
@@ -152,7 +154,7 @@ class LevelDbEngine implements LevelEngine {
     await this.#freeSpace.ask();
     const gauge = (name: string, read: (figures: LevelFigures) => GaugeReading) =>
       this.#telemetry.gauge(`annulus.store.${name}`, () => read(this.figures()));
-    gauge("free_bytes", (figures) => figures.freeBytes);
+    gauge("free_bytes", ({ freeBytes }) => freeBytes ?? NOTHING_TOLD);
     gauge("disk_bytes", (figures) => figures.diskBytes);
     gauge("table_bytes", (figures) => figures.tableBytes);
     gauge("memory_bytes", (figures) => figures.memoryBytes);
@@ -227,7 +229,7 @@ class LevelDbEngine implements LevelEngine {
     const state = this.#failure === undefined ? "open" : "failed";
     return {
       state: this.#closing === undefined ? state : "closed",
-      freeBytes: this.#freeSpace.estimateBytes() ?? 0,
+      freeBytes: this.#freeSpace.estimateBytes(),
       diskBytes: this.#diskBytes,
       refusing: this.#freeSpace.isRefusing(),
       ...sizesOf(this.#level),

@@ -4,8 +4,8 @@ import type { Level } from "./open.ts";
 export type LevelFigures = {
   /** `failed`: takes no writes until the disk has space and the store was reopened. */
   readonly state: "open" | "failed" | "closed";
-  /** What the file system had free when it was last asked, less what was written since; 0 when it gave no answer. */
-  readonly freeBytes: number;
+  /** What the file system had free when it was last asked, less what was written since; undefined when it gave no answer. */
+  readonly freeBytes: number | undefined;
   /** The file system's size when it was last asked; 0 where that is not known. */
   readonly diskBytes: number;
   /** Whether writes of data are refused, to keep the reserve or because nobody tells what is left. */

@@ -191,7 +191,7 @@ export const CATALOGUE: Readonly<Record<string, About>> = {
     "Keys that this node does not answer for: damaged, and other homes not heard yet.",
   ),
   "annulus.store.free_bytes": gauge(
-    "Bytes that may still be written to the disk; 0 also while it does not tell.",
+    "Bytes that may still be written to the disk; absent while it does not tell.",
     "By",
   ),
   "annulus.store.level_bytes": gauge("Size of the tables of each of LevelDB's levels, in whole MiB.", "By", {
