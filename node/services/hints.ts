@@ -21,7 +21,7 @@ import { decodeHint, encodeHint, type Hint, mergeHints } from "../core/hint.ts";
 import { type HintPlace, hintKey, hintQuarantineKey, hintRange, metaKey, parseHintKey } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { seal, unseal } from "../core/seal.ts";
-import { inOrderOfArrival } from "../core/version/arrival.ts";
+import { received } from "../core/version/arrival.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
 import { type KvRecord, mergeRecords } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
@@ -220,7 +220,7 @@ export function createHints(
       refuseIfLate(time, deadlineMs);
       const own = held === undefined ? undefined : decodeRecord(store.decoded(held).record);
       const nowMs = time.wallMs();
-      const kept = own === undefined || others === undefined ? (own ?? others) : joinOf(own, others, nowMs);
+      const kept = own === undefined || others === undefined ? (own ?? others) : received(own, others, nowMs);
       const write = { request, base, dot: identity.nextDot(), nowMs };
       const { record, context } = stampOn(kept, write, options.limits);
       const bytes = encodeRecord(record);
@@ -374,11 +374,6 @@ function figuresOfEntry({ key, value }: Entry): HintFigures {
     if (!(error instanceof RecordCorruptError)) throw error;
     return { bytes: key.length + value.length, counted: true, storedAtMs: 0 };
   }
-}
-
-/** What is kept for one target with what is kept for others, of which that does not know. */
-function joinOf(own: KvRecord, others: KvRecord, nowMs: number): KvRecord {
-  return inOrderOfArrival(own, mergeRecords(own, others), nowMs);
 }
 
 function overBudget(bytesMax: number): KvError {

@@ -1,8 +1,9 @@
 /**
  * Brings one cluster a step nearer to its spec: observe, plan, carry out, say so.
  *
- * It is given a name, never an event. Nothing is kept between runs but the nodes' last refusal, which is only told and
- * waited out, when the last change ended, the sizes that the load called for, of which only a recommendation is made, and the newest ring, which does not age. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
+ * It is given a name, never an event. Nothing is kept between runs but the nodes' last refusal, which is only told and waited out, when
+ * the last change was seen to have ended, the sizes that the load called for, of which only a recommendation is made, and the newest
+ * ring, which does not age. A run that fails, or is cut off anywhere, is begun again: each action is safe to do twice.
  */
 import { type Cluster, type Presets, parseCluster } from "../api/kvcluster.ts";
 import { adminTarget } from "../core/admin-target.ts";

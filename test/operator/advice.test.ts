@@ -5,6 +5,7 @@ import { at, numberAt, textAt } from "../../operator/core/objects.ts";
 import { KubeError } from "../../operator/ports.ts";
 import { type FakeCluster, NAME, settled } from "./fake-cluster.ts";
 import { PRESETS } from "./manifests.ts";
+import { pass } from "./pass.ts";
 
 const QUICK = { scaleUp: { stabilizationWindowSeconds: 0 }, scaleDown: { stabilizationWindowSeconds: 0 } };
 const RECOMMEND = { mode: "recommend", cooldownSeconds: 0, targetCPUUtilizationPercentage: 50, behavior: QUICK };
@@ -34,13 +35,6 @@ function told(cluster: FakeCluster) {
 }
 
 const sinceOf = (cluster: FakeCluster) => textAt(cluster.cluster, "status", "recommendation", "since");
-
-async function pass(cluster: FakeCluster, seconds: number): Promise<void> {
-  for (let second = 0; second < seconds; second += 1) {
-    cluster.tick();
-    await cluster.reconcile();
-  }
-}
 
 const recommending = (autoscaling: Record<string, unknown> = {}, spec: Record<string, unknown> = {}) =>
   settled({ autoscaling: { ...RECOMMEND, ...autoscaling }, ...spec });

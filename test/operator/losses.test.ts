@@ -4,18 +4,12 @@ import { describe, it } from "@jest/globals";
 import { formatInstant } from "../../operator/core/instant.ts";
 import { at, listAt, textAt } from "../../operator/core/objects.ts";
 import { type FakeCluster, NAME, settled } from "./fake-cluster.ts";
+import { pass } from "./pass.ts";
 
 const SOON = { recovery: { replaceAfterSeconds: 120 } };
 
 const machineOf = (cluster: FakeCluster, pod: string) =>
   textAt(cluster.kube.find("Pod", pod), "spec", "nodeName") ?? "";
-
-async function pass(cluster: FakeCluster, seconds: number): Promise<void> {
-  for (let second = 0; second < seconds; second += 1) {
-    cluster.tick();
-    await cluster.reconcile();
-  }
-}
 
 /** The API server says of a machine that it is not ready, though all on it runs. */
 function misjudge(cluster: FakeCluster, machine: string): void {

@@ -9,7 +9,7 @@
  * Source of the times: Kulkarni et al. 2014, "Logical Physical Clocks", §3.1, whose receive step this is, of one record.
  */
 import { compareDots } from "./context.ts";
-import type { KvRecord, WriteEvent } from "./record.ts";
+import { type KvRecord, mergeRecords, type WriteEvent } from "./record.ts";
 import { EVENT_WINDOW_MS, isInWindow } from "./retention.ts";
 import { counterOf } from "./vector.ts";
 
@@ -43,4 +43,14 @@ export function inOrderOfArrival(held: KvRecord, joined: KvRecord, nowMs: number
     return stampedAtMs === event.stampedAtMs ? event : { ...event, stampedAtMs };
   });
   return { ...joined, events };
+}
+
+/**
+ * What a replica holds after a record came: the two joined, in the order of arrival.
+ *
+ * @param nowMs Wall clock, ms since 1970.
+ * @returns `held` or `incoming` itself when that is the join.
+ */
+export function received(held: KvRecord, incoming: KvRecord, nowMs: number): KvRecord {
+  return inOrderOfArrival(held, mergeRecords(held, incoming), nowMs);
 }

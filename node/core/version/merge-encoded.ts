@@ -5,7 +5,7 @@
  * new write), or the other way round (a repetition). Those bytes are given back, not written anew.
  */
 import { equalBytes } from "../bytes.ts";
-import { inOrderOfArrival } from "./arrival.ts";
+import { received } from "./arrival.ts";
 import { type KvRecord, mergeRecords } from "./record.ts";
 import { type CorruptSource, decodeRecord, encodeRecord, RecordCorruptError } from "./record-codec.ts";
 
@@ -30,8 +30,7 @@ export function mergeEncoded(local: Uint8Array | undefined, incoming: Uint8Array
   if (equalBytes(local, incoming)) return { bytes: local, record: undefined, changed: false };
   const theirs = decodeFrom(incoming, "incoming");
   const ours = decodeFrom(local, "local");
-  const joined = mergeRecords(ours, theirs);
-  const merged = arrivedAtMs === undefined ? joined : inOrderOfArrival(ours, joined, arrivedAtMs);
+  const merged = arrivedAtMs === undefined ? mergeRecords(ours, theirs) : received(ours, theirs, arrivedAtMs);
   if (merged === ours) return { bytes: local, record: ours, changed: false };
   if (merged === theirs) return { bytes: incoming, record: theirs, changed: true };
   return { bytes: encodeRecord(merged), record: merged, changed: true };

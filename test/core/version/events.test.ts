@@ -1,7 +1,7 @@
 /** Write events by example: a retried write counts once, wherever it arrives, for as long as it is remembered. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import { inOrderOfArrival } from "../../../node/core/version/arrival.ts";
+import { inOrderOfArrival, received } from "../../../node/core/version/arrival.ts";
 import { standingSiblings } from "../../../node/core/version/closure.ts";
 import { EMPTY_CONTEXT } from "../../../node/core/version/context.ts";
 import { type KvRecord, mergeRecords } from "../../../node/core/version/record.ts";
@@ -162,12 +162,10 @@ describe("a name that arrives", () => {
       record = write(record, dot(actor, counter), { event: `${counter}`, nowMs: NOW_MS + counter }).record;
     return record as KvRecord;
   };
-  /** What a replica holds after a record came. */
-  const received = (held: KvRecord, incoming: KvRecord) => inOrderOfArrival(held, mergeRecords(held, incoming), NOW_MS);
   const late = write(undefined, dot(B, 1), { base: SIBLING, event: "late", nowMs: NOW_MS - 100_000 });
 
   it("is remembered for as many more writes as any other, though the clock of who stamped it is behind", () => {
-    let record = received(full(A), late.record);
+    let record = received(full(A), late.record, NOW_MS);
     for (let more = 1; more <= EVENTS_MAX.client - 1; more++) {
       const counter = EVENTS_MAX.client + more;
       record = write(record, dot(A, counter), { event: `${counter}`, nowMs: NOW_MS }).record;
@@ -181,15 +179,15 @@ describe("a name that arrives", () => {
     const base = withContext(EMPTY_CONTEXT);
     const other = write(undefined, dot(C, 1), { base, event: "twice", value: "old" });
     const behind = write(undefined, dot(B, 1), { base, event: "twice", value: "old", nowMs: NOW_MS - 100_000 });
-    const record = received(full(A), behind.record);
+    const record = received(full(A), behind.record, NOW_MS);
     const next = write(record, dot(A, 99), { base: withContext(record.context), event: "next", value: "new" });
     assert.deepEqual(shown(mergeRecords(next.record, other.record)), ["new"]);
   });
 
   it("comes to the same at both, whichever had which first", () => {
     const [ofA, ofB] = [full(A, 5), full(B, 7)];
-    const [atA, atB] = [received(ofA, ofB), received(ofB, ofA)];
-    assert.deepEqual(received(atA, atB), received(atB, atA));
+    const [atA, atB] = [received(ofA, ofB, NOW_MS), received(ofB, ofA, NOW_MS)];
+    assert.deepEqual(received(atA, atB, NOW_MS), received(atB, atA, NOW_MS));
     assert.deepEqual(mergeRecords(atA, atB), mergeRecords(atB, atA));
   });
 
