@@ -107,6 +107,33 @@ describe("the history", () => {
       history.checkEnd(KEY, [over.id, two.id], 100);
     });
 
+    describe("that is sent again after it was acknowledged", () => {
+      const sentAgain = (losses: Losses) => {
+        const history = createHistory(losses);
+        const over = write(history, { startedMs: 0, kind: "overwrite" }, { token: knowing(dot(A, 2)) });
+        const later = write(history, { startedMs: 40, kind: "sibling" });
+        onDisk(history, later, dot(B, 1));
+        over.restamps = 1;
+        over.stampableUntilMs = 60;
+        return { history, over, later };
+      };
+
+      it("reports that it replaced what came after it", () => {
+        const { history, over, later } = sentAgain(new Losses());
+        assert(!history.isAccountedFor(later, [over.id], 100));
+        assert.throws(() => history.checkEnd(KEY, [over.id], 100), /missed write 2/);
+        history.checkEnd(KEY, [over.id, later.id], 100);
+      });
+
+      it("lets it do so where a power cut had destroyed it, and its name with it", () => {
+        const losses = new Losses();
+        losses.note({ kind: "power", member: "a-0", key: KEY, fromMs: 0, atMs: 20 });
+        const { history, over, later } = sentAgain(losses);
+        assert(history.isAccountedFor(later, [over.id], 100));
+        history.checkEnd(KEY, [over.id], 100);
+      });
+    });
+
     it("guesses by time where either may have been stamped twice, or a dot is not known", () => {
       const history = createHistory();
       const one = write(history, { startedMs: 0, kind: "sibling" }, { restamps: 1 });

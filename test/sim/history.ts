@@ -208,8 +208,10 @@ export class History {
     if (later.id === from.id || later.outcome === "none") return false;
     if (later.past.has(from.id)) return true;
     if (later.kind !== "overwrite" || later.stampableUntilMs < from.startedMs) return false;
-    // Of one stamp each, and both known, it can be told.
+    // Of one stamp each, and both known, it can be told. One that is sent again once its copies are destroyed, and its name
+    // with them, is rightly stamped anew.
     if (later.token === undefined || from.outcome !== "acknowledged" || !isStampedOnce(from)) return true;
+    if (!isStampedOnce(later) && this.#mayHaveLostAStamp(later)) return true;
     return this.stamps.isCovered(from.id, later.token) !== false;
   }
 
