@@ -133,6 +133,7 @@ export function readClaim(
   const pod = name.slice(CLAIM.length + 1);
   const ordinal = ordinalOf(clusterName, pod);
   if (ordinal === undefined) return undefined;
+  const requested = textAt(object, "spec", "resources", "requests", "storage");
   return {
     name,
     uid: uid ?? "",
@@ -140,7 +141,9 @@ export function readClaim(
     ordinal,
     machine: volume === undefined ? undefined : hostOf(volume),
     isLocal: volume !== undefined && isLocal(volume),
-    requestedBytes: readQuantity(textAt(object, "spec", "resources", "requests", "storage")),
+    requested,
+    requestedBytes: readQuantity(requested),
+    owners: object.metadata.ownerReferences?.map((owner) => owner.uid) ?? [],
     isBound: textAt(object, "status", "phase") === "Bound",
     isDeleting: deletionTimestamp !== undefined,
     isLost: textAt(object, "status", "phase") === "Lost",

@@ -25,7 +25,7 @@ import { isApplied, isMadeFrom } from "./objects.ts";
 import { ringOf, unsettled } from "./ring-view.ts";
 import { describeStatus } from "./status.ts";
 import { changeRing } from "./steps/change.ts";
-import { growClaims, removeClaims } from "./steps/claims.ts";
+import { keepClaims, removeClaims } from "./steps/claims.ts";
 import { awaitCertificates, placeObjects, sayTakenName } from "./steps/objects.ts";
 import { recoverLost, sayHeldRecovery } from "./steps/recover.ts";
 import { podsWanted } from "./steps/replicas.ts";
@@ -46,7 +46,7 @@ export type Plan = {
 const STEPS: readonly Step[] = [
   whenPaused,
   placeObjects,
-  growClaims,
+  keepClaims,
   mendStuck,
   recoverLost,
   sayTakenName,

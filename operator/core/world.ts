@@ -80,7 +80,11 @@ export type ClaimFacts = {
   readonly machine: string | undefined;
   /** Whether it does not follow its pod to any other machine of the zone, as far as it says. */
   readonly isLocal: boolean;
+  /** The size that it asks for, as it is written. */
+  readonly requested: string | undefined;
   readonly requestedBytes: number | undefined;
+  /** The UIDs of those that it goes with. */
+  readonly owners: readonly string[];
   /** Whether it has its volume: only then may it grow. */
   readonly isBound: boolean;
   readonly isDeleting: boolean;

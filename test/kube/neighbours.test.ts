@@ -112,6 +112,25 @@ describe("two stores side by side", () => {
     assert.equal((await ofStore(OTHER, "pvc")).length, 4);
   });
 
+  it("keep their volumes where somebody deletes the StatefulSet alone, though they are to go with the KVCluster", async () => {
+    const before = (await ofStore(OTHER, "pvc")).map(({ metadata }) => metadata.uid);
+    assert.equal(before.length, 4);
+    const set = await get(NAMESPACE, "statefulset", OTHER);
+    assert.ok(set);
+    await kubectl(["-n", NAMESPACE, "delete", "statefulset", OTHER]);
+    await until("it is made anew, with all its pods", 180, async () => {
+      const uid = (await get(NAMESPACE, "statefulset", OTHER))?.metadata.uid ?? set.metadata.uid;
+      const pods = await membersPods(NAMESPACE, OTHER);
+      const ofIt = pods.filter(({ metadata }) => metadata.ownerReferences?.some((owner) => owner.uid === uid));
+      return uid !== set.metadata.uid && ofIt.length === 3;
+    });
+    await settled(NAMESPACE, OTHER, "3 members", 180);
+    assert.deepEqual(
+      (await ofStore(OTHER, "pvc")).map(({ metadata }) => metadata.uid),
+      before,
+    );
+  });
+
   it("go alone: with whenDeleted Delete also the volumes, those of members that left, too", async () => {
     const before = await stateOf(NAME);
     const volumes = (await ofStore(OTHER, "pvc")).map((claim) => textAt(claim, "spec", "volumeName") ?? "");

@@ -16,7 +16,7 @@ export function statefulSet(
   options: PodStart & { readonly replicas: number; readonly claimSize: string | undefined },
 ): KubeObject {
   const { name } = cluster.metadata;
-  const { size, className, whenDeleted } = cluster.spec.storage;
+  const { size, className } = cluster.spec.storage;
   return owned(
     cluster,
     { apiVersion: "apps/v1", kind: "StatefulSet", name },
@@ -30,8 +30,9 @@ export function statefulSet(
         // The operator rolls: a StatefulSet knows nothing of zones, hints and repair.
         updateStrategy: { type: "OnDelete" },
         revisionHistoryLimit: 5,
-        // A claim is removed by the operator, with proof that its member has left.
-        persistentVolumeClaimRetentionPolicy: { whenScaled: "Retain", whenDeleted },
+        // Claims never go by its doing: the operator removes them with proof that their member has left, or has the KVCluster own
+        // them (steps/claims.ts).
+        persistentVolumeClaimRetentionPolicy: { whenScaled: "Retain", whenDeleted: "Retain" },
         template: podTemplate(cluster, policy, options),
         volumeClaimTemplates: [
           {

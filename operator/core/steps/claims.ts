@@ -1,29 +1,59 @@
-/** Volumes: they grow with the spec, and go, where the policy says so, with proof that their member has left. */
-import { storageBytes } from "../../api/kvcluster.ts";
+/**
+ * Volumes: they grow with the spec, go with the KVCluster where the policy says so, and, with proof that their member has left,
+ * before it.
+ */
+import { API_VERSION, KIND, storageBytes } from "../../api/kvcluster.ts";
 import { ringOf, unsettled } from "../ring-view.ts";
-import type { Action, StepResult, World } from "../world.ts";
+import type { Action, ClaimFacts, StepResult, World } from "../world.ts";
 import { proofOf } from "./proof.ts";
 
-/** Asks for the growth of volumes that are smaller than the spec. Not every storage class allows it. */
-export function growClaims(world: World): StepResult {
-  const { metadata, spec } = world.cluster;
-  const bytes = storageBytes(spec);
-  const small = world.claims.filter(
-    (claim) => claim.isBound && !claim.isDeleting && claim.requestedBytes !== undefined && claim.requestedBytes < bytes,
-  );
-  const actions = small.map(
-    (claim): Action => ({
-      kind: "apply",
-      isAside: true,
-      object: {
-        apiVersion: "v1",
-        kind: "PersistentVolumeClaim",
-        metadata: { name: claim.name, namespace: metadata.namespace },
-        spec: { resources: { requests: { storage: spec.storage.size } } },
-      },
-    }),
-  );
+/**
+ * Asks for the growth of volumes that are smaller than the spec, which not every storage class allows; and makes those that
+ * are to go with the KVCluster its own, or no longer so. A StatefulSet's policy would do that too, but takes them along also
+ * where somebody deletes the StatefulSet alone.
+ */
+export function keepClaims(world: World): StepResult {
+  const actions = world.claims.flatMap((claim): Action[] => {
+    const size = claim.isBound && !claim.isDeleting ? sizeToApply(world, claim) : undefined;
+    return size === undefined ? [] : [{ kind: "apply", isAside: true, object: kept(world, claim, size) }];
+  });
   return { actions };
+}
+
+/** Undefined when it is as wanted. Who owns it comes first, at the size that it has: growth may be refused for good. */
+function sizeToApply(world: World, claim: ClaimFacts): string | undefined {
+  const { requested, requestedBytes } = claim;
+  if (requested === undefined || requestedBytes === undefined) return undefined;
+  if (isToBeOwned(world, claim) !== isOwned(world, claim)) return requested;
+  const { spec } = world.cluster;
+  return requestedBytes < storageBytes(spec) ? spec.storage.size : undefined;
+}
+
+/** Only one that a member of this very ring has, or had: data that was found under its name is not the cluster's to take. */
+function isToBeOwned(world: World, claim: ClaimFacts): boolean {
+  if (world.cluster.spec.storage.whenDeleted !== "Delete") return false;
+  return isOwned(world, claim) || (ringOf(world)?.members.has(claim.pod) ?? false);
+}
+
+function isOwned({ cluster }: World, { owners }: ClaimFacts): boolean {
+  return owners.includes(cluster.metadata.uid);
+}
+
+/** All that the operator sets of a claim, each time: what an apply leaves out that was in the one before is taken away. */
+function kept(world: World, claim: ClaimFacts, storage: string) {
+  const { name, namespace, uid } = world.cluster.metadata;
+  const owner = { apiVersion: API_VERSION, kind: KIND, name, uid };
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: {
+      name: claim.name,
+      namespace,
+      uid: claim.uid,
+      ...(isToBeOwned(world, claim) ? { ownerReferences: [owner] } : {}),
+    },
+    spec: { resources: { requests: { storage } } },
+  };
 }
 
 /**
