@@ -238,7 +238,11 @@ function documentOf(ring: z.output<typeof RingAnswer>): RingDocument {
     state,
     owned: owned.get(name) ?? 0,
   }));
-  return { epoch, n, r, w, mode, members };
+  const zones = new Map(members.map(({ name, zone }) => [name, zone]));
+  const isSpread = ring.preferenceLists.every(
+    (homes) => new Set(homes.map((home) => zones.get(home))).size === homes.length,
+  );
+  return { epoch, n, r, w, mode, members, isSpread };
 }
 
 function understood<Schema extends z.ZodType>(schema: Schema, text: string, path: string): z.output<Schema> {

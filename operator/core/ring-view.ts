@@ -72,9 +72,9 @@ export function isChanging(ring: RingView): boolean {
 /**
  * Why the ring is not whole and at rest, or undefined when every member says that it is.
  *
- * @param except A member that may be missing: the one that is about to be dealt with.
+ * @param except Members that may be missing: those that are about to be dealt with.
  */
-export function unsettled(world: World, ring: RingView, except?: string): string | undefined {
+export function unsettled(world: World, ring: RingView, except: readonly string[] = []): string | undefined {
   if (isChanging(ring)) return "a ring change is running";
   return missing(world, ring, except);
 }
@@ -83,16 +83,16 @@ export function unsettled(world: World, ring: RingView, except?: string): string
  * Why not every member is present and whole, or undefined. Unlike `unsettled` it lets members come and go: a change that
  * waits for a member that is lost would wait for ever, if that member were not made anew before the change has ended.
  */
-export function missing(world: World, ring: RingView, except?: string): string | undefined {
+export function missing(world: World, ring: RingView, except: readonly string[] = []): string | undefined {
   const witnesses = new Map(ring.witnesses.map((answer) => [answer.name, answer]));
   for (const member of ring.present) {
-    if (member.name === except) continue;
+    if (except.includes(member.name)) continue;
     const answer = witnesses.get(member.name);
     if (answer === undefined) return `member ${member.name} ${silenceOf(world, member.name, ring)}`;
     if (isRenewed(member.actor, answer)) return `member ${member.name} came back with another disk`;
     if (answer.ownState === "rebuilding") return `member ${member.name} is rebuilding`;
     const doubter = ring.witnesses.find(
-      ({ name, health }) => name !== except && (health.get(member.name) ?? "up") !== "up",
+      ({ name, health }) => !except.includes(name) && (health.get(member.name) ?? "up") !== "up",
     );
     if (doubter !== undefined) return `member ${member.name} is ${doubter.health.get(member.name)} to ${doubter.name}`;
   }

@@ -125,6 +125,8 @@ export type RingDocument = {
   readonly w: number;
   readonly mode: string;
   readonly members: readonly RingMember[];
+  /** No partition has two homes in one zone. */
+  readonly isSpread: boolean;
 };
 
 /** A ring change in progress, as a node tells it. */

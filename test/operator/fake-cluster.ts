@@ -369,15 +369,15 @@ export class FakeCluster {
       const member = name.slice("data-".length);
       const disk = this.disks.get(uid ?? "")?.disk;
       if (!this.nodes.needs(member, disk)) return;
-      const others = this.members.filter((other) => other !== member && !this.nodes.isUp(other));
+      const isAsked = this.kube.find("Pod", member)?.metadata.annotations?.["annulus.dev/replace"] === "true";
+      const others = this.nodes.downBesides(member, isAsked && !this.nodes.isUp(member));
       assert.deepEqual(others, [], `the volume of ${member} is given up while others are down`);
     }
     if (object.kind === "Pod" && how === "scale")
       assert.ok(!this.nodes.needs(name, undefined), `${name} is scaled away while it is a member`);
     // A pod that is not in the ring yet serves nobody: a person may have it made anew at any time.
     if (object.kind === "Pod" && how === "delete" && this.members.includes(name) && this.nodes.isUp(name)) {
-      const others = this.members.filter((other) => other !== name && !this.nodes.isUp(other));
-      assert.deepEqual(others, [], `${name} is restarted while others are down`);
+      assert.deepEqual(this.nodes.downBesides(name), [], `${name} is restarted while others are down`);
       assert.equal(this.nodes.running, undefined, `${name} is restarted during a change`);
     }
   }

@@ -80,6 +80,14 @@ export class FakeNodes implements NodeAdmin {
     return this.processes.has(name);
   }
 
+  /** Members that are down besides one, and of all zones but its own where that is lost. */
+  downBesides(name: string, isZoneLost = false): readonly string[] {
+    const members = this.ring?.members.filter(({ state }) => state !== "left") ?? [];
+    const zone = members.find((member) => member.name === name)?.zone;
+    const others = members.filter((other) => other.name !== name && !(isZoneLost && other.zone === zone));
+    return others.flatMap((other) => (this.isUp(other.name) ? [] : [other.name]));
+  }
+
   /** One whose member left has nothing to serve. */
   isReady(name: string): boolean {
     return this.ring !== undefined && !this.ring.members.some((own) => own.name === name && own.state === "left");
@@ -187,9 +195,15 @@ export class FakeNodes implements NodeAdmin {
             },
       equalSinceMs: this.unequal.has(pod) ? undefined : this.nowMs + this.clockSkewMs,
       disk: this.disks.get(pod) ?? { usedBytes: 1, freeBytes: 99 },
-      ring:
-        ring === undefined ? undefined : { ...ring, members: ring.members.map((member) => this.#listed(ring, member)) },
+      ring: ring === undefined ? undefined : this.#document(ring),
     };
+  }
+
+  /** Tables are spread over zones as long as there are so many. */
+  #document(ring: Ring) {
+    const zones = new Set(ring.members.flatMap(({ state, zone }) => (state === "left" ? [] : [zone])));
+    const members = ring.members.map((member) => this.#listed(ring, member));
+    return { ...ring, members, isSpread: zones.size >= ring.n };
   }
 
   #listed(ring: Ring, member: Member): RingMember {

@@ -143,6 +143,73 @@ describe("a member whose machine is said to be gone", () => {
   });
 });
 
+describe("a zone that is lost with several members", () => {
+  /** Six members in three zones; the two of one are gone with their machines. */
+  async function withoutZone(spec: Record<string, unknown> = {}) {
+    const cluster = await settled({ replicas: 6, ...SOON, ...spec });
+    const zoneOf = (pod: string) => machineOf(cluster, pod).slice(0, 1);
+    const [first, second] = cluster.members.filter((pod) => zoneOf(pod) === zoneOf("sessions-1"));
+    assert(first !== undefined && second !== undefined);
+    for (const pod of [first, second]) cluster.setMachineDown(machineOf(cluster, pod), true);
+    const ask = (...pods: string[]) => {
+      for (const pod of pods) cluster.annotate("Pod", pod, { "annulus.dev/replace": "true" });
+    };
+    return { cluster, first, second, ask };
+  }
+
+  it("is waited for as long as nobody says that it does not come back", async () => {
+    const { cluster } = await withoutZone();
+    await pass(cluster, 400);
+    assert.deepEqual(cluster.story, []);
+    assert.equal(cluster.condition("Degraded").reason, "ReplacementHeld");
+  });
+
+  it("is made anew where a person says so of its members, each as it is said", async () => {
+    const { cluster, first, second, ask } = await withoutZone();
+    await pass(cluster, 20);
+    ask(first);
+    await pass(cluster, 20);
+    assert.deepEqual(cluster.story, [`delete PersistentVolumeClaim data-${first}`, `delete Pod ${first}`]);
+    cluster.story.length = 0;
+    ask(second);
+    await pass(cluster, 20);
+    assert.deepEqual(cluster.story, [`delete PersistentVolumeClaim data-${second}`, `delete Pod ${second}`]);
+    for (const machine of cluster.downMachines) cluster.setMachineDown(machine, false);
+    await cluster.until("settled", () => cluster.isSettled());
+  });
+
+  it("is not while a member of another zone is missing, which may hold all that is left", async () => {
+    const { cluster, first, second, ask } = await withoutZone();
+    const other = cluster.members.find((pod) => pod !== first && pod !== second);
+    assert.ok(other);
+    cluster.crash(other, true);
+    ask(first, second);
+    await pass(cluster, 20);
+    assert.deepEqual(cluster.story, []);
+    assert.match(cluster.condition("Degraded").message, new RegExp(other));
+    cluster.crash(other, false);
+    await cluster.until("given up", () => cluster.story.length === 4);
+  });
+
+  it("is not where a partition may have had two homes in it: one of them is waited for", async () => {
+    const { cluster, first, second, ask } = await withoutZone({ quorum: { n: 4, r: 3, w: 3 } });
+    ask(first, second);
+    await pass(cluster, 200);
+    assert.deepEqual(cluster.story, []);
+    assert.equal(cluster.condition("Degraded").reason, "ReplacementHeld");
+  });
+
+  it("is not for members whose machines are there: of them it is asked one by one", async () => {
+    const cluster = await settled({ replicas: 6, ...SOON });
+    const zoneOf = (pod: string) => machineOf(cluster, pod).slice(0, 1);
+    const pods = cluster.members.filter((pod) => zoneOf(pod) === zoneOf("sessions-1"));
+    for (const pod of pods) cluster.annotate("Pod", pod, { "annulus.dev/replace": "true" });
+    for (const pod of pods) cluster.crash(pod, true);
+    await pass(cluster, 60);
+    assert.deepEqual(cluster.story, []);
+  });
+});
+
 describe("a claim whose volume is lost", () => {
   function lose(cluster: FakeCluster): void {
     const claim = cluster.kube.find("PersistentVolumeClaim", "data-sessions-1");

@@ -5,6 +5,9 @@
  * the volume and the pod are given up; the StatefulSet makes both anew, and the node rebuilds its member from the
  * peers. That is done to one member at a time, and only while every other member is present and at rest: they hold all
  * that is left. A change of the ring may run meanwhile: it would wait for the member that is lost.
+ *
+ * Of a zone that is lost several members are missing at once. Where no partition has two homes in one zone, the members of the
+ * others hold all that is left; but a zone that went is a zone that may come back, so there a person has to say so.
  */
 import { claimName } from "../names.ts";
 import { answerOf, hintsWaiting, missing, type RingView, ringOf, unsettled } from "../ring-view.ts";
@@ -48,7 +51,7 @@ function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
   const isMember = ring.present.some(({ name }) => name === pod.name);
   // By its own word. Of one that is silent all members must say so: a ring from before it joined lists it no less.
   if (!isMember && answerOf(world, pod.name) !== undefined) return undefined;
-  const trouble = (loss.isWish ? unsettled : missing)(world, ring, pod.name);
+  const trouble = (loss.isWish ? unsettled : missing)(world, ring, mayBeMissing(ring, pod, loss));
   if (trouble !== undefined) return `it is not replaced before the others are whole: ${trouble}`;
   // What it keeps for others may be on no other disk, and while it runs it can still deliver it.
   const own = loss.isWish ? answerOf(world, pod.name) : undefined;
@@ -58,6 +61,13 @@ function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
   if (seer !== undefined)
     return `neither Kubernetes nor the operator reaches it, but ${seer} sees it up: annotate the pod to replace it all the same`;
   return isMember && ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
+}
+
+/** Besides the member itself those of its zone, among them others that are lost with it, or are made anew already. */
+function mayBeMissing({ document, members, present }: RingView, pod: PodFacts, loss: Loss): readonly string[] {
+  if (!pod.replaceAsked || loss.isWish || !document.isSpread) return [pod.name];
+  const zone = members.get(pod.name)?.zone;
+  return [pod.name, ...present.flatMap((member) => (member.zone === zone ? [member.name] : []))];
 }
 
 /** A member that has heard of it lately: what runs is not lost. */
@@ -87,7 +97,8 @@ function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
   if (pod.replaceAsked) {
     const isForced = isMachineGone(world, pod);
     const why = "it was asked for by annotation";
-    return { ...loss, why, isWish: true, isForced, machine: isForced ? pod.machine : undefined };
+    const machine = isForced ? pod.machine : undefined;
+    return { ...loss, why, isWish: !(isSilent && isHolderGone(world, pod, claim)), isForced, machine };
   }
   if (claim?.isDeleting !== true) return undefined;
   const why = `the volume of ${claim.name} is being deleted`;
@@ -122,6 +133,12 @@ function provenNow({ machines, nowMs }: World): number {
 
 function isMachineGone(world: World, pod: PodFacts): boolean {
   return pod.machine !== undefined && world.machines.get(pod.machine)?.isReady !== true;
+}
+
+/** Whether what holds its volume is away: then nothing of it runs that could be waited for. */
+function isHolderGone(world: World, pod: PodFacts, claim: ClaimFacts | undefined): boolean {
+  const holder = claim?.machine ?? pod.machine;
+  return holder !== undefined && world.machines.get(holder)?.isReady !== true;
 }
 
 /** The volume first: once it is marked, the pod's successor waits for a new one. */

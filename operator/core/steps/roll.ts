@@ -48,7 +48,7 @@ export function rollPods(world: World): StepResult {
   if (ring === undefined) return hold("RollingHeld", "no node tells the ring");
   const sick = outdated.find((pod) => !serves(world, ring, pod));
   if (sick !== undefined) {
-    const trouble = unsettled(world, ring, sick.name);
+    const trouble = unsettled(world, ring, [sick.name]);
     if (trouble !== undefined) return hold("RollingHeld", `${sick.name} does not serve, but ${trouble}`);
     return restart([sick], "it does not serve, and its revision is old", proofOf(ring, sick.name));
   }

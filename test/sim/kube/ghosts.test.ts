@@ -4,47 +4,12 @@
  */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import { KvError } from "../../../node/core/errors.ts";
-import { REPLACE_ANNOTATION } from "../../../operator/api/kvcluster.ts";
 import { textAt } from "../../../operator/core/objects.ts";
-import { answerOf } from "../answers.ts";
-import type { SimulatedNode } from "../cluster.ts";
 import { atRest, founded } from "./founded.ts";
 import type { KubeWorld } from "./kube-world.ts";
+import { assertShown, KEYS, putAll } from "./pairs.ts";
 
-const bytesOf = (text: string) => new TextEncoder().encode(text);
 const MEMBER = "sessions-1";
-const KEYS = Array.from({ length: 40 }, (_, index) => bytesOf(`key ${index}`));
-
-function put(world: KubeWorld, { node }: SimulatedNode, key: Uint8Array, text: string) {
-  assert(node !== undefined);
-  const idempotencyKey = bytesOf(`${text} of ${new TextDecoder().decode(key)}`.padEnd(16));
-  const value = { key, value: bytesOf(text), contentType: "text/plain", base: "overwrite" as const, idempotencyKey };
-  return answerOf(world.cluster, node.coordinator.put(value, {}));
-}
-
-/** Writes through a node; returns the keys that it acknowledged. */
-async function putAll(world: KubeWorld, machine: SimulatedNode, keys: readonly Uint8Array[], text: string) {
-  const acknowledged: Uint8Array[] = [];
-  for (const key of keys) {
-    if (machine.node === undefined) break;
-    if (!((await put(world, machine, key, text)) instanceof KvError)) acknowledged.push(key);
-  }
-  return acknowledged;
-}
-
-/** What others than the ghost show is at least what was acknowledged. */
-async function assertShown(world: KubeWorld, keys: readonly Uint8Array[], text: string): Promise<void> {
-  for (const key of keys) {
-    for (const { node, name } of world.cluster.living) {
-      if (node === undefined || !node.status.readiness().ready) continue;
-      const answer = await answerOf(world.cluster, node.coordinator.get(key, { readQuorum: 2 }));
-      if (answer instanceof KvError) continue;
-      const shown = answer.siblings.map(({ value }) => new TextDecoder().decode(value));
-      assert(shown.includes(text), `${name} shows [${shown}] of ${new TextDecoder().decode(key)}, not "${text}"`);
-    }
-  }
-}
 
 /** A member's machine is cut off; `isUntil` says what is waited for. */
 async function cutOff(isUntil: (world: KubeWorld) => boolean) {
@@ -57,10 +22,7 @@ async function cutOff(isUntil: (world: KubeWorld) => boolean) {
   machine.cutOffUntilMs = machine.muteUntilMs;
   const isPending = () => !isUntil(world) && world.cluster.bug === undefined;
   await simulator.runWhile(() => world.machines.isReady(machine), 10_000);
-  const pod = world.server.store.find("Pod", MEMBER);
-  assert(pod !== undefined);
-  const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: "true" };
-  world.server.store.set({ ...pod, metadata: { ...pod.metadata, annotations } });
+  world.askReplacement(MEMBER);
   assert(await simulator.runWhile(isPending, 60_000), world.describe());
   const [ghost] = world.cluster.ghosts;
   assert(ghost?.node !== undefined, "it runs on");

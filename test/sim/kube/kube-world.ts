@@ -3,6 +3,7 @@
  * a simulated cluster, and the operators that look after them.
  */
 import assert from "node:assert/strict";
+import { REPLACE_ANNOTATION } from "../../../operator/api/kvcluster.ts";
 import { ADMIN_TOKEN_FILE } from "../../../operator/core/access.ts";
 import { accessName, membersName } from "../../../operator/core/names.ts";
 import { at, type KubeObject, listAt, numberAt, textAt } from "../../../operator/core/objects.ts";
@@ -149,6 +150,18 @@ export class KubeWorld {
     this.cluster.simulator.tell(`scale from ${this.replicas} to ${replicas}`);
     this.edit({ replicas });
     this.scales += 1;
+  }
+
+  /** A person asks for a member to be made anew, if it has a pod. */
+  askReplacement(name: string): void {
+    const pod = this.server.store.find("Pod", name);
+    if (pod === undefined) return;
+    const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: "true" };
+    this.server.store.set({ ...pod, metadata: { ...pod.metadata, annotations } });
+  }
+
+  isReplacementAsked(name: string): boolean {
+    return this.server.store.find("Pod", name)?.metadata.annotations?.[REPLACE_ANNOTATION] === "true";
   }
 
   /** A person deletes the administrator's token, so that another is made. Returns whether there was one. */

@@ -4,7 +4,6 @@
  * volumes and whole clusters that lose power.
  */
 import assert from "node:assert/strict";
-import { REPLACE_ANNOTATION } from "../../../operator/api/kvcluster.ts";
 import { textAt } from "../../../operator/core/objects.ts";
 import { NodeSilentError } from "../../../operator/ports.ts";
 import type { Faults } from "../faults.ts";
@@ -351,8 +350,7 @@ export class Upheaval {
       server.store.markDeleted(claim);
       return victim.name;
     }
-    const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: "true" };
-    server.store.set({ ...pod, metadata: { ...pod.metadata, annotations } });
+    this.#world.askReplacement(victim.name);
     return victim.name;
   }
 

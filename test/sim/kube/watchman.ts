@@ -163,7 +163,7 @@ export class Watchman {
     // A disk that never ran holds nothing.
     if (!isMember || kubelets.claimOf(pod) !== uid) return;
     assert(this.#isLost(pod, claim), `the volume of member ${pod} is given up, though it is not lost`);
-    this.#othersPresent(pod, `the volume of ${pod} is given up`);
+    this.#othersPresent(pod, `the volume of ${pod} is given up`, this.#mayMiss(pod));
     // Not lost yet: a node that is still stopping goes on acknowledging.
     this.#givenUp.add(uid ?? "");
   }
@@ -181,8 +181,7 @@ export class Watchman {
   #isLost(name: string, claim: KubeObject): boolean {
     const { machines, server, kubelets, cluster, options } = this.#world;
     if (kubelets.lostClaims.has(claim.metadata.uid ?? "")) return true;
-    const pod = server.store.find("Pod", name);
-    if (pod?.metadata.annotations?.["annulus.dev/replace"] === "true") return true;
+    if (this.#world.isReplacementAsked(name)) return true;
     const volume = server.store.find("PersistentVolume", textAt(claim, "spec", "volumeName") ?? "", "");
     const terms = at(volume, "spec", "nodeAffinity", "required", "nodeSelectorTerms", 0, "matchExpressions", 0);
     const machine = machines.find(textAt(terms, "values", 0));
@@ -202,11 +201,23 @@ export class Watchman {
     assert(nowMs - this.#changingSinceMs <= SEEN_MS, `${name} is restarted while the ring has been changing`);
   }
 
-  /** All others were up a moment ago. */
-  #othersPresent(name: string, what: string): void {
+  /** Those of its zone, where that is lost, a person says so, and no partition has another home in it. */
+  #mayMiss(pod: string): readonly string[] {
+    const { members = [], preferenceLists = [] } = this.#newest ?? {};
+    const zone = members.find(({ name }) => name === pod)?.zone;
+    const mates = members.flatMap((member) => (member.zone === zone && member.name !== pod ? [member.name] : []));
+    const isShared = preferenceLists.some((homes) => homes.includes(pod) && homes.some((home) => mates.includes(home)));
+    return isShared || !this.#world.isReplacementAsked(pod) ? [] : mates;
+  }
+
+  /** All others were up a moment ago, but for those that may be away. */
+  #othersPresent(name: string, what: string, mayMiss: readonly string[] = []): void {
     const { nowMs } = this.#world.cluster.simulator;
     const away = this.members.filter(
-      (other) => other !== name && nowMs - (this.#upMs.get(other) ?? Number.NEGATIVE_INFINITY) > SEEN_MS,
+      (other) =>
+        other !== name &&
+        !mayMiss.includes(other) &&
+        nowMs - (this.#upMs.get(other) ?? Number.NEGATIVE_INFINITY) > SEEN_MS,
     );
     assert.deepEqual(away, [], `${what} while others have been away`);
   }
