@@ -32,7 +32,8 @@ import { createHints } from "./services/hints.ts";
 import { createHorizons } from "./services/horizons.ts";
 import type { Identity } from "./services/identity.ts";
 import { createKeyVersions } from "./services/key-versions.ts";
-import { createKnownActors } from "./services/known-actors.ts";
+import { createKnownActors, rememberingWhoAnswers } from "./services/known-actors.ts";
+import { isPastChanging } from "./services/listing.ts";
 import { createPeerRequests } from "./services/peer-requests.ts";
 import { createRepair, type Repair, type RepairOptions } from "./services/repair.ts";
 import { type Collection, createReplica } from "./services/replica.ts";
@@ -126,12 +127,14 @@ const HEDGE = { quantile: 0.95, startMs: 20, minMs: 2, maxMs: 1_000 };
 
 /**
  * @param settings Values, read and checked by `config.ts`.
- * @param ports The world; the transport speaks for `identity`.
+ * @param world Its transport speaks for `identity`.
  * @param identity Who this node is, opened from the same engine.
  */
-export function createNode(settings: NodeSettings, ports: Ports, identity: Identity): StorageNode {
-  const { time, random, engine, transport, telemetry } = ports;
+export function createNode(settings: NodeSettings, world: Ports, identity: Identity): StorageNode {
   const { member, durability, firstRing, seeds } = settings;
+  const actors = createKnownActors(world);
+  const ports = { ...world, transport: rememberingWhoAnswers(world.transport, actors) };
+  const { time, random, engine, transport, telemetry } = ports;
   const commit = createGroupCommit(
     { engine, telemetry, time },
     {
@@ -181,16 +184,16 @@ export function createNode(settings: NodeSettings, ports: Ports, identity: Ident
       if (hints.mayHaveStamped()) await identity.renewIncarnation("what it stamped was given up, or is in hints");
     },
   });
-  const admission = createAdmission(member, rings, identity, (name) =>
-    name === member ? identity.actor : transport.identityOf(name)?.actor,
-  );
+  const actorOf = (name: MemberId) => (name === member ? identity.actor : transport.identityOf(name)?.actor);
+  const admission = createAdmission(member, rings, identity, (ring) => {
+    return isPastChanging(ring, actorOf) || elasticity.agreement.isPastVoting(ring.epoch + 1);
+  });
   /** What background work goes by. A directory whose place another took brings nothing back that was deleted since. */
   const ringOfOwn = (): Ring | undefined => (identity.isSuperseded() ? undefined : rings.current());
   // First of all: what comes after it relies on which writes may still be under way.
   rings.onAdopted(admission.adopt);
   rings.onAdopted(completeness.adopt);
   const own = createOwnReplica({ replica, hints, completeness, doubts, admission });
-  const actors = createKnownActors({ engine, telemetry });
   const { gossipIntervalMs, phiThreshold } = settings;
   const gossiper = createGossiper(
     {

@@ -12,7 +12,7 @@ import { KvError } from "../core/errors.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { haveSameSets, haveSameWriteSets, type Ring } from "../core/ring/ring.ts";
 import type { Identity } from "./identity.ts";
-import { isListed, isPastChanging } from "./listing.ts";
+import { isListed } from "./listing.ts";
 
 /** Writes that were let in under one ring; `end` is called once for each. */
 export type Ticket = { end(): void };
@@ -60,13 +60,13 @@ class Group implements Ticket {
  * @param self This node's name.
  * @param rings `ringOf` gives the ring of a recent epoch.
  * @param identity Whether the ring means this directory, or another took its place.
- * @param actorOf The directory with which a member is met now, this node's own included.
+ * @param isPastChanging Whether no further ring can be chosen, and so none that lists this directory.
  */
 export function createAdmission(
   self: MemberId,
   rings: { required(): Ring; ringOf(epoch: number): Ring | undefined },
   identity: Pick<Identity, "actor" | "isSuccessor" | "isSuperseded">,
-  actorOf: (name: MemberId) => string | undefined,
+  isPastChanging: (ring: Ring) => boolean,
 ): Admission {
   /** One for each ring under which a write may still be on its way, the one in force last. */
   let groups: readonly Group[] = [];
@@ -114,7 +114,7 @@ export function createAdmission(
 
   /** Whether this directory counts for nothing, by the ring in force. Where nobody can list it any more, it has to do. */
   function isOutside(ring: Ring): boolean {
-    return isSetAside || (isUnlisted && !isPastChanging(ring, actorOf));
+    return isSetAside || (isUnlisted && !isPastChanging(ring));
   }
 
   return {

@@ -40,6 +40,11 @@ export type Agreement = {
    *   "unknown" `next` may still be chosen by somebody who carries it on, or was chosen and replaced already. Or the engine's error on adopting.
    */
   propose(next: RingDocument): Promise<boolean>;
+  /**
+   * Whether so many voters are known to have no vote for this epoch that no ring of it can be chosen any more. A ring that
+   * lists no directories does not tell; the voters do, to whoever asks for their votes.
+   */
+  isPastVoting(epoch: number): boolean;
   /** A voter's word to a proposer. Rejects as `Voter.answer`. */
   answer(request: AgreementRequest): Promise<VotedReply>;
   /** Begins no ballot any more: a proposal under way rejects with NOT_READY, and its outcome may be unknown. */
@@ -86,6 +91,8 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
   /** The highest that was used or heard of here: two proposals of this node are two proposers. */
   let round = 0;
   let isClosed = false;
+  /** An epoch for which no majority can vote, as so many said; 0 before. Who has no vote for an epoch never gets one. */
+  let barredEpoch = 0;
 
   /** Only tells the epoch: who does not have it asks for the ring. */
   async function tell(name: MemberId): Promise<void> {
@@ -188,7 +195,10 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
         onAccept: (document) => {
           mayBeChosen ||= document === mine;
         },
-        onBarred: (name) => barred.add(name),
+        onBarred(name) {
+          barred.add(name);
+          if (!mayVote(voters, barred.size)) barredEpoch = epoch;
+        },
       });
       if (end.kind === "newer") {
         await rings.adopt(end.document, "a voter");
@@ -214,6 +224,7 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
   return {
     open: voter.open,
     answer: voter.answer,
+    isPastVoting: (epoch) => barredEpoch === epoch,
     close() {
       isClosed = true;
     },
@@ -229,6 +240,11 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
       );
     },
   };
+}
+
+/** Whether a majority is left without so many of the voters. */
+function mayVote(voters: readonly MemberId[], barred: number): boolean {
+  return voters.length - barred >= majorityOf(voters);
 }
 
 function superseded(): KvError {
@@ -294,7 +310,6 @@ function notChosen(
     barred.length === 0
       ? " and did not answer"
       : `, and ${[...barred].sort().join(", ")} may not vote: the ring lists another data directory, or a vote may be forgotten there`;
-  const isForGood = voters.length - barred.length < majorityOf(voters);
-  const advice = isForGood ? " Waiting alone mends nothing: see annulus doctor." : "";
+  const advice = mayVote(voters, barred.length) ? "" : " Waiting alone mends nothing: see annulus doctor.";
   return new KvError("QUORUM_UNAVAILABLE", `${what}: ${majority} are needed${lost}.${advice}`);
 }

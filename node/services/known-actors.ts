@@ -3,13 +3,13 @@
  *
  * A member whose disk was lost comes back with an empty directory, which is another actor under the same name, and knows
  * nothing of its past. Its peers do: who asks for the ring is told whether another directory was known under its name.
- * The first one is remembered for good, and met within the first interval of gossip.
+ * The first one is remembered for good, from its first request or its first answer on.
  */
 import { KvError } from "../core/errors.ts";
 import { metaKey } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { seal, unseal } from "../core/seal.ts";
-import type { Engine, PeerIdentity, Telemetry } from "../ports.ts";
+import type { Engine, PeerIdentity, Telemetry, Transport } from "../ports.ts";
 
 export type KnownActors = {
   open(): Promise<void>;
@@ -54,5 +54,26 @@ export function createKnownActors(ports: { readonly engine: Engine; readonly tel
       const known = actors.get(name);
       return known !== undefined && known !== actor;
     },
+  };
+}
+
+/**
+ * The transport of a node that remembers whoever answers, before it goes by the answer: of what a directory acknowledged
+ * its successor knows nothing, however soon that comes.
+ */
+export function rememberingWhoAnswers(transport: Transport, actors: Pick<KnownActors, "note">): Transport {
+  return {
+    start: (handler) => transport.start(handler),
+    setPeers: (peers) => transport.setPeers(peers),
+    async request(to, request, timeoutMs) {
+      const reply = await transport.request(to, request, timeoutMs);
+      const peer = transport.identityOf(to);
+      if (peer !== undefined) actors.note(peer);
+      return reply;
+    },
+    ask: (address, request, timeoutMs) => transport.ask(address, request, timeoutMs),
+    isLinked: (to) => transport.isLinked(to),
+    identityOf: (member) => transport.identityOf(member),
+    stop: () => transport.stop(),
   };
 }

@@ -36,7 +36,7 @@ function admissionOf(self: string, ...documents: readonly RingDocument[]) {
       ringOf: (epoch) => rings.find((ring) => ring.epoch === epoch),
     },
     { actor: "d0".repeat(16), isSuccessor: () => false, isSuperseded: () => world.isSuperseded },
-    () => undefined,
+    () => false,
   );
   const adopt = (document: RingDocument) => {
     rings.push(createRing(document));
