@@ -14,6 +14,7 @@ import type { Machine } from "./machines.ts";
 import { whyNotAtRest } from "./rest.ts";
 import { disturbTokens } from "./token-upheaval.ts";
 import { Watchman } from "./watchman.ts";
+import { loseZone } from "./zone-upheaval.ts";
 
 export const UPHEAVALS = [
   "scale",
@@ -89,8 +90,9 @@ export class Upheaval {
     };
     this.#later();
     this.#quorumsLater(this.#random.stream("changes of quorums"));
-    const tokens = { isOn: () => this.#on, count: (what: string) => this.#count(what) };
-    disturbTokens(world, this.#random.stream("changes of tokens"), tokens);
+    const during = { isOn: () => this.#on, count: (what: string) => this.#count(what) };
+    disturbTokens(world, this.#random.stream("changes of tokens"), during);
+    loseZone({ world, faults, watchman: this.#watchman }, this.#random.stream("loss of a zone"), during);
   }
 
   /** R, W and the mode are edited, too, in runs that were given others to choose from. */

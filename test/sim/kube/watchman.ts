@@ -75,6 +75,22 @@ export class Watchman {
     return this.members.every((name) => this.#runsAsListed(name)) && this.members.length > 0;
   }
 
+  /** Zones with several members that may all be lost at once: each partition has its other homes elsewhere. */
+  zonesToLose(): readonly string[] {
+    const { members = [], preferenceLists = [], transition } = this.#newest ?? {};
+    const zones = new Map(members.map(({ name, zone }) => [name, zone]));
+    const tables = [...preferenceLists, ...(transition?.preferenceLists ?? [])];
+    const isSpread = tables.every((homes) => new Set(homes.map((home) => zones.get(home))).size === homes.length);
+    if (!isSpread || !this.isWhole()) return [];
+    return [...new Set(zones.values())].filter((zone) => {
+      const listed = this.members.filter((name) => zones.get(name) === zone);
+      const present = this.#world.machines.all.filter((machine) => machine.zone === zone);
+      const held = present.flatMap((machine) => this.#world.volumesOn(machine));
+      // One that was made anew in another zone stays listed in its first.
+      return listed.length > 1 && held.every((name) => zones.get(name) === zone);
+    });
+  }
+
   #look(): void {
     const { simulator, nodes } = this.#world.cluster;
     simulator.after(LOOK_MS, () => {
