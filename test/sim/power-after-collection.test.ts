@@ -18,7 +18,7 @@ const coordinatorOf = ({ node }: SimulatedNode) => node?.coordinator ?? assert.f
 /** A value that is on the last home's disk for good, deleted, and collected at the first home: the others have not heard of it. */
 async function untilCollected() {
   const cluster = new SimulatedCluster({
-    ...{ seed: 2, nodes: 3, zones: 3, replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
+    ...{ seed: 3, nodes: 3, zones: 3, replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
     ...{ mode: "strict", durability: "os", partitions: 1, tombstoneAgeMs: FLOOR_MS, repairIntervalMs: 20_000 },
   });
   await cluster.startAll();
