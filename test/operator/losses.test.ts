@@ -144,11 +144,12 @@ describe("a member whose machine is said to be gone", () => {
 });
 
 describe("a zone that is lost with several members", () => {
-  /** Six members in three zones; the two of one are gone with their machines. */
+  /** Members in three zones, six where it is not said otherwise; the two of one are gone with their machines. */
   async function withoutZone(spec: Record<string, unknown> = {}) {
     const cluster = await settled({ replicas: 6, ...SOON, ...spec });
     const zoneOf = (pod: string) => machineOf(cluster, pod).slice(0, 1);
-    const [first, second] = cluster.members.filter((pod) => zoneOf(pod) === zoneOf("sessions-1"));
+    const matesOf = (pod: string) => cluster.members.filter((other) => zoneOf(other) === zoneOf(pod));
+    const [first, second] = cluster.members.map(matesOf).find((mates) => mates.length === 2) ?? [];
     assert(first !== undefined && second !== undefined);
     for (const pod of [first, second]) cluster.setMachineDown(machineOf(cluster, pod), true);
     const ask = (...pods: string[]) => {
@@ -193,6 +194,15 @@ describe("a zone that is lost with several members", () => {
 
   it("is not where a partition may have had two homes in it: one of them is waited for", async () => {
     const { cluster, first, second, ask } = await withoutZone({ quorum: { n: 4, r: 3, w: 3 } });
+    ask(first, second);
+    await pass(cluster, 200);
+    assert.deepEqual(cluster.story, []);
+    assert.equal(cluster.condition("Degraded").reason, "ReplacementHeld");
+  });
+
+  it("is not where half of the members are in it: no ring would be chosen any more", async () => {
+    const { cluster, first, second, ask } = await withoutZone({ replicas: 4 });
+    assert.equal(cluster.members.length, 4);
     ask(first, second);
     await pass(cluster, 200);
     assert.deepEqual(cluster.story, []);

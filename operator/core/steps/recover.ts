@@ -63,11 +63,16 @@ function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
   return isMember && ring.document.n < 2 ? "it holds the only copy of its data, which is not given up" : undefined;
 }
 
-/** Besides the member itself those of its zone, among them others that are lost with it, or are made anew already. */
+/**
+ * Besides the member itself those of its zone, among them others that are lost with it, or are made anew already. Not where half
+ * of the members are in it: without their disks no ring is ever chosen again, and with them they may come back.
+ */
 function mayBeMissing({ document, members, present }: RingView, pod: PodFacts, loss: Loss): readonly string[] {
-  if (!pod.replaceAsked || loss.isWish || !document.isSpread) return [pod.name];
   const zone = members.get(pod.name)?.zone;
-  return [pod.name, ...present.flatMap((member) => (member.zone === zone ? [member.name] : []))];
+  const mates = present.filter((member) => member.zone === zone);
+  const isMinority = mates.length * 2 < present.length;
+  if (!pod.replaceAsked || loss.isWish || !document.isSpread || !isMinority) return [pod.name];
+  return [pod.name, ...mates.map(({ name }) => name)];
 }
 
 /** A member that has heard of it lately: what runs is not lost. */

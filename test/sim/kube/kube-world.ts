@@ -22,6 +22,8 @@ import { StatefulSets } from "./stateful-sets.ts";
 import { TokenTables } from "./token-tables.ts";
 
 export const NAME = "sessions";
+/** From what an operator sees to what it does about it. */
+const LOOK_MS_MAX = 5_000;
 /** How often each controller looks, in ms. */
 const LOOK_MS = [200, 1_000] as const;
 const FOUNDED_WITHIN_MS = 120_000;
@@ -51,6 +53,9 @@ export class KubeWorld {
   readonly random: SeededRandom;
   /** How often the number of replicas was changed, by whoever. */
   scales = 0;
+
+  /** When a person last asked for a member to be made anew. */
+  readonly #askedMs = new Map<string, number>();
 
   constructor(cluster: SimulatedCluster, options: KubeOptions) {
     this.cluster = cluster;
@@ -156,12 +161,16 @@ export class KubeWorld {
   askReplacement(name: string): void {
     const pod = this.server.store.find("Pod", name);
     if (pod === undefined) return;
+    this.#askedMs.set(name, this.cluster.simulator.nowMs);
     const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: "true" };
     this.server.store.set({ ...pod, metadata: { ...pod.metadata, annotations } });
   }
 
+  /** Whether a person asks for it, or did a moment ago of a pod that may be gone since: an operator has seen that one. */
   isReplacementAsked(name: string): boolean {
-    return this.server.store.find("Pod", name)?.metadata.annotations?.[REPLACE_ANNOTATION] === "true";
+    const sinceMs = this.cluster.simulator.nowMs - (this.#askedMs.get(name) ?? Number.NEGATIVE_INFINITY);
+    const annotations = this.server.store.find("Pod", name)?.metadata.annotations;
+    return sinceMs < LOOK_MS_MAX || annotations?.[REPLACE_ANNOTATION] === "true";
   }
 
   /** A person deletes the administrator's token, so that another is made. Returns whether there was one. */

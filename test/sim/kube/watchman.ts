@@ -79,15 +79,18 @@ export class Watchman {
   zonesToLose(): readonly string[] {
     const { members = [], preferenceLists = [], transition } = this.#newest ?? {};
     const zones = new Map(members.map(({ name, zone }) => [name, zone]));
-    const tables = [...preferenceLists, ...(transition?.preferenceLists ?? [])];
-    const isSpread = tables.every((homes) => new Set(homes.map((home) => zones.get(home))).size === homes.length);
-    if (!isSpread || !this.isWhole()) return [];
+    const isSpread = preferenceLists.every(
+      (homes) => new Set(homes.map((home) => zones.get(home))).size === homes.length,
+    );
+    // A change that has begun goes on, and may leave fewer members of other zones than of that one.
+    if (!isSpread || transition !== undefined || !this.isWhole()) return [];
     return [...new Set(zones.values())].filter((zone) => {
       const listed = this.members.filter((name) => zones.get(name) === zone);
       const present = this.#world.machines.all.filter((machine) => machine.zone === zone);
       const held = present.flatMap((machine) => this.#world.volumesOn(machine));
       // One that was made anew in another zone stays listed in its first.
-      return listed.length > 1 && held.every((name) => zones.get(name) === zone);
+      const isMinority = listed.length * 2 < this.members.length;
+      return isMinority && listed.length > 1 && held.every((name) => zones.get(name) === zone);
     });
   }
 
@@ -220,10 +223,11 @@ export class Watchman {
   /** Those of its zone, where that is lost, a person says so, and no partition has another home in it. */
   #mayMiss(pod: string): readonly string[] {
     const { members = [], preferenceLists = [] } = this.#newest ?? {};
-    const zone = members.find(({ name }) => name === pod)?.zone;
-    const mates = members.flatMap((member) => (member.zone === zone && member.name !== pod ? [member.name] : []));
+    const zoneOf = (wanted: string) => members.find(({ name }) => name === wanted)?.zone;
+    const mates = this.members.filter((name) => name !== pod && zoneOf(name) === zoneOf(pod));
     const isShared = preferenceLists.some((homes) => homes.includes(pod) && homes.some((home) => mates.includes(home)));
-    return isShared || !this.#world.isReplacementAsked(pod) ? [] : mates;
+    const isMinority = mates.length + 1 < this.members.length / 2;
+    return isShared || !isMinority || !this.#world.isReplacementAsked(pod) ? [] : mates;
   }
 
   /** All others were up a moment ago, but for those that may be away. */
