@@ -41,8 +41,8 @@ export type Agreement = {
    */
   propose(next: RingDocument): Promise<boolean>;
   /**
-   * Whether so many voters are known to have no vote for this epoch that no ring of it can be chosen any more. A ring that
-   * lists no directories does not tell; the voters do, to whoever asks for their votes.
+   * Whether so many voters whose directories the ring does not name are known to have no vote for this epoch that no ring of it can be
+   * chosen any more. The ring does not tell that of them; they do, to whoever asks for their votes.
    */
   isPastVoting(epoch: number): boolean;
   /** A voter's word to a proposer. Rejects as `Voter.answer`. */
@@ -197,7 +197,8 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
         },
         onBarred(name) {
           barred.add(name);
-          if (!mayVote(voters, barred.size)) barredEpoch = epoch;
+          const unnamed = [...barred].filter((one) => ring.member(one)?.actor === undefined);
+          if (!mayVote(voters, unnamed.length)) barredEpoch = Math.max(barredEpoch, epoch);
         },
       });
       if (end.kind === "newer") {

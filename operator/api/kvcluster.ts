@@ -19,6 +19,8 @@ export const PAUSED_ANNOTATION = `${GROUP}/paused`;
 export const ADOPT_ANNOTATION = `${GROUP}/adopt`;
 /** On a pod: its volume is lost or may be given up; the member is rebuilt from its peers on a new one. */
 export const REPLACE_ANNOTATION = `${GROUP}/replace`;
+/** Its value where a person says that the disk is gone for good, with those of others of its zone perhaps; `true` only asks. */
+export const LOST = "lost";
 
 const REPLICAS_MAX = 200;
 const REPLICATION_FACTOR_MAX = 16;

@@ -1,5 +1,5 @@
 /** Kubernetes objects as they come, read into the facts that decisions use. */
-import { REPLACE_ANNOTATION } from "../api/kvcluster.ts";
+import { LOST, REPLACE_ANNOTATION } from "../api/kvcluster.ts";
 import { readQuantity } from "../api/quantity.ts";
 import { readInstant } from "./instant.ts";
 import { CLAIM, NODE_CONTAINER, ordinalOf, REVISION_LABEL } from "./names.ts";
@@ -52,7 +52,8 @@ export function readPod(object: KubeObject, clusterName: string): PodFacts | und
     peerTls: peerTlsOf(object),
     isAdminSecure: settingOf(object, ADMIN_TLS_SETTING) !== undefined,
     asksForToken: settingOf(object, ACCESS_SETTING) !== undefined,
-    replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true",
+    replaceAsked: annotations?.[REPLACE_ANNOTATION] === "true" || annotations?.[REPLACE_ANNOTATION] === LOST,
+    isSaidLost: annotations?.[REPLACE_ANNOTATION] === LOST,
     isStarting: isStarting(object),
     requestedCores: coresOf(listAt(object, "spec", "containers"), "resources", "requests", "cpu"),
   };

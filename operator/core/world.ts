@@ -61,6 +61,8 @@ export type PodFacts = {
   readonly asksForToken: boolean;
   /** Somebody asks for it to be rebuilt on a new volume. */
   readonly replaceAsked: boolean;
+  /** Somebody says that its disk is gone for good. */
+  readonly isSaidLost: boolean;
   /** Whether it has not been ready yet since it came. */
   readonly isStarting: boolean;
   /** The CPU that all its containers together are promised, in cores; undefined where one is promised none. */

@@ -8,7 +8,7 @@
  */
 import { adminTarget } from "../core/admin-target.ts";
 import { readMachine } from "../core/facts.ts";
-import { MACHINES, PODS, STATEFUL_SETS } from "../core/kinds.ts";
+import { CLUSTERS, MACHINES, PODS, STATEFUL_SETS } from "../core/kinds.ts";
 import { type KubeObject, numberAt } from "../core/objects.ts";
 import { clusterId } from "../core/ring-view.ts";
 import type { Proof, RingProof, World } from "../core/world.ts";
@@ -69,6 +69,17 @@ export async function lookForPod(
   const replicas = numberAt(set, "spec", "replicas");
   if (found !== undefined || replicas === undefined || ordinal < replicas)
     throw new KubeError("conflict", `pod ${pod} is there, or may be again: its volume is kept`);
+}
+
+/**
+ * Looks whether the KVCluster is still there that something is to go with: an owner that is gone takes it along at once.
+ *
+ * @throws {KubeError} "conflict" when it is gone, or about to.
+ */
+export async function lookForOwner(kube: Kube, { namespace, name, uid }: World["cluster"]["metadata"]): Promise<void> {
+  const found = await kube.read(CLUSTERS, { namespace, name });
+  if (found?.metadata.uid !== uid || found.metadata.deletionTimestamp !== undefined)
+    throw new KubeError("conflict", `KVCluster ${name} is gone, or about to: nothing is given to it`);
 }
 
 /** All its metrics would be read for what a disk has, within the same two seconds. */

@@ -25,7 +25,7 @@ import {
 } from "../ports.ts";
 import type { Events } from "./events.ts";
 import { issueCertificates } from "./issuer.ts";
-import { askOnceMore, lookForPod, lookOnceMore } from "./last-look.ts";
+import { askOnceMore, lookForOwner, lookForPod, lookOnceMore } from "./last-look.ts";
 import type { Observer } from "./observe.ts";
 import { makeTokens } from "./token-maker.ts";
 
@@ -71,6 +71,7 @@ export function createReconciler(parts: {
   /** Looks at what the action takes away once more. */
   async function lookAgain(world: World, action: Action): Promise<void> {
     if (action.kind === "apply" && action.proof !== undefined) await askOnceMore(parts, world, action.proof);
+    if (action.kind === "apply" && isClaimToOwn(action.object)) await lookForOwner(kube, world.cluster.metadata);
     if (action.kind === "remove" && action.proof !== undefined)
       await lookOnceMore(parts, world.cluster.metadata.namespace, action.proof);
     if (action.kind === "remove" && action.ring !== undefined) await askOnceMore(parts, world, action.ring);
@@ -272,4 +273,9 @@ function withTrue(
     one.type === type ? condition(occasion, type, verdict) : one,
   );
   return { ...status, conditions };
+}
+
+/** What else is owned holds no data. */
+function isClaimToOwn({ kind, metadata }: KubeObject): boolean {
+  return kind === "PersistentVolumeClaim" && metadata.ownerReferences !== undefined;
 }

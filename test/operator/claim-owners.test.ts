@@ -55,6 +55,19 @@ describe("volumes that go with the KVCluster", () => {
     await cluster.until("owned", () => owned(cluster).length === 3);
   });
 
+  it("are not given to a KVCluster that was deleted since it was looked at: it would take them along at once", async () => {
+    const cluster = await settled();
+    cluster.edit({ storage: { whenDeleted: "Delete" } });
+    const ask = cluster.nodes.ask.bind(cluster.nodes);
+    cluster.nodes.ask = async (target, ...more) => {
+      const found = cluster.kube.find("KVCluster", "sessions");
+      if (found !== undefined) cluster.kube.drop(found);
+      return ask(target, ...more);
+    };
+    await assert.rejects(cluster.reconcile());
+    for (const { metadata } of cluster.kube.all(CLAIM_KIND)) assert.equal(metadata.ownerReferences, undefined);
+  });
+
   it("are its own though their class lets them not grow, and are asked to grow all the same", async () => {
     const cluster = await settled();
     const apply = cluster.kube.apply.bind(cluster.kube);

@@ -369,7 +369,7 @@ export class FakeCluster {
       const member = name.slice("data-".length);
       const disk = this.disks.get(uid ?? "")?.disk;
       if (!this.nodes.needs(member, disk)) return;
-      const isAsked = this.kube.find("Pod", member)?.metadata.annotations?.["annulus.dev/replace"] === "true";
+      const isAsked = this.kube.find("Pod", member)?.metadata.annotations?.["annulus.dev/replace"] === "lost";
       const others = this.nodes.downBesides(member, isAsked && !this.nodes.isUp(member));
       assert.deepEqual(others, [], `the volume of ${member} is given up while others are down`);
     }

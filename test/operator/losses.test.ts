@@ -153,7 +153,7 @@ describe("a zone that is lost with several members", () => {
     assert(first !== undefined && second !== undefined);
     for (const pod of [first, second]) cluster.setMachineDown(machineOf(cluster, pod), true);
     const ask = (...pods: string[]) => {
-      for (const pod of pods) cluster.annotate("Pod", pod, { "annulus.dev/replace": "true" });
+      for (const pod of pods) cluster.annotate("Pod", pod, { "annulus.dev/replace": "lost" });
     };
     return { cluster, first, second, ask };
   }
@@ -161,6 +161,14 @@ describe("a zone that is lost with several members", () => {
   it("is waited for as long as nobody says that it does not come back", async () => {
     const { cluster } = await withoutZone();
     await pass(cluster, 400);
+    assert.deepEqual(cluster.story, []);
+    assert.equal(cluster.condition("Degraded").reason, "ReplacementHeld");
+  });
+
+  it("is not given up for wishes that were there before: they were for members one by one", async () => {
+    const { cluster, first, second } = await withoutZone();
+    for (const pod of [first, second]) cluster.annotate("Pod", pod, { "annulus.dev/replace": "true" });
+    await pass(cluster, 200);
     assert.deepEqual(cluster.story, []);
     assert.equal(cluster.condition("Degraded").reason, "ReplacementHeld");
   });
@@ -213,7 +221,7 @@ describe("a zone that is lost with several members", () => {
     const cluster = await settled({ replicas: 6, ...SOON });
     const zoneOf = (pod: string) => machineOf(cluster, pod).slice(0, 1);
     const pods = cluster.members.filter((pod) => zoneOf(pod) === zoneOf("sessions-1"));
-    for (const pod of pods) cluster.annotate("Pod", pod, { "annulus.dev/replace": "true" });
+    for (const pod of pods) cluster.annotate("Pod", pod, { "annulus.dev/replace": "lost" });
     for (const pod of pods) cluster.crash(pod, true);
     await pass(cluster, 60);
     assert.deepEqual(cluster.story, []);

@@ -29,10 +29,10 @@ function sizeToApply(world: World, claim: ClaimFacts): string | undefined {
   return requestedBytes < storageBytes(spec) ? spec.storage.size : undefined;
 }
 
-/** Only one that a member of this very ring has, or had: data that was found under its name is not the cluster's to take. */
+/** Only one whose directory this very ring lists, or listed: data that was found under a member's name is not the cluster's to take. */
 function isToBeOwned(world: World, claim: ClaimFacts): boolean {
   if (world.cluster.spec.storage.whenDeleted !== "Delete") return false;
-  return isOwned(world, claim) || (ringOf(world)?.members.has(claim.pod) ?? false);
+  return isOwned(world, claim) || ringOf(world)?.members.get(claim.pod)?.actor !== undefined;
 }
 
 function isOwned({ cluster }: World, { owners }: ClaimFacts): boolean {

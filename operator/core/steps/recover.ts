@@ -11,7 +11,7 @@
  */
 import { claimName } from "../names.ts";
 import { answerOf, hintsWaiting, missing, type RingView, ringOf, unsettled } from "../ring-view.ts";
-import type { Action, ClaimFacts, PodFacts, StepResult, World } from "../world.ts";
+import type { Action, ClaimFacts, PodFacts, RingMember, StepResult, World } from "../world.ts";
 
 /** Some kubelet has told its machine's state since. */
 const HEARD_MS_MAX = 600_000;
@@ -65,14 +65,15 @@ function whyHeld(world: World, pod: PodFacts, loss: Loss): string | undefined {
 
 /**
  * Besides the member itself those of its zone, among them others that are lost with it, or are made anew already. Not where half
- * of the members are in it: without their disks no ring is ever chosen again, and with them they may come back.
+ * of those that vote are in it: without their disks no ring is ever chosen again, and with them they may come back.
  */
 function mayBeMissing({ document, members, present }: RingView, pod: PodFacts, loss: Loss): readonly string[] {
   const zone = members.get(pod.name)?.zone;
-  const mates = present.filter((member) => member.zone === zone);
-  const isMinority = mates.length * 2 < present.length;
-  if (!pod.replaceAsked || loss.isWish || !document.isSpread || !isMinority) return [pod.name];
-  return [pod.name, ...mates.map(({ name }) => name)];
+  const isVoter = ({ state, owned }: RingMember) => state !== "joining" && (state !== "leaving" || owned > 0);
+  const voters = present.filter(isVoter);
+  const isMinority = voters.filter((member) => member.zone === zone).length * 2 < voters.length;
+  if (!pod.isSaidLost || loss.isWish || !document.isSpread || !isMinority) return [pod.name];
+  return [pod.name, ...present.flatMap((member) => (member.zone === zone ? [member.name] : []))];
 }
 
 /** A member that has heard of it lately: what runs is not lost. */
@@ -102,8 +103,9 @@ function whatIsLost(world: World, pod: PodFacts): Loss | undefined {
   if (pod.replaceAsked) {
     const isForced = isMachineGone(world, pod);
     const why = "it was asked for by annotation";
-    const machine = isForced ? pod.machine : undefined;
-    return { ...loss, why, isWish: !(isSilent && isHolderGone(world, pod, claim)), isForced, machine };
+    const isLost = pod.isSaidLost && isSilent && isNowhere(world, pod, claim);
+    const machine = isForced ? pod.machine : isLost ? claim?.machine : undefined;
+    return { ...loss, why, isWish: !isLost, isForced, machine };
   }
   if (claim?.isDeleting !== true) return undefined;
   const why = `the volume of ${claim.name} is being deleted`;
@@ -140,10 +142,11 @@ function isMachineGone(world: World, pod: PodFacts): boolean {
   return pod.machine !== undefined && world.machines.get(pod.machine)?.isReady !== true;
 }
 
-/** Whether what holds its volume is away: then nothing of it runs that could be waited for. */
-function isHolderGone(world: World, pod: PodFacts, claim: ClaimFacts | undefined): boolean {
-  const holder = claim?.machine ?? pod.machine;
-  return holder !== undefined && world.machines.get(holder)?.isReady !== true;
+/** Neither it nor its volume is on a machine that is there. */
+function isNowhere(world: World, pod: PodFacts, claim: ClaimFacts | undefined): boolean {
+  const isThere = (machine: string | undefined) =>
+    machine !== undefined && world.machines.get(machine)?.isReady === true;
+  return !isThere(pod.machine) && !isThere(claim?.machine);
 }
 
 /** The volume first: once it is marked, the pod's successor waits for a new one. */

@@ -157,12 +157,12 @@ export class KubeWorld {
     this.scales += 1;
   }
 
-  /** A person asks for a member to be made anew, if it has a pod. */
-  askReplacement(name: string): void {
+  /** A person asks for a member to be made anew, or says that its disk is gone for good, if it has a pod. */
+  askReplacement(name: string, value: "true" | "lost" = "true"): void {
     const pod = this.server.store.find("Pod", name);
     if (pod === undefined) return;
     this.#askedMs.set(name, this.cluster.simulator.nowMs);
-    const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: "true" };
+    const annotations = { ...pod.metadata.annotations, [REPLACE_ANNOTATION]: value };
     this.server.store.set({ ...pod, metadata: { ...pod.metadata, annotations } });
   }
 
@@ -170,7 +170,7 @@ export class KubeWorld {
   isReplacementAsked(name: string): boolean {
     const sinceMs = this.cluster.simulator.nowMs - (this.#askedMs.get(name) ?? Number.NEGATIVE_INFINITY);
     const annotations = this.server.store.find("Pod", name)?.metadata.annotations;
-    return sinceMs < LOOK_MS_MAX || annotations?.[REPLACE_ANNOTATION] === "true";
+    return sinceMs < LOOK_MS_MAX || annotations?.[REPLACE_ANNOTATION] !== undefined;
   }
 
   /** A person deletes the administrator's token, so that another is made. Returns whether there was one. */

@@ -40,7 +40,7 @@ describe("a zone that is lost with two of six members", () => {
     assert.equal(world.condition("Degraded").reason, "ReplacementHeld");
     await assertShown(world, KEYS, "before");
     for (let i = 0; i < 3; i += 1) world.machines.add("z1");
-    for (const name of members) world.askReplacement(name);
+    for (const name of members) world.askReplacement(name, "lost");
     await atRest(world, 240_000);
     assert.equal(claimsOf(world).filter((uid) => before.includes(uid)).length, 4);
     for (const name of members) {
@@ -58,7 +58,7 @@ describe("a zone that is lost with two of six members", () => {
       assert(await simulator.runWhile(() => !isChanging(), 30_000), "a change begins");
     });
     await pass(world, 30_000);
-    for (const name of members) world.askReplacement(name);
+    for (const name of members) world.askReplacement(name, "lost");
     await atRest(world, 240_000);
     assert.equal(world.pods.length, 7);
     await assertShown(world, KEYS, "before");

@@ -58,6 +58,6 @@ function isSeen({ machines }: KubeWorld, zone: string): boolean {
 }
 
 function say(world: KubeWorld, lost: readonly Machine[]): void {
-  for (const machine of lost) for (const member of world.volumesOn(machine)) world.askReplacement(member);
+  for (const machine of lost) for (const member of world.volumesOn(machine)) world.askReplacement(member, "lost");
   world.cluster.simulator.after(SAID_AGAIN_MS, () => say(world, lost));
 }
