@@ -4,7 +4,7 @@ import { describe, it } from "@jest/globals";
 import { KvError } from "../../node/core/errors.ts";
 import { answered, answerOf } from "./answers.ts";
 import { SimulatedCluster } from "./cluster.ts";
-import { nodeOf, part, pass } from "./quiet-cluster.ts";
+import { epochsOf, nodeOf, part, pass, startWithFirstRing } from "./quiet-cluster.ts";
 
 const KEY = new TextEncoder().encode("key");
 const NEVER_MS = 31_536_000_000;
@@ -15,10 +15,7 @@ describe("a home that acknowledged a write, and lost its disk before it had aske
       ...{ seed: 1, nodes: 3, zones: 1, partitions: 1, replicationFactor: 3, readQuorum: 2, writeQuorum: 2 },
       ...{ mode: "strict", durability: "disk", hintBytesMax: 1, repairIntervalMs: NEVER_MS },
     });
-    for (const machine of cluster.nodes) cluster.start(machine);
-    const epochs = () => cluster.nodes.map(({ node }) => node?.status.cluster().ringEpoch);
-    await cluster.simulator.runWhile(() => !epochs().every((epoch) => epoch === 1), 10_000);
-    await pass(cluster, 20);
+    await startWithFirstRing(cluster);
     part(cluster, ["n3"], ["n1", "n2"]);
     const put = { key: KEY, value: KEY, contentType: "text/plain", base: "sibling" } as const;
     await answered(cluster.simulator, nodeOf(cluster, "n1").coordinator.put(put, {}), 5_000);
@@ -26,11 +23,8 @@ describe("a home that acknowledged a write, and lost its disk before it had aske
     cluster.loseDisk(lost);
     cluster.start(lost);
     await cluster.simulator.runWhile(() => lost.node?.status.cluster().ringEpoch !== 1, 5_000);
-    assert.deepEqual(epochs(), [1, 1, 1]);
-    for (const one of ["n1", "n2"]) {
-      cluster.network.heal(one, "n3");
-      cluster.network.heal("n3", one);
-    }
+    assert.deepEqual(epochsOf(cluster), [1, 1, 1]);
+    cluster.network.heal();
     part(cluster, ["n1"], ["n2", "n3"]);
     await pass(cluster, 3_000);
     const read = await answerOf(cluster, nodeOf(cluster, "n3").coordinator.get(KEY, {}));

@@ -20,6 +20,18 @@ export async function startQuietCluster(chosen: Chosen): Promise<SimulatedCluste
   return cluster;
 }
 
+/** Starts all machines, until each has the first ring and has met the others; no ring lists a data directory by then. */
+export async function startWithFirstRing(cluster: SimulatedCluster): Promise<void> {
+  for (const machine of cluster.nodes) cluster.start(machine);
+  await cluster.simulator.runWhile(() => !epochsOf(cluster).every((epoch) => epoch === 1), 10_000);
+  await pass(cluster, 20);
+}
+
+/** The epoch of the ring that each machine goes by; undefined where none runs. */
+export function epochsOf({ nodes }: SimulatedCluster): readonly (number | undefined)[] {
+  return nodes.map(({ node }) => node?.status.cluster().ringEpoch);
+}
+
 /** Lets so many ms of virtual time go by. */
 export function pass({ simulator }: SimulatedCluster, ms: number): Promise<void> {
   return simulator.runUntil(simulator.nowMs + ms);

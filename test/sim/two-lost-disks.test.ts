@@ -5,7 +5,7 @@ import { KvError } from "../../node/core/errors.ts";
 import { NO_CHANGE } from "../../node/core/ring/change.ts";
 import { answered, answerOf } from "./answers.ts";
 import { SimulatedCluster } from "./cluster.ts";
-import { nodeOf, part, pass, startQuietCluster } from "./quiet-cluster.ts";
+import { epochsOf, nodeOf, part, pass, startQuietCluster, startWithFirstRing } from "./quiet-cluster.ts";
 
 const KEY = new TextEncoder().encode("key");
 
@@ -62,11 +62,8 @@ describe("a majority of the disks that was lost before the ring listed any", () 
       ...{ seed: 1, nodes: 5, zones: 1, partitions: 1, replicationFactor: 4, readQuorum: 2, writeQuorum: 4 },
       ...{ mode: "strict", durability: "disk", hintBytesMax: 1, repairIntervalMs: 2_000 },
     });
-    for (const machine of cluster.nodes) cluster.start(machine);
-    const epochs = () => cluster.nodes.map(({ node }) => node?.status.cluster().ringEpoch);
-    await cluster.simulator.runWhile(() => !epochs().every((epoch) => epoch === 1), 10_000);
-    // All have met all by then, and know the lost directories from the new ones.
-    await pass(cluster, 20);
+    // From their first moments on all know the lost directories from the new ones.
+    await startWithFirstRing(cluster);
     const homes = cluster.ring.homes(0).map(({ name }) => name);
     const [through, ...lost] = homes;
     const silent = cluster.nodes.map(({ name }) => name).filter((name) => !homes.includes(name));
@@ -75,17 +72,13 @@ describe("a majority of the disks that was lost before the ring listed any", () 
     part(cluster, silent, homes);
     const put = { key: KEY, value: KEY, contentType: "text/plain", base: "sibling" } as const;
     await answered(cluster.simulator, nodeOf(cluster, through).coordinator.put(put, { writeQuorum: 4 }), 5_000);
-    assert.deepEqual(epochs(), [1, 1, 1, 1, 1]);
+    assert.deepEqual(epochsOf(cluster), [1, 1, 1, 1, 1]);
     for (const name of lost) cluster.loseDisk(cluster.byName(name));
     for (const name of lost) cluster.start(cluster.byName(name));
     await pass(cluster, 1_000);
-    for (const one of silent)
-      for (const other of homes) {
-        cluster.network.heal(one, other);
-        cluster.network.heal(other, one);
-      }
+    cluster.network.heal();
     await pass(cluster, 150_000);
-    assert.deepEqual(epochs(), [1, 1, 1, 1, 1]);
+    assert.deepEqual(epochsOf(cluster), [1, 1, 1, 1, 1]);
     for (const { name, node } of cluster.nodes) {
       assert(node?.status.readiness().ready, `${name} is ready`);
       const read = await answerOf(cluster, node.coordinator.get(KEY, { readQuorum: 4 }));

@@ -3,7 +3,7 @@
  * before it.
  */
 import { API_VERSION, KIND, storageBytes } from "../../api/kvcluster.ts";
-import { ringOf, unsettled } from "../ring-view.ts";
+import { type RingView, ringOf, unsettled } from "../ring-view.ts";
 import type { Action, ClaimFacts, StepResult, World } from "../world.ts";
 import { proofOf } from "./proof.ts";
 
@@ -13,45 +13,47 @@ import { proofOf } from "./proof.ts";
  * where somebody deletes the StatefulSet alone.
  */
 export function keepClaims(world: World): StepResult {
+  const ring = ringOf(world);
   const actions = world.claims.flatMap((claim): Action[] => {
-    const size = claim.isBound && !claim.isDeleting ? sizeToApply(world, claim) : undefined;
-    return size === undefined ? [] : [{ kind: "apply", isAside: true, object: kept(world, claim, size) }];
+    const { isBound, isDeleting, requested, requestedBytes } = claim;
+    if (!isBound || isDeleting || requested === undefined || requestedBytes === undefined) return [];
+    const isOwned = claim.owners.includes(world.cluster.metadata.uid);
+    const isToBeOwned = goesAlong(world) && (isOwned || isListed(ring, claim));
+    // Who owns it comes first, at the size that it has: growth may be refused for good.
+    const storage = isToBeOwned === isOwned ? sizeToGrowTo(world, requestedBytes) : requested;
+    return storage === undefined
+      ? []
+      : [{ kind: "apply", isAside: true, object: kept(world, claim, { storage, isToBeOwned }) }];
   });
   return { actions };
 }
 
-/** Undefined when it is as wanted. Who owns it comes first, at the size that it has: growth may be refused for good. */
-function sizeToApply(world: World, claim: ClaimFacts): string | undefined {
-  const { requested, requestedBytes } = claim;
-  if (requested === undefined || requestedBytes === undefined) return undefined;
-  if (isToBeOwned(world, claim) !== isOwned(world, claim)) return requested;
-  const { spec } = world.cluster;
-  return requestedBytes < storageBytes(spec) ? spec.storage.size : undefined;
+function goesAlong({ cluster }: World): boolean {
+  return cluster.spec.storage.whenDeleted === "Delete";
 }
 
-/** Only one whose directory this very ring lists, or listed: data that was found under a member's name is not the cluster's to take. */
-function isToBeOwned(world: World, claim: ClaimFacts): boolean {
-  if (world.cluster.spec.storage.whenDeleted !== "Delete") return false;
-  return isOwned(world, claim) || ringOf(world)?.members.get(claim.pod)?.actor !== undefined;
+/** Whether this very ring lists its directory, or listed it: data that was found under a member's name is not the cluster's to take. */
+function isListed(ring: RingView | undefined, { pod }: ClaimFacts): boolean {
+  return ring?.members.get(pod)?.actor !== undefined;
 }
 
-function isOwned({ cluster }: World, { owners }: ClaimFacts): boolean {
-  return owners.includes(cluster.metadata.uid);
+/** Undefined when it is large enough. */
+function sizeToGrowTo({ cluster: { spec } }: World, bytes: number): string | undefined {
+  return bytes < storageBytes(spec) ? spec.storage.size : undefined;
 }
 
 /** All that the operator sets of a claim, each time: what an apply leaves out that was in the one before is taken away. */
-function kept(world: World, claim: ClaimFacts, storage: string) {
-  const { name, namespace, uid } = world.cluster.metadata;
-  const owner = { apiVersion: API_VERSION, kind: KIND, name, uid };
+function kept(
+  { cluster }: World,
+  claim: ClaimFacts,
+  { storage, isToBeOwned }: { readonly storage: string; readonly isToBeOwned: boolean },
+) {
+  const { name, namespace, uid } = cluster.metadata;
+  const ownerReferences = [{ apiVersion: API_VERSION, kind: KIND, name, uid }];
   return {
     apiVersion: "v1",
     kind: "PersistentVolumeClaim",
-    metadata: {
-      name: claim.name,
-      namespace,
-      uid: claim.uid,
-      ...(isToBeOwned(world, claim) ? { ownerReferences: [owner] } : {}),
-    },
+    metadata: { name: claim.name, namespace, uid: claim.uid, ...(isToBeOwned ? { ownerReferences } : {}) },
     spec: { resources: { requests: { storage } } },
   };
 }

@@ -139,14 +139,16 @@ function provenNow({ machines, nowMs }: World): number {
 }
 
 function isMachineGone(world: World, pod: PodFacts): boolean {
-  return pod.machine !== undefined && world.machines.get(pod.machine)?.isReady !== true;
+  return pod.machine !== undefined && !isThere(world, pod.machine);
 }
 
 /** Neither it nor its volume is on a machine that is there. */
 function isNowhere(world: World, pod: PodFacts, claim: ClaimFacts | undefined): boolean {
-  const isThere = (machine: string | undefined) =>
-    machine !== undefined && world.machines.get(machine)?.isReady === true;
-  return !isThere(pod.machine) && !isThere(claim?.machine);
+  return !isThere(world, pod.machine) && !isThere(world, claim?.machine);
+}
+
+function isThere({ machines }: World, machine: string | undefined): boolean {
+  return machine !== undefined && machines.get(machine)?.isReady === true;
 }
 
 /** The volume first: once it is marked, the pod's successor waits for a new one. */

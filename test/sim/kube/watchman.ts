@@ -78,19 +78,18 @@ export class Watchman {
   /** Zones with several members that may all be lost at once: each partition has its other homes elsewhere. */
   zonesToLose(): readonly string[] {
     const { members = [], preferenceLists = [], transition } = this.#newest ?? {};
-    const zones = new Map(members.map(({ name, zone }) => [name, zone]));
     const isSpread = preferenceLists.every(
-      (homes) => new Set(homes.map((home) => zones.get(home))).size === homes.length,
+      (homes) => new Set(homes.map((home) => this.#zoneOf(home))).size === homes.length,
     );
     // A change that has begun goes on, and may leave fewer members of other zones than of that one.
     if (!isSpread || transition !== undefined || !this.isWhole()) return [];
-    return [...new Set(zones.values())].filter((zone) => {
-      const listed = this.members.filter((name) => zones.get(name) === zone);
+    return [...new Set(members.map(({ zone }) => zone))].filter((zone) => {
+      const listed = this.members.filter((name) => this.#zoneOf(name) === zone);
       const present = this.#world.machines.all.filter((machine) => machine.zone === zone);
       const held = present.flatMap((machine) => this.#world.volumesOn(machine));
       // One that was made anew in another zone stays listed in its first.
       const isMinority = listed.length * 2 < this.members.length;
-      return isMinority && listed.length > 1 && held.every((name) => zones.get(name) === zone);
+      return isMinority && listed.length > 1 && held.every((name) => this.#zoneOf(name) === zone);
     });
   }
 
@@ -220,11 +219,15 @@ export class Watchman {
     assert(nowMs - this.#changingSinceMs <= SEEN_MS, `${name} is restarted while the ring has been changing`);
   }
 
+  /** As the ring lists it. */
+  #zoneOf(member: string): string | undefined {
+    return this.#newest?.members.find(({ name }) => name === member)?.zone;
+  }
+
   /** Those of its zone, where that is lost, a person says so, and no partition has another home in it. */
   #mayMiss(pod: string): readonly string[] {
-    const { members = [], preferenceLists = [] } = this.#newest ?? {};
-    const zoneOf = (wanted: string) => members.find(({ name }) => name === wanted)?.zone;
-    const mates = this.members.filter((name) => name !== pod && zoneOf(name) === zoneOf(pod));
+    const { preferenceLists = [] } = this.#newest ?? {};
+    const mates = this.members.filter((name) => name !== pod && this.#zoneOf(name) === this.#zoneOf(pod));
     const isShared = preferenceLists.some((homes) => homes.includes(pod) && homes.some((home) => mates.includes(home)));
     const isMinority = mates.length + 1 < this.members.length / 2;
     return isShared || !isMinority || !this.#world.isReplacementAsked(pod) ? [] : mates;
