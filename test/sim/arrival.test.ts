@@ -1,4 +1,4 @@
-/** Names of writes that arrive at a home, or at a stand-in, by a clock that is behind: they are not the first to be forgotten. */
+/** Names of writes that arrive at a home, or at a stand-in: which are the first to be forgotten. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import type { KvRecord } from "../../node/core/version/record.ts";
@@ -10,7 +10,7 @@ import { openIdentity } from "../../node/services/identity.ts";
 import { createReplica } from "../../node/services/replica.ts";
 import { createInstantTime } from "../contract/instant-time.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
-import { A, B, bytes, dot, SIBLING, write } from "../core/version/examples.ts";
+import { A, B, bytes, dot, SIBLING, withContext, write } from "../core/version/examples.ts";
 import { createHintsWorld, PARTITION } from "../services/hints-world.ts";
 import { createSimulatedDisk } from "./disk.ts";
 import { createSeededRandom } from "./random.ts";
@@ -28,6 +28,12 @@ function full(nowMs: number): Uint8Array {
 /** Another one, stamped elsewhere at the same time, as a slow clock has it. */
 const late = (nowMs: number) =>
   encodeRecord(write(undefined, dot(B, 1), { base: SIBLING, event: "late", nowMs: nowMs - BEHIND_MS }).record);
+
+/** A write of a client that had read `full` elsewhere. */
+const upon = (nowMs: number) => {
+  const base = withContext(decodeRecord(full(nowMs)).context);
+  return encodeRecord(write(undefined, dot(B, 1), { base, event: "upon it", nowMs }).record);
+};
 
 const request = {
   kind: "stamp",
@@ -72,5 +78,17 @@ describe("a name that arrives by a clock that is behind", () => {
       assert.deepEqual(namesIn(record).includes("late"), true, target);
       assert.deepEqual(namesIn(record).includes("1"), false, target);
     }
+  });
+});
+
+describe("the names that a write was written upon", () => {
+  it("are forgotten before its own by a stand-in that hears of them after it", async () => {
+    const world = await createHintsWorld();
+    const time = world.simulator.timeOf(world.simulator.createProcess("clock"));
+    await world.store("a", "key", upon(time.wallMs()), true);
+    await world.store("a", "key", full(time.wallMs()), true);
+    const { record } = await world.settled(world.hints.stamp(PARTITION, "a", request, time.monotonicMs() + 10_000));
+    assert(namesIn(record).includes("upon it"), "the name of the later write is remembered");
+    assert.deepEqual(namesIn(record).includes("1"), false);
   });
 });

@@ -184,6 +184,31 @@ describe("a name that arrives", () => {
     assert.deepEqual(shown(mergeRecords(next.record, other.record)), ["new"]);
   });
 
+  it("of a write that what is held was written upon stays before that, whatever the clock said that stamped either", () => {
+    const history = full(A);
+    for (const behindMs of [0, 100_000]) {
+      const base = withContext(history.context);
+      const alone = write(undefined, dot(B, 1), { base, event: "upon it", nowMs: NOW_MS + 1_000 - behindMs }).record;
+      let record = write(alone, dot(B, 2), { base: SIBLING, event: "beside", nowMs: NOW_MS + 1_001 - behindMs }).record;
+      record = received(record, history, NOW_MS);
+      for (let counter = 3; counter <= EVENTS_MAX.client; counter++) {
+        record = write(record, dot(B, counter), { event: `next ${counter}`, nowMs: NOW_MS + 1_000 }).record;
+        for (const name of ["upon it", "beside"])
+          assert(ids(record).includes(name), `${name} is forgotten by write ${counter}`);
+      }
+      record = write(record, dot(B, 99), { event: "last", nowMs: NOW_MS + 1_000 }).record;
+      assert(!ids(record).includes("upon it") && ids(record).includes("beside"));
+    }
+  });
+
+  it("of a write that what is held was written upon leaves the record as it is joined where the times agree", () => {
+    const history = full(A);
+    const base = withContext(history.context);
+    const held = write(undefined, dot(B, 1), { base, event: "b", nowMs: NOW_MS + 1_000 }).record;
+    const joined = mergeRecords(held, history);
+    assert.equal(inOrderOfArrival(held, joined, NOW_MS), joined);
+  });
+
   it("comes to the same at both, whichever had which first", () => {
     const [ofA, ofB] = [full(A, 5), full(B, 7)];
     const [atA, atB] = [received(ofA, ofB, NOW_MS), received(ofB, ofA, NOW_MS)];
