@@ -129,7 +129,7 @@ export function readClaim(
   clusterName: string,
   volume: KubeObject | undefined,
 ): ClaimFacts | undefined {
-  const { name, uid, deletionTimestamp } = object.metadata;
+  const { name, uid, resourceVersion, deletionTimestamp } = object.metadata;
   if (!name.startsWith(`${CLAIM}-`)) return undefined;
   const pod = name.slice(CLAIM.length + 1);
   const ordinal = ordinalOf(clusterName, pod);
@@ -138,6 +138,7 @@ export function readClaim(
   return {
     name,
     uid: uid ?? "",
+    resourceVersion: resourceVersion ?? "",
     pod,
     ordinal,
     machine: volume === undefined ? undefined : hostOf(volume),

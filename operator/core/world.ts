@@ -72,6 +72,7 @@ export type PodFacts = {
 export type ClaimFacts = {
   readonly name: string;
   readonly uid: string;
+  readonly resourceVersion: string;
   /** The pod whose volume it is. */
   readonly pod: string;
   readonly ordinal: number;

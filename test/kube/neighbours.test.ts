@@ -17,7 +17,8 @@ const OTHER = `${NAME}-1`;
 const spec = { storage: { size: "1Gi" }, partitions: 64 };
 
 /** Whatever may belong to a store, other than its volumes. */
-const KINDS = "statefulset,controllerrevision,service,endpointslice,configmap,pdb,networkpolicy,serviceaccount,hpa,pod";
+const KINDS =
+  "statefulset,controllerrevision,service,endpointslice,configmap,secret,pdb,networkpolicy,serviceaccount,hpa,pod";
 
 const ofStore = (name: string, kinds: string) => list(NAMESPACE, kinds, "-l", `${INSTANCE_LABEL}=${name}`);
 
@@ -36,12 +37,18 @@ async function ask(name: string, key: string, method: "GET" | "PUT", body = ""):
   return (await store.inPod(`${request}.then(async (r) => console.log(r.status, await r.text()))`)).trim();
 }
 
-/** All that would change if something were done to a store: its objects, its pods' identities, its ring. */
+/**
+ * All that would change if something were done to a store: its objects, its pods' identities, its ring. Not what somebody else writes,
+ * as their status, nor how many pods may go: that follows whether all members see each other.
+ */
 async function stateOf(name: string) {
-  const objects = await ofStore(name, "statefulset,service,configmap,pdb,networkpolicy,serviceaccount");
+  const objects = await ofStore(name, "statefulset,service,configmap,secret,pdb,networkpolicy,serviceaccount");
   const found = await get(NAMESPACE, "kvc", name);
   return {
-    objects: objects.map(({ kind, metadata }) => `${kind}/${metadata.name} ${metadata.resourceVersion}`),
+    objects: objects.map(({ kind, metadata: { name: own, uid, generation, resourceVersion } }) => {
+      const version = kind === "PodDisruptionBudget" ? uid : (generation ?? resourceVersion);
+      return `${kind}/${own} ${version}`;
+    }),
     pods: (await membersPods(NAMESPACE, name)).map(({ metadata }) => metadata.uid),
     epoch: numberAt(found, "status", "ringEpoch"),
     members: listAt(found, "status", "members").map((member) => textAt(member, "name")),

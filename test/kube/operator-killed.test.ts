@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, it } from "@jest/globals";
 import { listAt, numberAt, textAt } from "../../operator/core/objects.ts";
 import { get, kubectl, until } from "./kubectl.ts";
 import { underLoad } from "./load.ts";
+import { killPod } from "./rig.ts";
 import { followRing, type RingMoment } from "./ring-follower.ts";
 import { condition, createStore, figure, NAME, SYSTEM } from "./store.ts";
 import { watching } from "./watching.ts";
@@ -36,11 +37,6 @@ type Told = {
   readonly ring: RingMoment;
 };
 
-/** Kills it without a chance to say goodbye to its lease; resolves when the API server has it no more. */
-async function killOperator(pod: string): Promise<void> {
-  await kubectl(["-n", SYSTEM, "delete", pod, "--force", "--grace-period=0", "--wait=false"]);
-}
-
 /** Lets the ring change, kills the operator in a phase of that, and waits for the end; whether the phase was met. */
 async function killIn(phase: RingMoment["phase"], size: number): Promise<boolean> {
   const pod = (await kubectl(OPERATOR)).trim();
@@ -57,7 +53,8 @@ async function killIn(phase: RingMoment["phase"], size: number): Promise<boolean
   try {
     await scale(size);
     await ring.until(phase, 60_000);
-    await killOperator(pod);
+    // Without a chance to end what it is at, or to say goodbye to its lease.
+    await killPod(SYSTEM, pod.replace("pod/", ""));
     const { phase: met } = ring.latest();
     const beganMs = performance.now();
     const settled = await store.untilSettled(`${size} members`, 120);

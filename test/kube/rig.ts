@@ -64,10 +64,24 @@ let execs = 0;
  * is cut off. Resolves with what it printed.
  */
 export async function inContainer({ pod, machine }: Placed, script: string): Promise<string> {
-  const id = textAt(pod, "status", "containerStatuses", 0, "containerID")?.replace("containerd://", "") ?? "";
   execs += 1;
-  const ctr = ["ctr", "-n", "k8s.io", "tasks", "exec", "--exec-id", `test-${process.pid}-${execs}`, id];
+  const ctr = ["ctr", "-n", "k8s.io", "tasks", "exec", "--exec-id", `test-${process.pid}-${execs}`, containerOf(pod)];
   return (await tool("node", "exec", machine, ...ctr, ...NODE_IN_POD, script)).trim();
+}
+
+/**
+ * Kills the processes of a pod's container where they run, and takes the pod away before its kubelet starts them again. What
+ * Kubernetes deletes, be it by force, is asked to end first.
+ */
+export async function killPod(namespace: string, name: string): Promise<void> {
+  const pod = await get(namespace, "pod", name);
+  const machine = textAt(pod, "spec", "nodeName") ?? "";
+  await tool("node", "exec", machine, "ctr", "-n", "k8s.io", "tasks", "kill", "-a", "-s", "SIGKILL", containerOf(pod));
+  await kubectl(["-n", namespace, "delete", "pod", name, "--force", "--grace-period=0", "--wait=false"]);
+}
+
+function containerOf(pod: KubeObject | undefined): string {
+  return textAt(pod, "status", "containerStatuses", 0, "containerID")?.replace("containerd://", "") ?? "";
 }
 
 /** Has a machine reset every connection to or from a TCP port of its pods; resolves with what undoes it. */

@@ -45,7 +45,8 @@ afterAll(async () => {
   tell(
     `${refusals} of ${BREACHES.length + BACKUP_BREACHES.length} wrong manifests refused by the API server with what to do`,
   );
-  await kubectl(["delete", "namespace", NAMESPACE, "--wait=false"]);
+  // The next operator would look after what is still in it, where nothing can be made any more.
+  await kubectl(["delete", "namespace", NAMESPACE, "--wait=true", "--timeout=120s"]);
 });
 
 describe("the API server", () => {

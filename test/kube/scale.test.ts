@@ -21,6 +21,8 @@ async function untilSize(size: number): Promise<void> {
   await until(`${size} pods`, 60, async () => (await store.pods()).length === size);
 }
 
+const claimNames = async () => (await list(store.namespace, "pvc")).map(({ metadata }) => metadata.name).sort();
+
 const epoch = async () => numberAt(await store.cluster(), "status", "ringEpoch") ?? 0;
 
 beforeAll(() => store.install({ storage: { size: "1Gi" }, partitions: 64 }));
@@ -33,13 +35,32 @@ describe("a store that is scaled under writes", () => {
     await underLoad(store, "scaled", async () => {
       await scale(5);
       await timed("3 to 5 members", () => untilSize(5));
-      assert.ok((await epoch()) > before);
+      const grown = await epoch();
+      assert.ok(grown > before);
       await scale(3);
       await timed("5 to 3 members", () => untilSize(3));
+      assert.ok((await epoch()) > grown);
     });
-    const claims = (await list(store.namespace, "pvc")).length;
-    tell(`ring epoch ${before} before, ${await epoch()} after; ${claims} claims with whenScaled Retain`);
-    assert.equal(claims, 5);
+    const claims = await claimNames();
+    tell(`ring epoch ${before} before, ${await epoch()} after; ${claims.length} claims with whenScaled Retain`);
+    assert.equal(claims.length, 5);
+  });
+
+  it("gives up the volumes of members that left, and no others, once the spec says so", async () => {
+    const patch = JSON.stringify({ spec: { storage: { whenScaled: "Delete" } } });
+    await kubectl(["-n", store.namespace, "patch", "kvc", NAME, "--type=merge", "-p", patch]);
+    await timed("whenScaled Delete to 3 claims", () =>
+      until(
+        "3 claims",
+        90,
+        async () => (await claimNames()).length === 3,
+        async () => (await claimNames()).join(),
+      ),
+    );
+    assert.deepEqual(
+      await claimNames(),
+      [0, 1, 2].map((ordinal) => `data-${NAME}-${ordinal}`),
+    );
   });
 
   it("turns around when the spec changes its mind on the way", async () => {

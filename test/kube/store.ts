@@ -12,6 +12,9 @@ export const SYSTEM = "annulus-system";
 export const NAME = "sessions";
 export const TAG = process.env.ANNULUS_TEST_TAG ?? "test";
 
+/** What no operator's log may have: a run that a bug ended, and a right that the chart does not give. */
+const UNSOUND = /operator\.bug|cannot \w+ resource/;
+
 /** Prints what a test has found. */
 export function tell(what: string): void {
   process.stdout.write(`figure: ${what}\n`);
@@ -112,9 +115,15 @@ export function createStore(namespace: string): Store {
       await kubectl(["-n", namespace, "wait", "pod/client", "--for=condition=Ready", "--timeout=60s"]);
     },
     async uninstall() {
+      const log = await run("kubectl", ["-n", SYSTEM, "logs", "deployment/annulus", "--tail=-1"]);
       await run("kubectl", ["-n", namespace, "delete", "kvc", "--all", "--wait=true", "--timeout=60s"]);
       await run("helm", ["-n", SYSTEM, "uninstall", "annulus"]);
       await kubectl(["delete", "namespace", namespace, SYSTEM, "--wait=false"]);
+      assert.deepEqual(
+        log.out.split("\n").filter((line) => UNSOUND.test(line)),
+        [],
+        "the operator met a bug, or was refused a right",
+      );
     },
     async hurry() {
       const mark = `test/hurried=${Date.now()}`;

@@ -99,7 +99,13 @@ describe("the operator's rights", () => {
   });
 
   it("are enough for what it does, and no call was refused in all of this", async () => {
-    for (const asked of ["delete pods", "delete persistentvolumeclaims", "patch statefulsets"])
+    for (const asked of [
+      "delete pods",
+      "delete persistentvolumeclaims",
+      "patch persistentvolumeclaims",
+      "patch statefulsets",
+      "create events.events.k8s.io",
+    ])
       assert.equal(await can(...asked.split(" ")), "yes", asked);
     const log = (await kubectl(["-n", SYSTEM, "logs", "deployment/annulus", "--tail=-1"])).split("\n");
     const refused = log.filter((line) => /forbidden/i.test(line));

@@ -137,11 +137,13 @@ export class FakeKube implements Kube {
     const object: KubeObject = { ...asked, metadata };
     const key = FakeKube.key(object.kind, metadata);
     const found = this.objects.get(key);
-    // As API servers do: a uid that nothing has is a conflict; a version is compared with what is there, and keeps nothing from
-    // being made anew.
-    if (uid !== undefined && uid !== found?.metadata.uid) throw new KubeError("conflict", `${key} is another`);
+    // As API servers do: a uid that nothing has is a conflict, and another's is refused for a field that never changes; a
+    // version is compared first with what is there, and keeps nothing from being made anew.
+    if (uid !== undefined && found === undefined) throw new KubeError("conflict", `${key} is gone`);
     if (found !== undefined && resourceVersion !== undefined && resourceVersion !== found.metadata.resourceVersion)
       throw new KubeError("conflict", `${key} has changed`);
+    if (uid !== undefined && uid !== found?.metadata.uid)
+      throw new KubeError("refused", `${key}: metadata.uid: Invalid value: field is immutable`);
     if (options.subresource === "status") {
       if (found === undefined) throw new KubeError("not-found", `${key} is not there`);
       if (!isEqual(found.status, object.status)) this.set({ ...found, status: object.status });

@@ -42,18 +42,28 @@ function sizeToGrowTo({ cluster: { spec } }: World, bytes: number): string | und
   return bytes < storageBytes(spec) ? spec.storage.size : undefined;
 }
 
-/** All that the operator sets of a claim, each time: what an apply leaves out that was in the one before is taken away. */
+/**
+ * All that the operator sets of a claim, each time: what an apply leaves out that was in the one before is taken away. Of the version
+ * that was looked at: to the API server another uid alone is a manifest that is wrong, not a claim that was made anew meanwhile.
+ */
 function kept(
   { cluster }: World,
   claim: ClaimFacts,
   { storage, isToBeOwned }: { readonly storage: string; readonly isToBeOwned: boolean },
 ) {
   const { name, namespace, uid } = cluster.metadata;
+  const { resourceVersion } = claim;
   const ownerReferences = [{ apiVersion: API_VERSION, kind: KIND, name, uid }];
   return {
     apiVersion: "v1",
     kind: "PersistentVolumeClaim",
-    metadata: { name: claim.name, namespace, uid: claim.uid, ...(isToBeOwned ? { ownerReferences } : {}) },
+    metadata: {
+      name: claim.name,
+      namespace,
+      uid: claim.uid,
+      resourceVersion,
+      ...(isToBeOwned ? { ownerReferences } : {}),
+    },
     spec: { resources: { requests: { storage } } },
   };
 }
