@@ -1,5 +1,5 @@
 /**
- * `annulus join`, `leave`, `replace`, `weight` and `drain`: changes of the ring.
+ * `annulus join`, `leave`, `replace`, `weight`, `zone` and `drain`: changes of the ring.
  *
  * Each shows first what the change would do, asks, and then asks the cluster's members for it; they agree on it, and
  * carry it out by themselves.
@@ -32,6 +32,7 @@ type Asked = {
   readonly leave?: readonly string[];
   readonly replace?: readonly string[];
   readonly weights?: Readonly<Record<string, number>>;
+  readonly zones?: Readonly<Record<string, string>>;
 };
 
 const WEIGHT_MAX = 10_000;
@@ -116,6 +117,14 @@ export function weightCommand(): Command {
     .argument("<name>", "the member")
     .argument("<weight>", "relative to the others', 0 to 10000; 0 drains it", weight)
     .action((name: string, share: number, options: ChangeOptions) => change({ weights: { [name]: share } }, options));
+}
+
+/** `annulus zone NAME ZONE`. */
+export function zoneCommand(): Command {
+  return changeCommand("zone", "Say in which zone a member is that was moved")
+    .argument("<name>", "the member")
+    .argument("<zone>", "where it is now")
+    .action((name: string, zone: string, options: ChangeOptions) => change({ zones: { [name]: zone } }, options));
 }
 
 /** `annulus drain NAME...`. */

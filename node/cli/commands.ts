@@ -1,7 +1,7 @@
 /** All commands of `annulus`, in the order in which its help lists them. */
 import type { Command } from "commander";
 import { backupCommand, restoreCommand } from "./backup.ts";
-import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand } from "./change.ts";
+import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand, zoneCommand } from "./change.ts";
 import { changesCommand } from "./changes.ts";
 import { doctorCommand } from "./doctor.ts";
 import { exportCommand } from "./export.ts";
@@ -40,6 +40,7 @@ export function allCommands(): Command[] {
     leaveCommand(),
     replaceCommand(),
     weightCommand(),
+    zoneCommand(),
     drainCommand(),
     changesCommand(),
     tokenCommand(),

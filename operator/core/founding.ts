@@ -10,7 +10,7 @@ import { ADOPT_ANNOTATION, type Cluster } from "../api/kvcluster.ts";
 import { membersName, peerAddress, podName } from "./names.ts";
 import { textAt } from "./objects.ts";
 import { allAnswers } from "./ring-view.ts";
-import type { World } from "./world.ts";
+import type { MachineFacts, World } from "./world.ts";
 
 export const MEMBERS_FILE = "members.env";
 /** The zone of machines that have no such label, as the nodes' own setting presets it. */
@@ -78,10 +78,18 @@ export function quorumText({ spec: { quorum } }: Cluster): string {
 
 /** The zone of the machine that a pod is bound to; undefined before it is, or while the machine is not known. */
 export function zoneOfPod(world: World, name: string): string | undefined {
-  const pod = world.pods.find((other) => other.name === name);
-  if (pod?.machine === undefined) return undefined;
-  const machine = world.machines.get(pod.machine);
+  const machine = machineOfPod(world, name);
   return machine === undefined ? undefined : (machine.zone ?? ZONE_DEFAULT);
+}
+
+/** The same; also undefined while the machine has no label of a zone, which one that was just made may get later. */
+export function labelledZoneOfPod(world: World, name: string): string | undefined {
+  return machineOfPod(world, name)?.zone;
+}
+
+function machineOfPod(world: World, name: string): MachineFacts | undefined {
+  const pod = world.pods.find((other) => other.name === name);
+  return pod?.machine === undefined ? undefined : world.machines.get(pod.machine);
 }
 
 /** The weight that the spec gives a member. */

@@ -220,6 +220,7 @@ export type ChangeRequest = {
   readonly leave?: readonly string[];
   readonly replace?: readonly string[];
   readonly weights?: Readonly<Record<string, number>>;
+  readonly zones?: Readonly<Record<string, string>>;
   readonly quorum?: { readonly r: number; readonly w: number; readonly mode: string };
 };
 

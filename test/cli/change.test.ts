@@ -8,7 +8,14 @@ import { CommanderError } from "commander";
 import { createAdminServer } from "../../node/adapters/http/admin.ts";
 import type { ChangeView } from "../../node/adapters/http/admin-api.ts";
 import type { HttpServer } from "../../node/adapters/http/http-server.ts";
-import { drainCommand, joinCommand, leaveCommand, replaceCommand, weightCommand } from "../../node/cli/change.ts";
+import {
+  drainCommand,
+  joinCommand,
+  leaveCommand,
+  replaceCommand,
+  weightCommand,
+  zoneCommand,
+} from "../../node/cli/change.ts";
 import { changesCommand } from "../../node/cli/changes.ts";
 import { KvError } from "../../node/core/errors.ts";
 import {
@@ -54,7 +61,15 @@ async function run(
 
 /** Runs a command in this process, which takes less long; resolves to its standard output. */
 async function runHere([name, ...args]: readonly string[]): Promise<string> {
-  const commands = [joinCommand(), leaveCommand(), replaceCommand(), weightCommand(), drainCommand(), changesCommand()];
+  const commands = [
+    joinCommand(),
+    leaveCommand(),
+    replaceCommand(),
+    weightCommand(),
+    zoneCommand(),
+    drainCommand(),
+    changesCommand(),
+  ];
   const command = commands.find((one) => one.name() === name);
   assert(command !== undefined);
   command.exitOverride().configureOutput({ writeErr: () => {} });
@@ -147,12 +162,13 @@ describe("a command that changes the ring", () => {
       },
     ],
     [["weight", "n1", "250"], { weights: { n1: 250 } }],
+    [["zone", "n1", "b"], { zones: { n1: "b" } }],
     [["drain", "n1", "n3"], { weights: { n1: 0, n3: 0 } }],
   ] as const)("asks with %j for just that", async (args, asked) => {
     const stdout = await runHere([...args, "--yes", "--json"]);
     assert.deepEqual(JSON.parse(stdout), { id: ID, ...MODEL_PLAN });
     const quorum = { readQuorum: undefined, writeQuorum: undefined, mode: undefined };
-    const nothing = { join: [], leave: [], replace: [], weights: {}, quorum, force: false };
+    const nothing = { join: [], leave: [], replace: [], weights: {}, zones: {}, quorum, force: false };
     assert.deepEqual(model.asked, [{ request: { ...nothing, ...asked }, dryRun: false }]);
   });
 

@@ -243,7 +243,10 @@ export class FakeNodes implements NodeAdmin {
       ring.members = ring.members.filter((member) => member.name !== name);
       ring.members.push({ name, zone, weight, actor: process?.disk.actor ?? "", state: "joining" });
     }
-    for (const member of ring.members) if (request.leave?.includes(member.name)) member.state = "leaving";
+    for (const member of ring.members) {
+      if (request.leave?.includes(member.name)) member.state = "leaving";
+      member.zone = request.zones?.[member.name] ?? member.zone;
+    }
     ring.members.sort((a, b) => (a.name < b.name ? -1 : 1));
     return { kind: "accepted", id: this.running.id };
   }

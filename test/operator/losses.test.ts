@@ -187,6 +187,19 @@ describe("a zone that is lost with several members", () => {
     await cluster.until("settled", () => cluster.isSettled());
   });
 
+  it("is made anew in other zones, where the ring has its members then, once all are whole", async () => {
+    const { cluster, first, second, ask } = await withoutZone();
+    ask(first, second);
+    const lost = machineOf(cluster, first).slice(0, 1);
+    const listed = () => cluster.nodes.ring?.members.filter(({ zone }) => zone === lost).map(({ name }) => name);
+    assert.deepEqual(listed(), [first, second]);
+    await cluster.until("settled", () => cluster.isSettled() && listed()?.length === 0);
+    assert.equal(cluster.nodes.changes, 1);
+    for (const { name, zone } of cluster.nodes.ring?.members ?? [])
+      assert.equal(zone, machineOf(cluster, name).slice(0, 1));
+    assert.equal(cluster.condition("ZonesBalanced").status, "True");
+  });
+
   it("is not while a member of another zone is missing, which may hold all that is left", async () => {
     const { cluster, first, second, ask } = await withoutZone();
     const other = cluster.members.find((pod) => pod !== first && pod !== second);

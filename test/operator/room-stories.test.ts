@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { type FakeCluster, settled } from "./fake-cluster.ts";
+import { relabel } from "./relabel.ts";
 
 /** Disks of 100 bytes. */
 function fill(cluster: FakeCluster, usedBytes: number, ...names: string[]): void {
@@ -9,10 +10,12 @@ function fill(cluster: FakeCluster, usedBytes: number, ...names: string[]): void
     cluster.nodes.disks.set(name, { usedBytes, freeBytes: 100 - usedBytes });
 }
 
-/** The ring has its members in these zones, by ordinal. */
+/** The members are in these zones, by ordinal, and the ring has them there. */
 function place(cluster: FakeCluster, ...zones: string[]): void {
-  for (const [index, member] of (cluster.nodes.ring?.members ?? []).entries())
+  for (const [index, member] of (cluster.nodes.ring?.members ?? []).entries()) {
     member.zone = zones[index] ?? member.zone;
+    relabel(cluster, member.name, member.zone);
+  }
 }
 
 async function isHeld(cluster: FakeCluster, reason: string, why: RegExp): Promise<void> {

@@ -147,7 +147,7 @@ describe("a key with three concurrent values of the largest size that may be con
     const { name, zone } = cluster.addMachine("z0");
     await pass(cluster, 5_000);
     const join = [{ name, address: addressOf(name), zone, weight: 100 }];
-    const asked = { join, leave: ["n1"], replace: [], weights: {}, quorum: {}, force: false };
+    const asked = { join, leave: ["n1"], replace: [], weights: {}, zones: {}, quorum: {}, force: false };
     const beginning = nodeOf(cluster, "n2").changes.begin(asked, { dryRun: false });
     await answered(cluster.simulator, beginning, 10_000);
     await pass(cluster, 120_000);

@@ -41,6 +41,7 @@ export const ChangeBody = z.strictObject({
   leave: z.array(name).default([]),
   replace: z.array(name).default([]),
   weights: z.record(name, whole).default({}),
+  zones: z.record(name, name).default({}),
   quorum: z
     .strictObject({ r: whole.optional(), w: whole.optional(), mode: z.enum(["strict", "sloppy"]).optional() })
     .default({}),

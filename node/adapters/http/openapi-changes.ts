@@ -54,6 +54,11 @@ export const CHANGE_SCHEMAS: JsonObject = {
         description: "New weights by member; 0 drains it.",
         additionalProperties: { type: "integer", minimum: 0, maximum: 10_000 },
       },
+      zones: {
+        type: "object",
+        description: "Zones that members are in from now on.",
+        additionalProperties: { type: "string", minLength: 1, maxLength: 63 },
+      },
       quorum: {
         type: "object",
         additionalProperties: false,

@@ -33,6 +33,8 @@ export type ChangeRequest = {
   /** Members that go whatever their state is: one that cannot be reached counts as destroyed. */
   readonly replace: readonly MemberId[];
   readonly weights: Readonly<Record<MemberId, number>>;
+  /** Zones that members are in from now on: where a machine went, or a lost volume was made anew. */
+  readonly zones: Readonly<Record<MemberId, string>>;
   readonly quorum: {
     readonly readQuorum?: number | undefined;
     readonly writeQuorum?: number | undefined;
@@ -56,7 +58,15 @@ export type ChangeFacts = {
 };
 
 /** A change that asks for nothing; to be filled in. */
-export const NO_CHANGE: ChangeRequest = { join: [], leave: [], replace: [], weights: {}, quorum: {}, force: false };
+export const NO_CHANGE: ChangeRequest = {
+  join: [],
+  leave: [],
+  replace: [],
+  weights: {},
+  zones: {},
+  quorum: {},
+  force: false,
+};
 
 /**
  * The document that begins a change. It is checked as one from outside is, so that nobody agrees on what nobody can read.
@@ -72,13 +82,13 @@ export function beginChange(document: RingDocument, request: ChangeRequest, fact
   const removed = new Set([...request.leave, ...request.replace]);
   const destroyed = new Set([...removed].filter((name) => isDeclared(document, name) || !facts.isReachable(name)));
   const weights = changedWeights(document, request);
+  const zones = changedZones(document, request);
   const figures = figuresToBe(document, request);
   const isQuorumChange = figures.readQuorum !== document.readQuorum || figures.writeQuorum !== document.writeQuorum;
-  if (removed.size + request.join.length + weights.length === 0 && !isQuorumChange && figures.mode === document.mode) {
-    throw invalid("it is what was asked for");
-  }
+  const isSame = removed.size + request.join.length + weights.length + zones.size === 0;
+  if (isSame && !isQuorumChange && figures.mode === document.mode) throw invalid("it is what was asked for");
   refuseSilentLeavers(request, destroyed);
-  const members = membersToBe(document, { request, removed, destroyed, facts });
+  const members = membersToBe(document, { request, removed, destroyed, zones, facts });
   const homes = tableOf(document, members);
   const next = plan(document, members, new Map(weights));
   const asksAll = asksAllHomes(document, figures);
@@ -108,6 +118,18 @@ function changedWeights(document: RingDocument, { weights }: ChangeRequest): Tra
     if (weight === undefined || weight === member.weight) continue;
     checkMember({ ...member, weight });
     changed.push([member.name, weight]);
+  }
+  return changed;
+}
+
+/** Zones that change, by name. They hold at once, for that is where the members are; the table follows. */
+function changedZones(document: RingDocument, { zones }: ChangeRequest): ReadonlyMap<MemberId, string> {
+  const changed = new Map<MemberId, string>();
+  for (const member of document.members) {
+    const zone = Object.hasOwn(zones, member.name) ? zones[member.name] : undefined;
+    if (zone === undefined || zone === member.zone) continue;
+    checkMember({ ...member, zone });
+    changed.set(member.name, zone);
   }
   return changed;
 }
@@ -152,12 +174,15 @@ function checkNames(document: RingDocument, request: ChangeRequest, facts: Chang
   for (const [index, name] of named.entries()) {
     if (named.indexOf(name) !== index) throw invalid(`${name} is named twice`);
   }
-  for (const name of [...request.leave, ...request.replace, ...weighed]) {
+  const staying = [...weighed, ...Object.keys(request.zones)];
+  const twice = Object.keys(request.zones).find((name) => named.includes(name) && !weighed.includes(name));
+  if (twice !== undefined) throw invalid(`${twice} is named twice`);
+  for (const name of [...request.leave, ...request.replace, ...staying]) {
     const member = known.get(name);
     if (member === undefined) throw invalid(`there is no member ${name}`);
     if (!isGone(member)) continue;
     // One that died on its way out never says that it is empty: it may be declared destroyed, and has left then.
-    if (member.state === "leaving" && !weighed.includes(name) && !facts.isReachable(name)) continue;
+    if (member.state === "leaving" && !staying.includes(name) && !facts.isReachable(name)) continue;
     throw invalid(`${name} is ${member.state === "left" ? "gone" : "leaving"} already`);
   }
   for (const { name } of request.join) {
@@ -178,10 +203,11 @@ type Parts = {
   readonly request: ChangeRequest;
   readonly removed: ReadonlySet<MemberId>;
   readonly destroyed: ReadonlySet<MemberId>;
+  readonly zones: ReadonlyMap<MemberId, string>;
   readonly facts: ChangeFacts;
 };
 
-function membersToBe(document: RingDocument, { request, removed, destroyed, facts }: Parts): RingMember[] {
+function membersToBe(document: RingDocument, { request, removed, destroyed, zones, facts }: Parts): RingMember[] {
   const joining = request.join.map((asked): RingMember => {
     const { name, address, zone, weight } = asked;
     const before = document.members.find((member) => member.name === name);
@@ -205,7 +231,7 @@ function membersToBe(document: RingDocument, { request, removed, destroyed, fact
   const staying = document.members
     .filter(({ name }) => !joining.some((member) => member.name === name))
     .map((member): RingMember => {
-      if (!removed.has(member.name)) return member;
+      if (!removed.has(member.name)) return { ...member, zone: zones.get(member.name) ?? member.zone };
       return { ...member, state: "leaving", ...(destroyed.has(member.name) ? { isDestroyed: true } : {}) };
     });
   return [...staying, ...joining].sort(byName);

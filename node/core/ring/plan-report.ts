@@ -85,7 +85,8 @@ function replicasOf(members: readonly RingMember[], homes: RingDocument["homes"]
 }
 
 /**
- * What a change under way does, in words: `join n4; leave n2; weight n1 200; w 3`.
+ * What a change under way does, in words: `join n4; leave n2; weight n1 200; w 3`; `rebalance` where only the table changes,
+ * as after members' zones did.
  *
  * @param document One with a transition.
  */
@@ -96,7 +97,7 @@ export function describeChange({ members, transition, ...document }: RingDocumen
   const destroyed = removed.map(({ name }) => name);
   const leaving = transition.leaving.filter((name) => !destroyed.includes(name));
   const { readQuorum, writeQuorum, mode } = transition;
-  return [
+  const words = [
     ...(joining.length === 0 ? [] : [`join ${joining.join(", ")}`]),
     ...(leaving.length === 0 ? [] : [`leave ${leaving.join(", ")}`]),
     ...(destroyed.length === 0 ? [] : [`give up ${destroyed.join(", ")}`]),
@@ -104,5 +105,6 @@ export function describeChange({ members, transition, ...document }: RingDocumen
     ...(readQuorum === document.readQuorum ? [] : [`r ${readQuorum}`]),
     ...(writeQuorum === document.writeQuorum ? [] : [`w ${writeQuorum}`]),
     ...(mode === document.mode ? [] : [mode]),
-  ].join("; ");
+  ];
+  return words.length === 0 ? "rebalance" : words.join("; ");
 }

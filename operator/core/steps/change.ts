@@ -7,7 +7,7 @@
  * cannot be asked for may stay so for good (disks that are too full, a quota), and holds nothing else up.
  */
 import { whyCooling } from "../cool-down.ts";
-import { isFounded, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
+import { isFounded, labelledZoneOfPod, weightOf, ZONE_DEFAULT, zoneOfPod } from "../founding.ts";
 import { readInstant } from "../instant.ts";
 import { whyUncertified } from "../issued.ts";
 import { ordinalOf, peerAddress, podName } from "../names.ts";
@@ -73,6 +73,9 @@ export function wantedChange(world: World, ring: RingView): Wanted {
     request.quorum && `ask for R=${request.quorum.r}, W=${request.quorum.w}, ${request.quorum.mode}`,
   ].filter((part) => part !== undefined);
   if (parts.length > 0) return { kind: "change", request, why: parts.join("; ") };
+  const zones = changedZones(world, ring);
+  const moved = Object.entries(zones).map(([name, zone]) => `${name} in ${zone}`);
+  if (moved.length > 0) return { kind: "change", request: { zones }, why: `list ${moved.join(", ")}` };
   const lasting = size.hold ?? weightsHold;
   return lasting === undefined ? { kind: "nothing" } : { kind: "hold", hold: lasting, isAside: true };
 }
@@ -188,6 +191,22 @@ function changedWeights(world: World, ring: RingView, leaving: ReadonlySet<strin
     return leaving.has(name) || wanted === weight ? [] : [[name, wanted] as const];
   });
   return Object.fromEntries(changed);
+}
+
+/**
+ * Members that run, by their machines' labels, in another zone than the ring has them in, for their volumes were made anew there.
+ * Once all are whole: what moves then needs every copy that there is.
+ */
+function changedZones(world: World, ring: RingView): Readonly<Record<string, string>> {
+  const strayed = ring.present.flatMap((member) => {
+    const zone = labelledZoneOfPod(world, member.name);
+    return zone === undefined || zone === member.zone ? [] : [{ ...member, zone }];
+  });
+  if (strayed.length === 0 || unsettled(world, ring) !== undefined) return {};
+  const after = ring.present.map((member) => strayed.find(({ name }) => name === member.name) ?? member);
+  return whyFuller(world, ring, after) === undefined
+    ? Object.fromEntries(strayed.map(({ name, zone }) => [name, zone]))
+    : {};
 }
 
 function changedQuorum(world: World, { document }: RingView): ChangeRequest["quorum"] {

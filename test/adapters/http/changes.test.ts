@@ -68,7 +68,7 @@ async function at(method: "GET" | "DELETE", id: string): Promise<Answer> {
   return answer;
 }
 
-const NOTHING = { join: [], leave: [], replace: [], weights: {}, quorum: {}, force: false };
+const NOTHING = { join: [], leave: [], replace: [], weights: {}, zones: {}, quorum: {}, force: false };
 
 describe("asking for a change", () => {
   it("hands everything over, and answers with its id, its place and its plan", async () => {
@@ -77,6 +77,7 @@ describe("asking for a change", () => {
       leave: ["n1"],
       replace: ["n2"],
       weights: { n3: 200 },
+      zones: { n3: "d" },
       quorum: { r: 1, w: 3, mode: "strict" },
       force: true,
     };

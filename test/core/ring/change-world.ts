@@ -104,6 +104,7 @@ export type Step =
   | { readonly kind: "leave" | "replace" | "drain"; readonly pick: number; readonly force: boolean }
   | { readonly kind: "swap" | "perish"; readonly pick: number; readonly other: number }
   | { readonly kind: "weight"; readonly pick: number; readonly weight: number }
+  | { readonly kind: "move"; readonly pick: number; readonly zone: number }
   | { readonly kind: "quorum"; readonly readQuorum: number; readonly writeQuorum: number }
   | { readonly kind: "lose" | "wipe" | "return"; readonly pick: number };
 
@@ -118,6 +119,7 @@ export const STEPS: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constant("swap" as const), pick, other: pick }),
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("perish" as const), pick: fc.nat(5), other: pick }) },
   fc.record({ kind: fc.constant("weight" as const), pick, weight }),
+  fc.record({ kind: fc.constant("move" as const), pick, zone: fc.nat(3) }),
   fc.record({
     kind: fc.constant("quorum" as const),
     readQuorum: fc.integer({ min: 1, max: 3 }),
@@ -145,6 +147,8 @@ export function requestOf(world: World, step: Step): Partial<ChangeRequest> | un
       return { replace: [name], join: [joiner(NAMES[step.other] as string, "zone-1")] };
     case "weight":
       return { weights: { [name]: step.weight } };
+    case "move":
+      return { zones: { [name]: `zone-${step.zone}` } };
     case "quorum":
       return { quorum: { readQuorum: step.readQuorum, writeQuorum: step.writeQuorum } };
     case "lose":

@@ -113,6 +113,19 @@ describe("a change that begins", () => {
     expect(memberOf(world.document, "m")?.weight).toBe(50);
   });
 
+  it("has a member where it went at once, and spreads the replicas over the zones that there are then", () => {
+    const world = createWorld({ members: 6, zones: 2, partitions: 32 });
+    const document = ask(world, { zones: { m: "zone-2", t: "zone-2" }, weights: { m: 200 } });
+    expect(memberOf(document, "m")).toMatchObject({ zone: "zone-2", state: "active", weight: 100 });
+    expect(homeNames(document)).toEqual(homeNames(world.document));
+    finish(world, document);
+    const zones = new Map(world.document.members.map(({ name, zone }) => [name, zone]));
+    const spread = homeNames(world.document).map((row) => new Set(row.map((name) => zones.get(name))).size);
+    expect(new Set(spread)).toEqual(new Set([3]));
+    world.document = cancelledDocument(ask(world, { zones: { m: "zone-1" } }));
+    expect(memberOf(world.document, "m")).toMatchObject({ zone: "zone-1", state: "active" });
+  });
+
   it("takes nothing from the document that was before", () => {
     const world = createWorld();
     const before = structuredClone(world.document);
@@ -209,6 +222,11 @@ describe("a change is refused", () => {
       [{ replace: ["z"] }, /there is no member z/],
       [{ weights: { a: 1 } }, /there is no member a/],
       [{ join: [joiner("m")] }, /m is a member already/],
+      [{ zones: { m: "zone-0" } }, /it is what was asked for/],
+      [{ zones: { a: "zone-0" } }, /there is no member a/],
+      [{ zones: { m: "no zone" } }, /zone matches/],
+      [{ leave: ["m"], zones: { m: "zone-1" } }, /m is named twice/],
+      [{ join: [joiner("a")], zones: { a: "zone-1" } }, /a is named twice/],
       [{ leave: ["m"], replace: ["m"] }, /m is named twice/],
       [{ leave: ["m"], weights: { m: 7 } }, /m is named twice/],
       [{ join: [joiner("a"), joiner("a")] }, /a is named twice/],
@@ -223,6 +241,7 @@ describe("a change is refused", () => {
     finish(world, ask(world, { leave: ["m"] }));
     refuses(world, { leave: ["m"] }, "INVALID_REQUEST", /m is gone already/);
     refuses(world, { weights: { m: 7 } }, "INVALID_REQUEST", /m is gone already/);
+    refuses(world, { zones: { m: "zone-1" } }, "INVALID_REQUEST", /m is gone already/);
   });
 
   it("when too few members would be left for N, whatever their weights to be", () => {

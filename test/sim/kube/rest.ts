@@ -49,7 +49,13 @@ export function whyNotAtRest(world: KubeWorld): string | undefined {
       return `${name} knows other members`;
     const heavy = present.find((member) => member.weight !== (weights[member.name] ?? 100));
     if (heavy !== undefined) return `${heavy.name} weighs ${heavy.weight}`;
+    const strayed = present.find((member) => member.zone !== zoneOf(world, member.name));
+    if (strayed !== undefined) return `${strayed.name} is listed in ${strayed.zone}, where it is not`;
     if (!node.progress().isEmptied) return `${name} holds what is not its own`;
   }
   return undefined;
+}
+
+function zoneOf({ server, machines }: KubeWorld, pod: string): string | undefined {
+  return machines.find(textAt(server.store.find("Pod", pod), "spec", "nodeName"))?.zone;
 }
