@@ -23,7 +23,7 @@ import type { MemberId } from "../core/ring/document.ts";
 import { seal, unseal } from "../core/seal.ts";
 import { received } from "../core/version/arrival.ts";
 import { mergeEncoded } from "../core/version/merge-encoded.ts";
-import { type KvRecord, mergeRecords } from "../core/version/record.ts";
+import type { KvRecord } from "../core/version/record.ts";
 import { decodeRecord, encodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
 import type { StampRequest } from "../messages.ts";
 import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
@@ -191,16 +191,16 @@ export function createHints(
   }
 
   /** Everything kept of a key, as a home of before and whoever it is for, but for one target. */
-  async function keptBesides(partition: number, target: MemberId, key: Uint8Array): Promise<KvRecord | undefined> {
+  async function keptBesides(partition: number, target: MemberId, key: Uint8Array): Promise<Kept[]> {
     const leftover = await parts.leftover(partition, key);
-    let kept = leftover === undefined ? undefined : decodeRecord(leftover);
+    const kept: Kept[] = [];
+    // From when this node was a home, and that was before it stood in.
+    if (leftover !== undefined) kept.push({ record: leftover, storedAtMs: Number.NEGATIVE_INFINITY });
     for (const name of targetsOf(partition)) {
       if (name === target) continue;
       const found = await loaded(nameOf(name, key), hintKey({ partition, target: name, key }));
       const held = current(nameOf(name, key), found);
-      if (held === undefined) continue;
-      const record = decodeRecord(store.decoded(held).record);
-      kept = kept === undefined ? record : mergeRecords(kept, record);
+      if (held !== undefined) kept.push(store.decoded(held));
     }
     return kept;
   }
@@ -218,9 +218,8 @@ export function createHints(
       // From here on nothing is awaited. What went meanwhile may have taken dots of this incarnation with it.
       if (isSpent()) continue;
       refuseIfLate(time, deadlineMs);
-      const own = held === undefined ? undefined : decodeRecord(store.decoded(held).record);
       const nowMs = time.wallMs();
-      const kept = own === undefined || others === undefined ? (own ?? others) : received(own, others, nowMs);
+      const kept = joinKept(held === undefined ? others : [...others, store.decoded(held)], nowMs);
       const write = { request, base, dot: identity.nextDot(), nowMs };
       const { record, context } = stampOn(kept, write, options.limits);
       const bytes = encodeRecord(record);
@@ -316,6 +315,19 @@ export function createHints(
       return store.decoded(held);
     }
   }
+}
+
+/** What is kept of a key for one target, or as a home of before. */
+type Kept = Pick<Hint, "record" | "storedAtMs">;
+
+/** Joined as it came: what was kept first was heard of first, whoever it is for. */
+function joinKept(kept: readonly Kept[], nowMs: number): KvRecord | undefined {
+  let joined: KvRecord | undefined;
+  for (const { record } of [...kept].sort((a, b) => a.storedAtMs - b.storedAtMs)) {
+    const next = decodeRecord(record);
+    joined = joined === undefined ? next : received(joined, next, nowMs);
+  }
+  return joined;
 }
 
 /** What a corrupt value is worth to whoever asked for it: nothing, for it was set aside. */

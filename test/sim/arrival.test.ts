@@ -68,16 +68,19 @@ describe("a name that arrives by a clock that is behind", () => {
   });
 
   it("is remembered by a stand-in that stamps the next write, for whichever home it keeps it", async () => {
-    for (const target of ["a", "b"]) {
-      const world = await createHintsWorld();
-      const time = world.simulator.timeOf(world.simulator.createProcess("clock"));
-      await world.store("a", "key", full(time.wallMs()), true);
-      await world.store(target, "key", late(time.wallMs()), true);
-      const stamped = world.hints.stamp(PARTITION, "a", request, time.monotonicMs() + 10_000);
-      const { record } = await world.settled(stamped);
-      assert.deepEqual(namesIn(record).includes("late"), true, target);
-      assert.deepEqual(namesIn(record).includes("1"), false, target);
-    }
+    for (const target of ["a", "b"])
+      for (const stampedFor of ["a", "b", "c"]) {
+        const world = await createHintsWorld();
+        const time = world.simulator.timeOf(world.simulator.createProcess("clock"));
+        await world.store("a", "key", full(time.wallMs()), true);
+        await world.simulator.runUntil(world.simulator.nowMs + 1_000);
+        await world.store(target, "key", late(time.wallMs()), true);
+        const stamped = world.hints.stamp(PARTITION, stampedFor, request, time.monotonicMs() + 10_000);
+        const { record } = await world.settled(stamped);
+        const which = `kept for ${target}, stamped for ${stampedFor}`;
+        assert.deepEqual(namesIn(record).includes("late"), true, which);
+        assert.deepEqual(namesIn(record).includes("1"), false, which);
+      }
   });
 });
 
