@@ -30,9 +30,9 @@ const late = (nowMs: number) =>
   encodeRecord(write(undefined, dot(B, 1), { base: SIBLING, event: "late", nowMs: nowMs - BEHIND_MS }).record);
 
 /** A write of a client that had read `full` elsewhere. */
-const upon = (nowMs: number) => {
+const upon = (nowMs: number, behindMs = 0) => {
   const base = withContext(decodeRecord(full(nowMs)).context);
-  return encodeRecord(write(undefined, dot(B, 1), { base, event: "upon it", nowMs }).record);
+  return encodeRecord(write(undefined, dot(B, 1), { base, event: "upon it", nowMs: nowMs - behindMs }).record);
 };
 
 const request = {
@@ -93,5 +93,18 @@ describe("the names that a write was written upon", () => {
     const { record } = await world.settled(world.hints.stamp(PARTITION, "a", request, time.monotonicMs() + 10_000));
     assert(namesIn(record).includes("upon it"), "the name of the later write is remembered");
     assert.deepEqual(namesIn(record).includes("1"), false);
+  });
+
+  it("are so also where that is replaced by then, and its clock was behind", async () => {
+    const world = await createHintsWorld();
+    const time = world.simulator.timeOf(world.simulator.createProcess("clock"));
+    await world.store("a", "key", upon(time.wallMs(), BEHIND_MS), true);
+    await world.settled(world.hints.stamp(PARTITION, "a", request, time.monotonicMs() + 10_000));
+    await world.store("a", "key", full(time.wallMs()), true);
+    const next = { ...request, event: { kind: "client", id: bytes("after that") } } as const;
+    const stamped = world.hints.stamp(PARTITION, "a", next, time.monotonicMs() + 10_000);
+    const names = namesIn((await world.settled(stamped)).record);
+    assert(names.includes("upon it") && names.includes("next"), "the names of the later writes are remembered");
+    assert.deepEqual(names.includes("1"), false);
   });
 });

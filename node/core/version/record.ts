@@ -58,7 +58,8 @@ export type WriteEvent = {
   /** Whether it was a blind overwrite: one whose past is what its replica held, and so differs with each stamping. */
   readonly isOverwrite: boolean;
   /**
-   * What the write replaced, if anything; kept while its value is live, for closure.ts to tell what came after what.
+   * What the write replaced, if anything; kept while its value is live, for closure.ts to tell what came after what, and the part
+   * of it that this record knows of and has not heard by name for as long as that is so, for arrival.ts.
    */
   readonly past: CausalContext | undefined;
 };
@@ -172,12 +173,13 @@ function compareEvents(a: WriteEvent, b: WriteEvent): number {
 }
 
 /**
- * A past is given up once the value is replaced, so none is the later state. Beyond that any total order would do: it
- * decides only between records of which one is broken.
+ * A past is given up once the value is replaced, as far as it was heard of, so the shorter is the later state, and none the last.
+ * Of two of one length either will do: what the one lacks was heard of where that is, and so it is in the joined record.
  */
 function comparePasts(a: CausalContext | undefined, b: CausalContext | undefined): number {
   if (a === undefined || b === undefined) return Number(a === undefined) - Number(b === undefined);
-  return compareDotLists(a.vector, b.vector) || compareDotLists(a.dots, b.dots);
+  const shorter = b.vector.length + b.dots.length - a.vector.length - a.dots.length;
+  return shorter || compareDotLists(a.vector, b.vector) || compareDotLists(a.dots, b.dots);
 }
 
 function compareDotLists(a: readonly Dot[], b: readonly Dot[]): number {

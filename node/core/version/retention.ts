@@ -7,7 +7,8 @@
  * merge itself never drops by age.
  */
 import { eventName, findByDot } from "./closure.ts";
-import type { EventKind, Sibling, WriteEvent } from "./record.ts";
+import type { CausalContext, Dot, EventKind, KvRecord, Sibling, WriteEvent } from "./record.ts";
+import { counterOf, type VersionVector } from "./vector.ts";
 
 /**
  * How long the name of a replaced write is remembered: longer than clients, proxies and job queues retry one request.
@@ -23,27 +24,23 @@ export const EVENT_WINDOW_MS = 600_000;
 export const EVENTS_MAX: Readonly<Record<EventKind, number>> = { client: 32, forward: 8 };
 
 /**
- * The events that stay in a record that is being stamped; those whose value was replaced without their past.
+ * The events that stay in a record that is being stamped; those whose value was replaced without the past that is known by name:
+ * of what has yet to be heard of, arrival.ts must tell that it came before.
  *
  * A stamp from the future beyond the window counts as old: only a clock that was wrong made it, and it would
  * otherwise take the place of true ones until that time has come.
  *
- * @param events In dot order.
- * @param siblings The record's siblings after the write.
+ * @param record As it is after the write.
  * @param nowMs Wall clock, ms since 1970.
- * @returns In dot order; `events` itself when nothing changes.
+ * @returns In dot order; the record's events themselves when nothing changes.
  */
-export function retainEvents(
-  events: readonly WriteEvent[],
-  siblings: readonly Sibling[],
-  nowMs: number,
-): readonly WriteEvent[] {
+export function retainEvents({ events, siblings, eventsSeen }: KvRecord, nowMs: number): readonly WriteEvent[] {
   const pinned = eventsOfValues(events, siblings);
   let retained: readonly WriteEvent[] = events;
   if (events.some((event) => !pinned.has(event) && !isInWindow(event, nowMs)))
     retained = events.filter((event) => pinned.has(event) || isInWindow(event, nowMs));
   retained = dropOldest(dropOldest(retained, pinned, "client"), pinned, "forward");
-  return forgetPasts(retained, siblings);
+  return forgetPasts(retained, siblings, eventsSeen);
 }
 
 /** The events of values that are there, with every dot of theirs. */
@@ -60,11 +57,29 @@ function eventsOfValues(events: readonly WriteEvent[], siblings: readonly Siblin
   return pinned;
 }
 
-function forgetPasts(events: readonly WriteEvent[], siblings: readonly Sibling[]): readonly WriteEvent[] {
-  const isStale = (event: WriteEvent): boolean =>
-    event.past !== undefined && findByDot(siblings, event.dot) === undefined;
-  if (!events.some(isStale)) return events;
-  return events.map((event) => (isStale(event) ? { ...event, past: undefined } : event));
+function forgetPasts(
+  events: readonly WriteEvent[],
+  siblings: readonly Sibling[],
+  eventsSeen: VersionVector,
+): readonly WriteEvent[] {
+  let isChanged = false;
+  const kept = events.map((event) => {
+    if (event.past === undefined || findByDot(siblings, event.dot) !== undefined) return event;
+    const past = unheard(event.past, eventsSeen);
+    if (past === event.past) return event;
+    isChanged = true;
+    return { ...event, past };
+  });
+  return isChanged ? kept : events;
+}
+
+/** The part of a past whose events have yet to be heard of; the past itself where that is all of it. */
+function unheard(past: CausalContext, eventsSeen: VersionVector): CausalContext | undefined {
+  const isUnheard = (dot: Dot) => counterOf(eventsSeen, dot) < dot.counter;
+  const vector = past.vector.filter(isUnheard);
+  const dots = past.dots.filter(isUnheard);
+  if (vector.length + dots.length === 0) return undefined;
+  return vector.length + dots.length === past.vector.length + past.dots.length ? past : { vector, dots };
 }
 
 /**

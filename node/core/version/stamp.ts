@@ -88,7 +88,7 @@ export function stampWrite(options: StampOptions): Stamped {
   };
   const standingCount = standingSiblings(draft).length;
   checkSiblingLimits({ before: record, after: draft, standingCount, actor: dot.actor }, options.limits);
-  const events = retainEvents(draft.events, draft.siblings, options.nowMs);
+  const events = retainEvents(draft, options.nowMs);
   // Alone, the value stands for everything the record covers. Beside others it may claim only its own past: a vector
   // entry that reaches its dot would claim a sibling of the same actor too, and replace that unseen elsewhere.
   const token = standingCount === 1 ? context : withDot(past, dot);

@@ -201,6 +201,20 @@ describe("a name that arrives", () => {
     }
   });
 
+  it("of a write that what is held was written upon stays before all that came since, also once the value is replaced", () => {
+    const history = full(A);
+    const base = withContext(history.context);
+    let record = write(undefined, dot(B, 1), { base, event: "upon it", nowMs: NOW_MS - 100_000 }).record;
+    record = write(record, dot(B, 2), { event: "then", nowMs: NOW_MS - 100_000 }).record;
+    record = received(record, history, NOW_MS);
+    record = write(record, dot(B, 3), { event: "next", nowMs: NOW_MS - 100_000 }).record;
+    for (const name of ["upon it", "then", "next"]) assert(ids(record).includes(name), `${name} is forgotten`);
+    assert.deepEqual(
+      record.events.filter(({ dot: { counter, actor } }) => actor === B && counter < 3).map(({ past }) => past),
+      [undefined, undefined],
+    );
+  });
+
   it("of a write that what is held was written upon leaves the record as it is joined where the times agree", () => {
     const history = full(A);
     const base = withContext(history.context);
