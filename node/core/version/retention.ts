@@ -10,11 +10,12 @@ import { eventName, findByDot } from "./closure.ts";
 import type { CausalContext, Dot, EventKind, KvRecord, Sibling, WriteEvent } from "./record.ts";
 import { counterOf, type VersionVector } from "./vector.ts";
 
-/**
- * How long the name of a replaced write is remembered: longer than clients, proxies and job queues retry one request.
- * Measured by wall clocks, which therefore have to agree to within some minutes.
- */
-export const EVENT_WINDOW_MS = 600_000;
+/** How long the name of a replaced write is remembered at least: longer than clients, proxies and job queues retry one request. */
+const PROMISED_MS = 600_000;
+/** How far the wall clock of a node may be from the true time for that. */
+const CLOCK_ERROR_MS_MAX = 300_000;
+/** How long it is, by the clock of who stamps: what stamped the name may have been behind by as much as that is ahead. */
+export const EVENT_WINDOW_MS = PROMISED_MS + 2 * CLOCK_ERROR_MS_MAX;
 
 /**
  * The newest events of each kind that are remembered inside the window. A client's key is a promise to somebody, and a

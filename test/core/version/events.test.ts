@@ -105,6 +105,18 @@ describe("a replaced name", () => {
     assert.deepEqual(ids(overwritten("forward", EVENT_WINDOW_MS + 1)), []);
   });
 
+  it("is remembered for ten minutes where clocks are up to five apart from the true time, whichever way", () => {
+    const [behind, ahead] = [NOW_MS - 300_000, NOW_MS + 300_000];
+    for (const [first, then] of [
+      [behind, ahead],
+      [ahead, behind],
+    ] as const) {
+      const stamped = write(undefined, dot(A, 1), { event: "k", nowMs: first }).record;
+      for (const laterMs of [0, 600_000])
+        assert.deepEqual(ids(write(stamped, dot(B, 1), { nowMs: then + laterMs }).record), ["k"]);
+    }
+  });
+
   it("that a clock far ahead stamped does not stay for ever", () => {
     assert.deepEqual(ids(overwritten("client", -EVENT_WINDOW_MS - 1)), []);
   });
