@@ -7,14 +7,15 @@
  *
  * Later writes are computed on top of earlier ones that are still on their way. So when a batch fails, everything
  * behind it fails too, and listeners hear of it first, to forget what was pending; writes submitted after that start
- * afresh. When a batch goes through again they hear of that too: the engine has opened its store anew, and what failed may
- * be there after all. All writes of a group share one promise: nothing is allocated per write.
+ * afresh. What failed with an unknown outcome may surface when the engine opens its store anew, and somebody may read it there
+ * before the next batch: so that opening is asked for with a batch of nothing, listeners hear of it, and what was computed before
+ * it is refused. All writes of a group share one promise: nothing is allocated per write.
  *
  * On a full disk removals still go through, and are what frees it: for a while after a refusal nothing that needs room is
  * taken, for a removal in the same group, or behind it, would fail with it, and under load all of them did.
  */
 import { KvError } from "../core/errors.ts";
-import { isMetaKey } from "../core/keyspace.ts";
+import { isMetaKey, metaKey } from "../core/keyspace.ts";
 import type { Engine, EngineWrite, Telemetry, Time } from "../ports.ts";
 
 export type GroupCommitOptions = {
@@ -42,8 +43,8 @@ export type GroupCommit = {
    * Submits one write, or several that reach the disk together or not at all. The arrays are the callee's until the
    * promise settles. Resolves once durable.
    *
-   * Rejects with STORAGE_FULL or STORAGE_FAILED: the batch failed (outcome as the engine says) or one before it did
-   * (outcome "none").
+   * Rejects with STORAGE_FULL or STORAGE_FAILED: the batch failed (outcome as the engine says), or one before it did, or the
+   * store was opened anew after that (outcome "none").
    *
    * @throws {KvError} At once and not as a rejection, so that nobody may build upon the write. OVERLOADED: too much waits, or
    *   has for too long. STORAGE_FULL: the disk was full a moment ago, and the write needs room.
@@ -52,8 +53,8 @@ export type GroupCommit = {
   /** Calls `listener` when a batch failed, before any write is told and before any further one is taken. */
   onFailure(listener: () => void): void;
   /**
-   * Calls `listener` when the first batch after a failed one went through, before any of its writes is told: what failed
-   * has surfaced by then, or never will.
+   * Calls `listener` when the first batch after a failed one went through, before anybody is told: what failed has surfaced by
+   * then, or never will.
    */
   onRecovery(listener: () => void): void;
   /** Resolves when everything submitted so far has ended, well or not. */
@@ -87,6 +88,8 @@ export function createGroupCommit(
   let listeners: readonly (() => void)[] = [];
   let recoveryListeners: readonly (() => void)[] = [];
   let hasFailed = false;
+  /** Something failed that may surface. */
+  let isDoubtful = false;
   /** What a full disk said, and until when it is taken to be as full as that. */
   let full: KvError | undefined;
   let fullUntilMs = Number.NEGATIVE_INFINITY;
@@ -120,12 +123,43 @@ export function createGroupCommit(
     const group = waiting.shift();
     if (group === undefined) return;
     inFlight = group;
-    const startMs = time.monotonicMs();
-    flushedMs = startMs;
+    flushedMs = time.monotonicMs();
+    if (!isDoubtful) return begin(group, flushedMs);
+    engine.batch([NOTHING], batchOptions).then(
+      () => surface(group),
+      (error: unknown) => fail(group, error),
+    );
+  }
+
+  function begin(group: Group, startMs: number): void {
     engine.batch(group.writes, batchOptions).then(
       () => succeed(group, startMs),
       (error: unknown) => fail(group, error),
     );
+  }
+
+  /** The store is open anew, and what failed is there or never will be: what was computed before would replace it unseen. */
+  function surface(group: Group): void {
+    isDoubtful = false;
+    const refused = waiting;
+    waiting = [];
+    inFlight = undefined;
+    queuedBytes = 0;
+    // What the node keeps for itself is computed from nothing that is stored.
+    if (group.writes.every(({ key }) => isMetaKey(key))) {
+      inFlight = group;
+      queuedBytes = group.bytes;
+    } else refused.unshift(group);
+    for (const listener of listeners) listener();
+    tellRecovery();
+    for (const next of refused) next.reject(openedAnew());
+    if (inFlight === group) begin(group, time.monotonicMs());
+    else if (waiting.length > 0) schedule();
+  }
+
+  function tellRecovery(): void {
+    hasFailed = false;
+    for (const listener of recoveryListeners) listener();
   }
 
   function succeed(group: Group, startMs: number): void {
@@ -134,10 +168,7 @@ export function createGroupCommit(
     inFlight = undefined;
     queuedBytes -= group.bytes;
     if (waiting.length > 0) schedule();
-    if (hasFailed) {
-      hasFailed = false;
-      for (const listener of recoveryListeners) listener();
-    }
+    if (hasFailed) tellRecovery();
     group.resolve();
   }
 
@@ -148,6 +179,7 @@ export function createGroupCommit(
     waiting = [];
     queuedBytes = 0;
     hasFailed = true;
+    isDoubtful ||= !(error instanceof KvError) || error.outcome === "unknown";
     if (error instanceof KvError && error.code === "STORAGE_FULL") {
       full = error;
       fullUntilMs = time.monotonicMs() + FULL_PAUSE_MS;
@@ -210,6 +242,8 @@ export function createGroupCommit(
   };
 }
 
+/** Changes nothing, whether it goes through or not. */
+const NOTHING: EngineWrite = { kind: "delete", key: metaKey("nothing") };
 /** Writes that have to be likely within an interval before a flush waits for them. */
 const COMPANY_MIN = 2;
 /** Weight of the newest gap in the running mean, and the longest gap that counts, in ms. */
@@ -239,6 +273,13 @@ function queueFull(queuedBytes: number, waitedMs: number): KvError {
     "OVERLOADED",
     `Cannot queue the write: too much waits for the disk, ${queuedBytes} bytes, the first for ${Math.round(waitedMs)} ms.`,
     { details: { retryAfterS: 1 } },
+  );
+}
+
+function openedAnew(): KvError {
+  return new KvError(
+    "STORAGE_FAILED",
+    "Cannot write: a write before it failed, and may be on the disk after all since the store was opened anew. Try again",
   );
 }
 

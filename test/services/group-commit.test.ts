@@ -3,6 +3,7 @@ import { setImmediate as turn } from "node:timers/promises";
 import { describe, it } from "@jest/globals";
 import fc from "fast-check";
 import { KvError } from "../../node/core/errors.ts";
+import { metaKey } from "../../node/core/keyspace.ts";
 import type { EngineWrite } from "../../node/ports.ts";
 import { createGroupCommit, type GroupCommitOptions } from "../../node/services/group-commit.ts";
 import { bytes, put, rejection, remove, textOf } from "../contract/engine.ts";
@@ -164,6 +165,8 @@ describe("group commit", () => {
     assert.equal(disk.counters.batches, 0);
 
     await new Promise<void>((resolve) => void time.after(1_000, resolve));
+    const early = await rejection(commit.write(put("l", "computed before")), "STORAGE_FAILED");
+    assert.equal(early.outcome, "none");
     await commit.write(put("l", "fresh"));
     assert.equal(textOf(await engine.get(bytes("l"))), "fresh");
   });
@@ -178,9 +181,10 @@ describe("group commit", () => {
     await rejection(commit.write(put("k", "2")), "STORAGE_FAILED");
     await new Promise<void>((resolve) => void time.after(1_000, resolve));
     assert.equal(events.length, 0);
-    await commit.write(put("k", "3")).then(() => events.push("writer"));
-    await commit.write(put("k", "4"));
-    assert.deepEqual(events, ["recovery", "writer"]);
+    await commit.write(put("k", "3")).catch(() => events.push("refused"));
+    await commit.write(put("k", "4")).then(() => events.push("writer"));
+    await commit.write(put("k", "5"));
+    assert.deepEqual(events, ["recovery", "refused", "writer"]);
   });
 
   it("takes a write that a listener's turn submits, as the first of a fresh start", async () => {
@@ -195,6 +199,19 @@ describe("group commit", () => {
     await rejection(failed, "STORAGE_FAILED");
     await rejection(retried ?? assert.fail("the listener was not called"), "STORAGE_FAILED");
     await new Promise<void>((resolve) => void time.after(1_000, resolve));
+    await rejection(commit.write(put("k", "3")), "STORAGE_FAILED");
+    await commit.write(put("k", "4"));
+  });
+
+  it("takes what the node keeps for itself, which opens the store again, and no more than that before", async () => {
+    const { commit, disk, time } = createWorld({ batchBytesMax: 10 });
+    disk.failNextWrite();
+    await rejection(commit.write(put("k", "1")), "STORAGE_FAILED");
+    await new Promise<void>((resolve) => void time.after(1_000, resolve));
+    const own = commit.write({ kind: "put", key: metaKey("own"), value: bytes("a group of its own") });
+    const behind = rejection(commit.write(put("k", "2")), "STORAGE_FAILED");
+    await own;
+    assert.equal((await behind).outcome, "none");
     await commit.write(put("k", "3"));
   });
 

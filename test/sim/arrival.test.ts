@@ -4,16 +4,9 @@ import { describe, it } from "@jest/globals";
 import type { KvRecord } from "../../node/core/version/record.ts";
 import { decodeRecord, encodeRecord } from "../../node/core/version/record-codec.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
-import { createDoubts } from "../../node/services/doubts.ts";
-import { createGroupCommit } from "../../node/services/group-commit.ts";
-import { openIdentity } from "../../node/services/identity.ts";
-import { createReplica } from "../../node/services/replica.ts";
-import { createInstantTime } from "../contract/instant-time.ts";
-import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
 import { A, B, bytes, dot, SIBLING, withContext, write } from "../core/version/examples.ts";
 import { createHintsWorld, PARTITION } from "../services/hints-world.ts";
-import { createSimulatedDisk } from "./disk.ts";
-import { createSeededRandom } from "./random.ts";
+import { createReplicaWorld } from "./replica-world.ts";
 
 const BEHIND_MS = 100_000;
 
@@ -48,18 +41,7 @@ const namesIn = (record: Uint8Array) => decodeRecord(record).events.map(({ id })
 
 describe("a name that arrives by a clock that is behind", () => {
   it("is remembered by a home that stamps the next write", async () => {
-    const time = createInstantTime();
-    const telemetry = createRecordedTelemetry();
-    const random = createSeededRandom(1);
-    const engine = createSimulatedDisk({ time, random: random.stream("disk") }).open();
-    const sizes = { batchBytesMax: 4_000, queueBytesMax: 1_000_000, queueMsMax: 60_000 };
-    const commit = createGroupCommit({ engine, time, telemetry }, { sync: false, intervalMs: 1, ...sizes });
-    const ports = { engine, random: random.stream("identity"), telemetry };
-    const identity = await openIdentity(ports, { clusterId: "c", member: "n1", bootId: "b" });
-    const doubts = createDoubts({ engine, telemetry });
-    const parts = { engine, commit, identity, doubts, ledger: undefined, collection: undefined, time, telemetry };
-    const limits = { siblingsMax: 50, siblingBytesMax: 1 << 20, contextEntriesMax: 32, mayForget: () => false };
-    const replica = createReplica(parts, { ...limits, cacheBytes: 3_000 });
+    const { time, replica } = await createReplicaWorld();
     await replica.merge(PARTITION, request.key, full(time.wallMs()));
     await replica.merge(PARTITION, request.key, late(time.wallMs()));
     const { record } = await replica.stamp(PARTITION, request, time.monotonicMs() + 10_000);
