@@ -98,6 +98,27 @@ describe("what a replica lets in by its epoch", () => {
     }
   });
 
+  it("refuses an earlier epoch where another directory is listed for a home since: what that acknowledges is not the same", () => {
+    const listing = (epoch: number, actor: string): RingDocument => {
+      const members = FIRST.members.map((member) => ({
+        ...member,
+        actor: member.name === "d" ? actor : "d0".repeat(16),
+      }));
+      return { ...FIRST, epoch, members };
+    };
+    const { admission, ring } = admissionOf("b", FIRST, listing(2, "1".repeat(32)), listing(3, "2".repeat(32)));
+    const of = (isHome: boolean) => {
+      const own = ring().partitionsOf("b");
+      return own.find((partition) => ring().isHome("d", partition) === isHome) ?? -1;
+    };
+    for (const call of [() => admission.write(2, of(true)), () => admission.read(2, of(true))])
+      expect(call).toThrow(stale);
+    admission.write(2, of(false)).end();
+    admission.read(2, of(false));
+    // The first ring lists none: nobody was exchanged by the one that does.
+    admission.write(1, of(true)).end();
+  });
+
   it("refuses a later epoch than its own, for it does not know what that says", () => {
     const { admission, ring } = admissionOf("a", FIRST);
     const partition = ring().partitionsOf("a")[0] as number;

@@ -135,18 +135,21 @@ export function createRing(document: RingDocument): Ring {
   };
 }
 
-/** Whether requests of both epochs mean the same replicas, as many of them, when they write to a partition. */
+/**
+ * Whether requests of both epochs mean the same replicas, as many of them, when they write to a partition. Another directory under
+ * a name is another replica: what the one before it acknowledges, where it runs on somewhere, nobody asks for any more.
+ */
 export function haveSameWriteSets(a: Ring, b: Ring, partition: number): boolean {
   if (a === b) return true;
   if (a.writeQuorum !== b.writeQuorum) return false;
   const [sets, others] = [a.writeSets(partition), b.writeSets(partition)];
-  return sets.length === others.length && sets.every((set, index) => isSameSet(set, others[index] ?? []));
+  return sets.length === others.length && sets.every((set, index) => areSameReplicas(set, others[index] ?? []));
 }
 
 /** The same of what they read, and write. */
 export function haveSameSets(a: Ring, b: Ring, partition: number): boolean {
   if (a === b) return true;
-  const haveSameReadSets = a.readQuorum === b.readQuorum && isSameSet(a.homes(partition), b.homes(partition));
+  const haveSameReadSets = a.readQuorum === b.readQuorum && areSameReplicas(a.homes(partition), b.homes(partition));
   return haveSameReadSets && haveSameWriteSets(a, b, partition);
 }
 
@@ -194,6 +197,15 @@ function includesName(row: readonly RingMember[], name: MemberId): boolean {
 
 function isSameSet(a: readonly RingMember[], b: readonly RingMember[]): boolean {
   return a === b || (a.length === b.length && a.every(({ name }) => includesName(b, name)));
+}
+
+/** By name, and by directory where both know it. */
+function areSameReplicas(a: readonly RingMember[], b: readonly RingMember[]): boolean {
+  if (a.length !== b.length) return false;
+  return a.every(({ name, actor }) => {
+    const other = b.find((member) => member.name === name);
+    return other !== undefined && (actor === undefined || other.actor === undefined || actor === other.actor);
+  });
 }
 
 function mayStandIn({ weight, state }: RingMember): boolean {
