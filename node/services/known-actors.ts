@@ -3,13 +3,13 @@
  *
  * A member whose disk was lost comes back with an empty directory, which is another actor under the same name, and knows
  * nothing of its past. Its peers do: who asks for the ring is told whether another directory was known under its name.
- * The first one is remembered for good, from its first request or its first answer on.
+ * The first one is remembered for good, from its first request or its first answer on; on the disk as soon as that takes it.
  */
 import { KvError } from "../core/errors.ts";
 import { metaKey } from "../core/keyspace.ts";
 import type { MemberId } from "../core/ring/document.ts";
 import { seal, unseal } from "../core/seal.ts";
-import type { Engine, PeerIdentity, Telemetry, Transport } from "../ports.ts";
+import type { Engine, PeerIdentity, Telemetry, Time, Transport } from "../ports.ts";
 
 export type KnownActors = {
   open(): Promise<void>;
@@ -21,15 +21,41 @@ export type KnownActors = {
 
 const NAME = "actors";
 
-/** @param ports The node's store. */
-export function createKnownActors(ports: { readonly engine: Engine; readonly telemetry: Telemetry }): KnownActors {
-  const { engine, telemetry } = ports;
-  const actors = new Map<MemberId, string>();
-  let lastWrite: Promise<void> = Promise.resolve();
+/** How long a disk that did not store them is left alone. */
+const PAUSE_MS = 1_000;
 
+/** @param ports The node's store. */
+export function createKnownActors(ports: {
+  readonly engine: Engine;
+  readonly time: Time;
+  readonly telemetry: Telemetry;
+}): KnownActors {
+  const { engine, time, telemetry } = ports;
+  const actors = new Map<MemberId, string>();
+  let isStored = true;
+  let isStoring = false;
+  let notBeforeMs = Number.NEGATIVE_INFINITY;
+
+  /** One after the other, each with all that is known. */
   async function store(): Promise<void> {
+    isStoring = true;
+    isStored = true;
     const value = seal(NAME, JSON.stringify([...actors]));
-    await engine.batch([{ kind: "put", key: metaKey(NAME), value }], { sync: true });
+    try {
+      await engine.batch([{ kind: "put", key: metaKey(NAME), value }], { sync: true });
+    } catch (error) {
+      if (!(error instanceof KvError)) throw error;
+      isStored = false;
+      notBeforeMs = time.monotonicMs() + PAUSE_MS;
+      telemetry.log("warn", "actors.not_stored", { members: actors.size, cause: error });
+    }
+    isStoring = false;
+    storeIfDue();
+  }
+
+  function storeIfDue(): void {
+    // A broken invariant stops the node through the unhandled rejection.
+    if (!isStored && !isStoring && time.monotonicMs() >= notBeforeMs) void store();
   }
 
   return {
@@ -41,14 +67,11 @@ export function createKnownActors(ports: { readonly engine: Engine; readonly tel
       else for (const [name, actor] of JSON.parse(text) as [MemberId, string][]) actors.set(name, actor);
     },
     note({ name, actor }) {
-      if (actors.has(name)) return;
-      actors.set(name, actor);
-      // One after the other, each with all that is known: a failed one is made good by the next, or by meeting again.
-      lastWrite = lastWrite.then(store).catch((error: unknown) => {
-        if (!(error instanceof KvError)) throw error;
-        actors.delete(name);
-        telemetry.log("warn", "actors.not_stored", { name, cause: error });
-      });
+      if (!actors.has(name)) {
+        actors.set(name, actor);
+        isStored = false;
+      }
+      storeIfDue();
     },
     isAnother({ name, actor }) {
       const known = actors.get(name);
