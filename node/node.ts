@@ -255,6 +255,7 @@ export function createNode(settings: NodeSettings, world: Ports, identity: Ident
       hints: hints.ledger,
       horizons,
       isUp,
+      metActorOf: actors.metActorOf,
       budget,
     },
     ...ports,

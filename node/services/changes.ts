@@ -66,11 +66,14 @@ export function createChanges(parts: {
   readonly sizes: PartitionSizes;
   readonly transport: Transport;
   readonly isUp: (member: MemberId) => boolean;
+  /** The data directory that a member was first met with. */
+  readonly metActorOf: (member: MemberId) => string | undefined;
   readonly time: Time;
   readonly random: Random;
   readonly telemetry: Telemetry;
 }): Changes {
-  const { self, rings, agreement, driver, progress, sizes, transport, isUp, time, random, telemetry } = parts;
+  const { self, rings, agreement, driver, progress, sizes, transport, isUp, metActorOf, time, random, telemetry } =
+    parts;
 
   /** Looks for those who join at the addresses that were given: their data directories, if they answer. */
   async function findJoining(join: ChangeRequest["join"]): Promise<ReadonlyMap<MemberId, string>> {
@@ -155,7 +158,7 @@ export function createChanges(parts: {
     if (silent.length === 0) return;
     const names = new Set(silent.map(({ name }) => name));
     const isDeclared = ({ name, isDestroyed }: RingMember) => isDestroyed === true || !names.has(name);
-    const after = declaredDocument(document, names, await rebuilding(document));
+    const after = declaredDocument(document, names, { rebuilding: await rebuilding(document), metActorOf });
     await propose(after, ({ members }) => members.every(isDeclared));
     driver.hurry();
   }
@@ -175,6 +178,7 @@ export function createChanges(parts: {
       nowMs: time.wallMs(),
       isReachable: (name) => joining.has(name) || isUp(name),
       actorOf: (name) => joining.get(name) ?? transport.identityOf(name)?.actor,
+      metActorOf,
       isRebuilding: (name) => lost.has(name),
     });
     const partitionSizesBytes = await estimate(before, after);

@@ -62,6 +62,7 @@ export function createElasticity(
     readonly hints: HintLedger;
     readonly horizons: Horizons;
     readonly isUp: (member: MemberId) => boolean;
+    readonly metActorOf: (member: MemberId) => string | undefined;
     readonly budget: Budget;
     readonly engine: Engine;
     readonly transport: Transport;

@@ -15,6 +15,8 @@ export type KnownActors = {
   open(): Promise<void>;
   /** Takes note of a member that is linked. Constant time where there is nothing new. */
   note(peer: PeerIdentity): void;
+  /** The directory that a member was first met with; undefined of one that never was. */
+  metActorOf(name: MemberId): string | undefined;
   /** Whether the peer's name was first met with another data directory. */
   isAnother(peer: PeerIdentity): boolean;
 };
@@ -73,6 +75,7 @@ export function createKnownActors(ports: {
       }
       storeIfDue();
     },
+    metActorOf: (name) => actors.get(name),
     isAnother({ name, actor }) {
       const known = actors.get(name);
       return known !== undefined && known !== actor;

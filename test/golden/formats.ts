@@ -81,6 +81,7 @@ const changing = beginChange(
     nowMs: NOW_MS,
     isReachable: () => true,
     actorOf: () => "d0".repeat(16),
+    metActorOf: () => undefined,
     isRebuilding: () => false,
   },
 );

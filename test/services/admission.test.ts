@@ -17,7 +17,14 @@ const FIRST = firstRing({
 const PREPARE = beginChange(
   FIRST,
   { ...NO_CHANGE, leave: ["d"] },
-  { id: "0123456789abcdef", nowMs: 1, isReachable: () => true, actorOf: () => undefined, isRebuilding: () => false },
+  {
+    id: "0123456789abcdef",
+    nowMs: 1,
+    isReachable: () => true,
+    actorOf: () => undefined,
+    metActorOf: () => undefined,
+    isRebuilding: () => false,
+  },
 );
 const SWITCH: RingDocument = {
   ...PREPARE,

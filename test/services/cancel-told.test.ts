@@ -18,7 +18,14 @@ describe("taking a change back, where its document was overtaken", () => {
     let document: RingDocument = beginChange(
       before,
       { ...NO_CHANGE, weights: { [name]: 7 } },
-      { id: ID, nowMs: 0, isReachable: () => true, actorOf: () => undefined, isRebuilding: () => false },
+      {
+        id: ID,
+        nowMs: 0,
+        isReachable: () => true,
+        actorOf: () => undefined,
+        metActorOf: () => undefined,
+        isRebuilding: () => false,
+      },
     );
     const goOn = () => {
       const facts = (of: string) => {

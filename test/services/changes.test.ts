@@ -62,7 +62,14 @@ function otherChange(document: RingDocument): RingDocument {
     document,
     { ...NO_CHANGE, weights: { [name]: 7 } },
     {
-      ...{ id: OTHER, nowMs: 0, isReachable: () => true, actorOf: () => undefined, isRebuilding: () => false },
+      ...{
+        id: OTHER,
+        nowMs: 0,
+        isReachable: () => true,
+        actorOf: () => undefined,
+        metActorOf: () => undefined,
+        isRebuilding: () => false,
+      },
     },
   );
 }

@@ -17,7 +17,7 @@ import {
 import { checkMember, parseRing } from "./parse-document.ts";
 import { byName, planPlacement } from "./placement.ts";
 import { asksAllHomes } from "./ring.ts";
-import { refuseIfTooManyLost } from "./transition.ts";
+import { givenUp, refuseIfTooManyLost } from "./transition.ts";
 
 /** A change as a person or the operator asks for it. */
 export type ChangeRequest = {
@@ -53,6 +53,8 @@ export type ChangeFacts = {
   readonly isReachable: (name: MemberId) => boolean;
   /** The data directory of a member, if it is known. */
   readonly actorOf: (name: MemberId) => string | undefined;
+  /** The data directory that a member was first met with, also where it is silent. */
+  readonly metActorOf: (name: MemberId) => string | undefined;
   /** Whether a member says that its disk was lost and is not filled again yet. */
   readonly isRebuilding: (name: MemberId) => boolean;
 };
@@ -232,7 +234,8 @@ function membersToBe(document: RingDocument, { request, removed, destroyed, zone
     .filter(({ name }) => !joining.some((member) => member.name === name))
     .map((member): RingMember => {
       if (!removed.has(member.name)) return { ...member, zone: zones.get(member.name) ?? member.zone };
-      return { ...member, state: "leaving", ...(destroyed.has(member.name) ? { isDestroyed: true } : {}) };
+      const leaving: RingMember = { ...member, state: "leaving" };
+      return destroyed.has(member.name) ? givenUp(leaving, facts.metActorOf(member.name)) : leaving;
     });
   return [...staying, ...joining].sort(byName);
 }

@@ -197,10 +197,10 @@ function emptiedDocument(document: RingDocument, facts: FactsOf): RingDocument |
 export function declaredDocument(
   document: RingDocument,
   names: ReadonlySet<MemberId>,
-  rebuilding: ReadonlySet<MemberId>,
+  { rebuilding, metActorOf }: { readonly rebuilding: ReadonlySet<MemberId>; readonly metActorOf: ActorOf },
 ): RingDocument {
   const members = document.members.map(
-    (member): RingMember => (names.has(member.name) ? { ...member, isDestroyed: true } : member),
+    (member): RingMember => (names.has(member.name) ? givenUp(member, metActorOf(member.name)) : member),
   );
   const { homes, writeQuorum, transition } = document;
   const least = Math.min(writeQuorum, transition?.writeQuorum ?? writeQuorum);
@@ -209,6 +209,19 @@ export function declaredDocument(
     refuseIfTooManyLost({ homes: table, members, writeQuorum: least }, isLost);
   }
   return { ...document, epoch: document.epoch + 1, members };
+}
+
+type ActorOf = (name: MemberId) => string | undefined;
+
+/**
+ * A member whose disk counts as destroyed.
+ *
+ * @param met The directory that it was first met with: of a first member that was never listed, for the ring to tell should just
+ *   that one come back.
+ */
+export function givenUp(member: RingMember, met: string | undefined): RingMember {
+  const actor = member.actor ?? met;
+  return { ...member, ...(actor === undefined ? {} : { actor }), isDestroyed: true };
 }
 
 /**

@@ -61,6 +61,7 @@ export function changeFacts(world: World): ChangeFacts {
     nowMs: 1_000 + world.changes,
     isReachable: (name) => !world.away.has(name),
     actorOf: (name) => (world.away.has(name) ? undefined : world.actors.get(name)),
+    metActorOf: (name) => world.actors.get(name),
     isRebuilding: (name) => !world.away.has(name) && world.rebuilding.has(name),
   };
 }

@@ -325,6 +325,16 @@ describe("a change is refused", () => {
     refuses(world, { join: [joiner("m")], force: true }, "CHANGE_REFUSED", /which data directory .* is not known/);
     world.away.delete("m");
     refuses(world, { join: [joiner("m")], force: true }, "CHANGE_REFUSED", /comes with the same data directory/);
+    // A first member that was gone before its disk was listed: those who met it know which that is.
+    const early = createWorld();
+    early.document = {
+      ...early.document,
+      members: early.document.members.map(({ actor: _, ...member }) => member),
+    };
+    early.away.add("m");
+    finish(early, ask(early, { replace: ["m"] }));
+    early.away.delete("m");
+    refuses(early, { join: [joiner("m")], force: true }, "CHANGE_REFUSED", /comes with the same data directory/);
     world.actors.set("m", actor(77));
     expect(memberOf(ask(world, { join: [joiner("m")] }), "m")).toEqual({
       ...joiner("m"),
