@@ -297,7 +297,7 @@ export function createNode(settings: NodeSettings, world: Ports, identity: Ident
   };
   const cure = createDoubtCure(
     { doubts, replica, replicas, ring: ringOfOwn, isUp, commit, time, telemetry },
-    { timeoutMs: HOME_TIMEOUT_MS },
+    { timeoutMs: HOME_TIMEOUT_MS, requestTimeoutMs: settings.timeoutMs },
   );
   const delivery = createHintDelivery(
     { hints, replicas, ring: ringOfOwn, isUp, budget, time, telemetry },

@@ -2,7 +2,8 @@
  * Settles doubts (doubts.ts): merges here what other homes hold of a key whose record was damaged.
  *
  * It is enough to have heard N − W + 1 homes that lack nothing themselves: every write that W homes acknowledged is among
- * what they hold, for at most one of its W copies was the damaged one. Where homes lack something too, nothing more can
+ * what they hold, for at most one of its W copies was the damaged one; once the writes have ended that were under way when it was
+ * found, for one may count the damaged copy beside another that a disk has yet to take. Where homes lack something too, nothing more can
  * be learnt than what all of them hold: two that wait for each other would wait for ever.
  *
  * Where none of them had a record (it was deleted and forgotten, or had come to nobody else) what is damaged here stays set
@@ -29,7 +30,10 @@ export type DoubtCure = {
 /** Between two rounds; one without doubts has nothing to do. */
 const ROUND_MS = 500;
 
-/** @param options `timeoutMs`: of each request; no client waits for it. */
+/**
+ * @param options `timeoutMs`: of each request; no client waits for it. `requestTimeoutMs`: how long a client's write takes at most,
+ *   unless it says otherwise.
+ */
 export function createDoubtCure(
   parts: {
     readonly doubts: Doubts;
@@ -41,9 +45,11 @@ export function createDoubtCure(
     readonly time: Time;
     readonly telemetry: Telemetry;
   },
-  { timeoutMs }: { readonly timeoutMs: number },
+  { timeoutMs, requestTimeoutMs }: { readonly timeoutMs: number; readonly requestTimeoutMs: number },
 ): DoubtCure {
   const { doubts, replicas, commit, time, telemetry } = parts;
+  /** When each was met first. */
+  const sinceMs = new WeakMap<Doubt, number>();
   const failed = () => telemetry.count("annulus.store.doubt_failures");
 
   /** A home's record, and whether the home lacks nothing; undefined when nothing was learnt. */
@@ -86,7 +92,16 @@ export function createDoubtCure(
     return isDamaged && !mayGo;
   }
 
+  /** Whether every write has ended that may have counted the damaged copy, and whose other copies homes have yet to store. */
+  function isCalm(doubt: Doubt): boolean {
+    const nowMs = time.monotonicMs();
+    const metMs = sinceMs.get(doubt) ?? nowMs;
+    sinceMs.set(doubt, metMs);
+    return nowMs - metMs >= requestTimeoutMs;
+  }
+
   async function cure(doubt: Doubt, ring: Ring): Promise<void> {
+    if (!isCalm(doubt)) return;
     const others = othersOf(ring, doubt.partition, replicas.self);
     for (const home of others ?? []) {
       if (rounds.isStopped()) return;

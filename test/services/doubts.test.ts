@@ -15,6 +15,7 @@ import { Simulator } from "../sim/simulator.ts";
 import { bytesOf, PARTITION, recordOf, ringOf } from "./hints-world.ts";
 
 const KEY = bytesOf("k");
+const REQUEST_TIMEOUT_MS = 2_000;
 const RECORD = recordOf("v");
 
 type Answer = "has none" | "complete" | "lacks something" | "damaged" | "away";
@@ -59,7 +60,7 @@ async function createWorld(homes = "abc", { destroyed = "", writeQuorum = 2 } = 
   };
   function start(doubts: Doubts): void {
     const parts = { doubts, replica, replicas, commit, time, telemetry, ring: () => ring, isUp: () => true };
-    createDoubtCure(parts, { timeoutMs: 1_000 }).start();
+    createDoubtCure(parts, { timeoutMs: 1_000, requestTimeoutMs: REQUEST_TIMEOUT_MS }).start();
   }
   const doubts = createDoubts({ engine, telemetry });
   start(doubts);
@@ -96,6 +97,15 @@ describe("a key whose record was damaged", () => {
     assert(doubts.isSure(PARTITION));
     assert(!isMarked());
     assert.equal(telemetry.counted("annulus.store.doubts_settled"), 1);
+  });
+
+  it("is not asked for before writes have ended that were under way: what counted on it may still come to another home", async () => {
+    const { doubts, answers, merged, simulator } = await createWorld();
+    for (const home of ["b", "c"]) answers.set(home, "complete");
+    await simulator.runUntil(simulator.nowMs + REQUEST_TIMEOUT_MS - 10);
+    assert(isRefused(doubts) && merged.length === 0);
+    await simulator.runUntil(simulator.nowMs + 2_000);
+    assert(!isRefused(doubts));
   });
 
   it("does not wait for ever for homes that lack something themselves: all of them is all there is", async () => {
