@@ -54,8 +54,10 @@ export async function becomeComplete({ simulator, living }: SimulatedCluster): P
   assert(complete, `no member is being rebuilt ${COMPLETE_WITHIN_MS} ms after the faults ended`);
 }
 
-/** Waits for what still holds hints to deliver them; whether it has is for the caller to see. */
-async function becomeDelivered({ simulator, living }: SimulatedCluster): Promise<void> {
+/**
+ * Waits for what still holds hints to deliver them: a sloppy write may be on nothing else. Whether it has is for the caller to see.
+ */
+export async function becomeDelivered({ simulator, living }: SimulatedCluster): Promise<void> {
   const isHeld = () => living.some(({ disk }) => disk.entries({ ...hintsRange(), limit: 1 }).length > 0);
   await simulator.runWhile(isHeld, DELIVERED_WITHIN_MS);
 }

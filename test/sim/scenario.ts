@@ -16,7 +16,7 @@ import { drawProfile, type Profile } from "./profiles.ts";
 import { drawQuorums } from "./quorums.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { drawVariety } from "./request-choices.ts";
-import { becomeCollected, becomeComplete, becomeEqual, checkRest } from "./rest.ts";
+import { becomeCollected, becomeComplete, becomeDelivered, becomeEqual, checkRest } from "./rest.ts";
 import { watchTrees } from "./tree-watch.ts";
 import { bytesOf, type Doing, Workload, type WorkloadOptions } from "./workload.ts";
 
@@ -242,6 +242,7 @@ async function play(
   await advance(cluster, REST_MS);
   await changes?.settle();
   if (world === undefined) await cluster.startAll();
+  await becomeDelivered(cluster);
   await becomeEqual(cluster);
   await becomeComplete(cluster);
   await becomeCollected(cluster);
