@@ -63,15 +63,14 @@ function forgetPasts(
   siblings: readonly Sibling[],
   eventsSeen: VersionVector,
 ): readonly WriteEvent[] {
-  let isChanged = false;
-  const kept = events.map((event) => {
-    if (event.past === undefined || findByDot(siblings, event.dot) !== undefined) return event;
-    const past = unheard(event.past, eventsSeen);
-    if (past === event.past) return event;
-    isChanged = true;
-    return { ...event, past };
+  const isReplaced = ({ dot }: WriteEvent) => findByDot(siblings, dot) === undefined;
+  const pastOf = (event: WriteEvent) =>
+    event.past && isReplaced(event) ? unheard(event.past, eventsSeen) : event.past;
+  if (!events.some((event) => pastOf(event) !== event.past)) return events;
+  return events.map((event) => {
+    const past = pastOf(event);
+    return past === event.past ? event : { ...event, past };
   });
-  return isChanged ? kept : events;
 }
 
 /** The part of a past whose events have yet to be heard of; the past itself where that is all of it. */
