@@ -18,6 +18,9 @@ import { KvError } from "../core/errors.ts";
 import { isMetaKey, metaKey } from "../core/keyspace.ts";
 import type { Engine, EngineWrite, Telemetry, Time } from "../ports.ts";
 
+/** Changes nothing, whether it goes through or not: written to learn that the store takes writes. */
+export const NOTHING: EngineWrite = { kind: "delete", key: metaKey("nothing") };
+
 export type GroupCommitOptions = {
   /** Whether a write is durable only once it is on the disk, rather than with the operating system. */
   readonly sync: boolean;
@@ -53,8 +56,8 @@ export type GroupCommit = {
   /** Calls `listener` when a batch failed, before any write is told and before any further one is taken. */
   onFailure(listener: () => void): void;
   /**
-   * Calls `listener` when the first batch after a failed one went through, before anybody is told: what failed has surfaced by
-   * then, or never will.
+   * Calls `listener` when the store is open anew after a failure of unknown outcome, before anybody is told: what failed has
+   * surfaced by then, or never will.
    */
   onRecovery(listener: () => void): void;
   /** Resolves when everything submitted so far has ended, well or not. */
@@ -87,7 +90,6 @@ export function createGroupCommit(
   let queuedBytes = 0;
   let listeners: readonly (() => void)[] = [];
   let recoveryListeners: readonly (() => void)[] = [];
-  let hasFailed = false;
   /** Something failed that may surface. */
   let isDoubtful = false;
   /** What a full disk said, and until when it is taken to be as full as that. */
@@ -151,15 +153,10 @@ export function createGroupCommit(
       queuedBytes = group.bytes;
     } else refused.unshift(group);
     for (const listener of listeners) listener();
-    tellRecovery();
+    for (const listener of recoveryListeners) listener();
     for (const next of refused) next.reject(openedAnew());
     if (inFlight === group) begin(group, time.monotonicMs());
     else if (waiting.length > 0) schedule();
-  }
-
-  function tellRecovery(): void {
-    hasFailed = false;
-    for (const listener of recoveryListeners) listener();
   }
 
   function succeed(group: Group, startMs: number): void {
@@ -168,7 +165,6 @@ export function createGroupCommit(
     inFlight = undefined;
     queuedBytes -= group.bytes;
     if (waiting.length > 0) schedule();
-    if (hasFailed) tellRecovery();
     group.resolve();
   }
 
@@ -178,7 +174,6 @@ export function createGroupCommit(
     inFlight = undefined;
     waiting = [];
     queuedBytes = 0;
-    hasFailed = true;
     isDoubtful ||= !(error instanceof KvError) || error.outcome === "unknown";
     if (error instanceof KvError && error.code === "STORAGE_FULL") {
       full = error;
@@ -242,8 +237,6 @@ export function createGroupCommit(
   };
 }
 
-/** Changes nothing, whether it goes through or not. */
-const NOTHING: EngineWrite = { kind: "delete", key: metaKey("nothing") };
 /** Writes that have to be likely within an interval before a flush waits for them. */
 const COMPANY_MIN = 2;
 /** Weight of the newest gap in the running mean, and the longest gap that counts, in ms. */

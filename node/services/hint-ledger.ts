@@ -17,10 +17,10 @@
  */
 import { compareBytes, successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
-import { hintsRangeOf, metaKey, parseHintKey, partitionOfStored } from "../core/keyspace.ts";
+import { hintsRangeOf, parseHintKey, partitionOfStored } from "../core/keyspace.ts";
 import { PARTITIONS_MAX } from "../core/ring/document.ts";
-import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
-import type { GroupCommit } from "./group-commit.ts";
+import type { Engine, Entry, Telemetry, Time } from "../ports.ts";
+import { type GroupCommit, NOTHING } from "./group-commit.ts";
 import {
   createHintAccounts,
   growthOf,
@@ -82,8 +82,6 @@ const RETRY_MS = 1_000;
 /** Between two attempts at what cannot be read: as above at first, and then twice as long each time, up to this. */
 const RETRY_MS_MAX = 60_000;
 const EVERYTHING: Span = { from: 0, until: PARTITIONS_MAX };
-/** A write that changes nothing. */
-const PROBE: EngineWrite = { kind: "delete", key: metaKey("probe") };
 
 /**
  * @param parts `commit`: whoever has read before it recovers reads anew afterwards, so that nobody's change starts from
@@ -212,7 +210,7 @@ export function createHintLedger(
   /** Learns whether the store takes writes again. */
   async function probe(): Promise<void> {
     try {
-      await commit.write(PROBE);
+      await commit.write(NOTHING);
       refusal = undefined;
     } catch (cause) {
       if (cause instanceof KvError) {

@@ -11,14 +11,14 @@
  */
 import { successor } from "../core/bytes.ts";
 import { KvError } from "../core/errors.ts";
-import { metaKey, parsePartitionedKey, placesRange } from "../core/keyspace.ts";
+import { parsePartitionedKey, placesRange } from "../core/keyspace.ts";
 import type { LeafKey } from "../core/merkle/difference.ts";
 import { fingerprintOf } from "../core/merkle/fingerprint.ts";
 import { LEAF_BITS_MAX, LEAF_BITS_MIN, leafBitsFor, MerkleTree, type Places, placesOf } from "../core/merkle/tree.ts";
 import { decodeRecord, RecordCorruptError } from "../core/version/record-codec.ts";
-import type { Engine, EngineWrite, Entry, Telemetry, Time } from "../ports.ts";
+import type { Engine, Entry, Telemetry, Time } from "../ports.ts";
 import type { Budget } from "./budget.ts";
-import type { GroupCommit } from "./group-commit.ts";
+import { type GroupCommit, NOTHING } from "./group-commit.ts";
 import { keyName } from "./record-store.ts";
 import type { Replica } from "./replica.ts";
 import { createSetbacks } from "./setbacks.ts";
@@ -60,8 +60,6 @@ const FIRST_RECORDS = 32;
 const RETRY_MS = 1_000;
 /** Attempts at a count that failing writes spoil. */
 const ATTEMPTS_MAX = 3;
-/** Written to learn that the store takes writes. */
-const PROBE: EngineWrite = { kind: "put", key: metaKey("probe"), value: Uint8Array.of(1) };
 const EVERYTHING: Places = placesOf(0, 0);
 
 /** @param parts `ledger` hears of every write of `replica`; `budget` paces the work in the background. */
@@ -154,7 +152,7 @@ export function createTrees(parts: {
   async function probe(): Promise<void> {
     const { failures } = ledger;
     if (failures === failuresProbed) return;
-    await commit.write(PROBE);
+    await commit.write(NOTHING);
     failuresProbed = failures;
   }
 

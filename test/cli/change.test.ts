@@ -8,15 +8,7 @@ import { CommanderError } from "commander";
 import { createAdminServer } from "../../node/adapters/http/admin.ts";
 import type { ChangeView } from "../../node/adapters/http/admin-api.ts";
 import type { HttpServer } from "../../node/adapters/http/http-server.ts";
-import {
-  drainCommand,
-  joinCommand,
-  leaveCommand,
-  replaceCommand,
-  weightCommand,
-  zoneCommand,
-} from "../../node/cli/change.ts";
-import { changesCommand } from "../../node/cli/changes.ts";
+import { allCommands } from "../../node/cli/commands.ts";
 import { KvError } from "../../node/core/errors.ts";
 import {
   ADMIN_PORTS,
@@ -61,16 +53,7 @@ async function run(
 
 /** Runs a command in this process, which takes less long; resolves to its standard output. */
 async function runHere([name, ...args]: readonly string[]): Promise<string> {
-  const commands = [
-    joinCommand(),
-    leaveCommand(),
-    replaceCommand(),
-    weightCommand(),
-    zoneCommand(),
-    drainCommand(),
-    changesCommand(),
-  ];
-  const command = commands.find((one) => one.name() === name);
+  const command = allCommands().find((one) => one.name() === name);
   assert(command !== undefined);
   command.exitOverride().configureOutput({ writeErr: () => {} });
   let written = "";

@@ -83,8 +83,14 @@ export function beginChange(document: RingDocument, request: ChangeRequest, fact
   checkNames(document, request, facts);
   const removed = new Set([...request.leave, ...request.replace]);
   const destroyed = new Set([...removed].filter((name) => isDeclared(document, name) || !facts.isReachable(name)));
-  const weights = changedWeights(document, request);
-  const zones = changedZones(document, request);
+  const weights = changed(document, request.weights, {
+    now: ({ weight }) => weight,
+    withIt: (member, weight) => ({ ...member, weight }),
+  });
+  // They hold at once, for that is where the members are; the table follows.
+  const zones = new Map(
+    changed(document, request.zones, { now: ({ zone }) => zone, withIt: (member, zone) => ({ ...member, zone }) }),
+  );
   const figures = figuresToBe(document, request);
   const isQuorumChange = figures.readQuorum !== document.readQuorum || figures.writeQuorum !== document.writeQuorum;
   const isSame = removed.size + request.join.length + weights.length + zones.size === 0;
@@ -112,28 +118,30 @@ export function beginChange(document: RingDocument, request: ChangeRequest, fact
   );
 }
 
-/** Weights that change, by name. */
-function changedWeights(document: RingDocument, { weights }: ChangeRequest): Transition["weights"] {
-  const changed: [MemberId, number][] = [];
-  for (const member of document.members) {
-    const weight = Object.hasOwn(weights, member.name) ? weights[member.name] : undefined;
-    if (weight === undefined || weight === member.weight) continue;
-    checkMember({ ...member, weight });
-    changed.push([member.name, weight]);
-  }
-  return changed;
-}
-
-/** Zones that change, by name. They hold at once, for that is where the members are; the table follows. */
-function changedZones(document: RingDocument, { zones }: ChangeRequest): ReadonlyMap<MemberId, string> {
-  const changed = new Map<MemberId, string>();
-  for (const member of document.members) {
-    const zone = Object.hasOwn(zones, member.name) ? zones[member.name] : undefined;
-    if (zone === undefined || zone === member.zone) continue;
-    checkMember({ ...member, zone });
-    changed.set(member.name, zone);
-  }
-  return changed;
+/**
+ * What really changes of what is asked for, by name.
+ *
+ * @param asked By name, of any members.
+ * @param now What a member has.
+ * @param withIt The member as it would be.
+ */
+function changed<Value>(
+  { members }: RingDocument,
+  asked: Readonly<Record<MemberId, Value>>,
+  {
+    now,
+    withIt,
+  }: {
+    readonly now: (member: RingMember) => Value;
+    readonly withIt: (member: RingMember, value: Value) => RingMember;
+  },
+): (readonly [MemberId, Value])[] {
+  return members.flatMap((member) => {
+    const value = Object.hasOwn(asked, member.name) ? asked[member.name] : undefined;
+    if (value === undefined || value === now(member)) return [];
+    checkMember(withIt(member, value));
+    return [[member.name, value] as const];
+  });
 }
 
 type Figures = Pick<Transition, "readQuorum" | "writeQuorum" | "mode">;

@@ -35,7 +35,8 @@ export function inOrderOfArrival(held: KvRecord, joined: KvRecord, nowMs: number
   if (!joined.events.some((event) => isInWindow(event, nowMs) && isUnknown(event) && isToPlace(event))) return joined;
   const inOrder = joined.events.filter((event) => isInWindow(event, nowMs)).sort(compareTimes);
   const arrived = inOrder.filter(isUnknown);
-  const times = timesAfterPast(held, inOrder, arrived.filter(isEarlier), nowMs);
+  const known = inOrder.filter((event) => !isUnknown(event));
+  const times = timesAfterPast(held, known, arrived.filter(isEarlier), nowMs);
   let afterMs = Math.max(latestMs, ...times.values());
   for (const event of arrived) {
     if (isEarlier(event)) continue;
@@ -67,15 +68,14 @@ function timeAfter(event: WriteEvent, afterMs: number, nowMs: number): number {
  */
 function timesAfterPast(
   held: KvRecord,
-  inOrder: readonly WriteEvent[],
+  known: readonly WriteEvent[],
   earlier: readonly WriteEvent[],
   nowMs: number,
 ): Map<WriteEvent, number> {
   const times = new Map<WriteEvent, number>();
   if (earlier.length === 0) return times;
   let afterMs = 0;
-  for (const event of inOrder) {
-    if (counterOf(held.eventsSeen, event.dot) < event.dot.counter) continue;
+  for (const event of known) {
     const past = findByDot(held.events, event.dot)?.past;
     if (past !== undefined)
       for (const { dot, stampedAtMs } of earlier) if (stampedAtMs > afterMs && covers(past, dot)) afterMs = stampedAtMs;
