@@ -31,16 +31,23 @@ export class Client {
    * Asks any node that serves. What is sent to a process that is held up waits with it, unless the client gives up first.
    *
    * @returns `answer`: a `KvError`, or undefined when none came, for the node may have died. `reachedMs`: when the node
-   *   took the request; undefined: it never did, and never will.
+   *   took the request; undefined: it never did, and never will. `restamps`: how often at most another member was asked to
+   *   stamp for it so far, for it is counted for all requests of that node.
    */
   ask<T>(
     cluster: SimulatedCluster,
     what: string,
     request: (coordinator: Coordinator) => Promise<T>,
-  ): { readonly answer: Promise<T | KvError | undefined>; readonly reachedMs: () => number | undefined } {
+  ): {
+    readonly answer: Promise<T | KvError | undefined>;
+    readonly reachedMs: () => number | undefined;
+    readonly restamps: () => number;
+  } {
     const { simulator, machines } = cluster;
     const serving = machines.filter(({ node }) => node !== undefined);
     const machine: SimulatedNode | undefined = serving.length === 0 ? undefined : this.random.pick(serving);
+    const restampsSoFar = () => (machine === undefined ? 0 : (cluster.stampRetries.get(machine.name) ?? 0));
+    const restampsBefore = restampsSoFar();
     let reachedMs: number | undefined;
     const answer = new Promise<T | KvError | undefined>((resolve, reject) => {
       if (machine === undefined) {
@@ -74,6 +81,6 @@ export class Client {
         machine.process,
       );
     });
-    return { answer, reachedMs: () => reachedMs };
+    return { answer, reachedMs: () => reachedMs, restamps: () => restampsSoFar() - restampsBefore };
   }
 }

@@ -6,13 +6,15 @@ import assert from "node:assert/strict";
 import type { TransportLimits } from "../../node/adapters/tcp/limits.ts";
 import { createTransport } from "../../node/adapters/tcp/transport.ts";
 import type { Durability } from "../../node/core/errors.ts";
-import { dataKey, hintsRange, parseHintKey, parsePartitionedKey } from "../../node/core/keyspace.ts";
 import type { MemberId, Mode, RingDocument } from "../../node/core/ring/document.ts";
 import { firstRing } from "../../node/core/ring/first-members.ts";
 import { createRing, type Ring } from "../../node/core/ring/ring.ts";
+import type { KvRecord } from "../../node/core/version/record.ts";
 import { createNode, type NodeSettings, type StorageNode } from "../../node/node.ts";
 import type { Engine, Telemetry } from "../../node/ports.ts";
 import { openIdentity } from "../../node/services/identity.ts";
+import { Clocks } from "./clocks.ts";
+import { endDisk, wipeDisk } from "./destruction.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
 import { Losses } from "./losses.ts";
 import { SimulatedNetwork } from "./network.ts";
@@ -76,10 +78,7 @@ export type SimulatedNode = {
   diskLostMs: number;
 };
 
-/** What the drift of a clock makes of a run at most. */
-const DRIFT_MS_MAX = 200;
-const HINT_SPACE = hintsRange().from[0];
-const DATA_SPACE = dataKey(0, Uint8Array.of(0))[0];
+const STAMP_RETRIES = "annulus.write.stamp_retries";
 
 export class SimulatedCluster {
   readonly simulator: Simulator;
@@ -90,12 +89,13 @@ export class SimulatedCluster {
   readonly ghosts: SimulatedNode[] = [];
   readonly options: ClusterOptions;
   readonly counters = new Map<string, number>();
+  /** Of each member: how often somebody else had to be asked to stamp a write. */
+  readonly stampRetries = new Map<MemberId, number>();
   /** By member and name; of the last start of each. */
   readonly gauges = new Map<string, () => number>();
   /** What faults destroyed so far. */
   readonly losses = new Losses((member) => this.machines.find(({ name }) => name === member)?.zone ?? member);
-  /** How far at most a clock of any machine was from the true time so far. */
-  clockSkewMs = 0;
+  readonly clocks = new Clocks();
   /** Of each data directory that ever was: its newest incarnation so far. */
   readonly incarnations = new Map<string, () => number>();
   readonly #document: RingDocument;
@@ -103,6 +103,8 @@ export class SimulatedCluster {
   isElastic = false;
   /** Whether a node may be started now; whoever runs pods is asked, where there is one. */
   mayStart: (machine: SimulatedNode) => boolean = () => true;
+  /** Is shown each record that lay on a disk right before a loss struck it. */
+  onDestroyed: (key: string, record: KvRecord) => void = () => undefined;
   /** Is told when a node adopts a ring, just before it is in force. */
   onRingAdopted: (name: MemberId) => void = () => undefined;
   /** What a node is started with, where it is not the cluster's options that say so. */
@@ -308,9 +310,7 @@ export class SimulatedCluster {
     this.simulator.tell(`crash ${machine.name} ${kind}`);
     process.alive = false;
     this.network.crash(process, kind);
-    const lost = machine.disk.crash(kind);
-    // With `disk` nothing that was acknowledged can be among it.
-    if (this.options.durability === "os") for (const { key, fromMs } of lost) this.#noteLoss(machine, key, fromMs);
+    endDisk(this, machine, kind);
     if (kind === "machine") machine.bootId = `${machine.name} booted at ${this.simulator.nowMs}`;
     machine.process = undefined;
     machine.node = undefined;
@@ -320,27 +320,14 @@ export class SimulatedCluster {
   /** Somebody sets the clock of a machine. */
   setClock({ clock }: Pick<SimulatedNode, "clock">, wallSkewMs: number): void {
     clock.wallSkewMs = wallSkewMs;
-    this.clockSkewMs = Math.max(this.clockSkewMs, Math.abs(wallSkewMs) + DRIFT_MS_MAX);
+    this.clocks.note(clock, wallSkewMs, this.simulator.nowMs);
   }
 
   /** The machine dies, and will come back with an empty disk under the same name. */
   loseDisk(machine: SimulatedNode): void {
     this.crash(machine, "machine");
-    machine.disk.wipe();
-    const atMs = this.simulator.nowMs;
-    machine.diskLostMs = atMs;
-    this.losses.note({ kind: "disk", member: machine.name, key: undefined, fromMs: Number.NEGATIVE_INFINITY, atMs });
-  }
-
-  /** A loss of power took the newest value of a storage key. */
-  #noteLoss({ name: member }: SimulatedNode, stored: Uint8Array, fromMs: number): void {
-    const key = clientKeyOf(stored);
-    if (key === undefined) return;
-    this.simulator.tell(`${member} lost its newest record of ${key}, from ${fromMs.toFixed(1)} on`);
-    // A hint that counted moves to its home after the acknowledgement: what is lost there may be as old as the write.
-    const mayHandOn = !this.isStrict || this.options.requests?.modes === true;
-    const sinceMs = mayHandOn ? Number.NEGATIVE_INFINITY : fromMs;
-    this.losses.note({ kind: "power", member, key, fromMs: sinceMs, atMs: this.simulator.nowMs });
+    machine.diskLostMs = this.simulator.nowMs;
+    wipeDisk(this, machine);
   }
 
   /** Starts every node that is down, and waits until all serve and are linked to each other. */
@@ -362,7 +349,10 @@ export class SimulatedCluster {
 
   #telemetryOf(name: MemberId): Telemetry {
     return {
-      count: (metric, amount = 1) => this.counters.set(metric, (this.counters.get(metric) ?? 0) + amount),
+      count: (metric, amount = 1) => {
+        this.counters.set(metric, (this.counters.get(metric) ?? 0) + amount);
+        if (metric === STAMP_RETRIES) this.stampRetries.set(name, (this.stampRetries.get(name) ?? 0) + amount);
+      },
       observe() {},
       // Of one for each member or level no test asks yet.
       gauge: (metric, read) => this.gauges.set(`${name} ${metric}`, () => Number(read())),
@@ -387,10 +377,4 @@ export class SimulatedCluster {
 /** Where the node of a machine listens to its peers. */
 export function addressOf(name: MemberId): string {
   return `${name}:7402`;
-}
-
-/** The client's key of a record or hint on a disk; undefined for what is neither. */
-function clientKeyOf(stored: Uint8Array): string | undefined {
-  if (stored[0] === HINT_SPACE) return new TextDecoder().decode(parseHintKey(stored).key);
-  return stored[0] === DATA_SPACE ? new TextDecoder().decode(parsePartitionedKey(stored).key) : undefined;
 }

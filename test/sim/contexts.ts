@@ -11,7 +11,7 @@
 import assert from "node:assert/strict";
 import { contextDescends, EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
-import type { Losses } from "./losses.ts";
+import type { Losses, Span, Standing } from "./losses.ts";
 
 /**
  * Copies of something: made between two instants, on so many disks. `isByRing`: on as many as the ring's own W was, which
@@ -25,6 +25,8 @@ export type Settlement = {
   readonly isByRing?: boolean;
   readonly zones?: number;
   readonly isForLast?: boolean;
+  /** What all copies together knew when they counted, where that is known. */
+  readonly context?: CausalContext | undefined;
 };
 
 /** Of two settlements of one kind the earlier binds more reads, and either may be kept for both. */
@@ -32,17 +34,22 @@ export function kindOf({ holders, isByRing = false, zones = 1, isForLast = false
   return `${holders} ${isByRing} ${zones} ${isForLast}`;
 }
 
-/** Whether a strict read surely asked somebody who held what was settled. */
+/** Whether a strict read surely asked somebody who held what was settled, and has it still. */
 export function meets(
   read: { readonly readQuorum: number; readonly meetsAll?: boolean; readonly isLast?: boolean },
-  { holders, isByRing, isForLast = false }: Settlement,
+  settlement: Settlement,
+  standing: Standing,
   replicationFactor: number,
 ): boolean {
-  if (isForLast && read.isLast !== true) return false;
-  return (read.meetsAll === true && isByRing === true) || read.readQuorum + holders > replicationFactor;
+  const { holders, isByRing, isForLast = false } = settlement;
+  if ((isForLast && read.isLast !== true) || standing.isGone) return false;
+  const isWhole = standing.holders === holders;
+  return (
+    (read.meetsAll === true && isByRing === true && isWhole) || read.readQuorum + standing.holders > replicationFactor
+  );
 }
 
-type Known = Settlement & { readonly context: CausalContext };
+type Known = Settlement & { readonly context: CausalContext; readonly isExact: boolean };
 
 export class SettledContexts {
   readonly #losses: Losses;
@@ -60,7 +67,7 @@ export class SettledContexts {
   settle(key: string, settlement: Settlement, context: CausalContext): void {
     const known = this.#byKey.get(key) ?? [];
     this.#byKey.set(key, known);
-    known.push({ ...settlement, context });
+    known.push({ ...settlement, context, isExact: settlement.context !== undefined });
     if (known.length > KEPT_MAX) this.#shorten(key, known);
   }
 
@@ -81,14 +88,20 @@ export class SettledContexts {
     },
   ): void {
     for (const known of this.#byKey.get(key) ?? []) {
-      if (known.endedMs >= read.startedMs || !meets(read, known, this.#replicationFactor)) continue;
+      if (known.endedMs >= read.startedMs) continue;
       if (contextDescends(read.context ?? EMPTY_CONTEXT, known.context)) continue;
-      if (read.isLast && this.#losses.mayHaveTakenAll({ key, ...known }, known)) continue;
-      if (!read.isLast && mayBeMissed(this.#losses, key, known, this.#writeQuorum)) continue;
+      if (!this.#binds(key, read, known)) continue;
       assert.fail(
         `a read of ${key} at ${read.startedMs} ms knows less than what was settled at ${known.endedMs} ms on ${known.holders} disks: ${tell(read.context)} lacks ${tell(known.context)}`,
       );
     }
+  }
+
+  #binds(key: string, read: Parameters<SettledContexts["check"]>[1], known: Known): boolean {
+    const span = spanOf(key, known);
+    if (read.isLast) return !this.#losses.mayHaveTakenAll(span, known);
+    const standing = this.#losses.standingOf(span, known.holders, this.#writeQuorum);
+    return meets(read, known, standing, this.#replicationFactor);
   }
 
   /** Joins the oldest entries that stand on equally many disks: a later read must know all of them anyway. */
@@ -99,7 +112,8 @@ export class SettledContexts {
       const kind = kindOf(entry);
       const other = joined.get(kind);
       // What a loss may have hit is forgotten rather than guessed.
-      if (mayBeMissed(this.#losses, key, entry, this.#writeQuorum)) continue;
+      const standing = this.#losses.standingOf(spanOf(key, entry), entry.holders, this.#writeQuorum);
+      if (standing.isGone || standing.holders < entry.holders) continue;
       joined.set(kind, other === undefined ? entry : join(other, entry));
     }
     known.unshift(...joined.values());
@@ -109,16 +123,9 @@ export class SettledContexts {
 /** Entries of a key before old ones are joined: more than there are requests of one key at a time. */
 const KEPT_MAX = 24;
 
-/**
- * Whether a strict read may rightly miss what was settled: a loss of power took records that nobody knows to be gone.
- * An exchanged disk, and a key whose record rotted, count towards no quorum until N − W + 1 complete peers were heard, so
- * that they excuse only what stood on fewer disks than were lost (seeds 20210 of da04106 and 100442 of 4258e72).
- */
-export function mayBeMissed(losses: Losses, key: string, settlement: Settlement, writeQuorum: number): boolean {
-  const hits = losses.of({ key, ...settlement });
-  if (hits.length === 0) return false;
-  if (settlement.holders < writeQuorum || hits.some(({ kind }) => kind === "power")) return true;
-  return losses.mayHaveTakenAll({ key, ...settlement }, settlement);
+/** When the copies of an entry were made, and what they know if that is known exactly. */
+function spanOf(key: string, { startedMs, endedMs, context, isExact }: Known): Span {
+  return { key, startedMs, endedMs, context: isExact ? context : undefined };
 }
 
 function join(a: Known, b: Known): Known {
@@ -127,6 +134,7 @@ function join(a: Known, b: Known): Known {
     startedMs: Math.min(a.startedMs, b.startedMs),
     endedMs: Math.max(a.endedMs, b.endedMs),
     context: joinContexts(a.context, b.context),
+    isExact: a.isExact && b.isExact,
   };
 }
 

@@ -23,17 +23,19 @@ type Acknowledged = {
   readonly seen: CausalContext;
   /** Homes that held it when it was acknowledged, or that somebody held it for; at most what its receipt said. */
   readonly copies: number;
+  /** When all of these were last seen; what was lost before is made good. */
+  wholeMs: number;
   readonly startedMs: number;
   readonly endedMs: number;
   /** Homes alone acknowledged it, and as many as the ring's W at least: who is filled by enough of them has it. */
   readonly isByHomes: boolean;
 };
 
-/** The contexts of all records of a key that one home holds, or somebody for it. */
-type Held = readonly CausalContext[];
+/** What one home knows of a key by its own record, and what somebody keeps for it. */
+type Held = { readonly own: CausalContext; readonly hints: readonly CausalContext[] };
 
-/** Of each key, the writes acknowledged last that are looked after. */
-const WRITES_MAX = 8;
+/** Of each key, so many acknowledged writes are looked after. */
+const WRITES_MAX = 16;
 const CHECK_MS = 500;
 
 export class Copies {
@@ -73,8 +75,15 @@ export class Copies {
     // A hint for who is no home any more goes once W of the present homes have it, be it one of more copies than that.
     const most = this.#cluster.isElastic ? Math.min(acks, this.#cluster.leastQuorums.writeQuorum) : acks;
     const isByHomes = hinted === 0 && copies >= acks && acks >= this.#cluster.leastQuorums.writeQuorum;
-    noted.push({ what, seen, copies: Math.min(most, copies), startedMs, endedMs, isByHomes });
-    if (noted.length > WRITES_MAX) noted.shift();
+    noted.push({ what, seen, copies: Math.min(most, copies), wholeMs: startedMs, startedMs, endedMs, isByHomes });
+    if (noted.length > WRITES_MAX) this.#forgetOne(noted);
+  }
+
+  /** Forgets the oldest that a younger one has seen, for who holds that holds both; else the oldest. */
+  #forgetOne(noted: Acknowledged[]): void {
+    const seenBy = (one: Acknowledged, at: number) =>
+      noted.some((other, later) => later > at && other.copies >= one.copies && contextDescends(other.seen, one.seen));
+    noted.splice(Math.max(0, noted.findIndex(seenBy)), 1);
   }
 
   #later(): void {
@@ -100,9 +109,9 @@ export class Copies {
     for (const [key, noted] of this.#byKey) {
       const place = placesOf(this.#cluster, key).find(({ home }) => home === name);
       if (place === undefined) continue;
-      for (const { what, seen, startedMs, endedMs, isByHomes } of noted) {
+      for (const { what, seen, startedMs, wholeMs, endedMs, isByHomes } of noted) {
         if (!isByHomes || endedMs >= diskLostMs) continue;
-        const hits = losses.of({ key, startedMs, endedMs });
+        const hits = losses.of({ key, startedMs: Math.max(startedMs, wholeMs), endedMs, context: seen });
         if (hits.some((loss) => loss.member !== name || loss.kind !== "disk")) continue;
         const own = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
         const forgotten = this.#mayBeCollected(key) ? horizonIn(disk.peek(place.horizon)) : EMPTY_CONTEXT;
@@ -117,10 +126,14 @@ export class Copies {
   #checkKey(key: string, noted: readonly Acknowledged[]): void {
     const { losses, simulator } = this.#cluster;
     const held = this.#heldForHomes(key);
-    for (const { what, seen, copies, startedMs, endedMs } of noted) {
+    for (const one of noted) {
+      const { what, seen, copies, wholeMs, endedMs } = one;
       const left = countOf(held, seen);
+      // A hint that was counted for nobody may go again.
+      const own = held.filter(({ own }) => contextDescends(own, seen)).length;
+      if (own >= copies) one.wholeMs = simulator.nowMs;
       if (left >= copies) continue;
-      const lost = losses.disksOf({ key, startedMs, endedMs }).size;
+      const lost = losses.disksOf({ key, startedMs: wholeMs, endedMs, context: seen }).size;
       assert(
         left + lost >= copies,
         `an acknowledged write stays where it was acknowledged: ${what} of ${key} was held for ${copies} homes, and is for ${left} at ${simulator.nowMs.toFixed(1)} ms`,
@@ -131,15 +144,19 @@ export class Copies {
   /** Of each home of a key, what is held by it and for it. */
   #heldForHomes(key: string): readonly Held[] {
     const isCollectable = this.#mayBeCollected(key);
-    return placesOf(this.#cluster, key).map(({ home, own, hint, horizon }) => {
-      const contexts: CausalContext[] = [];
+    return placesOf(this.#cluster, key).map((place) => {
+      const hints: CausalContext[] = [];
+      let own = EMPTY_CONTEXT;
       for (const { name, disk } of this.#cluster.machines) {
-        const record = name === home ? recordIn(disk.peek(own)) : recordInHint(disk.peek(hint));
-        const known = record?.context ?? EMPTY_CONTEXT;
-        const isHeldUnder = name === home && isCollectable;
-        contexts.push(isHeldUnder ? joinContexts(known, horizonIn(disk.peek(horizon))) : known);
+        if (name === place.home) {
+          const known = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
+          own = isCollectable ? joinContexts(known, horizonIn(disk.peek(place.horizon))) : known;
+        } else {
+          const hint = recordInHint(disk.peek(place.hint));
+          if (hint !== undefined) hints.push(hint.context);
+        }
       }
-      return contexts;
+      return { own, hints };
     });
   }
 }
@@ -151,7 +168,8 @@ function isFilled(machine: SimulatedNode): boolean {
 
 /** Homes that hold a write, or for which somebody does. */
 function countOf(held: readonly Held[], seen: CausalContext): number {
-  return held.filter((contexts) => contexts.some((context) => contextDescends(context, seen))).length;
+  const knows = (context: CausalContext) => contextDescends(context, seen);
+  return held.filter(({ own, hints }) => knows(own) || hints.some(knows)).length;
 }
 
 function bytesOf(text: string): Uint8Array {

@@ -2,6 +2,7 @@
 import { equalBytes } from "../../node/core/bytes.ts";
 import { dataKey } from "../../node/core/keyspace.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
+import { strike } from "./destruction.ts";
 import type { Loss } from "./losses.ts";
 
 const WATCH_MS = 100;
@@ -13,10 +14,8 @@ const WATCH_MS = 100;
  * @returns Whether there was anything.
  */
 export function rot(cluster: SimulatedCluster, machine: SimulatedNode, key: Uint8Array): boolean {
-  const { simulator, losses, ring } = cluster;
+  const { simulator, ring } = cluster;
   const at = dataKey(ring.partitionOf(key), key);
-  if (!machine.disk.flipBit(at)) return false;
-  const damaged = machine.disk.peek(at);
   const loss: Loss = {
     kind: "rot",
     member: machine.name,
@@ -25,7 +24,12 @@ export function rot(cluster: SimulatedCluster, machine: SimulatedNode, key: Uint
     atMs: simulator.nowMs,
     untilMs: Number.POSITIVE_INFINITY,
   };
-  losses.note(loss);
+  const isDamaged = strike(cluster, machine, {
+    destroy: () => machine.disk.flipBit(at),
+    lossOf: (struck, isStruck) => (isStruck && struck === loss.key ? loss : undefined),
+  });
+  if (!isDamaged) return false;
+  const damaged = machine.disk.peek(at);
   const isThere = () => {
     const found = machine.disk.peek(at);
     return found !== undefined && damaged !== undefined && equalBytes(found, damaged);

@@ -109,7 +109,8 @@ export class Faults {
     const { network, nodes, options } = this.#cluster;
     network.heal();
     // By clocks that are minutes apart, values end their lives minutes apart: no two homes would be equal so long.
-    if (options.requests?.lifeSpans === true) for (const { clock } of nodes) clock.wallSkewMs %= CLOCK_SKEW_MS;
+    if (options.requests?.lifeSpans === true)
+      for (const node of nodes) this.#cluster.setClock(node, node.clock.wallSkewMs % CLOCK_SKEW_MS);
     network.faults = { ...network.faults, ...QUIET };
     for (const { disk, process } of nodes) {
       disk.setFaults(HEALTHY);

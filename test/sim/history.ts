@@ -13,10 +13,11 @@ import assert from "node:assert/strict";
 import { EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
-import { kindOf, mayBeMissed, meets, SettledContexts, type Settlement } from "./contexts.ts";
+import { kindOf, meets, SettledContexts, type Settlement } from "./contexts.ts";
 import { Losses } from "./losses.ts";
 import { Stamps } from "./stamps.ts";
 import {
+  type ClockSkew,
   hasExpired,
   isStampedOnce,
   mayHaveExpired,
@@ -65,7 +66,7 @@ export class History {
   readonly #quorums: Quorums | undefined;
   readonly #losses: Losses;
   readonly #collectedOf: (key: string) => CausalContext;
-  readonly #clockSkewMs: () => number;
+  readonly #clockSkewMs: ClockSkew;
   readonly #contexts: SettledContexts | undefined;
   readonly #settled = new Map<Write, Settled>();
   readonly #mustShow = new Map<string, Set<Write>>();
@@ -76,12 +77,12 @@ export class History {
    * @param quorums Without them, only writes that were acknowledged are taken for settled.
    * @param losses What faults destroyed; the history looks again with each check.
    * @param world `collectedOf`: what was known of a key before its deletion was forgotten: an answer need not tell of that.
-   *   `clockSkewMs`: how far at most a clock was from the true time so far.
+   *   `clockSkewMs`: how far clocks were from the true time.
    */
   constructor(
     quorums?: Quorums,
     losses: Losses = new Losses(),
-    world: { readonly collectedOf?: (key: string) => CausalContext; readonly clockSkewMs?: () => number } = {},
+    world: { readonly collectedOf?: (key: string) => CausalContext; readonly clockSkewMs?: ClockSkew } = {},
   ) {
     this.#collectedOf = world.collectedOf ?? (() => EMPTY_CONTEXT);
     this.#clockSkewMs = world.clockSkewMs ?? (() => 0);
@@ -114,12 +115,12 @@ export class History {
     write.endedMs = endedMs;
     write.restamps = stamping.restamps;
     write.stampableUntilMs = stamping.stampableUntilMs ?? endedMs;
-    const { token } = stamping;
+    const { token, held } = stamping;
     if (outcome === "none")
       assert(!this.#settled.has(write), `write ${write.id} was shown, and then its client was told that nothing stuck`);
     if (outcome !== "acknowledged") return;
     const promise = write.promise ?? { holders: this.#quorums?.writeQuorum ?? 1, isByRing: true };
-    const settlement = { startedMs: write.startedMs, endedMs, ...promise };
+    const settlement = { startedMs: write.startedMs, endedMs, ...promise, context: held };
     const isExact = isStampedOnce(write) && token !== undefined;
     if (isExact && write.kind === "overwrite") write.token = token;
     if (isExact) this.#contexts?.settle(write.key, settlement, token);
@@ -146,8 +147,15 @@ export class History {
     for (const id of past) {
       const older = this.writes.get(id) as Write;
       mustShow.delete(older);
-      this.#settledOf(older).gone ??= settlement;
+      this.#noteGone(older, settlement);
     }
+  }
+
+  /** As with what was shown, the earliest binds most reads until a loss may have hit it. */
+  #noteGone(write: Write, settlement: Settlement): void {
+    const settled = this.#settledOf(write);
+    const { gone } = settled;
+    if (gone === undefined || this.#losses.of({ key: write.key, ...gone }).length > 0) settled.gone = settlement;
   }
 
   #settledOf(write: Write): Settled {
@@ -199,7 +207,7 @@ export class History {
     // have taken effect.
     return [...reached].some((id) => {
       const by = this.writes.get(id) as Write;
-      const isGone = by.isDelete || mayHaveExpired(by, untilMs, this.#clockSkewMs());
+      const isGone = by.isDelete || mayHaveExpired(by, untilMs, this.#clockSkewMs);
       return isGone && by.outcome !== "none" && by.startedMs <= untilMs;
     });
   }
@@ -231,8 +239,22 @@ export class History {
    * Whether faults may have destroyed the copies of one stamp of a write. Who replaced just that one knows nothing of the
    * other, and nobody is left to tell that both are one write.
    */
-  #mayHaveLostAStamp({ key, startedMs, endedMs }: Write): boolean {
-    return this.#losses.of({ key, startedMs, endedMs }).length > 0;
+  #mayHaveLostAStamp({ id, key, startedMs, endedMs }: Write): boolean {
+    const span = { key, startedMs, endedMs };
+    const dots = this.stamps.dotsOf(id);
+    if (dots.length === 0) return this.#losses.of(span).length > 0;
+    return dots.some((dot) => this.#losses.ofDot(span, dot).length > 0);
+  }
+
+  /**
+   * Whether one more stamp of a blind overwrite may have replaced a successor of the first, and so rightly stays beside what
+   * replaced that: only what was there by then it can have replaced.
+   */
+  #mayFollowASuccessor(write: Write): boolean {
+    if (write.kind !== "overwrite") return false;
+    return this.#ofKey(write.key).some(
+      (later) => later.startedMs <= write.stampableUntilMs && this.#mayReplace(later, write),
+    );
   }
 
   /** Whether something of the key may have been deleted so far; what never was is not excused by a horizon. */
@@ -250,8 +272,9 @@ export class History {
   /** Whether of two looks in this span one may find a value there, and the other its life ended. */
   isExpiring(id: WriteId, { fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number }): boolean {
     const write = this.writes.get(id) as Write;
-    const clockSkewMs = this.#clockSkewMs();
-    return mayHaveExpired(write, untilMs, clockSkewMs) && !hasExpired(write, fromMs, clockSkewMs);
+    return (
+      mayHaveExpired(write, untilMs, this.#clockSkewMs) && !hasExpired(write, { fromMs, untilMs }, this.#clockSkewMs)
+    );
   }
 
   #ofKey(key: string): readonly Write[] {
@@ -284,13 +307,13 @@ export class History {
     assert(write.outcome !== "none", `${read.key} showed write ${id}, whose client was told that nothing stuck`);
     assert(write.startedMs <= read.endedMs, `${read.key} showed write ${id} before it began`);
     assert(
-      !hasExpired(write, read.startedMs, this.#clockSkewMs()),
+      !hasExpired(write, { fromMs: read.startedMs, untilMs: read.endedMs }, this.#clockSkewMs),
       `${read.key} showed write ${id} at ${read.startedMs} ms, whose life of ${write.ttlMs} ms had ended by any clock`,
     );
     const mayStand = () =>
       mayStandTwice(write) &&
       (!read.isLast ||
-        write.kind === "overwrite" ||
+        this.#mayFollowASuccessor(write) ||
         this.#mayBeForgotten(write, read.endedMs) ||
         this.#mayHaveLostAStamp(write));
     const replaced = read.shown.find((other) => this.writes.get(other)?.past.has(id));
@@ -332,24 +355,25 @@ export class History {
     const holders = Math.min(read.readQuorum, this.#quorums.writeQuorum);
     // Fewer than W holders meet those that later reads ask only as long as the homes are the same.
     if (this.#quorums.isElastic === true && holders < this.#quorums.writeQuorum) return;
-    const settlement = { startedMs: read.startedMs, endedMs: read.endedMs, holders };
-    for (const id of read.shown) this.#settle(this.writes.get(id) as Write, settlement);
     const { context } = read;
+    const settlement = { startedMs: read.startedMs, endedMs: read.endedMs, holders, context };
+    for (const id of read.shown) this.#settle(this.writes.get(id) as Write, settlement);
     if (context === undefined) return;
     this.#contexts?.settle(read.key, settlement, context);
     for (const write of this.#mustShowOf(read.key)) {
-      if (read.shown.includes(write.id) || mayHaveExpired(write, read.endedMs, this.#clockSkewMs())) continue;
-      if (this.stamps.isCovered(write.id, context) === true) this.#settledOf(write).gone ??= settlement;
+      if (read.shown.includes(write.id) || mayHaveExpired(write, read.endedMs, this.#clockSkewMs)) continue;
+      if (this.stamps.isCovered(write.id, context) === true) this.#noteGone(write, settlement);
     }
   }
 
   /** Whether a strict read surely asked somebody who holds, or held and should still hold, what was settled. */
   #binds(read: ReadSeen, settlement: Settlement): boolean {
     const { replicationFactor, writeQuorum } = this.#quorums ?? { replicationFactor: 1, writeQuorum: 1 };
-    if (read.isLast === true) return !this.#losses.mayHaveTakenAll({ key: read.key, ...settlement }, settlement);
+    const span = { key: read.key, ...settlement };
+    if (read.isLast === true) return !this.#losses.mayHaveTakenAll(span, settlement);
     if (settlement.endedMs >= read.startedMs) return false;
-    if (!meets({ ...read, readQuorum: read.readQuorum ?? 1 }, settlement, replicationFactor)) return false;
-    return !mayBeMissed(this.#losses, read.key, settlement, writeQuorum);
+    const standing = this.#losses.standingOf(span, settlement.holders, writeQuorum);
+    return meets({ ...read, readQuorum: read.readQuorum ?? 1 }, settlement, standing, replicationFactor);
   }
 
   /**

@@ -1,11 +1,28 @@
 /**
  * Which copies of a write faults may have destroyed: the exact budget of what was promised.
  *
- * A write that W disks acknowledged is lost rightly only when W of them were destroyed. An exchanged disk destroys all that
- * was written to it before. A machine that lost its power destroys, with `durability: os`, the records that were not
- * synced, and no others: the disk says which keys, and since when. A damaged record is destroyed where it lay. With
- * `durability: disk` a loss of power destroys nothing, for what was acknowledged was synced.
+ * A write that W disks acknowledged is lost rightly only when all its copies were destroyed. An exchanged disk destroys all
+ * that was written to it before. A machine that lost its power destroys, with `durability: os`, the records that were not
+ * synced, and no others. A damaged record is destroyed where it lay. With `durability: disk` a loss of power destroys
+ * nothing, for what was acknowledged was synced.
+ *
+ * Where homes do not change, a loss says what the struck disk knew of the key before and after, and what all disks held right
+ * after it. So a disk that never held the write excuses nothing, nor does one that was filled again before the next was lost.
+ * Elsewhere disks are counted, whichever they are.
  */
+import { contextDescends, covers, EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
+import type { CausalContext, Dot } from "../../node/core/version/record.ts";
+import { counterOf } from "../../node/core/version/vector.ts";
+import type { Holding } from "./holdings.ts";
+
+/** What a loss did to the copies of its key. */
+export type Strike = {
+  /** What the struck disk held before, and after. */
+  readonly before: Holding;
+  readonly after: Holding;
+  /** What every disk held right after it, the struck one among them. */
+  readonly left: readonly Holding[];
+};
 
 export type Loss = {
   readonly kind: "disk" | "power" | "rot";
@@ -21,10 +38,21 @@ export type Loss = {
    * served from memory until it is read or written anew.
    */
   untilMs?: number;
+  /** Undefined where it is not known. */
+  strike?: Strike;
 };
 
 /** When copies of something were made: not before `startedMs`, and those that count no later than `endedMs`. */
-export type Span = { readonly key: string; readonly startedMs: number; readonly endedMs: number };
+export type Span = {
+  readonly key: string;
+  readonly startedMs: number;
+  readonly endedMs: number;
+  /** What the copies know at least, where it is known exactly: losses of other records of the key did not hit them. */
+  readonly context?: CausalContext | undefined;
+};
+
+/** What is left of so many copies for readers to meet. */
+export type Standing = { readonly holders: number; readonly isGone: boolean };
 
 export class Losses {
   readonly #losses: Loss[] = [];
@@ -40,27 +68,104 @@ export class Losses {
   }
 
   /** What may have hit a copy that was made in this span. */
-  of({ key, startedMs, endedMs }: Span): readonly Loss[] {
+  of({ key, startedMs, endedMs, context }: Span): readonly Loss[] {
     // Most runs have few losses, and most writes none.
     if (this.#losses.length === 0) return NOTHING;
-    return this.#losses.filter(
-      (loss) =>
-        (loss.key === undefined || loss.key === key) &&
-        (loss.untilMs ?? loss.atMs) >= startedMs &&
-        loss.fromMs <= endedMs,
-    );
+    return this.#losses.filter((loss) => {
+      if ((loss.key !== undefined && loss.key !== key) || (loss.untilMs ?? loss.atMs) < startedMs) return false;
+      if (loss.strike === undefined || context === undefined) return loss.fromMs <= endedMs;
+      const { before, after } = loss.strike;
+      return hasLost(context, before.own, after.own) || hasLost(context, before.hints, after.hints);
+    });
+  }
+
+  /** What may have hit a copy of a stamp that has this dot. */
+  ofDot(span: Span, dot: Dot): readonly Loss[] {
+    return this.of(span).filter(({ strike }) => {
+      if (strike === undefined) return true;
+      const { before, after } = strike;
+      const isLostBy = (had: CausalContext, has: CausalContext) => covers(had, dot) && !covers(has, dot);
+      return isLostBy(before.own, after.own) || isLostBy(before.hints, after.hints);
+    });
   }
 
   /** The disks that may have lost a copy that was made in this span. */
   disksOf(span: Span): ReadonlySet<string> {
-    return new Set(this.of(span).map(({ member }) => member));
+    return membersOf(this.of(span));
   }
 
   /** Whether they may have taken all of so many copies, which were in so many zones. */
   mayHaveTakenAll(span: Span, { holders, zones = 1 }: { readonly holders: number; readonly zones?: number }): boolean {
-    const disks = this.disksOf(span);
-    return disks.size >= holders && new Set([...disks].map(this.#zoneOf)).size >= zones;
+    const hits = this.of(span);
+    const { context } = span;
+    if (context === undefined || hits.some(({ strike }) => strike === undefined)) {
+      const disks = membersOf(hits);
+      return disks.size >= holders && new Set([...disks].map(this.#zoneOf)).size >= zones;
+    }
+    return isTaken(hits, { ...span, context }, holders);
+  }
+
+  /**
+   * What is left of copies on so many homes for a strict read to meet.
+   *
+   * A loss of power takes records that nobody knows to be gone. An exchanged disk, and a key whose record rotted, count
+   * towards no quorum until N − W + 1 complete peers were heard, so that they excuse only what stood on fewer than W disks, or on
+   * those that were lost alone (seeds 20210 of da04106 and 100442 of 4258e72).
+   */
+  standingOf(span: Span, holders: number, writeQuorum: number): Standing {
+    const hits = this.of(span);
+    if (hits.length === 0) return { holders, isGone: false };
+    const { context } = span;
+    if (context === undefined || hits.some(({ strike }) => strike === undefined)) {
+      const isMissed = holders < writeQuorum || hits.some(({ kind }) => kind === "power");
+      return { holders, isGone: isMissed || this.mayHaveTakenAll(span, { holders }) };
+    }
+    const own = hits.filter(({ strike }) => {
+      const { before, after } = strike as Strike;
+      return hasLost(context, before.own, after.own);
+    });
+    const unnoticed = own.filter(({ kind }) => kind === "power" || holders < writeQuorum);
+    const isGone = isTaken(own, { ...span, context }, holders);
+    return { holders: Math.max(0, holders - membersOf(unnoticed).size), isGone };
   }
 }
 
 const NOTHING: readonly Loss[] = [];
+
+function membersOf(losses: readonly Loss[]): ReadonlySet<string> {
+  return new Set(losses.map(({ member }) => member));
+}
+
+/** Whether something of a context was known before, and is not after. */
+function hasLost({ vector, dots }: CausalContext, before: CausalContext, after: CausalContext): boolean {
+  if (before === after || contextDescends(after, before)) return false;
+  for (const entry of vector) {
+    const had = Math.min(entry.counter, counterOf(before.vector, entry));
+    if (had > counterOf(after.vector, entry)) return true;
+  }
+  const knows = (dot: Dot) => dots.some((own) => isSame(own, dot)) || counterOf(vector, dot) >= dot.counter;
+  if (before.dots.some((dot) => knows(dot) && !covers(after, dot))) return true;
+  return dots.some((dot) => covers(before, dot) && !covers(after, dot));
+}
+
+function isSame(a: Dot, b: Dot): boolean {
+  return a.actor === b.actor && a.incarnation === b.incarnation && a.counter === b.counter;
+}
+
+/**
+ * Whether losses took something wholly: so many copies before they were counted, or all that homes had in one moment after. A
+ * hint that nobody counted may be given up, so that what only hints hold by then may go.
+ */
+function isTaken(
+  hits: readonly Loss[],
+  { endedMs, context }: { readonly endedMs: number; readonly context: CausalContext },
+  holders: number,
+): boolean {
+  const early = membersOf(hits.filter(({ atMs }) => atMs <= endedMs));
+  if (early.size >= holders) return true;
+  return hits.some(({ atMs, strike }) => {
+    if (atMs <= endedMs || strike === undefined) return false;
+    const left = strike.left.reduce((known, { own }) => joinContexts(known, own), EMPTY_CONTEXT);
+    return !contextDescends(left, context);
+  });
+}

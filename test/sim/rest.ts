@@ -74,7 +74,7 @@ export async function becomeCollected(cluster: SimulatedCluster): Promise<void> 
   // Asked again after each event, so what was found left is looked at first.
   let found: Place | undefined;
   // What by the latest clock was at the end of its life when this began; of the rest, nobody knows how long it will live.
-  const goneMs = WALL_START_MS + simulator.nowMs - cluster.clockSkewMs;
+  const goneMs = WALL_START_MS + simulator.nowMs - cluster.clocks.skewMs(simulator.nowMs, simulator.nowMs);
   const isLeft = () => {
     if (found === undefined || leftAt(cluster, found, goneMs).length === 0) {
       found = homesOf(cluster).find((place) => leftAt(cluster, place, goneMs).length > 0);

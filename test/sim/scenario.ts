@@ -18,7 +18,7 @@ import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { drawVariety } from "./request-choices.ts";
 import { becomeCollected, becomeComplete, becomeDelivered, becomeEqual, checkRest } from "./rest.ts";
 import { watchTrees } from "./tree-watch.ts";
-import { bytesOf, type Doing, Workload, type WorkloadOptions } from "./workload.ts";
+import { bytesOf, type Doing, idOf, Workload, type WorkloadOptions } from "./workload.ts";
 
 export type ScenarioOptions = {
   readonly seed: number;
@@ -224,8 +224,9 @@ async function play(
   watchTrees(cluster);
   const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, {
     collectedOf: (key) => collectedOf(cluster, key),
-    clockSkewMs: () => cluster.clockSkewMs,
+    clockSkewMs: (fromMs, untilMs) => cluster.clocks.skewMs(fromMs, untilMs),
   });
+  cluster.onDestroyed = (key, record) => history.stamps.observe(key, record, idOf);
   const workload = new Workload(
     cluster,
     { history, copies: new Copies(cluster, (key) => history.mayBeCollected(key)) },

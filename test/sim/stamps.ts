@@ -40,6 +40,11 @@ export class Stamps {
     }
   }
 
+  /** Those that are known of a write. */
+  dotsOf(id: WriteId): readonly Dot[] {
+    return this.#dotsOf.get(id) ?? [];
+  }
+
   /** Whether a context covers one of the dots that a write is known to have; undefined when none is known. */
   isCovered(id: WriteId, context: CausalContext): boolean | undefined {
     return this.#dotsOf.get(id)?.some((dot) => covers(context, dot));

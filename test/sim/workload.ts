@@ -4,13 +4,15 @@
  */
 import assert from "node:assert/strict";
 import { KvError } from "../../node/core/errors.ts";
+import { contextDescends } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { KvRecord } from "../../node/core/version/record.ts";
 import type { Base, Coordinator, RequestOptions, WriteAnswer } from "../../node/services/coordinator.ts";
 import { Client, type Memory } from "./client.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import type { Copies } from "./copies.ts";
-import type { History, ReadSeen, Write, WriteId } from "./history.ts";
+import type { History, ReadSeen, Stamping, Write, WriteId } from "./history.ts";
+import { heldOf } from "./holdings.ts";
 import type { SeededRandom } from "./random.ts";
 import { checkReadReceipt, checkReceipt, homesWithout } from "./receipts.ts";
 import { Repetitions } from "./repetitions.ts";
@@ -54,7 +56,6 @@ const STAMP_SLACK_MS = 250;
 const HOT_MS = [500, 5_000] as const;
 /** Of what a client had seen, so many are told. */
 const PAST_TOLD = 4;
-const STAMP_RETRIES = "annulus.write.stamp_retries";
 
 export class Workload {
   readonly counters: WorkloadCounters = {
@@ -274,8 +275,7 @@ export class Workload {
   ): Promise<string | undefined> {
     this.counters.operations += 1;
     const name = write.isNamed ? bytesOf(`write ${write.id}`) : undefined;
-    const { counters } = this.#cluster;
-    const retriesBefore = counters.get(STAMP_RETRIES) ?? 0;
+    let restamps = 0;
     let stampableUntilMs = write.startedMs;
     for (let tries = 0; tries <= RETRIES_MAX; tries++) {
       const attemptedMs = this.#nowMs;
@@ -283,6 +283,7 @@ export class Workload {
         attempt(coordinator, name, tries === 0),
       );
       const answer = await asked.answer;
+      restamps += asked.restamps();
       this.#note(client, answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
@@ -297,9 +298,9 @@ export class Workload {
         const what = `write ${write.id}`;
         this.#copies.note(write.key, { what, token: answer.context, receipt: answer.receipt, startedMs });
         this.#history.end(write, "acknowledged", this.#nowMs, {
-          restamps: (counters.get(STAMP_RETRIES) ?? 0) - retriesBefore,
+          restamps,
           stampableUntilMs: Math.max(stampableUntilMs, this.#nowMs),
-          token: decodeToken(answer.context, bytesOf(write.key)),
+          ...this.#knownOf(write.key, answer.context),
         });
         this.counters.acknowledged += 1;
         if (name !== undefined && this.#isRemembered(write, options))
@@ -329,6 +330,12 @@ export class Workload {
     const endedMs = maySurface ? Number.POSITIVE_INFINITY : this.#nowMs;
     this.#history.end(write, maySurface ? "unknown" : "none", endedMs, { stampableUntilMs });
     return undefined;
+  }
+
+  /** What the token of an acknowledged write says, and whether the disks bear it out. */
+  #knownOf(key: string, answered: string): Pick<Stamping, "token" | "held"> {
+    const token = decodeToken(answered, bytesOf(key));
+    return { token, held: contextDescends(heldOf(this.#cluster, key), token) ? token : undefined };
   }
 
   /** Whether the name of a write is known for sure to whoever is sent it again: by a read that meets all who acknowledged it. */

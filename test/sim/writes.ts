@@ -45,6 +45,8 @@ export type Stamping = {
   readonly stampableUntilMs?: number;
   /** The context of the answer's token. */
   readonly token?: CausalContext;
+  /** The same, where all disks together knew all of that when the answer came. */
+  readonly held?: CausalContext | undefined;
 };
 
 /**
@@ -68,16 +70,20 @@ export function stampsMax({ outcome, startedMs, endedMs, unknownTries, restamps 
   return 1 + Math.min(STAMPS_MORE_MAX, again + unknownTries);
 }
 
-/**
- * Whether by some clock the life of a value may have ended.
- *
- * @param clockSkewMs How far at most a clock was from the true time: that of who set the end, and that of who looks.
- */
-export function mayHaveExpired({ ttlMs, startedMs }: Write, untilMs: number, clockSkewMs: number): boolean {
-  return ttlMs !== undefined && untilMs >= startedMs + ttlMs - 2 * clockSkewMs;
+/** How far at most any clock was from the true time in a span, in ms. */
+export type ClockSkew = (fromMs: number, untilMs: number) => number;
+
+/** Whether by some clock the life of a value may have ended: by that of who set the end, and of anybody who looked since. */
+export function mayHaveExpired({ ttlMs, startedMs }: Write, untilMs: number, skewMs: ClockSkew): boolean {
+  return ttlMs !== undefined && untilMs >= startedMs + ttlMs - 2 * skewMs(startedMs, untilMs);
 }
 
-/** Whether by every clock the life of a value has ended: whoever shows it later brings it back. */
-export function hasExpired({ ttlMs, stampableUntilMs }: Write, sinceMs: number, clockSkewMs: number): boolean {
-  return ttlMs !== undefined && sinceMs > stampableUntilMs + ttlMs + 2 * clockSkewMs;
+/** Whether by every clock the life of a value has ended for who looks in a span: whoever shows it then brings it back. */
+export function hasExpired(
+  { ttlMs, startedMs, stampableUntilMs }: Write,
+  { fromMs, untilMs }: { readonly fromMs: number; readonly untilMs: number },
+  skewMs: ClockSkew,
+): boolean {
+  if (ttlMs === undefined || fromMs <= stampableUntilMs + ttlMs) return false;
+  return fromMs > stampableUntilMs + ttlMs + skewMs(startedMs, stampableUntilMs) + skewMs(fromMs, untilMs);
 }
