@@ -58,6 +58,7 @@ describe("a set of runs", () => {
     changes: 0,
     scales: 0,
     strikes: 12,
+    checks: {},
     granted: {},
     faults: { "process crash": 2, held: 7 },
     counters: { "annulus.read.hedges": 3, "annulus.read.hedges_won": 1 },

@@ -105,6 +105,8 @@ export class SimulatedCluster {
   mayStart: (machine: SimulatedNode) => boolean = () => true;
   /** Is shown each record that lay on a disk right before a loss struck it. */
   onDestroyed: (key: string, record: KvRecord) => void = () => undefined;
+  /** Is told when a machine has lost its power, and its disk what was not synced. */
+  onPowerLost: (machine: SimulatedNode) => void = () => undefined;
   /** Is told when a node adopts a ring, just before it is in force. */
   onRingAdopted: (name: MemberId) => void = () => undefined;
   /** What a node is started with, where it is not the cluster's options that say so. */
@@ -311,6 +313,7 @@ export class SimulatedCluster {
     process.alive = false;
     this.network.crash(process, kind);
     endDisk(this, machine, kind);
+    if (kind === "machine") this.onPowerLost(machine);
     if (kind === "machine") machine.bootId = `${machine.name} booted at ${this.simulator.nowMs}`;
     machine.process = undefined;
     machine.node = undefined;

@@ -34,6 +34,11 @@ export function kindOf({ holders, isByRing = false, zones = 1, isForLast = false
   return `${holders} ${isByRing} ${zones} ${isForLast}`;
 }
 
+/** Of what no loss has hit. */
+export function wholeOf(holders: number): Standing {
+  return { holders, isGone: false };
+}
+
 /** Whether a strict read surely asked somebody who held what was settled, and has it still. */
 export function meets(
   read: { readonly readQuorum: number; readonly meetsAll?: boolean; readonly isLast?: boolean },

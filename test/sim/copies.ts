@@ -16,6 +16,7 @@ import { horizonIn } from "./collected.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
 import { saysItIsWhole } from "./own-word.ts";
 import { placesOf } from "./places.ts";
+import type { Tally } from "./tally.ts";
 
 type Acknowledged = {
   /** For people. */
@@ -41,11 +42,13 @@ const CHECK_MS = 500;
 export class Copies {
   readonly #cluster: SimulatedCluster;
   readonly #mayBeCollected: (key: string) => boolean;
+  readonly #tally: Tally;
   readonly #byKey = new Map<string, Acknowledged[]>();
 
   /** @param mayBeCollected Whether something of the key may have been deleted: only then a horizon stands for a record. */
-  constructor(cluster: SimulatedCluster, mayBeCollected: (key: string) => boolean) {
+  constructor(cluster: SimulatedCluster, mayBeCollected: (key: string) => boolean, tally: Tally) {
     this.#cluster = cluster;
+    this.#tally = tally;
     this.#mayBeCollected = mayBeCollected;
     this.#later();
   }
@@ -112,7 +115,9 @@ export class Copies {
       for (const { what, seen, startedMs, wholeMs, endedMs, isByHomes } of noted) {
         if (!isByHomes || endedMs >= diskLostMs) continue;
         const hits = losses.of({ key, startedMs: Math.max(startedMs, wholeMs), endedMs, context: seen });
-        if (hits.some((loss) => loss.member !== name || loss.kind !== "disk")) continue;
+        const isExcused = hits.some((loss) => loss.member !== name || loss.kind !== "disk");
+        this.#tally.count(isExcused ? "excused: a write that a filled disk lacks" : "a write that a filled disk holds");
+        if (isExcused) continue;
         const own = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
         const forgotten = this.#mayBeCollected(key) ? horizonIn(disk.peek(place.horizon)) : EMPTY_CONTEXT;
         assert(
@@ -132,6 +137,7 @@ export class Copies {
       // A hint that was counted for nobody may go again.
       const own = held.filter(({ own }) => contextDescends(own, seen)).length;
       if (own >= copies) one.wholeMs = simulator.nowMs;
+      this.#tally.count(left >= copies ? "a write on all its disks" : "excused: a write on fewer disks, for losses");
       if (left >= copies) continue;
       const lost = losses.disksOf({ key, startedMs: wholeMs, endedMs, context: seen }).size;
       assert(

@@ -13,9 +13,11 @@ import assert from "node:assert/strict";
 import { EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import type { CausalContext } from "../../node/core/version/record.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
-import { kindOf, meets, SettledContexts, type Settlement } from "./contexts.ts";
+import { kindOf, meets, SettledContexts, type Settlement, wholeOf } from "./contexts.ts";
 import { Losses } from "./losses.ts";
+import type { ReadSeen } from "./read-seen.ts";
 import { Stamps } from "./stamps.ts";
+import { Tally } from "./tally.ts";
 import {
   type ClockSkew,
   hasExpired,
@@ -29,25 +31,8 @@ import {
   type WriteId,
 } from "./writes.ts";
 
+export type { ReadSeen } from "./read-seen.ts";
 export type { Stamping, Write, WriteId } from "./writes.ts";
-
-export type ReadSeen = {
-  readonly key: string;
-  readonly startedMs: number;
-  readonly endedMs: number;
-  /** Ids of the values shown. */
-  readonly shown: readonly WriteId[];
-  /** A read of fewer replicas than R + W > N needs is only checked for values that were never written. */
-  readonly isFresh: boolean;
-  /** The world is quiet and all replicas were asked. */
-  readonly isLast?: boolean;
-  /** Replicas that it asked for; undefined where the history does not know the quorums. */
-  readonly readQuorum?: number;
-  /** It asked for the ring's own R, which meets every write by the ring's own W, whatever the two are at either time. */
-  readonly meetsAll?: boolean;
-  /** Of the answer; undefined when it found nothing. */
-  readonly context?: CausalContext | undefined;
-};
 
 export type Quorums = {
   readonly replicationFactor: number;
@@ -67,6 +52,7 @@ export class History {
   readonly #losses: Losses;
   readonly #collectedOf: (key: string) => CausalContext;
   readonly #clockSkewMs: ClockSkew;
+  readonly #tally: Tally;
   readonly #contexts: SettledContexts | undefined;
   readonly #settled = new Map<Write, Settled>();
   readonly #mustShow = new Map<string, Set<Write>>();
@@ -82,9 +68,14 @@ export class History {
   constructor(
     quorums?: Quorums,
     losses: Losses = new Losses(),
-    world: { readonly collectedOf?: (key: string) => CausalContext; readonly clockSkewMs?: ClockSkew } = {},
+    world: {
+      readonly collectedOf?: (key: string) => CausalContext;
+      readonly clockSkewMs?: ClockSkew;
+      readonly tally?: Tally;
+    } = {},
   ) {
     this.#collectedOf = world.collectedOf ?? (() => EMPTY_CONTEXT);
+    this.#tally = world.tally ?? new Tally();
     this.#clockSkewMs = world.clockSkewMs ?? (() => 0);
     this.#quorums = quorums;
     this.#losses = losses;
@@ -322,8 +313,10 @@ export class History {
       `${read.key} showed write ${id} beside ${replaced}, which had seen it`,
     );
     const gone = this.#settled.get(write)?.gone;
+    const isReplaced = gone !== undefined && read.isFresh && this.#binds(read, gone);
+    if (isReplaced) this.#tally.count("excused: a replaced value shown, for it was stamped twice");
     assert(
-      gone === undefined || !read.isFresh || !this.#binds(read, gone) || mayStand(),
+      !isReplaced || mayStand(),
       `${read.key} showed write ${id} at ${read.startedMs} ms, which was replaced for good at ${gone?.endedMs} ms`,
     );
   }
@@ -370,10 +363,18 @@ export class History {
   #binds(read: ReadSeen, settlement: Settlement): boolean {
     const { replicationFactor, writeQuorum } = this.#quorums ?? { replicationFactor: 1, writeQuorum: 1 };
     const span = { key: read.key, ...settlement };
-    if (read.isLast === true) return !this.#losses.mayHaveTakenAll(span, settlement);
-    if (settlement.endedMs >= read.startedMs) return false;
-    const standing = this.#losses.standingOf(span, settlement.holders, writeQuorum);
-    return meets({ ...read, readQuorum: read.readQuorum ?? 1 }, settlement, standing, replicationFactor);
+    if (read.isLast === true) {
+      const isExcused = this.#losses.mayHaveTakenAll(span, settlement);
+      this.#tally.count(isExcused ? "excused: the end, for what all disks lost" : "the end held to a write");
+      return !isExcused;
+    }
+    const asking = { ...read, readQuorum: read.readQuorum ?? 1 };
+    const { holders } = settlement;
+    if (settlement.endedMs >= read.startedMs || !meets(asking, settlement, wholeOf(holders), replicationFactor))
+      return false;
+    const isBound = meets(asking, settlement, this.#losses.standingOf(span, holders, writeQuorum), replicationFactor);
+    this.#tally.count(isBound ? "a read held to a write" : "excused: a read, for what disks lost");
+    return isBound;
   }
 
   /**

@@ -44,11 +44,13 @@ export async function becomeEqual(cluster: SimulatedCluster): Promise<void> {
   }
 }
 
-/** Waits until every member whose disk was lost has been filled, and says so of itself. */
-export async function becomeComplete({ simulator, living }: SimulatedCluster): Promise<void> {
+/** Waits until every member whose disk was lost has been filled, and says so of itself; and of keys whose records rotted, the same. */
+export async function becomeComplete({ simulator, living, gauges }: SimulatedCluster): Promise<void> {
   const isRebuilding = () =>
-    living.some(({ name, node }) =>
-      node?.status.cluster().members.some((member) => member.name === name && member.state === "rebuilding"),
+    living.some(
+      ({ name, node }) =>
+        (gauges.get(`${name} annulus.store.doubtful_keys`)?.() ?? 0) > 0 ||
+        node?.status.cluster().members.some((member) => member.name === name && member.state === "rebuilding"),
     );
   const complete = await simulator.runWhile(isRebuilding, COMPLETE_WITHIN_MS);
   assert(complete, `no member is being rebuilt ${COMPLETE_WITHIN_MS} ms after the faults ended`);

@@ -2,6 +2,7 @@
  * One run: a cluster, clients and faults drawn from a seed; then quiet, and everything must come to rest and hold.
  */
 import { checkBounds, watchBounds } from "./bounds.ts";
+import { Buried } from "./buried.ts";
 import { checkLastOverwriteWins } from "./calm.ts";
 import { Churn } from "./churn.ts";
 import { type ClusterOptions, SimulatedCluster } from "./cluster.ts";
@@ -17,6 +18,7 @@ import { drawQuorums } from "./quorums.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { drawVariety } from "./request-choices.ts";
 import { becomeCollected, becomeComplete, becomeDelivered, becomeEqual, checkRest } from "./rest.ts";
+import { Tally } from "./tally.ts";
 import { watchTrees } from "./tree-watch.ts";
 import { bytesOf, type Doing, idOf, Workload, type WorkloadOptions } from "./workload.ts";
 
@@ -66,6 +68,8 @@ export type ScenarioResult = {
   readonly counters: Readonly<Record<string, number>>;
   /** What clients asked for beyond what the ring says, and were given. */
   readonly granted: Readonly<Record<string, number>>;
+  /** How often checkers held it to what was promised, and how often it was excused. */
+  readonly checks: Readonly<Record<string, number>>;
 };
 
 /** A run that broke a promise; the message has the line that repeats it. */
@@ -222,15 +226,22 @@ async function play(
   await (world === undefined ? cluster.startAll() : world.found());
   watchBounds(cluster, keys);
   watchTrees(cluster);
+  const tally = new Tally();
   const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, {
     collectedOf: (key) => collectedOf(cluster, key),
     clockSkewMs: (fromMs, untilMs) => cluster.clocks.skewMs(fromMs, untilMs),
+    tally,
   });
   cluster.onDestroyed = (key, record) => history.stamps.observe(key, record, idOf);
   const workload = new Workload(
     cluster,
-    { history, copies: new Copies(cluster, (key) => history.mayBeCollected(key)) },
+    { history, copies: new Copies(cluster, (key) => history.mayBeCollected(key), tally) },
     load,
+  );
+  const buried = new Buried(
+    cluster,
+    keys.map((key) => new TextDecoder().decode(key)),
+    tally,
   );
   faults.begin();
   const changes =
@@ -254,6 +265,7 @@ async function play(
   );
   await becomeEqual(cluster);
   checkBounds(cluster, keys);
+  buried.check();
   if (cluster.bug !== undefined) throw cluster.bug;
   const disks = new Map<string, number>();
   for (const { disk } of nodes)
@@ -280,5 +292,6 @@ async function play(
     },
     counters: Object.fromEntries(counters),
     granted: Object.fromEntries(workload.granted),
+    checks: tally.times,
   };
 }

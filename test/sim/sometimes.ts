@@ -18,6 +18,11 @@ const PATHS: Readonly<Record<string, string>> = {
   "asked: ttlS": "a value of a limited life",
   "asked: writeQuorum": "a write of a quorum of its own",
   "asked: zones": "a request that asked for several zones",
+  "check: a read held to a write": "a strict read that had to see a write, or what replaced it",
+  "check: the end held to a write": "a write that had to be there at the end, or what replaced it",
+  "check: a write on all its disks": "an acknowledged write that lay where it was acknowledged",
+  "check: a write that a filled disk holds": "a write on a disk that was lost, and filled again",
+  "check: a value that may never come back": "a value that every home knew to be gone",
   "fault: lost": "a frame lost",
   "fault: duplicated": "a frame doubled",
   "fault: reordered": "a frame that others overtook",
@@ -67,6 +72,8 @@ const PATHS: Readonly<Record<string, string>> = {
 
 /** Of these, what the bounds of runs with operators rule out (`kube/create-world.ts`). */
 const NOT_WITH_OPERATORS: ReadonlySet<string> = new Set([
+  "check: a value that may never come back",
+  "check: a write that a filled disk holds",
   "annulus.hints.refused",
   "annulus.tombstones.collected",
   "annulus.tombstones.horizons_raised",

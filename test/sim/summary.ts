@@ -13,6 +13,7 @@ export function verdictOf({ seed, hash, faultCount, operations }: ScenarioResult
 const HEADINGS: readonly (readonly [string, string])[] = [
   ["client: ", "what clients were told"],
   ["asked: ", "what clients asked for beyond what the ring says, and were given"],
+  ["check: ", "what checkers held runs to, and excused"],
   ["fault: ", "faults that happened, and what they led to"],
 ];
 const HEADING_OF_REST = "what nodes and operators counted themselves";
@@ -37,11 +38,12 @@ export class Summary {
     if (failure !== undefined) this.failures.push(failure);
     if (result === undefined) return;
     // Of each result only what the summary needs: there may be ten thousand.
-    this.#results.push({ result: { ...result, counters: {}, faults: {}, granted: {} }, cpuMs });
+    this.#results.push({ result: { ...result, counters: {}, faults: {}, granted: {}, checks: {} }, cpuMs });
     const { operations, acknowledged, unknown, refused, retried, siblings } = result;
     const told = { operations, acknowledged, unknown, refused, retried, siblings };
-    const { faults, granted, counters } = result;
-    for (const [kind, counts] of Object.entries({ client: told, asked: granted, fault: faults, node: counters })) {
+    const { faults, granted, counters, checks } = result;
+    const all = { client: told, asked: granted, check: checks, fault: faults, node: counters };
+    for (const [kind, counts] of Object.entries(all)) {
       for (const [name, times] of Object.entries(counts)) {
         const full = kind === "node" ? name : `${kind}: ${name}`;
         this.#totals.set(full, (this.#totals.get(full) ?? 0) + times);

@@ -1,0 +1,104 @@
+/** What losses excuse where it is known what they destroyed: each history here breaks the promise, or just keeps it. */
+import assert from "node:assert/strict";
+import { describe, it } from "@jest/globals";
+import { EMPTY_CONTEXT } from "../../node/core/version/context.ts";
+import type { CausalContext } from "../../node/core/version/record.ts";
+import type { Holding } from "./holdings.ts";
+import { type Loss, Losses } from "./losses.ts";
+import { A, B, createHistory, dot, KEY, knowing, NOTHING, read, type Told, write } from "./told-history.ts";
+
+const TOKEN = knowing(dot(A, 5));
+const told: Told = { token: TOKEN, held: TOKEN };
+const MISSED = /missed write 1|knows less/;
+
+function held(own: CausalContext = EMPTY_CONTEXT, hints: CausalContext = EMPTY_CONTEXT): Holding {
+  return { own, hints };
+}
+
+/** A loss that leaves nothing of a key on the struck disk, and on the others what is said. */
+function loss(kind: Loss["kind"], member: string, atMs: number, strike: { had: Holding; left: Holding[] }): Loss {
+  const { had: before, left } = strike;
+  const after = held();
+  return { kind, member, key: KEY, fromMs: 0, atMs, strike: { before, after, left: [after, ...left] } };
+}
+
+function historyAfter(...losses: readonly Loss[]) {
+  const noted = new Losses();
+  for (const one of losses) noted.note(one);
+  const history = createHistory(noted);
+  write(history, { startedMs: 0 }, told);
+  return history;
+}
+
+describe("the history of losses of which it is known what they destroyed", () => {
+  it("excuses nothing for W disks that never held the write", () => {
+    const strike = { had: held(knowing(dot(B, 9))), left: [held(TOKEN)] };
+    const history = historyAfter(loss("disk", "n8", 50, strike), loss("disk", "n9", 60, strike));
+    assert.throws(() => history.checkRead(read(100, [])), MISSED);
+    assert.throws(() => history.checkEnd(KEY, [], 200), MISSED);
+  });
+
+  it("excuses nothing for W disks that held it, of which the first was filled before the second was lost", () => {
+    const strike = { had: held(TOKEN), left: [held(TOKEN)] };
+    const history = historyAfter(loss("disk", "n1", 50, strike), loss("disk", "n2", 60, strike));
+    assert.throws(() => history.checkRead(read(100, [])), MISSED);
+    assert.throws(() => history.checkEnd(KEY, [], 200), MISSED);
+  });
+
+  it("excuses the loss of all copies in one moment, for good", () => {
+    const history = historyAfter(
+      loss("disk", "n1", 50, { had: held(TOKEN), left: [held(TOKEN)] }),
+      loss("disk", "n2", 60, { had: held(TOKEN), left: [held(knowing(dot(A, 4)))] }),
+    );
+    history.checkRead(read(100, []));
+    history.checkEnd(KEY, [], 200);
+  });
+
+  it("excuses what only hints held that nobody had counted", () => {
+    const strike = { had: held(TOKEN), left: [held(EMPTY_CONTEXT, TOKEN)] };
+    historyAfter(loss("disk", "n1", 50, strike)).checkEnd(KEY, [], 200);
+  });
+
+  it("excuses all where as many copies as counted were lost before they were counted", () => {
+    const strike = { had: held(TOKEN), left: [held(TOKEN)] };
+    historyAfter(loss("power", "n1", 5, strike), loss("power", "n2", 6, strike)).checkEnd(KEY, [], 200);
+    const one = historyAfter(loss("power", "n1", 5, strike), loss("power", "n1", 6, strike));
+    assert.throws(() => one.checkEnd(KEY, [], 200), MISSED);
+  });
+
+  it("takes one copy from what a strict read has to meet for each loss of power, and none for a disk that has to be filled", () => {
+    const strike = { had: held(TOKEN), left: [held(TOKEN), held(TOKEN)] };
+    const power = loss("power", "n1", 50, strike);
+    historyAfter(power).checkRead(read(100, []));
+    assert.throws(() => historyAfter(power).checkRead(read(100, [], { readQuorum: 3 })), MISSED);
+    assert.throws(() => historyAfter(loss("disk", "n1", 50, strike)).checkRead(read(100, [])), MISSED);
+    assert.throws(() => historyAfter(loss("rot", "n1", 50, strike)).checkRead(read(100, [])), MISSED);
+  });
+
+  it("does not take a lost hint for a copy that a strict read would have met", () => {
+    const history = historyAfter(loss("power", "n9", 50, { had: held(EMPTY_CONTEXT, TOKEN), left: [held(TOKEN)] }));
+    assert.throws(() => history.checkRead(read(100, [])), MISSED);
+  });
+
+  it("reports that a value comes back after a later deletion where what told of the first was lost", () => {
+    const noted = new Losses();
+    const history = createHistory(noted);
+    const value = write(history, { startedMs: 0 });
+    const past = new Set([value.id]);
+    write(history, { startedMs: 100, isDelete: true, past }, told);
+    noted.note(loss("disk", "n1", 150, { had: held(TOKEN), left: [] }));
+    history.checkRead(read(180, [value]));
+    write(history, { startedMs: 200, isDelete: true, past }, { ...told, token: knowing(dot(A, 6)) });
+    assert.throws(() => history.checkRead(read(300, [value])), /replaced for good/);
+  });
+
+  it("demands of reads what other reads knew, on as many disks as hold it", () => {
+    const noted = new Losses();
+    const history = createHistory(noted);
+    history.checkRead(read(0, [], { context: TOKEN }));
+    noted.note(loss("power", "n1", 50, { had: held(knowing(dot(B, 9))), left: [held(TOKEN)] }));
+    assert.throws(() => history.checkRead(read(100, [], { context: NOTHING })), /knows less/);
+    noted.note(loss("power", "n1", 60, { had: held(TOKEN), left: [held(TOKEN)] }));
+    history.checkRead(read(100, [], { context: NOTHING }));
+  });
+});
