@@ -13,6 +13,7 @@ import { createRing, type Ring } from "../../node/core/ring/ring.ts";
 import { createNode, type NodeSettings, type StorageNode } from "../../node/node.ts";
 import type { Engine, Telemetry } from "../../node/ports.ts";
 import { openIdentity } from "../../node/services/identity.ts";
+import { AdoptedRings } from "./adopted-rings.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
 import { Losses } from "./losses.ts";
 import { SimulatedNetwork } from "./network.ts";
@@ -109,11 +110,7 @@ export class SimulatedCluster {
   settingsOf: ((machine: SimulatedNode) => NodeSettings) | undefined;
   /** The ring that the cluster begins with. */
   readonly ring: Ring;
-  /** The digest of each ring that some node adopted, by epoch. */
-  readonly #digests = new Map<number, string>();
-  /** Zones that rings listed each member in so far, those of epochs up to `#zonesEpoch`. */
-  readonly #zones = new Map<MemberId, Set<string>>();
-  #zonesEpoch = 0;
+  readonly #adopted = new AdoptedRings();
   /** The first broken invariant, which in production would have stopped its process. */
   bug: unknown;
 
@@ -237,18 +234,7 @@ export class SimulatedCluster {
    * listed in the old one until it has left and joined again.
    */
   zonesOf({ name, zone }: SimulatedNode): ReadonlySet<string> {
-    if (Math.max(0, ...this.#digests.keys()) > this.#zonesEpoch) this.#readZones();
-    return this.#zones.get(name) ?? new Set([zone]);
-  }
-
-  #readZones(): void {
-    for (const { node } of this.nodes) {
-      if (node === undefined || node.bounds().replicationFactor === 0) continue;
-      const { epoch, members } = node.status.ring();
-      if (epoch <= this.#zonesEpoch) continue;
-      this.#zonesEpoch = epoch;
-      for (const { name, zone } of members) this.#zones.set(name, (this.#zones.get(name) ?? new Set()).add(zone));
-    }
+    return this.#adopted.zonesOf(name, this.nodes) ?? new Set([zone]);
   }
 
   /** Starts the process of a node; it serves some virtual ms later. */
@@ -301,13 +287,18 @@ export class SimulatedCluster {
     this.crash(machine, "process");
   }
 
-  /** Ends a node at once: its process, or with "machine" the machine under it, which takes what was not synced. */
+  /**
+   * Ends a node at once: its process, or with "machine" the machine under it, which takes what was not synced, also of a
+   * process that had ended before.
+   */
   crash(machine: SimulatedNode, kind: "process" | "machine"): void {
     const { process } = machine;
-    if (process === undefined) return;
-    this.simulator.tell(`crash ${machine.name} ${kind}`);
-    process.alive = false;
-    this.network.crash(process, kind);
+    if (process === undefined && kind === "process") return;
+    this.simulator.tell(`crash ${machine.name} ${kind}${process === undefined ? ", whose process was down" : ""}`);
+    if (process !== undefined) {
+      process.alive = false;
+      this.network.crash(process, kind);
+    }
     const lost = machine.disk.crash(kind);
     // With `disk` nothing that was acknowledged can be among it.
     if (this.options.durability === "os") for (const { key, fromMs } of lost) this.#noteLoss(machine, key, fromMs);
@@ -370,17 +361,9 @@ export class SimulatedCluster {
         this.simulator.tell(`${name} ${event}${fields?.reason === undefined ? "" : `: ${fields.reason}`}`);
         if (event !== "ring.adopted") return;
         this.onRingAdopted(name);
-        this.#noteRing(name, Number(fields?.epoch), String(fields?.digest));
+        this.bug ??= this.#adopted.note(name, Number(fields?.epoch), String(fields?.digest));
       },
     };
-  }
-
-  /** Two rings of one epoch never exist. */
-  #noteRing(name: MemberId, epoch: number, digest: string): void {
-    const known = this.#digests.get(epoch);
-    this.#digests.set(epoch, known ?? digest);
-    if (known !== undefined && known !== digest)
-      this.bug ??= new assert.AssertionError({ message: `${name} adopted another ring of epoch ${epoch}` });
   }
 }
 

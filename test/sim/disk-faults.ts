@@ -42,6 +42,8 @@ export type DiskCounters = {
   droppedAtCrash: number;
   /** Batches that were applied and lost with the machine's power. */
   batchesLost: number;
+  /** Of these, what a process had written that was gone by then. */
+  batchesLostWhileDown: number;
   writeErrors: number;
   /** Failed batches that came back when the store was opened again. */
   failedWritesSurfaced: number;
@@ -61,6 +63,7 @@ export function noFaultsMet(): DiskCounters {
     appliedAtCrash: 0,
     droppedAtCrash: 0,
     batchesLost: 0,
+    batchesLostWhileDown: 0,
     writeErrors: 0,
     failedWritesSurfaced: 0,
     readErrors: 0,

@@ -21,7 +21,8 @@ export type SimulatedDisk = {
   /** The node's store. Throws STORAGE_FAILED while another handle is open. */
   open(): Engine;
   /**
-   * Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced.
+   * Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced, by whichever
+   * handle it was written: it lay in the operating system's memory.
    *
    * @returns The keys whose newest value is gone.
    */
@@ -80,6 +81,7 @@ export function createSimulatedDisk(ports: {
       return handle;
     },
     crash(kind) {
+      const wasOpen = handle !== undefined;
       handle?.die();
       handle = undefined;
       shared.inNextBatch = undefined;
@@ -91,6 +93,7 @@ export function createSimulatedDisk(ports: {
       shared.torn = undefined;
       const lost = shared.contents.losePower(shared.random);
       counters.batchesLost += lost.batches;
+      if (!wasOpen) counters.batchesLostWhileDown += lost.batches;
       return lost.values;
     },
     inNextBatch(run) {

@@ -224,11 +224,13 @@ export class Faults {
     return undefined;
   }
 
+  /** A machine also dies under a process that is down, with what that one left unsynced. */
   #crash(victim: SimulatedNode, random: SeededRandom, kind: "process" | "machine"): string | undefined {
-    if (victim.process === undefined) return undefined;
+    const isDown = victim.process === undefined;
+    if (isDown && kind === "process") return undefined;
     this.#cluster.crash(victim, kind);
     this.#startLater(victim, random);
-    return victim.name;
+    return isDown ? `${victim.name}, which was down` : victim.name;
   }
 
   /** All machines of a zone, or all there are, lose their power in the same moment. */
@@ -265,7 +267,6 @@ export class Faults {
    * now and then, if so many may.
    */
   #loseDisk(victim: SimulatedNode, random: SeededRandom): string | undefined {
-    if (victim.process === undefined) return undefined;
     const { options, living, isElastic } = this.#cluster;
     const inZone = living.filter(({ zone }) => zone === victim.zone);
     const isZone = options.requests?.zones === true && !isElastic && inZone.length <= this.#disksToLose;

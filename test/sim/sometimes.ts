@@ -26,6 +26,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "fault: appliedAtCrash": "a batch that was being written at a crash, and was there afterwards",
   "fault: droppedAtCrash": "a batch that was being written at a crash, and was not there afterwards",
   "fault: batchesLost": "a batch lost with the machine's power",
+  "fault: batchesLostWhileDown":
+    "a batch that a process had left unsynced, lost with the power before the next one started",
   "fault: writeErrors": "a write that failed",
   "fault: failedWritesSurfaced": "a failed write that was there when the store was opened again",
   "fault: readErrors": "a read of a disk that failed",
