@@ -256,7 +256,7 @@ export class SimulatedCluster {
     const time = this.simulator.timeOf(process, machine.clock);
     const random = this.random.stream(`${machine.name} ${machine.bootId} at ${this.simulator.nowMs}`);
     const telemetry = this.#telemetryOf(machine.name);
-    const engine = machine.disk.open();
+    const engine = machine.disk.open(this.simulator.arrivalsOf(process));
     machine.engine = engine;
     const identity = await openIdentity(
       { engine, random, telemetry },

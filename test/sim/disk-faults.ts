@@ -40,6 +40,8 @@ export type DiskCounters = {
   /** Batches that were in flight at a crash: applied and not. */
   appliedAtCrash: number;
   droppedAtCrash: number;
+  /** Calls that the disk had done with at a crash, and whose end the process never heard of. */
+  untoldAtCrash: number;
   /** Batches that were applied and lost with the machine's power. */
   batchesLost: number;
   /** Of these, what a process had written that was gone by then. */
@@ -62,6 +64,7 @@ export function noFaultsMet(): DiskCounters {
     machineCrashes: 0,
     appliedAtCrash: 0,
     droppedAtCrash: 0,
+    untoldAtCrash: 0,
     batchesLost: 0,
     batchesLostWhileDown: 0,
     writeErrors: 0,

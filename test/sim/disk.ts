@@ -18,8 +18,12 @@ import type { SeededRandom } from "./random.ts";
 
 export type SimulatedDisk = {
   readonly counters: DiskCounters;
-  /** The node's store. Throws STORAGE_FAILED while another handle is open. */
-  open(): Engine;
+  /**
+   * The node's store. Throws STORAGE_FAILED while another handle is open.
+   *
+   * @param own Time of the node's process, which hears of nothing while it is held up; the disk's own when left out.
+   */
+  open(own?: Time): Engine;
   /**
    * Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced, by whichever
    * handle it was written: it lay in the operating system's memory.
@@ -70,12 +74,12 @@ export function createSimulatedDisk(ports: {
   let handle: SimulatedEngine | undefined;
   return {
     counters,
-    open() {
+    open(own = ports.time) {
       if (handle !== undefined) {
         throw new KvError("STORAGE_FAILED", "Cannot open the store: another process holds it.");
       }
       replayLogs(shared);
-      handle = new SimulatedEngine(shared, () => {
+      handle = new SimulatedEngine(shared, own, () => {
         handle = undefined;
       });
       return handle;

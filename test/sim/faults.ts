@@ -9,6 +9,7 @@ import { rot } from "./damage.ts";
 import { saysItIsWhole } from "./own-word.ts";
 import type { FaultPlan } from "./profiles.ts";
 import type { SeededRandom } from "./random.ts";
+import { WAKINGS } from "./simulator.ts";
 
 /** What a seed may choose from. A swarm of runs that each leave some out meets more than runs that have all. */
 export const FAULT_KINDS = [
@@ -111,10 +112,9 @@ export class Faults {
     // By clocks that are minutes apart, values end their lives minutes apart: no two homes would be equal so long.
     if (options.requests?.lifeSpans === true) for (const { clock } of nodes) clock.wallSkewMs %= CLOCK_SKEW_MS;
     network.faults = { ...network.faults, ...QUIET };
-    for (const { disk, process } of nodes) {
+    for (const { disk } of nodes) {
       disk.setFaults(HEALTHY);
       disk.setCapacityBytes(undefined);
-      if (process !== undefined) process.pausedUntilMs = 0;
     }
     // A long absence ends here, too, or what was kept for the absent would still be on its way when all is to be at rest.
     for (const machine of this.#away) this.#startAgain(machine);
@@ -175,8 +175,9 @@ export class Faults {
       case "pause": {
         if (victim.process === undefined) return undefined;
         const forMs = random.between(100, 5_000);
-        victim.process.pausedUntilMs = simulator.nowMs + forMs;
-        return `${victim.name} for ${forMs} ms`;
+        const wakes = random.pick(WAKINGS);
+        simulator.pause(victim.process, forMs, wakes);
+        return `${victim.name} for ${forMs} ms, then ${wakes}`;
       }
       case "noise":
         return this.#noise(random);

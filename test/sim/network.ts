@@ -157,7 +157,7 @@ export class SimulatedNetwork {
         if (host === undefined || !host.process.alive) return near.fail(new Error(`${to} refused the connection`));
         const far = new SimulatedWire(this, host.process, from.name);
         near.join(far);
-        host.accepted?.(far);
+        this.#simulator.after(0, () => host.accepted?.(far), host.process);
         this.#simulator.after(tripMs, () => near.connected(), from.process);
       },
       from.process,
@@ -242,7 +242,10 @@ export class SimulatedWire implements Wire {
   }
 
   drained(): void {
-    if (!this.#closed && this.process.alive) this.#events.drained();
+    const tell = () => {
+      if (!this.#closed) this.#events.drained();
+    };
+    this.#network.simulator.after(0, tell, this.process);
   }
 
   end(): void {

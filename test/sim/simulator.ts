@@ -16,7 +16,13 @@ export type Process = {
   alive: boolean;
   /** Events of a process that is held up run when it goes on. */
   pausedUntilMs: number;
+  /** What of them runs first then. */
+  wakes: Waking;
 };
+
+/** In which order a process that was held up goes on: an event loop may see to either kind first. */
+export type Waking = "in order" | "timers first" | "arrivals first";
+export const WAKINGS: readonly Waking[] = ["in order", "timers first", "arrivals first"];
 
 /** How a process's clocks differ from the simulator's. */
 export type ClockFaults = {
@@ -30,8 +36,12 @@ type Event = {
   atMs: number;
   sequence: number;
   readonly process: Process | undefined;
+  readonly isTimer: boolean;
   run: (() => void) | undefined;
 };
+
+/** Above any sequence: what has it added runs behind all others of its instant, in the order that it had. */
+const LAST = 2 ** 40;
 
 /** The wall clock at the beginning of every run: 2026-01-01T00:00:00Z. */
 export const WALL_START_MS = 1_767_225_600_000;
@@ -70,13 +80,23 @@ export class Simulator {
   }
 
   createProcess(name: string): Process {
-    return { name, alive: true, pausedUntilMs: 0 };
+    return { name, alive: true, pausedUntilMs: 0, wakes: "in order" };
   }
 
-  /** Runs `run` after a delay of virtual time, unless it is cancelled or its process dies first. */
-  after(delayMs: number, run: () => void, process?: Process): Timer {
+  /** Holds a process up from now on. One that is held up for longer already stays so. */
+  pause(process: Process, forMs: number, wakes: Waking = "in order"): void {
+    process.pausedUntilMs = Math.max(process.pausedUntilMs, this.#nowMs + forMs);
+    process.wakes = wakes;
+  }
+
+  /**
+   * Runs `run` after a delay of virtual time, unless it is cancelled or its process dies first.
+   *
+   * @param isTimer Whether the process asked for it itself, by a timer; else it comes from outside.
+   */
+  after(delayMs: number, run: () => void, process?: Process, isTimer = false): Timer {
     assert(delayMs >= 0 && Number.isFinite(delayMs), "a delay is a number of ms from now on");
-    const event: Event = { atMs: this.#nowMs + delayMs, sequence: this.#sequence++, process, run };
+    const event: Event = { atMs: this.#nowMs + delayMs, sequence: this.#sequence++, process, isTimer, run };
     push(this.#heap, event);
     return {
       cancel() {
@@ -91,8 +111,13 @@ export class Simulator {
     return {
       monotonicMs: () => this.#nowMs * rate,
       wallMs: () => Math.floor(WALL_START_MS + this.#nowMs * rate + clock.wallSkewMs),
-      after: (delayMs, run) => this.after(Math.max(0, delayMs) / rate, run, process),
+      after: (delayMs, run) => this.after(Math.max(0, delayMs) / rate, run, process, true),
     };
+  }
+
+  /** Exact time for what comes to a process from outside: while that is held up it waits, and is no timer. */
+  arrivalsOf(process: Process): Time {
+    return { ...this.timeOf(process), after: (delayMs, run) => this.after(Math.max(0, delayMs), run, process) };
   }
 
   /** Folds a line into the hash, and keeps it if lines are kept. */
@@ -142,9 +167,10 @@ export class Simulator {
     const { process, run, atMs } = event;
     if (run === undefined || process?.alive === false) return;
     if (process !== undefined && process.pausedUntilMs > atMs) {
-      // In the old order, behind what is due at the moment it goes on.
+      // In the old order, each kind of them, behind what is due at the moment it goes on.
+      const isLast = process.wakes === (event.isTimer ? "arrivals first" : "timers first");
       event.atMs = process.pausedUntilMs;
-      event.sequence = this.#sequence++;
+      event.sequence = this.#sequence++ + (isLast ? LAST : 0);
       push(this.#heap, event);
       return;
     }

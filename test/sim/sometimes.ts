@@ -25,6 +25,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "fault: reset": "a connection reset by a process that died",
   "fault: appliedAtCrash": "a batch that was being written at a crash, and was there afterwards",
   "fault: droppedAtCrash": "a batch that was being written at a crash, and was not there afterwards",
+  "fault: untoldAtCrash": "a batch that was on the disk at a crash, and whose process had not heard of it",
   "fault: batchesLost": "a batch lost with the machine's power",
   "fault: batchesLostWhileDown":
     "a batch that a process had left unsynced, lost with the power before the next one started",
