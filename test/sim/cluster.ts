@@ -20,7 +20,7 @@ import { SimulatedNetwork } from "./network.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import type { RequestVariety } from "./request-choices.ts";
 import { settingsOf } from "./settings.ts";
-import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
+import { type ClockFaults, drawMonotonicMs, type Process, Simulator } from "./simulator.ts";
 
 /** R and W, as a ring document has them. */
 export type Quorums = { readonly readQuorum: number; readonly writeQuorum: number };
@@ -253,8 +253,8 @@ export class SimulatedCluster {
 
   async #boot(machine: SimulatedNode, process: Process): Promise<void> {
     const settings = this.settingsOf?.(machine) ?? settingsOf(machine, this.#document, this.options);
-    const time = this.simulator.timeOf(process, machine.clock);
     const random = this.random.stream(`${machine.name} ${machine.bootId} at ${this.simulator.nowMs}`);
+    const time = this.simulator.timeOf(process, machine.clock, drawMonotonicMs(random.stream("monotonic clock")));
     const telemetry = this.#telemetryOf(machine.name);
     const engine = machine.disk.open(this.simulator.arrivalsOf(process));
     machine.engine = engine;

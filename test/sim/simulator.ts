@@ -8,6 +8,7 @@
  */
 import assert from "node:assert/strict";
 import type { Time, Timer } from "../../node/ports.ts";
+import type { SeededRandom } from "./random.ts";
 
 /** What events belong to: a process that may be killed or held up. */
 export type Process = {
@@ -31,6 +32,21 @@ export type ClockFaults = {
   /** Parts per million by which both clocks of the process run fast. */
   readonly driftPpm: number;
 };
+
+/**
+ * Draws what the monotonic clock of a process shows when it starts. It counts from the process's own start, or the machine's, so
+ * no two agree: what is sent, stored or compared of it must not take it for a time. Some are about to pass 2^32 ms.
+ */
+export function drawMonotonicMs(random: SeededRandom): number {
+  switch (random.below(4)) {
+    case 0:
+      return 2 ** 32 - random.between(0, 100_000);
+    case 1:
+      return random.between(0, 10_000_000);
+    default:
+      return random.between(20, 2_000);
+  }
+}
 
 type Event = {
   atMs: number;
@@ -105,11 +121,16 @@ export class Simulator {
     };
   }
 
-  /** The clocks and timers of one process. */
-  timeOf(process: Process, clock: ClockFaults = { wallSkewMs: 0, driftPpm: 0 }): Time {
+  /**
+   * The clocks and timers of one process.
+   *
+   * @param monotonicFromMs What its monotonic clock shows now; when left out, the virtual ms since the beginning.
+   */
+  timeOf(process: Process, clock: ClockFaults = { wallSkewMs: 0, driftPpm: 0 }, monotonicFromMs?: number): Time {
     const rate = 1 + clock.driftPpm / 1_000_000;
+    const zeroMs = monotonicFromMs === undefined ? 0 : monotonicFromMs - this.#nowMs * rate;
     return {
-      monotonicMs: () => this.#nowMs * rate,
+      monotonicMs: () => zeroMs + this.#nowMs * rate,
       wallMs: () => Math.floor(WALL_START_MS + this.#nowMs * rate + clock.wallSkewMs),
       after: (delayMs, run) => this.after(Math.max(0, delayMs) / rate, run, process, true),
     };
