@@ -115,6 +115,11 @@ export class SimulatedEngine implements Engine {
     return this.#closing;
   }
 
+  /** Whether the disk has done something that the process has not heard of yet. */
+  get isTelling(): boolean {
+    return this.#jobs[0]?.isOver === true;
+  }
+
   /** The process is gone: a batch that was being written is on the disk or not, nobody is told anything. */
   die(): void {
     this.#dead = true;

@@ -31,6 +31,8 @@ export type SimulatedDisk = {
    * @returns The keys whose newest value is gone.
    */
   crash(kind: "process" | "machine"): readonly LostValue[];
+  /** Whether it has done something that its node has not heard of yet: what the node knows then may be behind. */
+  isTelling(): boolean;
   /** Calls back in the middle of the next batch, once: whoever crashes the node then leaves it to chance. */
   inNextBatch(run: () => void): void;
   setFaults(faults: Partial<DiskFaults>): void;
@@ -100,6 +102,7 @@ export function createSimulatedDisk(ports: {
       if (!wasOpen) counters.batchesLostWhileDown += lost.batches;
       return lost.values;
     },
+    isTelling: () => handle?.isTelling === true,
     inNextBatch(run) {
       shared.inNextBatch = run;
     },
