@@ -6,6 +6,7 @@
  */
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { rot } from "./damage.ts";
+import { breakLinks, slowLinks } from "./link-faults.ts";
 import { saysItIsWhole } from "./own-word.ts";
 import type { FaultPlan } from "./profiles.ts";
 import type { SeededRandom } from "./random.ts";
@@ -20,6 +21,8 @@ export const FAULT_KINDS = [
   "cut",
   "one-way cut",
   "zone cut",
+  "slow link",
+  "broken link",
   "pause",
   "noise",
   "disk errors",
@@ -172,6 +175,13 @@ export class Faults {
           { random, oneWay: false },
         );
       }
+      case "slow link": {
+        const spell = slowLinks(this.#cluster, victim, random);
+        if (spell !== undefined) this.#afterwards(this.#spell(random, 500, 8_000), spell.mend);
+        return spell?.what;
+      }
+      case "broken link":
+        return breakLinks(this.#cluster, victim, random);
       case "pause": {
         if (victim.process === undefined) return undefined;
         const forMs = random.between(100, 5_000);

@@ -23,6 +23,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "fault: reordered": "a frame that others overtook",
   "fault: held": "a frame held back by a cut",
   "fault: reset": "a connection reset by a process that died",
+  "fault: broken": "a connection reset between two processes that both live",
   "fault: appliedAtCrash": "a batch that was being written at a crash, and was there afterwards",
   "fault: droppedAtCrash": "a batch that was being written at a crash, and was not there afterwards",
   "fault: untoldAtCrash": "a batch that was on the disk at a crash, and whose process had not heard of it",
