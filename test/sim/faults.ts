@@ -4,6 +4,7 @@
  * Each strike draws from a stream of its own, so that a run in which some are left out meets the others as before: that is
  * how a failing run is made small (shrink.ts).
  */
+import { stopCleanly } from "./clean-stop.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { rot } from "./damage.ts";
 import { breakLinks, slowLinks } from "./link-faults.ts";
@@ -16,6 +17,7 @@ import { WAKINGS } from "./simulator.ts";
 export const FAULT_KINDS = [
   "process crash",
   "crash in a batch",
+  "clean stop",
   "machine crash",
   "power cut",
   "cut",
@@ -44,6 +46,9 @@ export type FaultLimits = {
 const EVERY_MS = [200, 3_000] as const;
 /** Once all disks that were lost are filled, the next may be lost after this. */
 const REFILLED_MS = 2_000;
+
+/** How long a node that stops answers what it took before, at most, in ms. */
+const ANSWERING_MS_MAX = 1_500;
 
 /** Clocks that somebody looks after are no further from the true time than this. */
 const CLOCK_SKEW_MS = 2_000;
@@ -158,6 +163,8 @@ export class Faults {
         return this.#crash(victim, random, kind === "machine crash" ? "machine" : "process");
       case "power cut":
         return this.#powerCut(victim, random);
+      case "clean stop":
+        return this.#stop(victim, random);
       case "crash in a batch":
         return this.#crashInBatch(victim, random);
       case "cut":
@@ -261,6 +268,21 @@ export class Faults {
       this.#crash(victim, random, "process");
       this.#note("crash in a batch", victim.name);
     });
+  }
+
+  /** It is told to stop, and started again later; now and then its machine loses power in between. */
+  #stop(victim: SimulatedNode, random: SeededRandom): string | undefined {
+    if (victim.node === undefined) return undefined;
+    const answeringMs = random.chance([1, 2]) ? 0 : random.between(1, ANSWERING_MS_MAX);
+    stopCleanly(this.#cluster, victim, answeringMs, () => {
+      if (!this.#on) return this.#startAgain(victim);
+      this.#startLater(victim, random);
+      if (!random.chance([1, 3])) return;
+      this.#afterwards(random.between(0, ANSWERING_MS_MAX), () => {
+        if (this.#on && victim.process === undefined) this.#crash(victim, random, "machine");
+      });
+    });
+    return `${victim.name}, after ${answeringMs} ms`;
   }
 
   #startLater(victim: SimulatedNode, random: SeededRandom): void {
