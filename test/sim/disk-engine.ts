@@ -27,6 +27,8 @@ export type SharedDisk = {
   /** A batch that failed and may surface when the store is opened again. */
   torn: readonly EngineWrite[] | undefined;
   inNextBatch: (() => void) | undefined;
+  /** Ends of calls that wait while the disk hangs; undefined while it does not. */
+  hung: (() => void)[] | undefined;
 };
 
 /** What opening a store does: a batch that failed half-way is found whole in the log, or dropped. */
@@ -163,7 +165,7 @@ export class SimulatedEngine implements Engine {
     const begin = () => {
       this.#readsInFlight += 1;
       // The snapshot may be as late as the answer, so nothing is left for the disk to do in a time of its own.
-      this.#after(this.#own, this.#shared.faults.latencyMs, end);
+      this.#afterCall(this.#own, this.#shared.faults.latencyMs, end);
     };
     if (this.#readsInFlight < this.#shared.faults.readsAtOnce) begin();
     else this.#readsWaiting.push(begin);
@@ -191,7 +193,7 @@ export class SimulatedEngine implements Engine {
       const toldMs = this.#shared.random.chance(TOLD_LATE) ? TOLD_LATE_MS : TOLD_MS;
       this.#after(this.#own, toldMs, () => this.#tell(job, error));
     };
-    this.#after(this.#shared.time, job.kind === "flush" ? tableMs : latencyMs, done, sizeMs);
+    this.#afterCall(this.#shared.time, job.kind === "flush" ? tableMs : latencyMs, done, sizeMs);
   }
 
   /** The process hears how it went. */
@@ -272,6 +274,15 @@ export class SimulatedEngine implements Engine {
   #cancelTimers(): void {
     for (const timer of this.#timers) timer.cancel();
     this.#timers.clear();
+  }
+
+  /** Runs what a call ends with when its time is over, and the disk does not hang. */
+  #afterCall(time: Time, rangeMs: DurationRangeMs, end: () => void, longerMs = 0): void {
+    const endUnlessHung = () => {
+      if (this.#shared.hung === undefined) end();
+      else this.#shared.hung.push(() => this.#dead || this.#after(time, [0, 0], endUnlessHung));
+    };
+    this.#after(time, rangeMs, endUnlessHung, longerMs);
   }
 
   #after(time: Time, [minMs, maxMs]: DurationRangeMs, run: () => void, longerMs = 0): void {

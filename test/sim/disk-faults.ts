@@ -53,6 +53,8 @@ export type DiskCounters = {
   fullDiskRefusals: number;
   bitsFlipped: number;
   wipes: number;
+  /** How often all calls had to wait. */
+  hangs: number;
 };
 
 /** Counters of a disk that nothing has happened to yet. */
@@ -73,5 +75,6 @@ export function noFaultsMet(): DiskCounters {
     fullDiskRefusals: 0,
     bitsFlipped: 0,
     wipes: 0,
+    hangs: 0,
   };
 }

@@ -36,6 +36,9 @@ export type SimulatedDisk = {
   /** Calls back in the middle of the next batch, once: whoever crashes the node then leaves it to chance. */
   inNextBatch(run: () => void): void;
   setFaults(faults: Partial<DiskFaults>): void;
+  /** No call ends any more until it goes on. */
+  hang(): void;
+  goOn(): void;
   /** The next batch fails. */
   failNextWrite(): void;
   /** The next read or scan fails. */
@@ -71,6 +74,7 @@ export function createSimulatedDisk(ports: {
     readsToFail: 0,
     torn: undefined,
     inNextBatch: undefined,
+    hung: undefined,
   };
   const { counters } = shared;
   let handle: SimulatedEngine | undefined;
@@ -109,6 +113,15 @@ export function createSimulatedDisk(ports: {
     setFaults(faults) {
       shared.faults = { ...shared.faults, ...faults };
     },
+    hang() {
+      shared.hung ??= [];
+      counters.hangs++;
+    },
+    goOn() {
+      const hung = shared.hung ?? [];
+      shared.hung = undefined;
+      for (const end of hung) end();
+    },
     failNextWrite() {
       shared.writesToFail++;
     },
@@ -126,6 +139,7 @@ export function createSimulatedDisk(ports: {
     wipe() {
       assert(handle === undefined, "a disk is exchanged while no node runs on it");
       shared.contents = createDiskContents();
+      shared.hung = undefined;
       shared.torn = undefined;
       counters.wipes++;
     },

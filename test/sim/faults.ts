@@ -6,7 +6,7 @@
  */
 import { stopCleanly } from "./clean-stop.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
-import { rot } from "./damage.ts";
+import { hintsOf, rot } from "./damage.ts";
 import { breakLinks, slowLinks } from "./link-faults.ts";
 import { saysItIsWhole } from "./own-word.ts";
 import type { FaultPlan } from "./profiles.ts";
@@ -31,6 +31,7 @@ export const FAULT_KINDS = [
   "slow disk",
   "full disk",
   "bit rot",
+  "rotten hint",
   "clock jump",
   "lost disk",
 ] as const;
@@ -47,6 +48,9 @@ const EVERY_MS = [200, 3_000] as const;
 /** Once all disks that were lost are filled, the next may be lost after this. */
 const REFILLED_MS = 2_000;
 
+/** Of slow disks, those that hang: all calls wait until it is over, for so long at most, in ms. */
+const HANGS = [1, 5] as const;
+const HANG_MS_MAX = 10_000;
 /** How long a node that stops answers what it took before, at most, in ms. */
 const ANSWERING_MS_MAX = 1_500;
 
@@ -123,6 +127,7 @@ export class Faults {
     for (const { disk } of nodes) {
       disk.setFaults(HEALTHY);
       disk.setCapacityBytes(undefined);
+      disk.goOn();
     }
     // A long absence ends here, too, or what was kept for the absent would still be on its way when all is to be at rest.
     for (const machine of this.#away) this.#startAgain(machine);
@@ -210,7 +215,7 @@ export class Faults {
   #spoilDisk(kind: FaultKind, victim: SimulatedNode, random: SeededRandom): string | undefined {
     const { disk, name } = victim;
     if (victim.process === undefined) return undefined;
-    if (kind === "bit rot") return this.#rot(victim, random);
+    if (kind === "bit rot" || kind === "rotten hint") return this.#rot(victim, random, kind === "rotten hint");
     this.#afterwards(random.between(500, 5_000), () => {
       disk.setFaults(HEALTHY);
       disk.setCapacityBytes(undefined);
@@ -219,6 +224,12 @@ export class Faults {
       const roomBytes = random.between(0, 2_000);
       disk.setCapacityBytes(disk.usedBytes() + roomBytes);
       return `${name}, with room for ${roomBytes} bytes`;
+    }
+    if (kind === "slow disk" && random.chance(HANGS)) {
+      const forMs = random.between(500, HANG_MS_MAX);
+      disk.hang();
+      this.#afterwards(forMs, () => disk.goOn());
+      return `${name}, which answers nothing for ${forMs} ms`;
     }
     if (kind === "slow disk") {
       const latencyMs = [random.between(0, 50), random.between(50, 400)] as const;
@@ -230,14 +241,16 @@ export class Faults {
     return `${name}, one write of ${writes}, one read of ${reads}`;
   }
 
-  /** One bit of one record, where fewer than W copies of that key were destroyed so far. */
-  #rot(victim: SimulatedNode, random: SeededRandom): string | undefined {
+  /** One bit of one record, or of one hint, where fewer than W copies of that key were destroyed so far. */
+  #rot(victim: SimulatedNode, random: SeededRandom, isHint: boolean): string | undefined {
     const { losses, leastQuorums } = this.#cluster;
     for (const key of random.shuffle(this.#keys)) {
       const span = { key: new TextDecoder().decode(key), startedMs: 0, endedMs: Number.POSITIVE_INFINITY };
       const hit = losses.disksOf(span);
       if (!hit.has(victim.name) && hit.size + 1 >= leastQuorums.writeQuorum) continue;
-      if (rot(this.#cluster, victim, key)) return `${span.key} at ${victim.name}`;
+      const at = isHint ? hintsOf(victim, key)[0] : undefined;
+      if (isHint && at === undefined) continue;
+      if (rot(this.#cluster, victim, key, at)) return `${span.key} at ${victim.name}`;
     }
     return undefined;
   }

@@ -83,4 +83,20 @@ describe("a simulated disk", () => {
     }
     assert.equal(shown, 20);
   });
+
+  it("answers nothing while it hangs, and all of it when it goes on; a process that died meanwhile hears nothing", async () => {
+    for (const dies of [false, true]) {
+      const { simulator, disk, engine } = world(1);
+      const heard: string[] = [];
+      disk.hang();
+      void engine.batch([put("a")], NO_SYNC).then(() => heard.push("batch"));
+      void engine.get(bytes("k")).then(() => heard.push("read"));
+      await simulator.runUntil(5_000);
+      assert.deepEqual(heard, []);
+      if (dies) disk.crash("process");
+      disk.goOn();
+      await simulator.runUntil(5_100);
+      assert.deepEqual(heard.sort(), dies ? [] : ["batch", "read"]);
+    }
+  });
 });

@@ -122,7 +122,7 @@ function standInsStamp(random: SeededRandom): Profile {
       hintBytesMax: 1 << 30,
     },
     faults: {
-      kinds: ["process crash", "cut", "cut", "zone cut", "pause", "slow link"],
+      kinds: ["process crash", "cut", "cut", "zone cut", "pause", "slow link", "rotten hint"],
       everyMs: [200, 1_000],
       awayMs: [500, 4_000],
       refills: false,

@@ -35,6 +35,7 @@ const PATHS: Readonly<Record<string, string>> = {
   "fault: readErrors": "a read of a disk that failed",
   "fault: fullDiskRefusals": "a write refused by a full disk",
   "fault: bitsFlipped": "a bit flipped on a disk",
+  "fault: hangs": "a disk that answered nothing for a while",
   "fault: wipes": "a disk exchanged",
   "annulus.context.over_limit": "a version vector past its mark",
   "annulus.hints.dropped": "a surplus hint that nobody kept",
