@@ -16,7 +16,7 @@ import { type Identity, openIdentity } from "../../node/services/identity.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "../sim/disk.ts";
 import { createSeededRandom, type SeededRandom } from "../sim/random.ts";
-import { type Process, Simulator } from "../sim/simulator.ts";
+import { drawMonotonicMs, type Process, Simulator } from "../sim/simulator.ts";
 
 export type WorldMember = {
   readonly name: MemberId;
@@ -114,11 +114,11 @@ export class AgreementWorld {
     start: { readonly given: RingDocument | undefined; readonly isRebuilding: boolean },
   ): Promise<Running> {
     const { name, bootId } = member;
-    const time = this.simulator.timeOf(process);
     this.#actors += 1;
     const random = this.random.stream(`${name} ${this.#actors}`);
+    const time = this.simulator.timeOf(process, undefined, drawMonotonicMs(random.stream("monotonic clock")));
     const telemetry = createRecordedTelemetry();
-    const engine = member.disk.open();
+    const engine = member.disk.open(this.simulator.arrivalsOf(process));
     const identity = await openIdentity({ engine, random, telemetry }, { clusterId: "c", member: name, bootId });
     const stored = await identity.loadRing();
     if (stored === undefined) {
@@ -163,11 +163,11 @@ export class AgreementWorld {
     };
   }
 
-  /** Ends a member's process; with "machine" its disk loses what was not synced. */
+  /** Ends a member's process; with "machine" its disk loses what was not synced, also of one that had ended before. */
   crash(name: MemberId, kind: "process" | "machine"): void {
     const member = this.named(name);
-    if (member.running === undefined) return;
-    member.running.process.alive = false;
+    if (member.running === undefined && kind === "process") return;
+    if (member.running !== undefined) member.running.process.alive = false;
     member.running = undefined;
     member.disk.crash(kind);
     if (kind === "machine") member.bootId = `${name} booted at ${this.simulator.nowMs}`;

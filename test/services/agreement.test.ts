@@ -346,7 +346,8 @@ async function troubled(members: AgreementWorld): Promise<void> {
     const name = random.pick(names);
     const { running } = members.named(name);
     const drawn = random.below(10);
-    if (running === undefined) await members.start(name);
+    if (running === undefined && random.chance([1, 5])) members.crash(name, "machine");
+    else if (running === undefined) await members.start(name);
     else if (drawn < 6) members.propose(name);
     else if (drawn < 8) members.crash(name, random.pick(["process", "machine"]));
     else if (drawn === 8) cutOff(members, ...random.shuffle(names).slice(0, random.between(1, names.length - 1)));

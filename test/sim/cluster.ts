@@ -13,6 +13,7 @@ import type { KvRecord } from "../../node/core/version/record.ts";
 import { createNode, type NodeSettings, type StorageNode } from "../../node/node.ts";
 import type { Engine, Telemetry } from "../../node/ports.ts";
 import { openIdentity } from "../../node/services/identity.ts";
+import { AdoptedRings } from "./adopted-rings.ts";
 import { Clocks } from "./clocks.ts";
 import { endDisk, wipeDisk } from "./destruction.ts";
 import { createSimulatedDisk, type SimulatedDisk } from "./disk.ts";
@@ -21,7 +22,7 @@ import { SimulatedNetwork } from "./network.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import type { RequestVariety } from "./request-choices.ts";
 import { settingsOf } from "./settings.ts";
-import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
+import { type ClockFaults, drawMonotonicMs, type Process, Simulator } from "./simulator.ts";
 
 /** R and W, as a ring document has them. */
 export type Quorums = { readonly readQuorum: number; readonly writeQuorum: number };
@@ -113,11 +114,7 @@ export class SimulatedCluster {
   settingsOf: ((machine: SimulatedNode) => NodeSettings) | undefined;
   /** The ring that the cluster begins with. */
   readonly ring: Ring;
-  /** The digest of each ring that some node adopted, by epoch. */
-  readonly #digests = new Map<number, string>();
-  /** Zones that rings listed each member in so far, those of epochs up to `#zonesEpoch`. */
-  readonly #zones = new Map<MemberId, Set<string>>();
-  #zonesEpoch = 0;
+  readonly #adopted = new AdoptedRings();
   /** The first broken invariant, which in production would have stopped its process. */
   bug: unknown;
 
@@ -241,18 +238,7 @@ export class SimulatedCluster {
    * listed in the old one until it has left and joined again.
    */
   zonesOf({ name, zone }: SimulatedNode): ReadonlySet<string> {
-    if (Math.max(0, ...this.#digests.keys()) > this.#zonesEpoch) this.#readZones();
-    return this.#zones.get(name) ?? new Set([zone]);
-  }
-
-  #readZones(): void {
-    for (const { node } of this.nodes) {
-      if (node === undefined || node.bounds().replicationFactor === 0) continue;
-      const { epoch, members } = node.status.ring();
-      if (epoch <= this.#zonesEpoch) continue;
-      this.#zonesEpoch = epoch;
-      for (const { name, zone } of members) this.#zones.set(name, (this.#zones.get(name) ?? new Set()).add(zone));
-    }
+    return this.#adopted.zonesOf(name, this.nodes) ?? new Set([zone]);
   }
 
   /** Starts the process of a node; it serves some virtual ms later. */
@@ -271,10 +257,10 @@ export class SimulatedCluster {
 
   async #boot(machine: SimulatedNode, process: Process): Promise<void> {
     const settings = this.settingsOf?.(machine) ?? settingsOf(machine, this.#document, this.options);
-    const time = this.simulator.timeOf(process, machine.clock);
     const random = this.random.stream(`${machine.name} ${machine.bootId} at ${this.simulator.nowMs}`);
+    const time = this.simulator.timeOf(process, machine.clock, drawMonotonicMs(random.stream("monotonic clock")));
     const telemetry = this.#telemetryOf(machine.name);
-    const engine = machine.disk.open();
+    const engine = machine.disk.open(this.simulator.arrivalsOf(process));
     machine.engine = engine;
     const identity = await openIdentity(
       { engine, random, telemetry },
@@ -305,13 +291,18 @@ export class SimulatedCluster {
     this.crash(machine, "process");
   }
 
-  /** Ends a node at once: its process, or with "machine" the machine under it, which takes what was not synced. */
+  /**
+   * Ends a node at once: its process, or with "machine" the machine under it, which takes what was not synced, also of a
+   * process that had ended before.
+   */
   crash(machine: SimulatedNode, kind: "process" | "machine"): void {
     const { process } = machine;
-    if (process === undefined) return;
-    this.simulator.tell(`crash ${machine.name} ${kind}`);
-    process.alive = false;
-    this.network.crash(process, kind);
+    if (process === undefined && kind === "process") return;
+    this.simulator.tell(`crash ${machine.name} ${kind}${process === undefined ? ", whose process was down" : ""}`);
+    if (process !== undefined) {
+      process.alive = false;
+      this.network.crash(process, kind);
+    }
     endDisk(this, machine, kind);
     if (kind === "machine") this.onPowerLost(machine);
     if (kind === "machine") machine.bootId = `${machine.name} booted at ${this.simulator.nowMs}`;
@@ -363,17 +354,9 @@ export class SimulatedCluster {
         this.simulator.tell(`${name} ${event}${fields?.reason === undefined ? "" : `: ${fields.reason}`}`);
         if (event !== "ring.adopted") return;
         this.onRingAdopted(name);
-        this.#noteRing(name, Number(fields?.epoch), String(fields?.digest));
+        this.bug ??= this.#adopted.note(name, Number(fields?.epoch), String(fields?.digest));
       },
     };
-  }
-
-  /** Two rings of one epoch never exist. */
-  #noteRing(name: MemberId, epoch: number, digest: string): void {
-    const known = this.#digests.get(epoch);
-    this.#digests.set(epoch, known ?? digest);
-    if (known !== undefined && known !== digest)
-      this.bug ??= new assert.AssertionError({ message: `${name} adopted another ring of epoch ${epoch}` });
   }
 }
 

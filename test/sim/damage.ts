@@ -1,21 +1,32 @@
 /** Damage to single records on simulated disks, and how long it goes unnoticed. */
 import { equalBytes } from "../../node/core/bytes.ts";
-import { dataKey } from "../../node/core/keyspace.ts";
+import { dataKey, hintsRange, parseHintKey } from "../../node/core/keyspace.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { strike } from "./destruction.ts";
 import type { Loss } from "./losses.ts";
 
 const WATCH_MS = 100;
 
+/** Storage keys of what a machine keeps of a key for others. */
+export function hintsOf({ disk }: SimulatedNode, key: Uint8Array): readonly Uint8Array[] {
+  const hints = disk.entries({ ...hintsRange(), limit: 10_000 });
+  return hints.map(({ key: at }) => at).filter((at) => equalBytes(parseHintKey(at).key, key));
+}
+
 /**
  * Flips a bit of what a machine's disk holds of a key. The node may serve the record from memory until it reads the disk or
  * writes it anew: so long what is read of it counts as a copy that is lost.
  *
+ * @param at Of a hint for the key; its own record when left out.
  * @returns Whether there was anything.
  */
-export function rot(cluster: SimulatedCluster, machine: SimulatedNode, key: Uint8Array): boolean {
-  const { simulator, ring } = cluster;
-  const at = dataKey(ring.partitionOf(key), key);
+export function rot(
+  cluster: SimulatedCluster,
+  machine: SimulatedNode,
+  key: Uint8Array,
+  at = ownPlaceOf(cluster, key),
+): boolean {
+  const { simulator } = cluster;
   const loss: Loss = {
     kind: "rot",
     member: machine.name,
@@ -42,4 +53,8 @@ export function rot(cluster: SimulatedCluster, machine: SimulatedNode, key: Uint
   };
   watch();
   return true;
+}
+
+function ownPlaceOf({ ring }: SimulatedCluster, key: Uint8Array): Uint8Array {
+  return dataKey(ring.partitionOf(key), key);
 }

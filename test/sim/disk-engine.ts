@@ -4,8 +4,13 @@ import { isMetaKey } from "../../node/core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, ScanRange, Time, Timer } from "../../node/ports.ts";
 import type { DiskContents } from "./disk-contents.ts";
 import type { DiskCounters, DiskFaults, DurationRangeMs } from "./disk-faults.ts";
-import type { SeededRandom } from "./random.ts";
+import type { Ratio, SeededRandom } from "./random.ts";
 
+/** Between what the disk did of a batch and the moment its process hears of it, in ms; readers see it meanwhile. */
+const TOLD_MS: DurationRangeMs = [0, 1];
+/** So long now and then, where the process has other things to do first. */
+const TOLD_LATE: Ratio = [1, 32];
+const TOLD_LATE_MS: DurationRangeMs = [1, 30];
 /** How long the store takes no writes after one failed, in ms of virtual time; as the real engine. */
 const REOPEN_INTERVAL_MS = 1_000;
 
@@ -22,6 +27,8 @@ export type SharedDisk = {
   /** A batch that failed and may surface when the store is opened again. */
   torn: readonly EngineWrite[] | undefined;
   inNextBatch: (() => void) | undefined;
+  /** Ends of calls that wait while the disk hangs; undefined while it does not. */
+  hung: (() => void)[] | undefined;
 };
 
 /** What opening a store does: a batch that failed half-way is found whole in the log, or dropped. */
@@ -42,11 +49,20 @@ type Job = {
   readonly sync: boolean;
   readonly resolve: () => void;
   readonly reject: (error: KvError) => void;
+  /** The disk has done it, or refused to; the process has not heard of it yet. */
+  isOver: boolean;
 };
 
-/** One open handle. */
+/**
+ * One open handle.
+ *
+ * What the disk does is done in its own time, also under a process that is held up; what the process hears of it comes in the
+ * process's own, or never. As in the real engine, the next batch goes to the disk once the process has heard of the last.
+ */
 export class SimulatedEngine implements Engine {
   readonly #shared: SharedDisk;
+  /** Of the process that holds the handle. */
+  readonly #own: Time;
   readonly #released: () => void;
   readonly #timers = new Set<Timer>();
   /** The first is being done. */
@@ -59,8 +75,10 @@ export class SimulatedEngine implements Engine {
   #closing: Promise<void> | undefined;
   #failedAtMs: number | undefined;
 
-  constructor(shared: SharedDisk, released: () => void) {
+  /** @param own Time of the process that holds the handle: it hears of nothing while that stands still. */
+  constructor(shared: SharedDisk, own: Time, released: () => void) {
     this.#shared = shared;
+    this.#own = own;
     this.#released = released;
   }
 
@@ -75,13 +93,21 @@ export class SimulatedEngine implements Engine {
 
   batch(writes: readonly EngineWrite[], { sync }: { readonly sync: boolean }): Promise<void> {
     return this.#call("write", (resolve, reject) => {
-      this.#enqueue({ kind: "batch", writes: writes.map(copyOf), sync, resolve: () => resolve(undefined), reject });
+      const copies = writes.map(copyOf);
+      this.#enqueue({ kind: "batch", writes: copies, sync, resolve: () => resolve(undefined), reject, isOver: false });
     });
   }
 
   flush(): Promise<void> {
     return this.#call("flush", (resolve, reject) => {
-      this.#enqueue({ kind: "flush", writes: [], sync: true, resolve: () => resolve(undefined), reject });
+      this.#enqueue({
+        kind: "flush",
+        writes: [],
+        sync: true,
+        resolve: () => resolve(undefined),
+        reject,
+        isOver: false,
+      });
     });
   }
 
@@ -91,14 +117,20 @@ export class SimulatedEngine implements Engine {
     return this.#closing;
   }
 
+  /** Whether the disk has done something that the process has not heard of yet. */
+  get isTelling(): boolean {
+    return this.#jobs[0]?.isOver === true;
+  }
+
   /** The process is gone: a batch that was being written is on the disk or not, nobody is told anything. */
   die(): void {
     this.#dead = true;
     this.#cancelTimers();
     const [current] = this.#jobs;
     this.#jobs = [];
-    if (current?.kind !== "batch") return;
     const { counters, random, contents, faults } = this.#shared;
+    if (current?.isOver === true) counters.untoldAtCrash++;
+    if (current?.kind !== "batch" || current.isOver) return;
     const possible = this.#failedAtMs === undefined && this.#refusal(current) === undefined;
     if (possible && random.chance([1, 2])) {
       contents.apply(current.writes, { logBytesMax: faults.logBytesMax, atMs: this.#shared.time.monotonicMs() });
@@ -132,7 +164,8 @@ export class SimulatedEngine implements Engine {
   #inTurn(end: () => void): void {
     const begin = () => {
       this.#readsInFlight += 1;
-      this.#after(this.#shared.faults.latencyMs, end);
+      // The snapshot may be as late as the answer, so nothing is left for the disk to do in a time of its own.
+      this.#afterCall(this.#own, this.#shared.faults.latencyMs, end);
     };
     if (this.#readsInFlight < this.#shared.faults.readsAtOnce) begin();
     else this.#readsWaiting.push(begin);
@@ -151,20 +184,24 @@ export class SimulatedEngine implements Engine {
     const { inNextBatch } = this.#shared;
     if (job.kind === "batch" && inNextBatch !== undefined) {
       this.#shared.inNextBatch = undefined;
-      this.#after([0, 0], inNextBatch);
+      this.#after(this.#shared.time, [0, 0], inNextBatch);
     }
     const done = () => {
       const error = this.#recovered() ?? this.#refusal(job) ?? this.#injectedError(job);
-      if (error === undefined) {
-        this.#do(job);
-        job.resolve();
-      } else {
-        job.reject(error);
-      }
-      this.#jobs.shift();
-      this.#doNext();
+      if (error === undefined) this.#do(job);
+      job.isOver = true;
+      const toldMs = this.#shared.random.chance(TOLD_LATE) ? TOLD_LATE_MS : TOLD_MS;
+      this.#after(this.#own, toldMs, () => this.#tell(job, error));
     };
-    this.#after(job.kind === "flush" ? tableMs : latencyMs, done, sizeMs);
+    this.#afterCall(this.#shared.time, job.kind === "flush" ? tableMs : latencyMs, done, sizeMs);
+  }
+
+  /** The process hears how it went. */
+  #tell(job: Job, error: KvError | undefined): void {
+    if (error === undefined) job.resolve();
+    else job.reject(error);
+    this.#jobs.shift();
+    this.#doNext();
   }
 
   #do({ kind, writes, sync }: Job): void {
@@ -173,7 +210,7 @@ export class SimulatedEngine implements Engine {
     counters.batches++;
     const atMs = this.#shared.time.monotonicMs();
     if (contents.apply(writes, { logBytesMax: faults.logBytesMax, atMs }))
-      this.#after(faults.tableMs, () => contents.syncOlderLog());
+      this.#after(this.#shared.time, faults.tableMs, () => contents.syncOlderLog());
     if (sync) contents.syncNewestLog();
   }
 
@@ -239,8 +276,17 @@ export class SimulatedEngine implements Engine {
     this.#timers.clear();
   }
 
-  #after([minMs, maxMs]: DurationRangeMs, run: () => void, longerMs = 0): void {
-    const timer = this.#shared.time.after(this.#shared.random.between(minMs, maxMs) + longerMs, () => {
+  /** Runs what a call ends with when its time is over, and the disk does not hang. */
+  #afterCall(time: Time, rangeMs: DurationRangeMs, end: () => void, longerMs = 0): void {
+    const endUnlessHung = () => {
+      if (this.#shared.hung === undefined) end();
+      else this.#shared.hung.push(() => this.#dead || this.#after(time, [0, 0], endUnlessHung));
+    };
+    this.#after(time, rangeMs, endUnlessHung, longerMs);
+  }
+
+  #after(time: Time, [minMs, maxMs]: DurationRangeMs, run: () => void, longerMs = 0): void {
+    const timer = time.after(this.#shared.random.between(minMs, maxMs) + longerMs, () => {
       this.#timers.delete(timer);
       run();
     });

@@ -40,8 +40,12 @@ export type DiskCounters = {
   /** Batches that were in flight at a crash: applied and not. */
   appliedAtCrash: number;
   droppedAtCrash: number;
+  /** Calls that the disk had done with at a crash, and whose end the process never heard of. */
+  untoldAtCrash: number;
   /** Batches that were applied and lost with the machine's power. */
   batchesLost: number;
+  /** Of these, what a process had written that was gone by then. */
+  batchesLostWhileDown: number;
   writeErrors: number;
   /** Failed batches that came back when the store was opened again. */
   failedWritesSurfaced: number;
@@ -49,6 +53,8 @@ export type DiskCounters = {
   fullDiskRefusals: number;
   bitsFlipped: number;
   wipes: number;
+  /** How often all calls had to wait. */
+  hangs: number;
 };
 
 /** Counters of a disk that nothing has happened to yet. */
@@ -60,12 +66,15 @@ export function noFaultsMet(): DiskCounters {
     machineCrashes: 0,
     appliedAtCrash: 0,
     droppedAtCrash: 0,
+    untoldAtCrash: 0,
     batchesLost: 0,
+    batchesLostWhileDown: 0,
     writeErrors: 0,
     failedWritesSurfaced: 0,
     readErrors: 0,
     fullDiskRefusals: 0,
     bitsFlipped: 0,
     wipes: 0,
+    hangs: 0,
   };
 }

@@ -18,17 +18,27 @@ import type { SeededRandom } from "./random.ts";
 
 export type SimulatedDisk = {
   readonly counters: DiskCounters;
-  /** The node's store. Throws STORAGE_FAILED while another handle is open. */
-  open(): Engine;
   /**
-   * Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced.
+   * The node's store. Throws STORAGE_FAILED while another handle is open.
+   *
+   * @param own Time of the node's process, which hears of nothing while it is held up; the disk's own when left out.
+   */
+  open(own?: Time): Engine;
+  /**
+   * Ends the open handle, if any: "process" loses nothing that was applied, "machine" what was not synced, by whichever
+   * handle it was written: it lay in the operating system's memory.
    *
    * @returns The keys whose newest value is gone.
    */
   crash(kind: "process" | "machine"): readonly LostValue[];
+  /** Whether it has done something that its node has not heard of yet: what the node knows then may be behind. */
+  isTelling(): boolean;
   /** Calls back in the middle of the next batch, once: whoever crashes the node then leaves it to chance. */
   inNextBatch(run: () => void): void;
   setFaults(faults: Partial<DiskFaults>): void;
+  /** No call ends any more until it goes on. */
+  hang(): void;
+  goOn(): void;
   /** The next batch fails. */
   failNextWrite(): void;
   /** The next read or scan fails. */
@@ -64,22 +74,24 @@ export function createSimulatedDisk(ports: {
     readsToFail: 0,
     torn: undefined,
     inNextBatch: undefined,
+    hung: undefined,
   };
   const { counters } = shared;
   let handle: SimulatedEngine | undefined;
   return {
     counters,
-    open() {
+    open(own = ports.time) {
       if (handle !== undefined) {
         throw new KvError("STORAGE_FAILED", "Cannot open the store: another process holds it.");
       }
       replayLogs(shared);
-      handle = new SimulatedEngine(shared, () => {
+      handle = new SimulatedEngine(shared, own, () => {
         handle = undefined;
       });
       return handle;
     },
     crash(kind) {
+      const wasOpen = handle !== undefined;
       handle?.die();
       handle = undefined;
       shared.inNextBatch = undefined;
@@ -91,13 +103,24 @@ export function createSimulatedDisk(ports: {
       shared.torn = undefined;
       const lost = shared.contents.losePower(shared.random);
       counters.batchesLost += lost.batches;
+      if (!wasOpen) counters.batchesLostWhileDown += lost.batches;
       return lost.values;
     },
+    isTelling: () => handle?.isTelling === true,
     inNextBatch(run) {
       shared.inNextBatch = run;
     },
     setFaults(faults) {
       shared.faults = { ...shared.faults, ...faults };
+    },
+    hang() {
+      shared.hung ??= [];
+      counters.hangs++;
+    },
+    goOn() {
+      const hung = shared.hung ?? [];
+      shared.hung = undefined;
+      for (const end of hung) end();
     },
     failNextWrite() {
       shared.writesToFail++;
@@ -116,6 +139,7 @@ export function createSimulatedDisk(ports: {
     wipe() {
       assert(handle === undefined, "a disk is exchanged while no node runs on it");
       shared.contents = createDiskContents();
+      shared.hung = undefined;
       shared.torn = undefined;
       counters.wipes++;
     },

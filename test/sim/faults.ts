@@ -4,27 +4,34 @@
  * Each strike draws from a stream of its own, so that a run in which some are left out meets the others as before: that is
  * how a failing run is made small (shrink.ts).
  */
+import { stopCleanly } from "./clean-stop.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
-import { rot } from "./damage.ts";
+import { hintsOf, rot } from "./damage.ts";
+import { breakLinks, slowLinks } from "./link-faults.ts";
 import { saysItIsWhole } from "./own-word.ts";
 import type { FaultPlan } from "./profiles.ts";
 import type { SeededRandom } from "./random.ts";
+import { WAKINGS } from "./simulator.ts";
 
 /** What a seed may choose from. A swarm of runs that each leave some out meets more than runs that have all. */
 export const FAULT_KINDS = [
   "process crash",
   "crash in a batch",
+  "clean stop",
   "machine crash",
   "power cut",
   "cut",
   "one-way cut",
   "zone cut",
+  "slow link",
+  "broken link",
   "pause",
   "noise",
   "disk errors",
   "slow disk",
   "full disk",
   "bit rot",
+  "rotten hint",
   "clock jump",
   "lost disk",
 ] as const;
@@ -40,6 +47,12 @@ export type FaultLimits = {
 const EVERY_MS = [200, 3_000] as const;
 /** Once all disks that were lost are filled, the next may be lost after this. */
 const REFILLED_MS = 2_000;
+
+/** Of slow disks, those that hang: all calls wait until it is over, for so long at most, in ms. */
+const HANGS = [1, 5] as const;
+const HANG_MS_MAX = 10_000;
+/** How long a node that stops answers what it took before, at most, in ms. */
+const ANSWERING_MS_MAX = 1_500;
 
 /** Clocks that somebody looks after are no further from the true time than this. */
 const CLOCK_SKEW_MS = 2_000;
@@ -112,10 +125,10 @@ export class Faults {
     if (options.requests?.lifeSpans === true)
       for (const node of nodes) this.#cluster.setClock(node, node.clock.wallSkewMs % CLOCK_SKEW_MS);
     network.faults = { ...network.faults, ...QUIET };
-    for (const { disk, process } of nodes) {
+    for (const { disk } of nodes) {
       disk.setFaults(HEALTHY);
       disk.setCapacityBytes(undefined);
-      if (process !== undefined) process.pausedUntilMs = 0;
+      disk.goOn();
     }
     // A long absence ends here, too, or what was kept for the absent would still be on its way when all is to be at rest.
     for (const machine of this.#away) this.#startAgain(machine);
@@ -156,6 +169,8 @@ export class Faults {
         return this.#crash(victim, random, kind === "machine crash" ? "machine" : "process");
       case "power cut":
         return this.#powerCut(victim, random);
+      case "clean stop":
+        return this.#stop(victim, random);
       case "crash in a batch":
         return this.#crashInBatch(victim, random);
       case "cut":
@@ -173,11 +188,19 @@ export class Faults {
           { random, oneWay: false },
         );
       }
+      case "slow link": {
+        const spell = slowLinks(this.#cluster, victim, random);
+        if (spell !== undefined) this.#afterwards(this.#spell(random, 500, 8_000), spell.mend);
+        return spell?.what;
+      }
+      case "broken link":
+        return breakLinks(this.#cluster, victim, random);
       case "pause": {
         if (victim.process === undefined) return undefined;
         const forMs = random.between(100, 5_000);
-        victim.process.pausedUntilMs = simulator.nowMs + forMs;
-        return `${victim.name} for ${forMs} ms`;
+        const wakes = random.pick(WAKINGS);
+        simulator.pause(victim.process, forMs, wakes);
+        return `${victim.name} for ${forMs} ms, then ${wakes}`;
       }
       case "noise":
         return this.#noise(random);
@@ -193,7 +216,7 @@ export class Faults {
   #spoilDisk(kind: FaultKind, victim: SimulatedNode, random: SeededRandom): string | undefined {
     const { disk, name } = victim;
     if (victim.process === undefined) return undefined;
-    if (kind === "bit rot") return this.#rot(victim, random);
+    if (kind === "bit rot" || kind === "rotten hint") return this.#rot(victim, random, kind === "rotten hint");
     this.#afterwards(random.between(500, 5_000), () => {
       disk.setFaults(HEALTHY);
       disk.setCapacityBytes(undefined);
@@ -202,6 +225,12 @@ export class Faults {
       const roomBytes = random.between(0, 2_000);
       disk.setCapacityBytes(disk.usedBytes() + roomBytes);
       return `${name}, with room for ${roomBytes} bytes`;
+    }
+    if (kind === "slow disk" && random.chance(HANGS)) {
+      const forMs = random.between(500, HANG_MS_MAX);
+      disk.hang();
+      this.#afterwards(forMs, () => disk.goOn());
+      return `${name}, which answers nothing for ${forMs} ms`;
     }
     if (kind === "slow disk") {
       const latencyMs = [random.between(0, 50), random.between(50, 400)] as const;
@@ -213,23 +242,27 @@ export class Faults {
     return `${name}, one write of ${writes}, one read of ${reads}`;
   }
 
-  /** One bit of one record, where fewer than W copies of that key were destroyed so far. */
-  #rot(victim: SimulatedNode, random: SeededRandom): string | undefined {
+  /** One bit of one record, or of one hint, where fewer than W copies of that key were destroyed so far. */
+  #rot(victim: SimulatedNode, random: SeededRandom, isHint: boolean): string | undefined {
     const { losses, leastQuorums } = this.#cluster;
     for (const key of random.shuffle(this.#keys)) {
       const span = { key: new TextDecoder().decode(key), startedMs: 0, endedMs: Number.POSITIVE_INFINITY };
       const hit = losses.disksOf(span);
       if (!hit.has(victim.name) && hit.size + 1 >= leastQuorums.writeQuorum) continue;
-      if (rot(this.#cluster, victim, key)) return `${span.key} at ${victim.name}`;
+      const at = isHint ? hintsOf(victim, key)[0] : undefined;
+      if (isHint && at === undefined) continue;
+      if (rot(this.#cluster, victim, key, at)) return `${span.key} at ${victim.name}`;
     }
     return undefined;
   }
 
+  /** A machine also dies under a process that is down, with what that one left unsynced. */
   #crash(victim: SimulatedNode, random: SeededRandom, kind: "process" | "machine"): string | undefined {
-    if (victim.process === undefined) return undefined;
+    const isDown = victim.process === undefined;
+    if (isDown && kind === "process") return undefined;
     this.#cluster.crash(victim, kind);
     this.#startLater(victim, random);
-    return victim.name;
+    return isDown ? `${victim.name}, which was down` : victim.name;
   }
 
   /** All machines of a zone, or all there are, lose their power in the same moment. */
@@ -251,6 +284,21 @@ export class Faults {
     });
   }
 
+  /** It is told to stop, and started again later; now and then its machine loses power in between. */
+  #stop(victim: SimulatedNode, random: SeededRandom): string | undefined {
+    if (victim.node === undefined) return undefined;
+    const answeringMs = random.chance([1, 2]) ? 0 : random.between(1, ANSWERING_MS_MAX);
+    stopCleanly(this.#cluster, victim, answeringMs, () => {
+      if (!this.#on) return this.#startAgain(victim);
+      this.#startLater(victim, random);
+      if (!random.chance([1, 3])) return;
+      this.#afterwards(random.between(0, ANSWERING_MS_MAX), () => {
+        if (this.#on && victim.process === undefined) this.#crash(victim, random, "machine");
+      });
+    });
+    return `${victim.name}, after ${answeringMs} ms`;
+  }
+
   #startLater(victim: SimulatedNode, random: SeededRandom): void {
     this.#away.add(victim);
     this.#afterwards(this.#spell(random, 100, 6_000), () => this.#startAgain(victim));
@@ -266,7 +314,6 @@ export class Faults {
    * now and then, if so many may.
    */
   #loseDisk(victim: SimulatedNode, random: SeededRandom): string | undefined {
-    if (victim.process === undefined) return undefined;
     const { options, living, isElastic } = this.#cluster;
     const inZone = living.filter(({ zone }) => zone === victim.zone);
     const isZone = options.requests?.zones === true && !isElastic && inZone.length <= this.#disksToLose;

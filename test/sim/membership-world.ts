@@ -129,7 +129,7 @@ export class MembershipWorld {
   #pauseLater(member: Member): void {
     const { pauseEveryMs, pauseMsMax } = this.#options;
     this.simulator.after(this.#random.between(1, 2 * pauseEveryMs), () => {
-      member.process.pausedUntilMs = this.simulator.nowMs + this.#random.between(1, pauseMsMax);
+      this.simulator.pause(member.process, this.#random.between(1, pauseMsMax));
       this.#pauseLater(member);
     });
   }

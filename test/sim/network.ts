@@ -37,12 +37,22 @@ export type NetworkCounters = {
   reordered: number;
   held: number;
   reset: number;
+  /** Connections reset between processes that both live. */
+  broken: number;
 };
 
 type Host = { readonly name: string; readonly process: Process; accepted: ((wire: Wire) => void) | undefined };
 
 export class SimulatedNetwork {
-  readonly counters: NetworkCounters = { frames: 0, lost: 0, duplicated: 0, reordered: 0, held: 0, reset: 0 };
+  readonly counters: NetworkCounters = {
+    frames: 0,
+    lost: 0,
+    duplicated: 0,
+    reordered: 0,
+    held: 0,
+    reset: 0,
+    broken: 0,
+  };
   /** Bytes that each process sent, by its name, sent again ones included. */
   readonly sentBytes = new Map<string, number>();
   faults: NetworkFaults;
@@ -50,6 +60,8 @@ export class SimulatedNetwork {
   readonly #random: SeededRandom;
   readonly #listening = new Map<string, Host>();
   readonly #cuts = new Set<string>();
+  /** How long a frame travels from one host to another, where it is not as everywhere. */
+  readonly #slow = new Map<string, readonly [number, number]>();
   readonly #wires = new Set<SimulatedWire>();
 
   constructor(simulator: Simulator, random: SeededRandom, faults: NetworkFaults = CALM_NETWORK) {
@@ -86,10 +98,41 @@ export class SimulatedNetwork {
     this.#cuts.add(`${from}>${to}`);
   }
 
-  /** Ends all cuts, or those in one direction between two hosts; what was held back arrives. */
+  /** From here on each frame from `from` to `to` travels so long, in ms: lowest and highest; undefined is as everywhere. */
+  setTravel(from: string, to: string, delayMs: readonly [number, number] | undefined): void {
+    if (delayMs === undefined) this.#slow.delete(`${from}>${to}`);
+    else this.#slow.set(`${from}>${to}`, delayMs);
+  }
+
+  /** How long a frame travels between two hosts, in ms: lowest and highest. */
+  travelMs(from: string, to: string): readonly [number, number] {
+    return this.#slow.get(`${from}>${to}`) ?? this.faults.delayMs;
+  }
+
+  /**
+   * Resets all connections between two hosts, whose processes live on and may dial anew. What is under way is lost.
+   *
+   * @returns How many there were.
+   */
+  breakConnections(one: string, other: string): number {
+    let broken = 0;
+    for (const wire of [...this.#wires]) {
+      const { remote } = wire;
+      const { name } = wire.process;
+      if (name === one && remote === other) broken += 1;
+      else if (name !== other || remote !== one) continue;
+      wire.fail(new Error(`the connection to ${remote} was reset`));
+    }
+    this.counters.broken += broken;
+    return broken;
+  }
+
+  /** Ends all cuts and delays, or cuts in one direction between two hosts; what was held back arrives. */
   heal(from?: string, to?: string): void {
-    if (from === undefined) this.#cuts.clear();
-    else this.#cuts.delete(`${from}>${to}`);
+    if (from === undefined) {
+      this.#cuts.clear();
+      this.#slow.clear();
+    } else this.#cuts.delete(`${from}>${to}`);
     for (const wire of [...this.#wires]) wire.release();
   }
 
@@ -111,14 +154,14 @@ export class SimulatedNetwork {
   }
 
   /**
-   * Draws what becomes of one frame: the delays after which copies of it arrive.
+   * Draws what becomes of one frame: the delays after which copies of it arrive; below 0 for one that others may overtake.
    *
    * A stamp is never doubled. TCP doubles nothing, and a copy that is refused says "nothing stuck" of itself only: when
    * the other one then goes through, no node told a lie (seeds 104712 and 105410 of 4258e72). What a node or a client
    * sends again is another matter, and happens.
    */
-  fates(frame: Uint8Array): readonly number[] {
-    const { delayMs, loss, duplication, reordering, reorderMs } = this.faults;
+  fates(frame: Uint8Array, delayMs: readonly [number, number]): readonly number[] {
+    const { loss, duplication, reordering, reorderMs } = this.faults;
     const random = this.#random;
     this.counters.frames += 1;
     if (random.chance(loss)) {
@@ -147,9 +190,8 @@ export class SimulatedNetwork {
 
   #dial(from: Host, to: string): Wire {
     const near = new SimulatedWire(this, from.process, to);
-    const tripMs = this.faults.delayMs[1];
     this.#simulator.after(
-      tripMs,
+      this.travelMs(from.name, to)[1],
       () => {
         // A cut answers nothing: whoever dials gives up by its own clock.
         if (near.isClosed || this.isCut(from.name, to) || this.isCut(to, from.name)) return;
@@ -157,8 +199,8 @@ export class SimulatedNetwork {
         if (host === undefined || !host.process.alive) return near.fail(new Error(`${to} refused the connection`));
         const far = new SimulatedWire(this, host.process, from.name);
         near.join(far);
-        host.accepted?.(far);
-        this.#simulator.after(tripMs, () => near.connected(), from.process);
+        this.#simulator.after(0, () => host.accepted?.(far), host.process);
+        this.#simulator.after(this.travelMs(to, from.name)[1], () => near.connected(), from.process);
       },
       from.process,
     );
@@ -242,7 +284,10 @@ export class SimulatedWire implements Wire {
   }
 
   drained(): void {
-    if (!this.#closed && this.process.alive) this.#events.drained();
+    const tell = () => {
+      if (!this.#closed) this.#events.drained();
+    };
+    this.#network.simulator.after(0, tell, this.process);
   }
 
   end(): void {
@@ -255,7 +300,7 @@ export class SimulatedWire implements Wire {
     this.#close(undefined);
   }
 
-  /** The connection could not be made. */
+  /** The connection could not be made, or is reset. */
   fail(error: Error): void {
     if (!this.#closed) this.#close(error);
   }
@@ -265,7 +310,10 @@ export class SimulatedWire implements Wire {
     const other = this.#other;
     if (other === undefined) return;
     const simulator = this.#network.simulator;
-    const atMs = Math.max(this.#orderedUntilMs, simulator.nowMs + this.#network.faults.delayMs[1]);
+    const atMs = Math.max(
+      this.#orderedUntilMs,
+      simulator.nowMs + this.#network.travelMs(this.process.name, this.remote)[1],
+    );
     simulator.after(atMs - simulator.nowMs, () => other.#hearEnd(), other.process);
   }
 
@@ -299,7 +347,7 @@ export class SimulatedWire implements Wire {
     const { simulator, sentBytes } = this.#network;
     const { name } = this.process;
     sentBytes.set(name, (sentBytes.get(name) ?? 0) + frame.length);
-    const fates = this.#network.fates(frame);
+    const fates = this.#network.fates(frame, this.#network.travelMs(name, this.remote));
     this.#tell(
       frame,
       fates.length === 0 ? ", lost" : fates.length > 1 ? ", twice" : (fates[0] ?? 0) < 0 ? ", late" : "",

@@ -56,7 +56,7 @@ function powerLost(random: SeededRandom): Profile {
       tombstoneAgeMs: random.pick([4_000, 86_400_000]),
     },
     faults: {
-      kinds: ["machine crash", "machine crash", "power cut", "cut"],
+      kinds: ["machine crash", "machine crash", "power cut", "cut", "process crash", "clean stop"],
       everyMs: [500, 3_000],
       awayMs: [100, 2_000],
       refills: false,
@@ -79,7 +79,7 @@ function disksExchanged(random: SeededRandom, replicasMax: number): Profile {
       repairIntervalMs: 8_000,
     },
     faults: {
-      kinds: ["lost disk", "lost disk", "process crash", "cut", "one-way cut"],
+      kinds: ["lost disk", "lost disk", "process crash", "cut", "one-way cut", "broken link"],
       everyMs: [200, 1_200],
       awayMs: [200, 3_000],
       refills: true,
@@ -101,7 +101,7 @@ function awayWhileCollected(random: SeededRandom): Profile {
       hintBytesMax: 1 << 30,
     },
     faults: {
-      kinds: ["process crash", "process crash", "cut", "lost disk", "machine crash"],
+      kinds: ["process crash", "clean stop", "cut", "lost disk", "machine crash"],
       everyMs: [500, 4_000],
       awayMs: [1_000, 20_000],
       refills: true,
@@ -122,7 +122,7 @@ function standInsStamp(random: SeededRandom): Profile {
       hintBytesMax: 1 << 30,
     },
     faults: {
-      kinds: ["process crash", "cut", "cut", "zone cut", "pause"],
+      kinds: ["process crash", "cut", "cut", "zone cut", "pause", "slow link", "rotten hint"],
       everyMs: [200, 1_000],
       awayMs: [500, 4_000],
       refills: false,

@@ -8,6 +8,7 @@
  */
 import assert from "node:assert/strict";
 import type { Time, Timer } from "../../node/ports.ts";
+import type { SeededRandom } from "./random.ts";
 
 /** What events belong to: a process that may be killed or held up. */
 export type Process = {
@@ -16,7 +17,13 @@ export type Process = {
   alive: boolean;
   /** Events of a process that is held up run when it goes on. */
   pausedUntilMs: number;
+  /** What of them runs first then. */
+  wakes: Waking;
 };
+
+/** In which order a process that was held up goes on: an event loop may see to either kind first. */
+export type Waking = "in order" | "timers first" | "arrivals first";
+export const WAKINGS: readonly Waking[] = ["in order", "timers first", "arrivals first"];
 
 /** How a process's clocks differ from the simulator's. */
 export type ClockFaults = {
@@ -26,12 +33,31 @@ export type ClockFaults = {
   readonly driftPpm: number;
 };
 
+/**
+ * Draws what the monotonic clock of a process shows when it starts. It counts from the process's own start, or the machine's, so
+ * no two agree: what is sent, stored or compared of it must not take it for a time. Some are about to pass 2^32 ms.
+ */
+export function drawMonotonicMs(random: SeededRandom): number {
+  switch (random.below(4)) {
+    case 0:
+      return 2 ** 32 - random.between(0, 100_000);
+    case 1:
+      return random.between(0, 10_000_000);
+    default:
+      return random.between(20, 2_000);
+  }
+}
+
 type Event = {
   atMs: number;
   sequence: number;
   readonly process: Process | undefined;
+  readonly isTimer: boolean;
   run: (() => void) | undefined;
 };
+
+/** Above any sequence: what has it added runs behind all others of its instant, in the order that it had. */
+const LAST = 2 ** 40;
 
 /** The wall clock at the beginning of every run: 2026-01-01T00:00:00Z. */
 export const WALL_START_MS = 1_767_225_600_000;
@@ -70,13 +96,23 @@ export class Simulator {
   }
 
   createProcess(name: string): Process {
-    return { name, alive: true, pausedUntilMs: 0 };
+    return { name, alive: true, pausedUntilMs: 0, wakes: "in order" };
   }
 
-  /** Runs `run` after a delay of virtual time, unless it is cancelled or its process dies first. */
-  after(delayMs: number, run: () => void, process?: Process): Timer {
+  /** Holds a process up from now on. One that is held up for longer already stays so. */
+  pause(process: Process, forMs: number, wakes: Waking = "in order"): void {
+    process.pausedUntilMs = Math.max(process.pausedUntilMs, this.#nowMs + forMs);
+    process.wakes = wakes;
+  }
+
+  /**
+   * Runs `run` after a delay of virtual time, unless it is cancelled or its process dies first.
+   *
+   * @param isTimer Whether the process asked for it itself, by a timer; else it comes from outside.
+   */
+  after(delayMs: number, run: () => void, process?: Process, isTimer = false): Timer {
     assert(delayMs >= 0 && Number.isFinite(delayMs), "a delay is a number of ms from now on");
-    const event: Event = { atMs: this.#nowMs + delayMs, sequence: this.#sequence++, process, run };
+    const event: Event = { atMs: this.#nowMs + delayMs, sequence: this.#sequence++, process, isTimer, run };
     push(this.#heap, event);
     return {
       cancel() {
@@ -85,14 +121,24 @@ export class Simulator {
     };
   }
 
-  /** The clocks and timers of one process. */
-  timeOf(process: Process, clock: ClockFaults = { wallSkewMs: 0, driftPpm: 0 }): Time {
+  /**
+   * The clocks and timers of one process.
+   *
+   * @param monotonicFromMs What its monotonic clock shows now; when left out, the virtual ms since the beginning.
+   */
+  timeOf(process: Process, clock: ClockFaults = { wallSkewMs: 0, driftPpm: 0 }, monotonicFromMs?: number): Time {
     const rate = 1 + clock.driftPpm / 1_000_000;
+    const zeroMs = monotonicFromMs === undefined ? 0 : monotonicFromMs - this.#nowMs * rate;
     return {
-      monotonicMs: () => this.#nowMs * rate,
+      monotonicMs: () => zeroMs + this.#nowMs * rate,
       wallMs: () => Math.floor(WALL_START_MS + this.#nowMs * rate + clock.wallSkewMs),
-      after: (delayMs, run) => this.after(Math.max(0, delayMs) / rate, run, process),
+      after: (delayMs, run) => this.after(Math.max(0, delayMs) / rate, run, process, true),
     };
+  }
+
+  /** Exact time for what comes to a process from outside: while that is held up it waits, and is no timer. */
+  arrivalsOf(process: Process): Time {
+    return { ...this.timeOf(process), after: (delayMs, run) => this.after(Math.max(0, delayMs), run, process) };
   }
 
   /** Folds a line into the hash, and keeps it if lines are kept. */
@@ -142,9 +188,10 @@ export class Simulator {
     const { process, run, atMs } = event;
     if (run === undefined || process?.alive === false) return;
     if (process !== undefined && process.pausedUntilMs > atMs) {
-      // In the old order, behind what is due at the moment it goes on.
+      // In the old order, each kind of them, behind what is due at the moment it goes on.
+      const isLast = process.wakes === (event.isTimer ? "arrivals first" : "timers first");
       event.atMs = process.pausedUntilMs;
-      event.sequence = this.#sequence++;
+      event.sequence = this.#sequence++ + (isLast ? LAST : 0);
       push(this.#heap, event);
       return;
     }

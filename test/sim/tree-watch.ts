@@ -1,9 +1,8 @@
 /**
  * Whether the Merkle trees say what the disks hold: not only at the end, but at every moment at which they may be asked.
  *
- * A sum that is wrong mends itself with the next comparison, so that whoever looks at the end finds nothing. But between
- * two events of a run nothing is under way: what a disk has applied, its node has been told of. So each tree that can be
- * compared then is exactly the sum of the records on its disk.
+ * A sum that is wrong mends itself with the next comparison, so that whoever looks at the end finds nothing. But whenever a
+ * node has heard of all that its disk has applied, each tree that can be compared is exactly the sum of the records on its disk.
  */
 import assert from "node:assert/strict";
 import { equalBytes } from "../../node/core/bytes.ts";
@@ -21,7 +20,7 @@ export function watchTrees(cluster: SimulatedCluster): void {
   let turn = 0;
   const look = () => {
     const machine = nodes[turn++ % nodes.length];
-    if (machine !== undefined) checkTreesOf(cluster, machine);
+    if (machine !== undefined && !machine.disk.isTelling()) checkTreesOf(cluster, machine);
     simulator.after(INTERVAL_MS, look);
   };
   simulator.after(INTERVAL_MS, look);

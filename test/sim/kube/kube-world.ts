@@ -244,11 +244,15 @@ export class KubeWorld {
     });
   }
 
-  /** The nodes of pods that are bound to a machine. */
+  /** The nodes of pods that are bound to a machine, and those whose disks are there while their pods are made anew. */
   nodesOn(machine: Machine): readonly SimulatedNode[] {
     const names = new Set(
       this.pods.filter((pod) => textAt(pod, "spec", "nodeName") === machine.name).map(({ metadata }) => metadata.name),
     );
+    for (const name of this.volumesOn(machine)) {
+      const claim = this.server.store.find("PersistentVolumeClaim", `data-${name}`);
+      if (claim?.metadata.uid === this.kubelets.claimOf(name)) names.add(name);
+    }
     return [...this.cluster.nodes.filter((node) => names.has(node.name)), ...this.kubelets.ghostsOn(machine)];
   }
 

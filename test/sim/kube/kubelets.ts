@@ -7,6 +7,7 @@ import { loadConfig } from "../../../node/config.ts";
 import { nodeSettings } from "../../../node/node-settings.ts";
 import { formatInstant } from "../../../operator/core/instant.ts";
 import { at, type KubeObject, listAt, textAt } from "../../../operator/core/objects.ts";
+import { stopParts } from "../clean-stop.ts";
 import type { SimulatedCluster, SimulatedNode } from "../cluster.ts";
 import type { SeededRandom } from "../random.ts";
 import type { Process } from "../simulator.ts";
@@ -278,10 +279,7 @@ export class Kubelets {
         if (!isEnded) end();
         isEnded = true;
       };
-      running
-        .stop()
-        .then(() => node.engine?.close())
-        .then(once, once);
+      stopParts(node)?.then(once, once);
       simulator.after(GRACE_MS, once);
     });
   }

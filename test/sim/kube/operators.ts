@@ -5,7 +5,7 @@ import type { Time } from "../../../operator/ports.ts";
 import { NO_CERTIFICATES } from "../../operator/no-certificates.ts";
 import type { SimulatedCluster } from "../cluster.ts";
 import type { SeededRandom } from "../random.ts";
-import type { Process } from "../simulator.ts";
+import { drawMonotonicMs, type Process } from "../simulator.ts";
 import type { AdminPorts } from "./admin-ports.ts";
 import type { SimulatedApiServer } from "./api-server.ts";
 
@@ -62,7 +62,7 @@ export class Operators {
     const process = simulator.createProcess(identity);
     const own = random.stream(identity);
     const clock = { wallSkewMs: own.between(-1_000, 1_000), driftPpm: own.between(-200, 200) };
-    const exact = simulator.timeOf(process, clock);
+    const exact = simulator.timeOf(process, clock, drawMonotonicMs(own.stream("monotonic clock")));
     // As timers of Node.js: whole ms. One that is due in a trillionth of a ms would be due at this very instant, for ever.
     const time: Time = { ...exact, after: (delayMs, run) => exact.after(Math.ceil(delayMs), run) };
     const telemetry = {
