@@ -105,6 +105,10 @@ export class SimulatedCluster {
   mayStart: (machine: SimulatedNode) => boolean = () => true;
   /** Is told when a node adopts a ring, just before it is in force. */
   onRingAdopted: (name: MemberId) => void = () => undefined;
+  /** Puts something between a node and its disk: for checkers, who look at what is written. */
+  watchEngine: (engine: Engine, writer: { readonly machine: SimulatedNode; readonly actor: string }) => Engine = (
+    engine,
+  ) => engine;
   /** What a node is started with, where it is not the cluster's options that say so. */
   settingsOf: ((machine: SimulatedNode) => NodeSettings) | undefined;
   /** The ring that the cluster begins with. */
@@ -288,7 +292,8 @@ export class SimulatedCluster {
       listen: { host: machine.name, port: 7402 },
       limits: this.options.transportLimitsOf?.(machine.name) ?? {},
     });
-    const node = createNode(settings, { time, random, telemetry, engine, transport }, identity);
+    const watched = this.watchEngine(engine, { machine, actor: identity.actor });
+    const node = createNode(settings, { time, random, telemetry, engine: watched, transport }, identity);
     await node.start();
     machine.node = node;
   }

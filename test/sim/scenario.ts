@@ -17,6 +17,7 @@ import { drawQuorums } from "./quorums.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { drawVariety } from "./request-choices.ts";
 import { becomeCollected, becomeComplete, becomeDelivered, becomeEqual, checkRest } from "./rest.ts";
+import { StampBounds } from "./stamp-bounds.ts";
 import { watchTrees } from "./tree-watch.ts";
 import { bytesOf, type Doing, Workload, type WorkloadOptions } from "./workload.ts";
 
@@ -219,8 +220,10 @@ async function play(
   const { simulator, options, losses, network, counters, nodes } = cluster;
   const { load, keys, faults, faultMs, isChurning, world } = how;
   const isElastic = isChurning || world !== undefined;
+  const stampBounds = new StampBounds(cluster);
   await (world === undefined ? cluster.startAll() : world.found());
-  watchBounds(cluster, keys);
+  const bounded = { keys, clients: load.clients, largestBytes: () => stampBounds.largestBytes };
+  watchBounds(cluster, bounded);
   watchTrees(cluster);
   const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, {
     collectedOf: (key) => collectedOf(cluster, key),
@@ -252,7 +255,8 @@ async function play(
     keys.map((key) => new TextDecoder().decode(key)),
   );
   await becomeEqual(cluster);
-  checkBounds(cluster, keys);
+  checkBounds(cluster, bounded);
+  stampBounds.checkCounted();
   if (cluster.bug !== undefined) throw cluster.bug;
   const disks = new Map<string, number>();
   for (const { disk } of nodes)
