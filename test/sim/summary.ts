@@ -17,6 +17,11 @@ const HEADINGS: readonly (readonly [string, string])[] = [
 ];
 const HEADING_OF_REST = "what nodes and operators counted themselves";
 
+/** Of a hundred seeds of the large size, so many have to count; measured: PLAIN, CHURN, OPERATOR. */
+const COUNTED_OF_HUNDRED = { plain: 90, churn: 75, operator: 75 } as const;
+/** Fewer seeds say nothing about a share. */
+const SHARE_OF_MIN = 50;
+
 export class Summary {
   readonly failures: string[] = [];
   readonly #results: { readonly result: ScenarioResult; readonly cpuMs: number }[] = [];
@@ -59,9 +64,24 @@ export class Summary {
     return this.#results.filter(({ result }) => isCounted(result, this.#kind)).length;
   }
 
+  /**
+   * Why too few of the large seeds count, in words: a store that answers too little, or a world in which too little happens, shows
+   * little however many seeds it passes. Undefined where enough do, or too few were run to say.
+   */
+  get tooFew(): string | undefined {
+    const { churn = false, operator = false } = this.#kind;
+    const ofHundred = operator
+      ? COUNTED_OF_HUNDRED.operator
+      : churn
+        ? COUNTED_OF_HUNDRED.churn
+        : COUNTED_OF_HUNDRED.plain;
+    if (this.count < SHARE_OF_MIN || this.counted * 100 >= this.count * ofHundred) return undefined;
+    return `too few: ${this.counted} of ${this.count} seeds count, of a hundred at least ${ofHundred} do`;
+  }
+
   /** What should have happened somewhere, and never did. */
   get neverMet(): readonly string[] {
-    return neverMet(this.#totals, this.#kind.operator);
+    return neverMet(this.#totals, this.#kind);
   }
 
   /** How often everything happened, each kind under its heading. */
