@@ -110,8 +110,13 @@ describe("the bounds", () => {
     assert.throws(() => checkBounds(cluster, LOAD), /in_flight_requests of n1 is at most 48/);
   });
 
-  it("report a node that counts hints, or somebody down, when all is quiet", () => {
-    for (const gauge of ["annulus.hints.bytes", "annulus.members.down", "annulus.rebuild.partitions_missing"]) {
+  it("report a node that has a request in work, counts hints, or holds somebody for down when all is quiet", () => {
+    for (const gauge of [
+      "annulus.coordinator.writes_in_flight",
+      "annulus.hints.bytes",
+      "annulus.members.down",
+      "annulus.rebuild.partitions_missing",
+    ]) {
       const cluster = createCluster();
       checkIdle(cluster);
       cluster.gauges.set(`n2 ${gauge}`, () => 1);

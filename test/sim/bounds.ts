@@ -116,6 +116,8 @@ export function checkIdle({ living: nodes, gauges }: SimulatedCluster): void {
     const hints = disk.entries({ ...hintsRange(), limit: 10_000 });
     assert.equal(hints.length, 0, `${name} has delivered all its hints`);
     for (const gauge of [
+      "annulus.coordinator.reads_in_flight",
+      "annulus.coordinator.writes_in_flight",
       "annulus.hints.bytes",
       "annulus.hints.waiting",
       "annulus.members.down",

@@ -20,6 +20,7 @@ import { createSeededRandom, type SeededRandom } from "./random.ts";
 import type { RequestVariety } from "./request-choices.ts";
 import { settingsOf } from "./settings.ts";
 import { type ClockFaults, type Process, Simulator } from "./simulator.ts";
+import type { Writer } from "./stamp-bounds.ts";
 
 /** R and W, as a ring document has them. */
 export type Quorums = { readonly readQuorum: number; readonly writeQuorum: number };
@@ -106,9 +107,7 @@ export class SimulatedCluster {
   /** Is told when a node adopts a ring, just before it is in force. */
   onRingAdopted: (name: MemberId) => void = () => undefined;
   /** Puts something between a node and its disk: for checkers, who look at what is written. */
-  watchEngine: (engine: Engine, writer: { readonly machine: SimulatedNode; readonly actor: string }) => Engine = (
-    engine,
-  ) => engine;
+  watchEngine: (engine: Engine, writer: Writer) => Engine = (engine) => engine;
   /** What a node is started with, where it is not the cluster's options that say so. */
   settingsOf: ((machine: SimulatedNode) => NodeSettings) | undefined;
   /** The ring that the cluster begins with. */

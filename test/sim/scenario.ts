@@ -96,7 +96,7 @@ export class ScenarioFailure extends Error {
 }
 
 const FAULT_MS: Readonly<Record<Size, number>> = { short: 20_000, counted: 60_000 };
-/** After the faults end, within this much virtual time everything is reachable and every replica equal. */
+/** What passes after the faults before anything is asked for: clients give up on the dead, and disks are opened again. What must be true when: rest.ts. */
 const REST_MS = 10_000;
 const SCRUB_MS = 10_000;
 

@@ -30,8 +30,8 @@ type Stored = { readonly key: Uint8Array; readonly partition: number; readonly i
 /** What one batch has put so far, by storage key; undefined for what it removed. */
 type Batch = Map<string, Uint8Array | undefined>;
 
-/** Where a put comes from. */
-type Writer = { readonly machine: SimulatedNode; readonly actor: string };
+/** Who writes: the machine, and the member whose data directory lies on its disk. */
+export type Writer = { readonly machine: SimulatedNode; readonly actor: string };
 
 export class StampBounds {
   /** Bytes of the largest record or hint that was ever handed to a disk, with its storage key. */
