@@ -127,6 +127,19 @@ describe("the memory of a record store", () => {
     assert.equal(store.cached("key"), kept);
   });
 
+  it("keeps no more than it was given, each value with its key and what a cache needs for it", async () => {
+    const { store } = openWorld(3);
+    const names = Array.from({ length: 40 }, (_, index) => `key ${index}`);
+    for (const name of names)
+      await store.put(name, dataKey(1, new TextEncoder().encode(name)), {
+        bytes: new Uint8Array(1_000),
+        decoded: undefined,
+      });
+    const kept = names.filter((name) => store.cached(name) !== undefined);
+    // Of 10,000 bytes each takes 1,000, its name and 512.
+    assert.deepEqual(kept, names.slice(-6));
+  });
+
   it("lets go of what it has decoded, and decodes it anew for the next one who asks", async () => {
     const { store } = openWorld(2);
     await store.put("key", AT, { bytes: new TextEncoder().encode("a"), decoded: undefined });

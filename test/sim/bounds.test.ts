@@ -10,6 +10,7 @@ import { SimulatedCluster } from "./cluster.ts";
 
 const KEY = new TextEncoder().encode("key 0");
 const ACTOR = "a".repeat(32);
+const LOAD = { keys: [KEY], clients: 2, largestBytes: () => 100 };
 const dot = (counter: number, incarnation = 1): Dot => ({ actor: ACTOR, incarnation, counter });
 
 function holding(...dots: readonly Dot[]): Uint8Array {
@@ -58,45 +59,64 @@ describe("the bounds", () => {
   it("hold where nothing is wrong", async () => {
     const cluster = createCluster();
     await put(cluster, at(cluster), holding(dot(1), dot(2, 2)));
-    checkBounds(cluster, [KEY]);
+    checkBounds(cluster, LOAD);
   });
 
   it("report hints over their budget, and hints that wait when all is quiet", async () => {
     const cluster = createCluster();
     await put(cluster, hintAt("key 1"), hint);
-    checkBounds(cluster, [KEY]);
+    checkBounds(cluster, LOAD);
     assert.throws(() => checkIdle(cluster), /delivered all its hints/);
     for (const name of ["key 2", "key 3", "key 4", "key 5"]) await put(cluster, hintAt(name), hint);
-    assert.throws(() => checkBounds(cluster, [KEY]), /budget of 200 bytes/);
+    assert.throws(() => checkBounds(cluster, LOAD), /budget of 200 bytes/);
   });
 
   it("let more hints than that come back with a loss of power, and none be added to them", async () => {
     const cluster = createCluster();
-    checkBounds(cluster, [KEY]);
+    checkBounds(cluster, LOAD);
     const machine = cluster.byName("n1");
     for (const name of ["key 1", "key 2", "key 3"]) await put(cluster, hintAt(name), hint);
     machine.bootId = "another boot";
-    checkBounds(cluster, [KEY]);
+    checkBounds(cluster, LOAD);
     await put(cluster, hintAt("key 4"), hint);
-    assert.throws(() => checkBounds(cluster, [KEY]), /budget of \d+ bytes/);
+    assert.throws(() => checkBounds(cluster, LOAD), /budget of \d+ bytes/);
   });
 
   it("report a dot under an incarnation that its member has not reached, or of nobody", async () => {
     const cluster = createCluster();
     await put(cluster, at(cluster), holding(dot(1, 3)));
-    assert.throws(() => checkBounds(cluster, [KEY]), /that member's incarnation is 2/);
+    assert.throws(() => checkBounds(cluster, LOAD), /that member's incarnation is 2/);
     cluster.incarnations.clear();
-    assert.throws(() => checkBounds(cluster, [KEY]), /incarnation is undefined/);
+    assert.throws(() => checkBounds(cluster, LOAD), /incarnation is undefined/);
   });
 
-  it("report more values at once than all members together may let through", async () => {
+  it.each(["annulus.transport.outgoing_bytes", "annulus.commit.queued_bytes"])(
+    "report more bytes under way than clients and keys may have: %s",
+    async (gauge) => {
+      const cluster = createCluster();
+      await cluster.startAll();
+      // Two clients with two operations each, three homes, one key as a record and as a hint: 14 records of 100 bytes.
+      cluster.gauges.set(`n1 ${gauge}`, () => 1_400);
+      checkBounds(cluster, LOAD);
+      cluster.gauges.set(`n1 ${gauge}`, () => 1_401);
+      assert.throws(() => checkBounds(cluster, LOAD), new RegExp(`${gauge} of n1 is at most 1400`));
+    },
+  );
+
+  it("report more requests under way than clients and peers may have", async () => {
     const cluster = createCluster();
-    await put(cluster, at(cluster), holding(...Array.from({ length: 7 }, (_, i) => dot(i + 1))));
-    assert.throws(() => checkBounds(cluster, [KEY]), /7 values at once/);
+    await cluster.startAll();
+    cluster.gauges.set("n1 annulus.transport.in_flight_requests", () => 49);
+    assert.throws(() => checkBounds(cluster, LOAD), /in_flight_requests of n1 is at most 48/);
   });
 
-  it("report a node that counts hints, or somebody down, when all is quiet", () => {
-    for (const gauge of ["annulus.hints.bytes", "annulus.members.down", "annulus.rebuild.partitions_missing"]) {
+  it("report a node that has a request in work, counts hints, or holds somebody for down when all is quiet", () => {
+    for (const gauge of [
+      "annulus.coordinator.writes_in_flight",
+      "annulus.hints.bytes",
+      "annulus.members.down",
+      "annulus.rebuild.partitions_missing",
+    ]) {
       const cluster = createCluster();
       checkIdle(cluster);
       cluster.gauges.set(`n2 ${gauge}`, () => 1);

@@ -1,6 +1,7 @@
 /** What goes around single runs: making a failing one small, and saying what many of them never met. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
+import { differenceHere } from "./campaign.ts";
 import { FAULT_KINDS } from "./faults.ts";
 import { ScenarioFailure, type ScenarioOptions, type ScenarioResult } from "./scenario.ts";
 import { shrink } from "./shrink.ts";
@@ -76,10 +77,17 @@ describe("a set of runs", () => {
   });
 
   it("expects of runs with operators what happens to operators, and not what their bounds rule out", () => {
-    const missing = neverMet(new Map([["fault: kube: scale", 1]]), true).join("\n");
+    const missing = neverMet(new Map([["fault: kube: scale", 1]]), { operator: true }).join("\n");
     assert.match(missing, /fault: kube: quorums/);
     assert.doesNotMatch(missing, /fault: kube: scale:|tombstone collected/);
     assert.doesNotMatch(neverMet(new Map()).join("\n"), /kube/);
+  });
+
+  it("expects of runs in which the ring changes each kind of change, and what it leads to", () => {
+    const missing = neverMet(new Map([["fault: change: join", 1]]), { churn: true }).join("\n");
+    assert.match(missing, /fault: change: swap: .*annulus\.leftovers\.dropped/s);
+    assert.doesNotMatch(missing, /change: join/);
+    assert.doesNotMatch(neverMet(new Map()).join("\n"), /change:|leftovers/);
   });
 
   it("tells how often everything happened, each kind under a heading of its own", () => {
@@ -104,6 +112,28 @@ describe("a set of runs", () => {
   it("of one seed says last that it passed, and with which hash", () => {
     const one = { ...result, seed: 147, hash: "dbfbdb23", faultCount: 11, operations: 338 };
     assert.equal(verdictOf(one), "seed 147 passed, hash dbfbdb23, 11 faults, 338 operations");
+  });
+
+  it.each([{}, { churn: true }, { operator: true }])("says when too few of many count: %o", (kind) => {
+    const summary = new Summary(kind);
+    const add = (acknowledged: number, times: number) => {
+      const verdict = { seed: 1, cpuMs: 1, result: { ...result, acknowledged }, failure: undefined };
+      for (let time = 0; time < times; time++) summary.add(verdict);
+    };
+    add(299, 10);
+    assert.equal(summary.tooFew, undefined, "of so few nobody can say");
+    add(300, 90);
+    assert.equal(summary.tooFew, undefined);
+    add(299, 1);
+    assert.match(summary.tooFew ?? "", /^too few: 90 of 101 seeds .*, of a hundred at least 90 have to be$/);
+  });
+
+  it("is told when a seed gives another run in another process", async () => {
+    const there = { seed: 3, cpuMs: 5, result: { ...result, seed: 3, hash: "aa" }, failure: undefined };
+    const kind = { size: "counted" } as const;
+    const again = (hash: string) => () => Promise.resolve({ ...there, cpuMs: 9, result: { ...there.result, hash } });
+    assert.equal(await differenceHere(there, kind, again("aa")), undefined);
+    assert.match((await differenceHere(there, kind, again("ab"))) ?? "", /seed 3 .*: aa there, and here ab/);
   });
 
   it("counts only seeds that were large enough, and says how quick they were", () => {

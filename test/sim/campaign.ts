@@ -5,6 +5,7 @@
  */
 import { fork } from "node:child_process";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { runScenario, ScenarioFailure, type ScenarioResult, type Size } from "./scenario.ts";
 
 /** What a worker is sent, and what it sends back for each seed. */
@@ -68,6 +69,28 @@ export async function judge(seed: number, kind: RunKind): Promise<Verdict> {
     if (!(error instanceof ScenarioFailure)) throw error;
     return { seed, cpuMs: spentMs(), result: undefined, failure: error.message };
   }
+}
+
+/**
+ * Runs a seed that another process has run once more in this one. One seed gives one run, wherever it is run.
+ *
+ * @param first What came of it there.
+ * @returns What is different here, in words; undefined where nothing is.
+ */
+export async function differenceHere(
+  { seed, result: there, failure }: Verdict,
+  kind: RunKind,
+  run: typeof judge = judge,
+): Promise<string | undefined> {
+  const here = await run(seed, kind);
+  // What comes from another process has no fields that are undefined.
+  if (isDeepStrictEqual(plainOf([here.result, here.failure]), plainOf([there, failure]))) return undefined;
+  const ends = [there?.hash ?? failure, here.result?.hash ?? here.failure];
+  return `seed ${seed} gives another run in another process: ${ends.join(" there, and here ")}`;
+}
+
+function plainOf(value: unknown): unknown {
+  return JSON.parse(JSON.stringify(value));
 }
 
 function runWorker(next: () => number | undefined, what: RunKind, tell: (verdict: Verdict) => void): Promise<void> {

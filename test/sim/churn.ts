@@ -10,7 +10,9 @@ import { addressOf, type SimulatedCluster, type SimulatedNode } from "./cluster.
 import type { Faults } from "./faults.ts";
 import type { SeededRandom } from "./random.ts";
 
-const KINDS = ["join", "leave", "swap", "replace", "weights", "two at once", "cancel"] as const;
+/** Changes that are counted once they have begun. */
+export const CHANGES = ["join", "leave", "swap", "replace", "weights", "two at once"] as const;
+const KINDS = [...CHANGES, "cancel"] as const;
 type Kind = (typeof KINDS)[number] | "quorums";
 
 /** Members that a run has at most: each costs the simulation time. */

@@ -23,6 +23,7 @@ import { createSeededRandom, type SeededRandom } from "./random.ts";
 import type { RequestVariety } from "./request-choices.ts";
 import { settingsOf } from "./settings.ts";
 import { type ClockFaults, drawMonotonicMs, type Process, Simulator } from "./simulator.ts";
+import type { Writer } from "./stamp-bounds.ts";
 
 /** R and W, as a ring document has them. */
 export type Quorums = { readonly readQuorum: number; readonly writeQuorum: number };
@@ -110,6 +111,8 @@ export class SimulatedCluster {
   onPowerLost: (machine: SimulatedNode) => void = () => undefined;
   /** Is told when a node adopts a ring, just before it is in force. */
   onRingAdopted: (name: MemberId) => void = () => undefined;
+  /** Puts something between a node and its disk: for checkers, who look at what is written. */
+  watchEngine: (engine: Engine, writer: Writer) => Engine = (engine) => engine;
   /** What a node is started with, where it is not the cluster's options that say so. */
   settingsOf: ((machine: SimulatedNode) => NodeSettings) | undefined;
   /** The ring that the cluster begins with. */
@@ -278,7 +281,8 @@ export class SimulatedCluster {
       listen: { host: machine.name, port: 7402 },
       limits: this.options.transportLimitsOf?.(machine.name) ?? {},
     });
-    const node = createNode(settings, { time, random, telemetry, engine, transport }, identity);
+    const watched = this.watchEngine(engine, { machine, actor: identity.actor });
+    const node = createNode(settings, { time, random, telemetry, engine: watched, transport }, identity);
     await node.start();
     machine.node = node;
   }

@@ -1,5 +1,6 @@
 /**
- * What goes wrong during a run: drawn from the seed, one thing after the other, and counted when it really happened.
+ * What goes wrong during a run: drawn from the seed, one thing after the other, and counted when it really happened. Of cuts, noise
+ * and slow disks that is the moment from which on the world is so, whoever meets it.
  *
  * Each strike draws from a stream of its own, so that a run in which some are left out meets the others as before: that is
  * how a failing run is made small (shrink.ts).
@@ -7,10 +8,11 @@
 import { stopCleanly } from "./clean-stop.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { hintsOf, rot } from "./damage.ts";
+import type { DiskCounters } from "./disk-faults.ts";
 import { breakLinks, slowLinks } from "./link-faults.ts";
 import { saysItIsWhole } from "./own-word.ts";
 import type { FaultPlan } from "./profiles.ts";
-import type { SeededRandom } from "./random.ts";
+import type { Ratio, SeededRandom } from "./random.ts";
 import { WAKINGS } from "./simulator.ts";
 
 /** What a seed may choose from. A swarm of runs that each leave some out meets more than runs that have all. */
@@ -58,6 +60,11 @@ const ANSWERING_MS_MAX = 1_500;
 const CLOCK_SKEW_MS = 2_000;
 
 const HEALTHY = { writeErrors: [0, 1], readErrors: [0, 1], latencyMs: [0, 2] } as const;
+/** Faults that have happened once the disk refused something; the others have from the moment on in which the world is so. */
+const REFUSALS: { readonly [kind in FaultKind]?: (met: DiskCounters) => number } = {
+  "disk errors": ({ writeErrors, readErrors }) => writeErrors + readErrors,
+  "full disk": ({ fullDiskRefusals }) => fullDiskRefusals,
+};
 const QUIET = { loss: [0, 1], duplication: [0, 1], reordering: [0, 1] } as const;
 
 export class Faults {
@@ -154,8 +161,12 @@ export class Faults {
   }
 
   #note(kind: FaultKind, what: string): void {
-    this.met.set(kind, (this.met.get(kind) ?? 0) + 1);
+    if (!(kind in REFUSALS)) this.#count(kind);
     this.#cluster.simulator.tell(`fault: ${kind}, ${what}`);
+  }
+
+  #count(kind: FaultKind): void {
+    this.met.set(kind, (this.met.get(kind) ?? 0) + 1);
   }
 
   /** Lets it happen. Returns what did, for people; undefined where it could not. */
@@ -217,9 +228,12 @@ export class Faults {
     const { disk, name } = victim;
     if (victim.process === undefined) return undefined;
     if (kind === "bit rot" || kind === "rotten hint") return this.#rot(victim, random, kind === "rotten hint");
+    const refusals = () => REFUSALS[kind]?.(disk.counters) ?? 0;
+    const before = refusals();
     this.#afterwards(random.between(500, 5_000), () => {
       disk.setFaults(HEALTHY);
       disk.setCapacityBytes(undefined);
+      if (refusals() > before) this.#count(kind);
     });
     if (kind === "full disk") {
       const roomBytes = random.between(0, 2_000);
@@ -349,8 +363,10 @@ export class Faults {
 
   #noise(random: SeededRandom): string {
     const { network } = this.#cluster;
-    const ratio = () => [random.below(4), 100] as const;
-    const [loss, duplication, reordering] = [ratio(), ratio(), ratio()];
+    const ofHundred = [random.below(4), random.below(4), random.below(4)];
+    // Noise of which nothing is heard is none.
+    if (ofHundred.every((frames) => frames < 1)) ofHundred[random.below(3)] = random.between(1, 3);
+    const [loss, duplication, reordering] = ofHundred.map((frames): Ratio => [frames, 100]) as [Ratio, Ratio, Ratio];
     network.faults = { ...network.faults, loss, duplication, reordering };
     this.#afterwards(random.between(1_000, 10_000), () => {
       network.faults = { ...network.faults, ...QUIET };

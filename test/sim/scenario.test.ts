@@ -66,9 +66,14 @@ describe("a simulated cluster", () => {
     );
   });
 
-  it("gives the same run for the same seed", async () => {
+  it("gives the same run for the same seed, also while the ring changes, and of the size that counts", async () => {
     const [first, second] = [await runScenario({ seed: 7 }), await runScenario({ seed: 7 })];
     assert.deepEqual(first, second);
     assert.notEqual(first.hash, (await runScenario({ seed: 8 })).hash);
+    for (const options of [
+      { seed: 7, churn: true },
+      { seed: 7, size: "counted" },
+    ] as const)
+      assert.deepEqual(await runScenario(options), await runScenario(options), JSON.stringify(options));
   }, 300_000);
 });

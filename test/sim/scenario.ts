@@ -18,6 +18,7 @@ import { drawQuorums } from "./quorums.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 import { drawVariety } from "./request-choices.ts";
 import { becomeCollected, becomeComplete, becomeDelivered, becomeEqual, checkRest } from "./rest.ts";
+import { StampBounds } from "./stamp-bounds.ts";
 import { Tally } from "./tally.ts";
 import { watchTrees } from "./tree-watch.ts";
 import { bytesOf, type Doing, idOf, Workload, type WorkloadOptions } from "./workload.ts";
@@ -99,7 +100,7 @@ export class ScenarioFailure extends Error {
 }
 
 const FAULT_MS: Readonly<Record<Size, number>> = { short: 20_000, counted: 60_000 };
-/** After the faults end, within this much virtual time everything is reachable and every replica equal. */
+/** What passes after the faults before anything is asked for: clients give up on the dead, and disks are opened again. What must be true when: rest.ts. */
 const REST_MS = 10_000;
 const SCRUB_MS = 10_000;
 
@@ -223,8 +224,10 @@ async function play(
   const { simulator, options, losses, network, counters, nodes } = cluster;
   const { load, keys, faults, faultMs, isChurning, world } = how;
   const isElastic = isChurning || world !== undefined;
+  const stampBounds = new StampBounds(cluster);
   await (world === undefined ? cluster.startAll() : world.found());
-  watchBounds(cluster, keys);
+  const bounded = { keys, clients: load.clients, largestBytes: () => stampBounds.largestBytes };
+  watchBounds(cluster, bounded);
   watchTrees(cluster);
   const tally = new Tally();
   const history = new History({ ...options, ...cluster.leastQuorums, isElastic }, losses, {
@@ -264,8 +267,9 @@ async function play(
     keys.map((key) => new TextDecoder().decode(key)),
   );
   await becomeEqual(cluster);
-  checkBounds(cluster, keys);
   buried.check();
+  checkBounds(cluster, bounded);
+  stampBounds.checkCounted();
   if (cluster.bug !== undefined) throw cluster.bug;
   const disks = new Map<string, number>();
   for (const { disk } of nodes)

@@ -2,6 +2,7 @@
  * What has to happen at least once over a set of seeds: each kind of fault, and each rare path that a fault should lead to.
  * A run that never met it shows nothing about it, and says so.
  */
+import { CHANGES } from "./churn.ts";
 import { FAULT_KINDS } from "./faults.ts";
 import { UPHEAVALS } from "./kube/upheaval.ts";
 
@@ -98,16 +99,35 @@ const OPERATOR_PATHS: Readonly<Record<string, string>> = {
   "annulus.operator.runs_failed": "an operator's run that failed",
 };
 
+/** What runs have to meet besides in which administrators change the ring. */
+const CHURN_PATHS: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    [...CHANGES, "quorums"].map((kind) => [`fault: change: ${kind}`, "a change that was asked for, and begun"]),
+  ),
+  "fault: change: cancelled": "a change taken back",
+  "fault: change: done": "a change brought to its end",
+  "fault: change: member lost for good": "a member lost for good",
+  "fault: change: refused": "a change refused",
+  "annulus.agreement.chosen": "a ring chosen",
+  "annulus.leftovers.dropped": "a partition given up",
+  "annulus.leftovers.offered": "a partition offered before it was given up",
+  "annulus.transfer.bytes": "records copied to a home to be",
+  "annulus.transfer.failures": "a home that could not be copied from",
+};
+
 /**
  * What of it is missing in these totals, in words.
  *
- * @param withOperators Whether the runs had operators.
+ * @param kind Whether the ring changed in the runs, or they had operators.
  */
-export function neverMet(totals: ReadonlyMap<string, number>, withOperators = false): readonly string[] {
+export function neverMet(
+  totals: ReadonlyMap<string, number>,
+  { churn = false, operator = false }: { readonly churn?: boolean; readonly operator?: boolean } = {},
+): readonly string[] {
   const kinds = FAULT_KINDS.filter((kind) => (totals.get(`fault: ${kind}`) ?? 0) === 0);
-  const expected = withOperators ? { ...PATHS, ...OPERATOR_PATHS } : PATHS;
+  const expected = { ...PATHS, ...(operator ? OPERATOR_PATHS : {}), ...(churn ? CHURN_PATHS : {}) };
   const paths = Object.entries(expected).filter(
-    ([name]) => (totals.get(name) ?? 0) === 0 && !(withOperators && NOT_WITH_OPERATORS.has(name)),
+    ([name]) => (totals.get(name) ?? 0) === 0 && !(operator && NOT_WITH_OPERATORS.has(name)),
   );
   return [...kinds.map((kind) => `fault: ${kind}`), ...paths.map(([name, meaning]) => `${name}: ${meaning}`)];
 }

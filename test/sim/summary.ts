@@ -18,6 +18,11 @@ const HEADINGS: readonly (readonly [string, string])[] = [
 ];
 const HEADING_OF_REST = "what nodes and operators counted themselves";
 
+/** Of a hundred seeds of the large size, so many have to count. All of 40 plain ones did, and all of 30 while the ring changed; in the poorest 43 % were acknowledged. */
+const COUNTED_OF_HUNDRED = 90;
+/** Fewer seeds say nothing about a share. */
+const SHARE_OF_MIN = 50;
+
 export class Summary {
   readonly failures: string[] = [];
   readonly #results: { readonly result: ScenarioResult; readonly cpuMs: number }[] = [];
@@ -61,9 +66,20 @@ export class Summary {
     return this.#results.filter(({ result }) => isCounted(result, this.#kind)).length;
   }
 
+  /**
+   * Why too few of the large seeds count, in words: a store that answers too little, or a world in which too little happens, shows
+   * little however many seeds it passes. Undefined where enough do, or too few were run to say. Changes of the ring are left aside:
+   * how many come to their end is left to chance.
+   */
+  get tooFew(): string | undefined {
+    const counted = this.#results.filter(({ result }) => isCounted(result)).length;
+    if (this.count < SHARE_OF_MIN || counted * 100 >= this.count * COUNTED_OF_HUNDRED) return undefined;
+    return `too few: ${counted} of ${this.count} seeds were large enough and answered enough to count, of a hundred at least ${COUNTED_OF_HUNDRED} have to be`;
+  }
+
   /** What should have happened somewhere, and never did. */
   get neverMet(): readonly string[] {
-    return neverMet(this.#totals, this.#kind.operator);
+    return neverMet(this.#totals, this.#kind);
   }
 
   /** How often everything happened, each kind under its heading. */

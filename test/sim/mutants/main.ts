@@ -1,6 +1,6 @@
 /**
  * `npm run sim:mutants`: shows that the simulation notices broken rules. Every mutant must be caught by one of its
- * checkers, at a seed that the program without the mutant passes.
+ * checkers at a seed, or by a story, that the program without the mutant passes.
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -18,8 +18,11 @@ const startedMs = performance.now();
 const queue = [...chosen(all)];
 const count = queue.length;
 const survivors: string[] = [];
+/** How many were caught by runs of each kind. */
+const kinds = new Map<string, number>();
 await Promise.all(Array.from({ length: values.jobs }, work));
-say(`${count - survivors.length} of ${count} mutants caught in ${secondsSince(startedMs)} s`);
+const caughtBy = [...kinds].map(([kind, times]) => `${times} by a ${kind}`).sort();
+say(`${count - survivors.length} of ${count} mutants caught in ${secondsSince(startedMs)} s: ${caughtBy.join(", ")}`);
 if (survivors.length > 0) {
   say(`not caught: ${survivors.sort().join(", ")}`);
   process.exitCode = 1;
@@ -41,9 +44,19 @@ async function work(): Promise<void> {
     const found = await hunt(ROOT, mutant, runs, values);
     if (values.trace) for (const line of found.caught?.trace ?? []) say(line);
     say(describe(mutant, found, secondsSince(beganMs)));
-    if (found.caught === undefined) survivors.push(mutant.name);
-    else if (values.record) writeFileSync(join(ROOT, mutant.path), withRun(mutant, found.caught.run));
+    if (found.caught === undefined) {
+      survivors.push(mutant.name);
+      continue;
+    }
+    const kind = kindOf(found.caught.run);
+    kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
+    if (values.record) writeFileSync(join(ROOT, mutant.path), withRun(mutant, found.caught.run));
   }
+}
+
+function kindOf(run: Run): string {
+  if ("story" in run) return "story";
+  return run.operator ? "seed with operators" : run.churn ? "seed with changes of the ring" : "seed";
 }
 
 function describe({ name, breaks, description }: Mutant, { caught, tried, itself }: Hunt, seconds: string): string {

@@ -32,6 +32,12 @@ describe("the mutants", () => {
     }
   });
 
+  it("are caught by seeds of each kind: none whose checkers nobody has seen fail", () => {
+    const seeds = MUTANTS.flatMap(({ caughtBy }) => (caughtBy !== undefined && "seed" in caughtBy ? [caughtBy] : []));
+    const [changing, operated] = [seeds.filter(({ churn }) => churn), seeds.filter(({ operator }) => operator)];
+    assert(seeds.length >= 40 && changing.length >= 3 && operated.length >= 3, `${seeds.length} are caught by seeds`);
+  });
+
   it.each(MUTANTS.map((mutant) => ({ name: mutant.name, mutant })))("$name still breaks something", ({ mutant }) => {
     for (const [path, source] of applyMutant(mutant, readSource)) {
       assert.notEqual(compile(path, source), compile(path, readSource(path)), `${mutant.path} changes ${path}`);
