@@ -11,8 +11,8 @@ import { ownPlaceOf } from "./places.ts";
 
 const INTERVAL_MS = 1_000;
 /**
- * Of what a node measures: each operation of a client has a few requests to peers under way, with records of some hundred bytes,
- * and those that were given up stay a moment longer.
+ * Of what a node measures: each operation of a client has a few requests to peers under way, with records of some hundred
+ * bytes, seldom of some ten KiB, and those that were given up stay a moment longer.
  */
 const GAUGES_MAX: Readonly<Record<string, number>> = {
   "annulus.transport.in_flight_requests": 200,

@@ -32,6 +32,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "fault: fullDiskRefusals": "a write refused by a full disk",
   "fault: bitsFlipped": "a bit flipped on a disk",
   "fault: wipes": "a disk exchanged",
+  "simulated.lost_answers": "an answer that its client never heard",
+  "simulated.acknowledged_again": "a write acknowledged again under its name",
   "annulus.context.over_limit": "a version vector past its mark",
   "annulus.hints.dropped": "a surplus hint that nobody kept",
   "annulus.hints.refused_uncounted": "a hint refused because the disk took no writes",

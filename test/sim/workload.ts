@@ -5,15 +5,15 @@
 import assert from "node:assert/strict";
 import { KvError } from "../../node/core/errors.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
-import type { KvRecord } from "../../node/core/version/record.ts";
 import type { Base, Coordinator, RequestOptions, WriteAnswer } from "../../node/services/coordinator.ts";
+import { Acknowledgements, type Asked } from "./acknowledgements.ts";
 import { Client, type Memory } from "./client.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import type { Copies } from "./copies.ts";
-import { depthOf, isStrict, promiseOf } from "./demands.ts";
+import { depthOf, promiseOf } from "./demands.ts";
 import type { History, Write, WriteId } from "./history.ts";
 import type { SeededRandom } from "./random.ts";
-import { checkReadReceipt, checkReceipt, homesWithout } from "./receipts.ts";
+import { checkReadReceipt, homesWithout } from "./receipts.ts";
 import { Repetitions } from "./repetitions.ts";
 import { drawRead, drawWrite, PLAIN, type WriteChoices } from "./request-choices.ts";
 import { contentOf, idsOf } from "./values.ts";
@@ -245,38 +245,35 @@ export class Workload {
     const { counters } = this.#cluster;
     const retriesBefore = counters.get(STAMP_RETRIES) ?? 0;
     let stampableUntilMs = write.startedMs;
+    const acknowledgements = this.#acknowledgementsOf(write, { options: choices.options, name });
+    const whenLost = (given: WriteAnswer | KvError) => acknowledgements.take(given);
     for (let tries = 0; tries <= RETRIES_MAX; tries++) {
       const attemptedMs = this.#nowMs;
-      const asked = client.ask(this.#cluster, describe(write), (coordinator) =>
-        attempt(coordinator, name, tries === 0),
+      const asked = client.ask(
+        this.#cluster,
+        describe(write),
+        (coordinator) => attempt(coordinator, name, tries === 0),
+        whenLost,
       );
       const answer = await asked.answer;
       this.#note(client, answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
-        const { startedMs } = write;
-        const { options } = choices;
-        const observe = (record: KvRecord) =>
-          this.#history.stamps.observe(
-            write.key,
-            record,
-            (found) => idsOf([found], write.key, this.#history.writes)[0],
-          );
-        const asks = { zones: options.zones, writeQuorum: promiseOf(this.#cluster, options).holders };
-        const strictly = { isStrict: isStrict(this.#cluster, options) };
-        checkReceipt(this.#cluster, bytesOf(write.key), answer, { ...asks, ...strictly, startedMs, name, observe });
+        acknowledgements.take(answer);
         if (tries === 0) this.#checkCreation(write, choices, { attemptedMs, token: answer.context });
-        this.#grant(options, choices);
-        const what = `write ${write.id}`;
-        this.#copies.note(write.key, { what, token: answer.context, receipt: answer.receipt, startedMs });
+        this.#grant(choices.options, choices);
         this.#history.end(write, "acknowledged", this.#nowMs, {
           restamps: (counters.get(STAMP_RETRIES) ?? 0) - retriesBefore,
           stampableUntilMs: Math.max(stampableUntilMs, this.#nowMs),
           token: decodeToken(answer.context, bytesOf(write.key)),
         });
         this.counters.acknowledged += 1;
-        if (name !== undefined && this.#isRemembered(write, options))
-          this.#repetitions.begin(write, (coordinator) => attempt(coordinator, name, false));
+        acknowledgements.ended();
+        if (acknowledgements.isRemembered && this.#cluster.options.requests?.repetitions === true)
+          this.#repetitions.begin(write, {
+            send: (coordinator) => attempt(coordinator, name, false),
+            acknowledgements,
+          });
         return answer.context;
       }
       const maySurface = asked.reachedMs() !== undefined && (answer === undefined || answer.outcome === "unknown");
@@ -284,6 +281,7 @@ export class Workload {
         write.unknownTries += 1;
         stampableUntilMs = Math.max(this.#nowMs, (asked.reachedMs() ?? 0) + COORDINATOR_MS + STAMP_SLACK_MS);
       }
+      if (answer !== undefined) acknowledgements.take(answer);
       if (answer instanceof KvError && answer.code === "PRECONDITION_FAILED") {
         const isKnown = this.#history.mayHaveValue(write.key, write.unknownTries > 0 ? undefined : write);
         assert(isKnown, `write ${write.id} was told that ${write.key} has a value, and nobody wrote one`);
@@ -304,11 +302,9 @@ export class Workload {
     return undefined;
   }
 
-  /** Whether the name of a write is known for sure to whoever is sent it again: by a read that meets all who acknowledged it. */
-  #isRemembered({ ttlMs }: Write, options: RequestOptions): boolean {
-    if (this.#cluster.options.requests?.repetitions !== true || ttlMs !== undefined) return false;
-    const isByRing = options.writeQuorum === undefined && options.readQuorum === undefined;
-    return isByRing && isStrict(this.#cluster, options) && this.#cluster.isOverlapping;
+  #acknowledgementsOf(write: Write, asked: Asked): Acknowledgements {
+    const watchers = { cluster: this.#cluster, history: this.#history, copies: this.#copies };
+    return new Acknowledgements(watchers, write, { ...asked, stampingMs: COORDINATOR_MS + STAMP_SLACK_MS });
   }
 
   /** Who was told to create a key has been told that it had no value: that is a read of nothing, and is checked as one. */
