@@ -31,7 +31,7 @@ export type Call = {
   /** After `/v1/kv/`, percent-encoded, query included. */
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Uint8Array;
 };
 
 /** The connections of one client, kept between requests. */

@@ -58,6 +58,8 @@ describe("the clients and checks of the fault tests", () => {
     ["keeps what it refused", /client was told that nothing stuck|showed one write twice/],
     ["brings back", /which had seen it|showed one write twice/],
     ["makes up", /a value that nobody wrote/],
+    ["spoils a byte", /other bytes than were written/],
+    ["forgets a type", /content type that it was written with/],
     ["counts a retry", /showed one write twice|which had seen it/],
   ];
   it.each(lies)(

@@ -9,6 +9,7 @@
 import { sleep } from "../bench/processes.ts";
 import type { History, Write, WriteId } from "../sim/history.ts";
 import { createSeededRandom, type SeededRandom } from "../sim/random.ts";
+import { contentOf, type Found, idsOf } from "../sim/values.ts";
 import { type Call, type Called, Caller, type Endpoint } from "./calls.ts";
 
 export type Doing = "read" | "context" | "overwrite" | "sibling" | "remove";
@@ -146,29 +147,33 @@ export class Clients {
 
   async #read(client: Client, key: string): Promise<void> {
     const call = { method: "GET", path: withQuery(key, this.#options.readQuery) } as const;
-    const answered = await this.#repeat(client, call, (called) => (seenIn(called) === undefined ? "again" : "settled"));
-    const seen = answered === undefined ? undefined : seenIn(answered.called);
+    const answered = await this.#repeat(client, call, (called) =>
+      foundIn(called) === undefined ? "again" : "settled",
+    );
+    const seen = answered === undefined ? undefined : foundIn(answered.called);
     if (answered === undefined || seen === undefined) {
       this.counters.readsFailed += 1;
       return;
     }
     const { isFresh } = this.#options;
-    const read = { key, startedMs: answered.startedMs, endedMs: performance.now(), shown: seen.shown, isFresh };
+    const shown = idsOf(seen.values, key, this.#history.writes);
+    const read = { key, startedMs: answered.startedMs, endedMs: performance.now(), shown, isFresh };
     this.#history.checkRead(read);
     this.#history.reads.push(read);
     this.counters.acknowledged += 1;
     if (seen.context === undefined) return;
-    client.memory.set(key, { context: seen.context, past: this.#history.pastOf(seen.shown) });
+    client.memory.set(key, { context: seen.context, past: this.#history.pastOf(shown) });
   }
 
   async #write(client: Client, key: string, kind: Write["kind"], memory: Memory | undefined): Promise<void> {
     const write = this.#begin(client, key, { kind, isDelete: false, memory });
     const blind = kind === "sibling" ? "blind=sibling" : undefined;
+    const { value, contentType } = contentOf(write);
     const context = await this.#send(client, write, {
       method: "PUT",
       path: withQuery(key, memory === undefined ? blind : undefined, this.#options.writeQuery),
-      headers: { "Content-Type": "text/plain", ...contextHeader(memory) },
-      body: `${write.id}:${key}`,
+      headers: { "Content-Type": contentType, ...contextHeader(memory) },
+      body: value,
     });
     if (context === undefined) client.memory.delete(key);
     else client.memory.set(key, { context, past: this.#history.pastOf([write.id]) });
@@ -255,24 +260,24 @@ class Client {
   }
 }
 
-/** What a read showed: the ids of the values, in the order shown, and the token; undefined when it is no answer. */
-export function seenIn(
+/** What a read found: the values, in the order shown, and the token; undefined when it is no answer. */
+export function foundIn(
   called: Called,
-): { readonly shown: WriteId[]; readonly context: string | undefined } | undefined {
+): { readonly values: readonly Found[]; readonly context: string | undefined } | undefined {
   if (called.kind === "silent") return undefined;
   const context = headerOf(called, "kv-context");
-  if (called.status === 404) return { shown: [], context };
-  if (called.status === 200) return { shown: [idOf(called.body)], context };
+  if (called.status === 404) return { values: [], context };
+  if (called.status === 200)
+    return { values: [{ value: called.body, contentType: headerOf(called, "content-type") ?? "" }], context };
   if (called.status !== 300) return undefined;
   const { siblings } = JSON.parse(called.body.toString("utf8")) as {
-    readonly siblings: readonly { readonly value?: string; readonly deleted: boolean }[];
+    readonly siblings: readonly { readonly value?: string; readonly contentType: string }[];
   };
-  const values = siblings.flatMap(({ value }) => (value === undefined ? [] : [idOf(Buffer.from(value, "base64"))]));
-  return { shown: values, context };
-}
-
-function idOf(value: Buffer): WriteId {
-  return Number.parseInt(value.toString("latin1"), 10);
+  const values = siblings.map(({ value, contentType }) => ({
+    value: value === undefined ? undefined : Buffer.from(value, "base64"),
+    contentType,
+  }));
+  return { values, context };
 }
 
 function isTaken(called: Called): boolean {

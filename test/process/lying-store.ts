@@ -17,14 +17,20 @@ export type Lie =
   | "brings back"
   /** Shows what nobody wrote. */
   | "makes up"
+  /** Gives a value back with another last byte. */
+  | "spoils a byte"
+  /** Gives a value back as of another type. */
+  | "forgets a type"
   /** Takes a second try for a second write. */
   | "counts a retry";
 
-type Stored = { readonly dot: number; readonly value: Buffer };
+type Stored = { readonly dot: number; readonly value: Buffer; readonly contentType: string };
 type Pair = { siblings: Stored[]; replaced: Stored | undefined; readonly events: Map<string, number> };
 
 /** One write in so many is lied about; the store goes by the number in the value, so that every try meets the same lie. */
 const LIES_EVERY = 15;
+/** The number stands in the first so many bytes. */
+const ID_BYTES_MAX = 20;
 
 export class LyingStore {
   readonly #lie: Lie;
@@ -58,7 +64,7 @@ export class LyingStore {
     const pair: Pair = this.#pairs.get(url.pathname) ?? { siblings: [], replaced: undefined, events: new Map() };
     this.#pairs.set(url.pathname, pair);
     if (request.method === "GET") return answerRead(response, pair);
-    const isLie = Number.parseInt(body.toString("latin1"), 10) % LIES_EVERY === 0;
+    const isLie = isLiedAbout(body);
     if (isLie && this.#lie === "counts a retry" && !this.#hungUp.has(body.toString("latin1"))) {
       // It was stored, the answer is lost, and the name of the write with it.
       this.#hungUp.add(body.toString("latin1"));
@@ -73,7 +79,8 @@ export class LyingStore {
     else acknowledge(response, dot);
     if (!isLie) return;
     if (this.#lie === "brings back" && pair.replaced !== undefined) pair.siblings.push(pair.replaced);
-    if (this.#lie === "makes up") pair.siblings.push({ dot: 0, value: Buffer.from(`${1e9}:nobody's`) });
+    if (this.#lie === "makes up")
+      pair.siblings.push({ dot: 0, value: Buffer.from(`${1e9}:nobody's`), contentType: "" });
   }
 
   #store(pair: Pair, request: IncomingMessage, { url, body }: { url: URL; body: Buffer }, name: string): number {
@@ -84,10 +91,23 @@ export class LyingStore {
     pair.replaced = pair.siblings.find((sibling) => !stays(sibling)) ?? pair.replaced;
     pair.siblings = pair.siblings.filter(stays);
     const dot = ++this.#dots;
-    if (request.method === "PUT") pair.siblings.push({ dot, value: body });
+    if (request.method === "PUT") pair.siblings.push({ dot, ...this.#contentOf(request, body) });
     if (name !== "") pair.events.set(name, dot);
     return dot;
   }
+
+  #contentOf({ headers }: IncomingMessage, body: Buffer): Pick<Stored, "value" | "contentType"> {
+    const contentType = headers["content-type"] ?? "";
+    if (!isLiedAbout(body)) return { value: body, contentType };
+    if (this.#lie === "forgets a type") return { value: body, contentType: "application/x-forgotten" };
+    if (this.#lie !== "spoils a byte") return { value: body, contentType };
+    const last = (body.at(-1) ?? 0) ^ 1;
+    return { value: Buffer.concat([body.subarray(0, -1), Buffer.of(last)]), contentType };
+  }
+}
+
+function isLiedAbout(body: Buffer): boolean {
+  return Number.parseInt(body.toString("latin1", 0, ID_BYTES_MAX), 10) % LIES_EVERY === 0;
 }
 
 function acknowledge(response: ServerResponse, dot: number): void {
@@ -98,9 +118,12 @@ function answerRead(response: ServerResponse, { siblings }: Pair): void {
   const context = tokenOf(siblings.map(({ dot }) => dot));
   const [only] = siblings;
   if (only === undefined) response.writeHead(404, { "kv-context": context }).end();
-  else if (siblings.length === 1) response.writeHead(200, { "kv-context": context }).end(only.value);
+  else if (siblings.length === 1)
+    response.writeHead(200, { "kv-context": context, "content-type": only.contentType }).end(only.value);
   else {
-    const shown = siblings.map(({ value }) => ({ value: value.toString("base64"), deleted: false }));
+    const shown = siblings.map(({ value, contentType }) => ({
+      ...{ value: value.toString("base64"), contentType, deleted: false },
+    }));
     response.writeHead(300, { "kv-context": context }).end(JSON.stringify({ context, siblings: shown }));
   }
 }

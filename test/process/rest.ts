@@ -15,8 +15,9 @@ import type { ClusterNode, LocalCluster } from "../bench/cluster.ts";
 import { sleep } from "../bench/processes.ts";
 import { createRecordedTelemetry } from "../contract/recorded-telemetry.ts";
 import type { History } from "../sim/history.ts";
+import { idsOf } from "../sim/values.ts";
 import { Caller, type Endpoint } from "./calls.ts";
-import { seenIn } from "./clients.ts";
+import { foundIn } from "./clients.ts";
 
 /** What a node says of the cluster, as far as it matters here. */
 export type ClusterView = {
@@ -149,11 +150,12 @@ export async function checkHistory(
       for (const node of nodes) {
         const path = `${key}?r=${replicationFactor}&timeout=${READ_PATIENCE_MS - 1_000}`;
         const called = await caller.call(node, { method: "GET", path });
-        const seen = seenIn(called);
+        const found = foundIn(called);
         const what = called.kind === "silent" ? called.why : `${called.status} ${called.body}`;
-        assert(seen !== undefined, `${node.name} answers a read of ${key} from all homes when all is quiet: ${what}`);
-        history.checkEnd(key, seen.shown, performance.now());
-        views.push(`[${seen.shown}]`);
+        assert(found !== undefined, `${node.name} answers a read of ${key} from all homes when all is quiet: ${what}`);
+        const shown = idsOf(found.values, key, history.writes);
+        history.checkEnd(key, shown, performance.now());
+        views.push(`[${shown}]`);
       }
       assert.equal(
         new Set(views).size,

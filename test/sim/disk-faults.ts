@@ -13,7 +13,7 @@ export type DiskFaults = {
   readonly readsAtOnce: number;
   /** How long it takes to turn a full log into a table; until then a loss of power may take its end. */
   readonly tableMs: DurationRangeMs;
-  /** A log is full with this many bytes of keys and values. */
+  /** A log is full with this many bytes of keys and values: some hundred batches, of which a loss of power takes the end. */
   readonly logBytesMax: number;
   /** Batches that fail. */
   readonly writeErrors: Ratio;
@@ -26,7 +26,7 @@ export const HEALTHY_DISK: DiskFaults = {
   bytesPerMs: Number.POSITIVE_INFINITY,
   readsAtOnce: Number.POSITIVE_INFINITY,
   tableMs: [5, 200],
-  logBytesMax: 64 * 1_024,
+  logBytesMax: 96 * 1_024,
   writeErrors: [0, 1],
   readErrors: [0, 1],
 };

@@ -1,7 +1,7 @@
 /** The checkers of the simulation can fail: each history here breaks a promise, or just keeps it, and is told apart. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
-import type { KvRecord } from "../../node/core/version/record.ts";
+import type { KvRecord, Sibling } from "../../node/core/version/record.ts";
 import { History } from "./history.ts";
 import { Losses } from "./losses.ts";
 import { Stamps } from "./stamps.ts";
@@ -343,7 +343,7 @@ describe("dots", () => {
       ],
       events: [],
     });
-    const idOf = (value: Uint8Array) => Number(new TextDecoder().decode(value));
+    const idOf = ({ value }: Sibling) => Number(new TextDecoder().decode(value));
     stamps.observe(KEY, holding("1"), idOf);
     stamps.observe(KEY, holding("1"), idOf);
     assert.throws(() => stamps.observe(KEY, holding("2"), idOf), /names one write/);

@@ -179,8 +179,10 @@ export class History {
   /**
    * Whether `write` may rightly be missing where `shown` is all that is there: some write that had seen it, or that
    * may have replaced it blindly, is there itself or was in turn replaced.
+   *
+   * @param except Is known to have replaced nothing of it.
    */
-  isAccountedFor(write: Write, shown: readonly WriteId[], untilMs: number): boolean {
+  isAccountedFor(write: Write, shown: readonly WriteId[], untilMs: number, except?: Write): boolean {
     const reached = new Set<WriteId>();
     const frontier = [write.id];
     while (frontier.length > 0) {
@@ -190,8 +192,8 @@ export class History {
       if (shown.includes(id)) return true;
       const from = this.writes.get(id) as Write;
       for (const later of this.#ofKey(write.key)) {
-        if (!reached.has(later.id) && later.startedMs <= untilMs && this.#mayReplace(later, from))
-          frontier.push(later.id);
+        if (later === except || reached.has(later.id)) continue;
+        if (later.startedMs <= untilMs && this.#mayReplace(later, from)) frontier.push(later.id);
       }
     }
     // A deletion, or a value whose life has ended, shows nothing when it won: it accounts for what it reached, if it may
@@ -246,6 +248,11 @@ export class History {
     return this.#ofKey(write.key).some(
       (later) => later.startedMs <= write.stampableUntilMs && this.#mayReplace(later, write),
     );
+  }
+
+  /** Whether a write that is sent again under its name may rightly be stamped as if for the first time. */
+  mayBeStampedAnew(write: Write, untilMs: number): boolean {
+    return this.#mayBeForgotten(write, untilMs) || this.#mayHaveLostAStamp(write);
   }
 
   /** Whether something of the key may have been deleted so far; what never was is not excused by a horizon. */

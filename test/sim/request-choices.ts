@@ -2,12 +2,12 @@
  * What clients ask for beyond what the ring says: a quorum, a mode, zones, a life span, creation only, the same once more.
  *
  * Half of the runs ask for nothing of it, as most clients do; each of the others leaves some out. All is drawn from streams
- * of its own, so that a run that asks for nothing is the same run as before there was anything to ask for.
+ * of its own, so that a run that asks for nothing is the same run as before there was anything to ask for. In half of all runs answers are lost.
  */
 import type { RequestOptions } from "../../node/services/coordinator.ts";
 import { createSeededRandom, type SeededRandom } from "./random.ts";
 
-/** What the clients of a run may ask for. */
+/** What the clients of a run may ask for, and whether they hear of all that comes of it. */
 export type RequestVariety = {
   readonly quorums: boolean;
   readonly modes: boolean;
@@ -16,6 +16,8 @@ export type RequestVariety = {
   readonly creations: boolean;
   /** Whether what was acknowledged is sent again under its name. */
   readonly repetitions: boolean;
+  /** Whether now and then the answer to a client is lost. */
+  readonly lostAnswers: boolean;
 };
 
 /** What one write asks for. */
@@ -34,6 +36,7 @@ export const PLAIN: RequestVariety = {
   lifeSpans: false,
   creations: false,
   repetitions: false,
+  lostAnswers: false,
 };
 
 const TTL_S_MAX = 15;
@@ -41,9 +44,13 @@ const TTL_S_MAX = 15;
 /** @param seed Of the run. */
 export function drawVariety(seed: number): RequestVariety {
   const random = createSeededRandom(seed).stream("variety of requests");
-  if (random.chance([1, 2])) return PLAIN;
+  const lostAnswers = createSeededRandom(seed).stream("lost answers").chance([1, 2]);
+  if (random.chance([1, 2])) return { ...PLAIN, lostAnswers };
   const one = () => random.chance([1, 2]);
-  return { quorums: one(), modes: one(), zones: one(), lifeSpans: one(), creations: one(), repetitions: one() };
+  return {
+    ...{ quorums: one(), modes: one(), zones: one(), lifeSpans: one(), creations: one(), repetitions: one() },
+    lostAnswers,
+  };
 }
 
 /** Where the bounds of what may be asked for come from. */

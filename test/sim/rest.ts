@@ -15,7 +15,8 @@ import { horizonIn } from "./collected.ts";
 import { recordIn } from "./disk-records.ts";
 import type { History, WriteId } from "./history.ts";
 import { WALL_START_MS } from "./simulator.ts";
-import { bytesOf, idOf } from "./workload.ts";
+import { idsOf } from "./values.ts";
+import { bytesOf } from "./workload.ts";
 
 /** After that, within this much virtual time no member is being rebuilt any more. */
 const COMPLETE_WITHIN_MS = 60_000;
@@ -136,7 +137,7 @@ export async function checkRest(cluster: SimulatedCluster, history: History, key
         cluster,
         node.coordinator.get(bytesOf(key), { readQuorum: cluster.options.replicationFactor, timeoutMs: 5_000 }),
       );
-      const shown = siblings.flatMap(({ value }) => (value === undefined ? [] : [idOf(value)]));
+      const shown = idsOf(siblings, key, history.writes);
       const known = context === undefined ? EMPTY_CONTEXT : decodeToken(context, bytesOf(key));
       history.checkEnd(key, shown, simulator.nowMs, { context: known });
       views.push(shown);

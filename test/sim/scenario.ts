@@ -21,7 +21,8 @@ import { becomeCollected, becomeComplete, becomeDelivered, becomeEqual, checkRes
 import { StampBounds } from "./stamp-bounds.ts";
 import { Tally } from "./tally.ts";
 import { watchTrees } from "./tree-watch.ts";
-import { bytesOf, type Doing, idOf, Workload, type WorkloadOptions } from "./workload.ts";
+import { idsOf } from "./values.ts";
+import { bytesOf, type Doing, Workload, type WorkloadOptions } from "./workload.ts";
 
 export type ScenarioOptions = {
   readonly seed: number;
@@ -235,7 +236,8 @@ async function play(
     clockSkewMs: (fromMs, untilMs) => cluster.clocks.skewMs(fromMs, untilMs),
     tally,
   });
-  cluster.onDestroyed = (key, record) => history.stamps.observe(key, record, idOf);
+  cluster.onDestroyed = (key, record) =>
+    history.stamps.observe(key, record, (found) => idsOf([found], key, history.writes)[0]);
   const workload = new Workload(
     cluster,
     { history, copies: new Copies(cluster, (key) => history.mayBeCollected(key), tally) },

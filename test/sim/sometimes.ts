@@ -43,6 +43,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "fault: bitsFlipped": "a bit flipped on a disk",
   "fault: hangs": "a disk that answered nothing for a while",
   "fault: wipes": "a disk exchanged",
+  "simulated.lost_answers": "an answer that its client never heard",
+  "simulated.acknowledged_again": "a write acknowledged again under its name",
   "annulus.context.over_limit": "a version vector past its mark",
   "annulus.hints.dropped": "a surplus hint that nobody kept",
   "annulus.hints.refused_uncounted": "a hint refused because the disk took no writes",

@@ -7,7 +7,7 @@
  */
 import assert from "node:assert/strict";
 import { covers } from "../../node/core/version/context.ts";
-import type { CausalContext, Dot, KvRecord } from "../../node/core/version/record.ts";
+import type { CausalContext, Dot, KvRecord, Sibling } from "../../node/core/version/record.ts";
 import type { WriteId } from "./history.ts";
 
 export class Stamps {
@@ -18,14 +18,15 @@ export class Stamps {
   /**
    * Learns from a record that lies on a disk.
    *
-   * @param idOf The id in a value's bytes.
+   * @param idOf The write whose value a sibling is; undefined for a deletion.
    */
-  observe(key: string, record: KvRecord, idOf: (value: Uint8Array) => WriteId): void {
+  observe(key: string, record: KvRecord, idOf: (sibling: Sibling) => WriteId | undefined): void {
     if (this.#seen.has(record)) return;
     this.#seen.add(record);
-    for (const { dot, value } of record.siblings) {
+    for (const sibling of record.siblings) {
+      const { dot } = sibling;
       const name = `${dot.actor}.${dot.incarnation}:${dot.counter}`;
-      const id = value === undefined ? undefined : idOf(value);
+      const id = idOf(sibling);
       const what = `${key}, ${id ?? "a deletion"}`;
       const known = this.#writeOf.get(name);
       if (known !== undefined) {

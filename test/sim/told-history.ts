@@ -38,5 +38,5 @@ export function onDisk(history: History, { id }: Write, at: ReturnType<typeof do
     expiresAtMs: undefined,
   };
   const record: KvRecord = { context: knowing(at), eventsSeen: [], siblings: [sibling], events: [] };
-  history.stamps.observe(KEY, record, (value) => Number(new TextDecoder().decode(value)));
+  history.stamps.observe(KEY, record, ({ value }) => Number(new TextDecoder().decode(value)));
 }

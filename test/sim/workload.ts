@@ -6,17 +6,19 @@ import assert from "node:assert/strict";
 import { KvError } from "../../node/core/errors.ts";
 import { contextDescends } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
-import type { KvRecord } from "../../node/core/version/record.ts";
 import type { Base, Coordinator, RequestOptions, WriteAnswer } from "../../node/services/coordinator.ts";
+import { Acknowledgements, type Asked } from "./acknowledgements.ts";
 import { Client, type Memory } from "./client.ts";
 import type { SimulatedCluster } from "./cluster.ts";
 import type { Copies } from "./copies.ts";
-import type { History, ReadSeen, Stamping, Write, WriteId } from "./history.ts";
+import { depthOf, promiseOf } from "./demands.ts";
+import type { History, Stamping, Write, WriteId } from "./history.ts";
 import { heldOf } from "./holdings.ts";
 import type { SeededRandom } from "./random.ts";
-import { checkReadReceipt, checkReceipt, homesWithout } from "./receipts.ts";
+import { checkReadReceipt, homesWithout } from "./receipts.ts";
 import { Repetitions } from "./repetitions.ts";
 import { drawRead, drawWrite, PLAIN, type WriteChoices } from "./request-choices.ts";
+import { contentOf, idsOf } from "./values.ts";
 
 export type Doing = "read" | "context" | "overwrite" | "sibling" | "remove";
 
@@ -164,10 +166,8 @@ export class Workload {
     );
     const answer = await asked;
     if (answer === undefined || answer instanceof KvError) return this.#note(client, answer);
-    const shown = answer.siblings
-      .filter(({ value }) => value !== undefined)
-      .map(({ value }) => idOf(value as Uint8Array));
-    const depth = this.#depthOf(options);
+    const shown = idsOf(answer.siblings, key, this.#history.writes);
+    const depth = depthOf(this.#cluster, options);
     const { zones } = options;
     checkReadReceipt(this.#cluster, bytesOf(key), answer, { ...depth, zones, startedMs, lacking });
     const context = answer.context === undefined ? undefined : decodeToken(answer.context, bytesOf(key));
@@ -180,37 +180,6 @@ export class Workload {
     if (answer.context !== undefined)
       client.memory.set(key, { context: answer.context, past: this.#history.pastOf(shown) });
     this.counters.acknowledged += 1;
-  }
-
-  /** Whom a read surely asks, and what it therefore has to know. */
-  #depthOf(options: RequestOptions): Pick<ReadSeen, "isFresh" | "meetsAll"> & { readonly readQuorum: number } {
-    const { isElastic, isOverlapping, leastQuorums } = this.#cluster;
-    const { replicationFactor } = this.#cluster.options;
-    const readQuorum = options.readQuorum ?? leastQuorums.readQuorum;
-    const meetsAll = options.readQuorum === undefined && isOverlapping;
-    // Sloppy quorums need not overlap: some of W may have been stand-ins, whom a read of R homes does not ask.
-    // And through a change of the ring a smaller r than the ring's keeps no freshness (design §3).
-    const keepsOverlap = !isElastic || options.readQuorum === undefined || readQuorum === replicationFactor;
-    const overlaps = meetsAll || (keepsOverlap && readQuorum + leastQuorums.writeQuorum > replicationFactor);
-    return { isFresh: this.#isStrict(options) && overlaps, meetsAll, readQuorum };
-  }
-
-  #isStrict({ mode }: RequestOptions): boolean {
-    return mode === undefined ? this.#cluster.isStrict : mode === "strict";
-  }
-
-  /** What the acknowledgement of a write stands for. */
-  #promiseOf(options: RequestOptions): NonNullable<Write["promise"]> {
-    const { isElastic, leastQuorums } = this.#cluster;
-    const { writeQuorum, zones = 1 } = options;
-    return {
-      holders: writeQuorum ?? leastQuorums.writeQuorum,
-      isByRing: writeQuorum === undefined,
-      // Through a change of the ring copies go where the ring says, and members may be listed in other zones.
-      zones: isElastic ? 1 : zones,
-      // As with reads, a change of the ring counts on the ring's own W only.
-      isForLast: !this.#isStrict(options) || (isElastic && writeQuorum !== undefined),
-    };
   }
 
   #grant(options: RequestOptions, { ttlS, onlyIfAbsent }: Omit<WriteChoices, "options"> = {}): void {
@@ -227,7 +196,7 @@ export class Workload {
       // What is made where nothing is replaces only what it has seen to be gone.
       kind: onlyIfAbsent === true ? "context" : kind,
       isDelete: false,
-      promise: this.#promiseOf(options),
+      promise: promiseOf(this.#cluster, options),
       ...(ttlS === undefined ? {} : { ttlMs: ttlS * 1_000 }),
       isNamed: client.random.chance([2, 3]),
       past: memory?.past ?? new Set(),
@@ -235,10 +204,9 @@ export class Workload {
     });
     const base: Base =
       memory === undefined ? (kind === "overwrite" ? "overwrite" : "sibling") : { context: memory.context };
-    const value = () => bytesOf(`${write.id}:${key}`);
-    const put = { key: bytesOf(key), contentType: "text/plain", base, ttlS, onlyIfAbsent };
+    const put = { key: bytesOf(key), base, ttlS, onlyIfAbsent };
     const context = await this.#repeat(client, { write, choices }, (coordinator, idempotencyKey, isFirstAttempt) =>
-      coordinator.put({ ...put, value: value(), idempotencyKey, isFirstAttempt }, options),
+      coordinator.put({ ...put, ...contentOf(write), idempotencyKey, isFirstAttempt }, options),
     );
     if (context === undefined) client.memory.delete(key);
     else client.memory.set(key, { context, past: this.#history.pastOf([write.id]) });
@@ -249,7 +217,7 @@ export class Workload {
     const kind = memory === undefined ? "overwrite" : "context";
     const choices = this.#wishes(client, { isDelete: true, mayCreate: false });
     const write = this.#history.begin({
-      promise: this.#promiseOf(choices.options),
+      promise: promiseOf(this.#cluster, choices.options),
       key,
       kind,
       isDelete: true,
@@ -277,34 +245,36 @@ export class Workload {
     const name = write.isNamed ? bytesOf(`write ${write.id}`) : undefined;
     let restamps = 0;
     let stampableUntilMs = write.startedMs;
+    const acknowledgements = this.#acknowledgementsOf(write, { options: choices.options, name });
+    const whenLost = (given: WriteAnswer | KvError) => acknowledgements.take(given);
     for (let tries = 0; tries <= RETRIES_MAX; tries++) {
       const attemptedMs = this.#nowMs;
-      const asked = client.ask(this.#cluster, describe(write), (coordinator) =>
-        attempt(coordinator, name, tries === 0),
+      const asked = client.ask(
+        this.#cluster,
+        describe(write),
+        (coordinator) => attempt(coordinator, name, tries === 0),
+        whenLost,
       );
       const answer = await asked.answer;
       restamps += asked.restamps();
       this.#note(client, answer);
       if (answer !== undefined && !(answer instanceof KvError)) {
         this.#cluster.simulator.tell(`${client.name} wrote ${describe(write)}`);
-        const { startedMs } = write;
-        const { options } = choices;
-        const observe = (record: KvRecord) => this.#history.stamps.observe(write.key, record, idOf);
-        const asks = { zones: options.zones, writeQuorum: this.#promiseOf(options).holders };
-        const isStrict = this.#isStrict(options);
-        checkReceipt(this.#cluster, bytesOf(write.key), answer, { ...asks, isStrict, startedMs, name, observe });
+        acknowledgements.take(answer);
         if (tries === 0) this.#checkCreation(write, choices, { attemptedMs, token: answer.context });
-        this.#grant(options, choices);
-        const what = `write ${write.id}`;
-        this.#copies.note(write.key, { what, token: answer.context, receipt: answer.receipt, startedMs });
+        this.#grant(choices.options, choices);
         this.#history.end(write, "acknowledged", this.#nowMs, {
           restamps,
           stampableUntilMs: Math.max(stampableUntilMs, this.#nowMs),
           ...this.#knownOf(write.key, answer.context),
         });
         this.counters.acknowledged += 1;
-        if (name !== undefined && this.#isRemembered(write, options))
-          this.#repetitions.begin(write, (coordinator) => attempt(coordinator, name, false));
+        acknowledgements.ended();
+        if (acknowledgements.isRemembered && this.#cluster.options.requests?.repetitions === true)
+          this.#repetitions.begin(write, {
+            send: (coordinator) => attempt(coordinator, name, false),
+            acknowledgements,
+          });
         return answer.context;
       }
       const maySurface = asked.reachedMs() !== undefined && (answer === undefined || answer.outcome === "unknown");
@@ -312,6 +282,7 @@ export class Workload {
         write.unknownTries += 1;
         stampableUntilMs = Math.max(this.#nowMs, (asked.reachedMs() ?? 0) + COORDINATOR_MS + STAMP_SLACK_MS);
       }
+      if (answer !== undefined) acknowledgements.take(answer);
       if (answer instanceof KvError && answer.code === "PRECONDITION_FAILED") {
         const isKnown = this.#history.mayHaveValue(write.key, write.unknownTries > 0 ? undefined : write);
         assert(isKnown, `write ${write.id} was told that ${write.key} has a value, and nobody wrote one`);
@@ -338,11 +309,9 @@ export class Workload {
     return { token, held: contextDescends(heldOf(this.#cluster, key), token) ? token : undefined };
   }
 
-  /** Whether the name of a write is known for sure to whoever is sent it again: by a read that meets all who acknowledged it. */
-  #isRemembered({ ttlMs }: Write, options: RequestOptions): boolean {
-    if (this.#cluster.options.requests?.repetitions !== true || ttlMs !== undefined) return false;
-    const isByRing = options.writeQuorum === undefined && options.readQuorum === undefined;
-    return isByRing && this.#isStrict(options) && this.#cluster.isOverlapping;
+  #acknowledgementsOf(write: Write, asked: Asked): Acknowledgements {
+    const watchers = { cluster: this.#cluster, history: this.#history, copies: this.#copies };
+    return new Acknowledgements(watchers, write, { ...asked, stampingMs: COORDINATOR_MS + STAMP_SLACK_MS });
   }
 
   /** Who was told to create a key has been told that it had no value: that is a read of nothing, and is checked as one. */
@@ -354,7 +323,7 @@ export class Workload {
     if (onlyIfAbsent !== true) return;
     const context = decodeToken(token, bytesOf(key));
     const read = { key, startedMs: attemptedMs, endedMs: this.#nowMs, shown: [], context };
-    this.#history.checkSeen({ ...read, ...this.#depthOf(options) });
+    this.#history.checkSeen({ ...read, ...depthOf(this.#cluster, options) });
   }
 
   #note(client: Client, answer: unknown): void {
@@ -393,8 +362,4 @@ function tellPast(past: ReadonlySet<WriteId>): string {
 
 export function bytesOf(text: string): Uint8Array {
   return new TextEncoder().encode(text);
-}
-
-export function idOf(value: Uint8Array): WriteId {
-  return Number.parseInt(new TextDecoder().decode(value), 10);
 }
