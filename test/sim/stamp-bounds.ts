@@ -18,7 +18,7 @@ import { recordIn, recordInHint } from "./disk-records.ts";
 
 const DATA_SPACE = dataKey(0, Uint8Array.of(0))[0];
 const HINT_SPACE = hintsRange().from[0];
-/** A stand-in reads what it keeps of a key from the disk, one after the other, before it stamps; slow disks take up to 400 ms a read. */
+/** A stand-in reads what it keeps of a key before it stamps, and refuses when that took longer than its request has: about a second. */
 const READING_MS = 3_000;
 
 /** Names of writes that were replaced which a pair remembers: of keyed writes, and of those that were passed on. Not read from what is checked. */

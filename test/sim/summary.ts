@@ -18,7 +18,7 @@ const HEADINGS: readonly (readonly [string, string])[] = [
 ];
 const HEADING_OF_REST = "what nodes and operators counted themselves";
 
-/** Of a hundred seeds of the large size, so many have to count. All of 40 plain ones did, and all of 30 while the ring changed; in the poorest 43 % were acknowledged. */
+/** Of a hundred seeds of the large size, so many have to count. All of 48 plain ones did, and all of 46 while the ring changed; in the poorest 31 % were acknowledged. */
 const COUNTED_OF_HUNDRED = 90;
 /** Fewer seeds say nothing about a share. */
 const SHARE_OF_MIN = 50;
