@@ -21,7 +21,7 @@ function createWorld(options: Partial<GroupCommitOptions> = {}, faults: Partial<
   const disk = createSimulatedDisk({
     time,
     random: createSeededRandom(seed),
-    faults: { latencyMs: [1, 5], ...faults },
+    faults: { latencyMs: [1, 5], toldMs: [0, 0], toldLate: [0, 1], ...faults },
   });
   const engine = disk.open();
   const commit = createGroupCommit(

@@ -4,13 +4,8 @@ import { isMetaKey } from "../../node/core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, ScanRange, Time, Timer } from "../../node/ports.ts";
 import type { DiskContents } from "./disk-contents.ts";
 import type { DiskCounters, DiskFaults, DurationRangeMs } from "./disk-faults.ts";
-import type { Ratio, SeededRandom } from "./random.ts";
+import type { SeededRandom } from "./random.ts";
 
-/** Between what the disk did of a batch and the moment its process hears of it, in ms; readers see it meanwhile. */
-const TOLD_MS: DurationRangeMs = [0, 1];
-/** So long now and then, where the process has other things to do first. */
-const TOLD_LATE: Ratio = [1, 32];
-const TOLD_LATE_MS: DurationRangeMs = [1, 30];
 /** How long the store takes no writes after one failed, in ms of virtual time; as the real engine. */
 const REOPEN_INTERVAL_MS = 1_000;
 
@@ -190,8 +185,8 @@ export class SimulatedEngine implements Engine {
       const error = this.#recovered() ?? this.#refusal(job) ?? this.#injectedError(job);
       if (error === undefined) this.#do(job);
       job.isOver = true;
-      const toldMs = this.#shared.random.chance(TOLD_LATE) ? TOLD_LATE_MS : TOLD_MS;
-      this.#after(this.#own, toldMs, () => this.#tell(job, error));
+      const { toldMs, toldLate, toldLateMs } = this.#shared.faults;
+      this.#after(this.#own, this.#shared.random.chance(toldLate) ? toldLateMs : toldMs, () => this.#tell(job, error));
     };
     this.#afterCall(this.#shared.time, job.kind === "flush" ? tableMs : latencyMs, done, sizeMs);
   }

@@ -7,6 +7,11 @@ export type DurationRangeMs = readonly [min: number, max: number];
 export type DiskFaults = {
   /** How long each call takes. */
   readonly latencyMs: DurationRangeMs;
+  /** Between what it did of a batch and the moment its process hears of that; readers see it meanwhile. */
+  readonly toldMs: DurationRangeMs;
+  /** Batches of which the process, with other things to do first, hears only after `toldLateMs`. */
+  readonly toldLate: Ratio;
+  readonly toldLateMs: DurationRangeMs;
   /** What a batch takes longer for its size. */
   readonly bytesPerMs: number;
   /** Reads that are done at once; the others wait for their turn. */
@@ -23,6 +28,9 @@ export type DiskFaults = {
 
 export const HEALTHY_DISK: DiskFaults = {
   latencyMs: [0, 2],
+  toldMs: [0, 1],
+  toldLate: [1, 32],
+  toldLateMs: [1, 30],
   bytesPerMs: Number.POSITIVE_INFINITY,
   readsAtOnce: Number.POSITIVE_INFINITY,
   tableMs: [5, 200],

@@ -3,9 +3,9 @@
  * nowhere else. Merging takes what there is, so that homes agree (design §4).
  *
  * Members that cannot hear each other stamp apart, each up to the limit, and what they stamped meets in one record. So
- * past the limit a member may replace what it has stamped itself by as much, and no more: whatever is replaced and merged
- * in whatever order, the bytes of one record are at most the limit times the members that stamped it apart. That many
- * have to fit into a frame between nodes (adapters/tcp/limits.ts), or the record could neither be read nor be repaired.
+ * past a limit a member may replace what it has stamped itself by as much, and no more: whatever is replaced and merged
+ * in whatever order, the values of one record and their bytes are at most the limit times the members that stamped it apart.
+ * Of bytes that many have to fit into a frame between nodes (adapters/tcp/limits.ts), or the record could neither be read nor be repaired.
  */
 import { KvError } from "../errors.ts";
 import { standingSiblings } from "./closure.ts";
@@ -41,29 +41,36 @@ export function siblingBytesMaxOf(pairBytesMax: number, siblingsMax: number): nu
 /**
  * Refuses a write that adds a value past a limit. What is alone in its record has replaced all the others, and always fits.
  *
- * @param before What the stamping replica held. `after`: the same with the write of `actor`, and how many of its siblings stand.
+ * @param before What the stamping replica held. `after`: the same with the write of `actor`; `standing`: those of its siblings that stand.
  * @throws {KvError} CONFLICT, with what to do.
  */
 export function checkSiblingLimits(
   {
     before,
     after,
-    standingCount,
+    standing,
     actor,
   }: {
     readonly before: KvRecord;
     readonly after: KvRecord;
-    readonly standingCount: number;
+    readonly standing: readonly Sibling[];
     readonly actor: ActorId;
   },
   { siblingsMax, siblingBytesMax }: SiblingLimits,
 ): void {
-  if (standingCount > siblingsMax && standingCount > standingSiblings(before).length)
-    throw tooMuch(`the key holds ${standingCount - 1}, at most ${siblingsMax} are allowed`);
+  if (standing.length > siblingsMax && countOf(standing, actor) > countOf(standingSiblings(before), actor))
+    throw tooMuch(`with it the key would hold ${standing.length}, at most ${siblingsMax} are allowed`);
   if (after.siblings.length < 2) return;
   const bytes = bytesOf(after.siblings);
   if (bytes <= siblingBytesMax || bytesOf(after.siblings, actor) <= bytesOf(before.siblings, actor)) return;
   throw tooMuch(`with it the key would hold ${bytes} bytes of them, at most ${siblingBytesMax} are allowed`);
+}
+
+/** How many of them one actor stamped. */
+function countOf(siblings: readonly Sibling[], actor: ActorId): number {
+  let count = 0;
+  for (const { dot } of siblings) if (dot.actor === actor) count += 1;
+  return count;
 }
 
 /** Bytes of values and content types: of all, or of those that one actor stamped. A deletion has none, and always fits. */

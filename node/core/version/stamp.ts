@@ -86,12 +86,12 @@ export function stampWrite(options: StampOptions): Stamped {
     siblings: insertByDot(survivors(record.siblings, base), siblingOf(options)),
     events: event === undefined ? record.events : insertByDot(record.events, eventOf(options, event, past)),
   };
-  const standingCount = standingSiblings(draft).length;
-  checkSiblingLimits({ before: record, after: draft, standingCount, actor: dot.actor }, options.limits);
+  const standing = standingSiblings(draft);
+  checkSiblingLimits({ before: record, after: draft, standing, actor: dot.actor }, options.limits);
   const events = retainEvents(draft, options.nowMs);
   // Alone, the value stands for everything the record covers. Beside others it may claim only its own past: a vector
   // entry that reaches its dot would claim a sibling of the same actor too, and replace that unseen elsewhere.
-  const token = standingCount === 1 ? context : withDot(past, dot);
+  const token = standing.length === 1 ? context : withDot(past, dot);
   return { record: events === draft.events ? draft : { ...draft, events }, token, repeated: false };
 }
 

@@ -1,4 +1,4 @@
-/** The limit in bytes of what stands side by side, where a client's write is stamped. */
+/** The limits of what stands side by side, in number and in bytes, where a client's write is stamped. */
 import assert from "node:assert/strict";
 import { describe, it } from "@jest/globals";
 import { KvError } from "../../../node/core/errors.ts";
@@ -29,6 +29,47 @@ function refuses(run: () => unknown): void {
     return true;
   });
 }
+
+describe("the limit of the number of siblings", () => {
+  const few = (options: WriteOptions): WriteOptions => ({ siblingsMax: 2, ...options });
+  /** Members that each stamp two without hearing of the others, and what they hold then. */
+  const crowd = (...actors: readonly string[]): KvRecord =>
+    actors
+      .map((actor) => write(undefined, dot(actor, 1), few({ base: SIBLING })).record)
+      .map((record, index) => write(record, dot(actors[index] ?? A, 2), few({ base: SIBLING })).record)
+      .reduce((one, other) => mergeRecords(one, other));
+
+  it("lets a member replace one that it stamped itself, and no other's, once merges have passed it", () => {
+    const own = withContext({ vector: [], dots: [dot(A, 1)] });
+    const others = withContext({ vector: [], dots: [dot(B, 1)] });
+    assert.equal(write(crowd(A, B), dot(A, 3), few({ base: own })).record.siblings.length, 4);
+    assert.throws(() => write(crowd(A, B), dot(A, 3), few({ base: others })), /would hold 4, at most 2 are allowed/);
+    assert.throws(() => write(crowd(A, B), dot(C, 3), few({ base: own })), /Read the key and write once/);
+  });
+
+  it("holds however often two sides of a cut replace each other's and meet", () => {
+    let both = crowd(A, B);
+    for (let counter = 3; counter < 40; counter++) {
+      const sides = [A, B].map((actor) => {
+        const foreign = both.siblings.find((sibling) => sibling.dot.actor !== actor);
+        const base = withContext({ vector: [], dots: foreign === undefined ? [] : [foreign.dot] });
+        try {
+          return write(both, dot(actor, counter), few({ base })).record;
+        } catch (error) {
+          if (!(error instanceof KvError)) throw error;
+          return both;
+        }
+      });
+      both = sides.reduce((one, other) => mergeRecords(one, other));
+      assert(both.siblings.length <= 4, `${both.siblings.length} values after ${counter} rounds`);
+    }
+  });
+
+  it("never refuses what replaces all others", () => {
+    const all = withContext(crowd(A, B).context);
+    assert.equal(write(crowd(A, B), dot(C, 1), few({ base: all })).record.siblings.length, 1);
+  });
+});
 
 describe("the limit of the bytes of siblings", () => {
   it("lets values up to it stand side by side, and refuses the one that would pass it, and says what to do", () => {
