@@ -84,7 +84,7 @@ export class Acknowledgements {
       const context = decodeToken(token, bytesOf(key));
       assert(
         dots.length === 0 || dots.some((dot) => covers(context, dot)),
-        `the token of write ${id} to ${key} covers it: stamped as [${dots.map(tell)}]`,
+        `the token of write ${id} to ${key} covers it: stamped as [${[...new Set(dots.map(tell))]}]`,
       );
     }
     if (this.#firstMs !== undefined) this.#checkAgain(token, this.#firstMs);

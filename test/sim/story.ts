@@ -8,6 +8,8 @@ import type { Reply, Request } from "../../node/messages.ts";
 import { decodeReply, decodeRequest } from "../../node/messages-codec.ts";
 
 const FRAME_BYTES_MAX = 64 << 20;
+/** Of a value, no more is told. */
+const HEAD_BYTES = 20;
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes);
 
 function frameOf(bytes: Uint8Array): Frame | undefined {
@@ -39,7 +41,7 @@ function tellRequest(request: Request): string | undefined {
   switch (request.kind) {
     case "stamp": {
       const { base, content, event, hintFor } = request;
-      const what = content.value === undefined ? "a deletion" : `"${text(content.value)}"`;
+      const what = content.value === undefined ? "a deletion" : tellValue(content.value);
       const name = event === undefined ? "" : `, as ${event.kind === "client" ? text(event.id) : "a passed-on write"}`;
       return `stamp ${what} of ${text(request.key)} (${base.kind})${name}${hintFor === undefined ? "" : `, for ${hintFor}`}`;
     }
@@ -70,12 +72,19 @@ function tellReply(reply: Reply): string | undefined {
   }
 }
 
+/** What of a value can be read, from the front, and how many bytes come after it. */
+function tellValue(value: Uint8Array): string {
+  const [head = ""] = /^[ -~]*/.exec(Buffer.from(value.subarray(0, HEAD_BYTES)).toString("latin1")) ?? [];
+  const rest = value.length - head.length;
+  return `"${head}"${rest === 0 ? "" : ` and ${rest} bytes`}`;
+}
+
 /** The values of a record, with the members' dots cut short. */
 function tellRecord(bytes: Uint8Array): string {
   try {
     const values = decodeRecord(bytes).siblings.map(({ dot, value }) => {
       const where = `${dot.actor.slice(0, 4)}.${dot.incarnation}:${dot.counter}`;
-      return `${where} ${value === undefined ? "deleted" : `"${text(value)}"`}`;
+      return `${where} ${value === undefined ? "deleted" : tellValue(value)}`;
     });
     return `[${values.join(", ")}]`;
   } catch (error) {
