@@ -10,7 +10,7 @@
 import assert from "node:assert/strict";
 import { dataKey, hintKey, hintsRange, parseHintKey, parsePartitionedKey } from "../../node/core/keyspace.ts";
 import { eventName, findByDot, standingSiblings } from "../../node/core/version/closure.ts";
-import { type Dot, type KvRecord, mergeRecords } from "../../node/core/version/record.ts";
+import { type Dot, type KvRecord, mergeRecords, type Sibling } from "../../node/core/version/record.ts";
 import { counterOf } from "../../node/core/version/vector.ts";
 import type { EngineWrite } from "../../node/ports.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
@@ -100,7 +100,7 @@ export class StampBounds {
     this.#stampedOf(key).add(dotName(fresh));
     const second = this.#freshDot(key, record);
     assert(second === undefined, `${where}, and names ${second && dotName(second)}, which nobody has stamped for it`);
-    this.#checkSiblings(where, record, this.#before(writer, stored, batch));
+    this.#checkSiblings(where, { record, before: this.#before(writer, stored, batch), actor: writer.actor });
     checkEvents(where, record);
     const { contextEntriesMax = 32 } = this.#cluster.options;
     if (!stored.isHint && record.context.vector.length > contextEntriesMax) this.#overMark += 1;
@@ -119,15 +119,26 @@ export class StampBounds {
     return context.vector.find(isFresh) ?? context.dots.find(isFresh) ?? siblings.find(({ dot }) => isFresh(dot))?.dot;
   }
 
-  /** No more values stand than are allowed, or than stood before: what merges brought together stays, and none is added. */
-  #checkSiblings(where: string, record: KvRecord, before: KvRecord | "unknown" | undefined): void {
+  /**
+   * No more values stand than are allowed, or no more of the writer's own than before: what merges brought together stays. So a
+   * record never has more than that many of each member.
+   */
+  #checkSiblings(
+    where: string,
+    {
+      record,
+      before,
+      actor,
+    }: { readonly record: KvRecord; readonly before: KvRecord | "unknown" | undefined; readonly actor: string },
+  ): void {
     if (before === "unknown") return;
     const { siblingsMax = 50 } = this.#cluster.options;
-    const stood = before === undefined ? 0 : standingSiblings(before).length;
-    const stand = standingSiblings(record).length;
+    const ownOf = (standing: readonly Sibling[]) => standing.filter(({ dot }) => dot.actor === actor).length;
+    const stand = standingSiblings(record);
+    const stood = before === undefined ? 0 : ownOf(standingSiblings(before));
     assert(
-      stand <= Math.max(siblingsMax, stood),
-      `${where}: a write leaves no more values than ${siblingsMax}, or than there were: ${stand} after ${stood}`,
+      stand.length <= siblingsMax || ownOf(stand) <= stood,
+      `${where}: a write leaves no more values than ${siblingsMax}, or no more of its member's own than there were: ${ownOf(stand)} of ${stand.length} after ${stood}`,
     );
   }
 
