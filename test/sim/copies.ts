@@ -24,12 +24,13 @@ type Acknowledged = {
   readonly seen: CausalContext;
   /** Homes that held it when it was acknowledged, or that somebody held it for; at most what its receipt said. */
   readonly copies: number;
-  /** When all of these were last seen; what was lost before is made good. */
+  /** When it began, or all of these were last seen: what was lost before is made good. */
   wholeMs: number;
-  readonly startedMs: number;
   readonly endedMs: number;
   /** Homes alone acknowledged it, and as many as the ring's W at least: who is filled by enough of them has it. */
   readonly isByHomes: boolean;
+  /** Disks being filled that may lack it, for others had lost it meanwhile. */
+  readonly excused: Set<string>;
 };
 
 /** What one home knows of a key by its own record, and what somebody keeps for it. */
@@ -78,7 +79,15 @@ export class Copies {
     // A hint for who is no home any more goes once W of the present homes have it, be it one of more copies than that.
     const most = this.#cluster.isElastic ? Math.min(acks, this.#cluster.leastQuorums.writeQuorum) : acks;
     const isByHomes = hinted === 0 && copies >= acks && acks >= this.#cluster.leastQuorums.writeQuorum;
-    noted.push({ what, seen, copies: Math.min(most, copies), wholeMs: startedMs, startedMs, endedMs, isByHomes });
+    noted.push({
+      what,
+      seen,
+      copies: Math.min(most, copies),
+      wholeMs: startedMs,
+      endedMs,
+      isByHomes,
+      excused: new Set(),
+    });
     if (noted.length > WRITES_MAX) this.#forgetOne(noted);
   }
 
@@ -100,24 +109,32 @@ export class Copies {
   check(): void {
     for (const [key, noted] of this.#byKey) this.#checkKey(key, noted);
     if (this.#cluster.isElastic) return;
-    for (const machine of this.#cluster.machines) if (isFilled(machine)) this.#checkFilled(machine);
+    for (const machine of this.#cluster.machines)
+      if (machine.diskLostMs !== Number.NEGATIVE_INFINITY) this.#checkFilled(machine);
   }
 
   /**
    * Who came back with an empty disk and says that it has been filled holds, of its keys, whatever W homes had acknowledged by then:
-   * that is what makes its answers count again. Where something else was lost besides, nobody can say.
+   * that is what makes its answers count again. Of what others had lost by the time that it was filled nobody can say.
    */
-  #checkFilled({ name, disk, diskLostMs }: SimulatedNode): void {
+  #checkFilled(machine: SimulatedNode): void {
     const { losses, simulator } = this.#cluster;
+    const { name, disk, diskLostMs } = machine;
+    const isFilled = saysItIsWhole(machine);
+    const filling = `${name} after ${diskLostMs}`;
     for (const [key, noted] of this.#byKey) {
       const place = placesOf(this.#cluster, key).find(({ home }) => home === name);
       if (place === undefined) continue;
-      for (const { what, seen, startedMs, wholeMs, endedMs, isByHomes } of noted) {
-        if (!isByHomes || endedMs >= diskLostMs) continue;
-        const hits = losses.of({ key, startedMs: Math.max(startedMs, wholeMs), endedMs, context: seen });
-        const isExcused = hits.some((loss) => loss.member !== name || loss.kind !== "disk");
-        this.#tally.count(isExcused ? "excused: a write that a filled disk lacks" : "a write that a filled disk holds");
-        if (isExcused) continue;
+      for (const { what, seen, wholeMs, endedMs, isByHomes, excused } of noted) {
+        if (!isByHomes || endedMs >= diskLostMs || excused.has(filling)) continue;
+        const hits = losses.of({ key, startedMs: wholeMs, endedMs, context: seen });
+        if (hits.some((loss) => loss.member !== name || loss.kind !== "disk")) {
+          this.#tally.count("excused: a write that a filled disk may lack");
+          excused.add(filling);
+          continue;
+        }
+        if (!isFilled) continue;
+        this.#tally.count("a write that a filled disk holds");
         const own = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
         const forgotten = this.#mayBeCollected(key) ? horizonIn(disk.peek(place.horizon)) : EMPTY_CONTEXT;
         assert(
@@ -128,23 +145,34 @@ export class Copies {
     }
   }
 
-  #checkKey(key: string, noted: readonly Acknowledged[]): void {
-    const { losses, simulator } = this.#cluster;
+  #checkKey(key: string, noted: Acknowledged[]): void {
+    const { simulator } = this.#cluster;
     const held = this.#heldForHomes(key);
-    for (const one of noted) {
-      const { what, seen, copies, wholeMs, endedMs } = one;
+    for (const one of [...noted]) {
+      const { what, seen, copies } = one;
       const left = countOf(held, seen);
       // A hint that was counted for nobody may go again.
       const own = held.filter(({ own }) => contextDescends(own, seen)).length;
       if (own >= copies) one.wholeMs = simulator.nowMs;
       this.#tally.count(left >= copies ? "a write on all its disks" : "excused: a write on fewer disks, for losses");
       if (left >= copies) continue;
-      const lost = losses.disksOf({ key, startedMs: wholeMs, endedMs, context: seen }).size;
       assert(
-        left + lost >= copies,
+        left + this.#lostOf(key, one) >= copies,
         `an acknowledged write stays where it was acknowledged: ${what} of ${key} was held for ${copies} homes, and is for ${left} at ${simulator.nowMs.toFixed(1)} ms`,
       );
+      // Whoever holds it again holds a later write that claims it.
+      if (left === 0) noted.splice(noted.indexOf(one), 1);
     }
+  }
+
+  /** How many disks lost it since all copies were last seen; of what is held by a horizon alone, whatever homes' disks were lost. */
+  #lostOf(key: string, { seen, wholeMs, endedMs }: Acknowledged): number {
+    const { losses, machines } = this.#cluster;
+    const lost = new Set(losses.disksOf({ key, startedMs: wholeMs, endedMs, context: seen }));
+    if (this.#mayBeCollected(key))
+      for (const { home } of placesOf(this.#cluster, key))
+        if (machines.some(({ name, diskLostMs }) => name === home && diskLostMs >= wholeMs)) lost.add(home);
+    return lost.size;
   }
 
   /** Of each home of a key, what is held by it and for it. */
@@ -165,11 +193,6 @@ export class Copies {
       return { own, hints };
     });
   }
-}
-
-/** Whether it lost its disk, serves again, and is not being rebuilt by its own word. */
-function isFilled(machine: SimulatedNode): boolean {
-  return machine.diskLostMs !== Number.NEGATIVE_INFINITY && saysItIsWhole(machine);
 }
 
 /** Homes that hold a write, or for which somebody does. */

@@ -75,6 +75,13 @@ describe("the history of losses of which it is known what they destroyed", () =>
     assert.throws(() => historyAfter(loss("rot", "n1", 50, strike)).checkRead(read(100, [])), MISSED);
   });
 
+  it("takes a disk that has to be filled for one that lacks it where one of those that may fill it lost its power", () => {
+    const strike = { had: held(TOKEN), left: [held(TOKEN)] };
+    const both = historyAfter(loss("power", "n1", 50, strike), loss("disk", "n2", 60, strike));
+    both.checkRead(read(100, [], { readQuorum: 3 }));
+    assert.throws(() => both.checkEnd(KEY, [], 200), MISSED);
+  });
+
   it("does not take a lost hint for a copy that a strict read would have met", () => {
     const history = historyAfter(loss("power", "n9", 50, { had: held(EMPTY_CONTEXT, TOKEN), left: [held(TOKEN)] }));
     assert.throws(() => history.checkRead(read(100, [])), MISSED);

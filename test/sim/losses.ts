@@ -109,8 +109,8 @@ export class Losses {
    * What is left of copies on so many homes for a strict read to meet.
    *
    * A loss of power takes records that nobody knows to be gone. An exchanged disk, and a key whose record rotted, count
-   * towards no quorum until N − W + 1 complete peers were heard, so that they excuse only what stood on fewer than W disks, or on
-   * those that were lost alone (seeds 20210 of da04106 and 100442 of 4258e72).
+   * towards no quorum until N − W + 1 complete peers were heard, so that they excuse only what stood on fewer than W disks, on
+   * those that were lost alone, or what one of those peers had lost with its power (seeds 20210 of da04106, 100442 of 4258e72).
    */
   standingOf(span: Span, holders: number, writeQuorum: number): Standing {
     const hits = this.of(span);
@@ -124,9 +124,11 @@ export class Losses {
       const { before, after } = strike as Strike;
       return hasLost(context, before.own, after.own);
     });
-    const unnoticed = own.filter(({ kind }) => kind === "power" || holders < writeQuorum);
+    // Who is filled may hear just of those whose loss nobody knows of.
+    const isMissed = holders < writeQuorum || own.some(({ kind }) => kind === "power");
+    const missing = isMissed ? membersOf(own).size : 0;
     const isGone = isTaken(own, { ...span, context }, holders);
-    return { holders: Math.max(0, holders - membersOf(unnoticed).size), isGone };
+    return { holders: Math.max(0, holders - missing), isGone };
   }
 }
 
