@@ -43,19 +43,23 @@ export function checkReceipt(
     observe: write.observe,
   });
   const lost = cluster.losses.disksOf(span).size;
-  const told = `${nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
-  assert(acks >= write.writeQuorum, `a write is acknowledged by as many as it asked for: ${told}`);
-  assert(zones >= (write.zones ?? 1), `a write is acknowledged from as many zones as it asked for: ${told}`);
-  assert(hinted <= acks, `a receipt counts hints among its acknowledgements: ${told}`);
-  assert(copies.length + lost >= acks, `a receipt counts no more than the disks hold: ${told}`);
-  assert(
-    copies.filter(({ isHome }) => isHome).length + lost >= acks - hinted,
-    `home replicas hold what they count for: ${told}`,
-  );
   // A hint that was delivered between its acknowledgement and the answer lies in its home's zone by now.
   const listed = new Set(copies.flatMap((copy) => [...copy.zones]));
-  assert(listed.size + lost >= zones, `the ring lists the copies in the zones: ${told}`);
-  if (write.isStrict) assert.equal(hinted, 0, `no hint counts in strict mode: ${told}`);
+  const homes = copies.filter(({ isHome }) => isHome).length;
+  const rules: readonly (readonly [holds: boolean, rule: string])[] = [
+    [acks >= write.writeQuorum, "a write is acknowledged by as many as it asked for"],
+    [zones >= (write.zones ?? 1), "a write is acknowledged from as many zones as it asked for"],
+    [hinted <= acks, "a receipt counts hints among its acknowledgements"],
+    [copies.length + lost >= acks, "a receipt counts no more than the disks hold"],
+    [homes + lost >= acks - hinted, "home replicas hold what they count for"],
+    [listed.size + lost >= zones, "the ring lists the copies in the zones"],
+    [!write.isStrict || hinted === 0, "no hint counts in strict mode"],
+  ];
+  for (const [holds, rule] of rules) {
+    if (holds) continue;
+    const told = `acks=${acks} hinted=${hinted} zones=${zones} of a write that is on [${copies.map(describe)}]`;
+    assert.fail(`${rule}: ${nowMs.toFixed(1)} ms, partition ${cluster.ring.partitionOf(key)}: ${told}`);
+  }
 }
 
 /** The homes of a key whose disk holds no record of it now. */

@@ -74,15 +74,17 @@ describe("what a stamp leaves in a record", () => {
     const { store } = createWorld();
     await store(holding([dot(1)]));
     await store(holding([dot(1), dot(2)]));
-    await assert.rejects(store(holding([dot(1), dot(2), dot(3)])), /no more values than 2, .*: 3 after 2/);
+    await assert.rejects(store(holding([dot(1), dot(2), dot(3)])), /no more values than 2, .*: 3 of 3 after 2/);
     await store(holding([dot(1, OTHER)]), OTHER);
     await store(holding([dot(1, OTHER), dot(2, OTHER)]), OTHER);
     const merged = holding([dot(1), dot(2), dot(1, OTHER), dot(2, OTHER)]);
     await store(merged);
-    // One takes the place of another: as many as there were.
+    // One takes the place of another of its member's: as many as there were.
     await store(holding([dot(2), dot(4), dot(1, OTHER), dot(2, OTHER)]));
     const more = holding([dot(2), dot(4), dot(5), dot(1, OTHER), dot(2, OTHER)]);
-    await assert.rejects(store(more), /5 after 4/);
+    await assert.rejects(store(more), /3 of 5 after 2/);
+    const traded = holding([dot(2), dot(4), dot(6), dot(2, OTHER)]);
+    await assert.rejects(store(traded), /3 of 4 after 2/);
   });
 
   it("is bound for a stand-in by all that it keeps of the key, also what it gave up a moment ago", async () => {
@@ -90,12 +92,12 @@ describe("what a stamp leaves in a record", () => {
     await store(holding([dot(1)]));
     await store(holding([dot(1), dot(2)]));
     await store(hintOf(holding([dot(1), dot(2)])));
-    await assert.rejects(store(hintOf(holding([dot(1), dot(2), dot(3)]))), /3 after 2/);
+    await assert.rejects(store(hintOf(holding([dot(1), dot(2), dot(3)]))), /3 of 3 after 2/);
     await store({ kind: "delete", key: HINT_AT });
     await store({ kind: "delete", key: AT });
     await store(hintOf(holding([dot(2), dot(4)])));
     await cluster.simulator.runUntil(cluster.simulator.nowMs + 5_000);
-    await assert.rejects(store(hintOf(holding([dot(2), dot(4), dot(5)]))), /3 after 2/);
+    await assert.rejects(store(hintOf(holding([dot(2), dot(4), dot(5)]))), /3 of 3 after 2/);
   });
 
   it("names nobody who has not stamped the key: not who holds it, and no client", async () => {

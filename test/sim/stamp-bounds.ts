@@ -38,7 +38,7 @@ export class StampBounds {
   largestBytes = 0;
   readonly #cluster: SimulatedCluster;
   /** Of each key, the dots that were stamped. */
-  readonly #stamped = new Map<string, Set<string>>();
+  readonly #stamped = new Map<string, DotSet>();
   /** Hints that were removed a moment ago, by machine and key: who stamps may have read them before. */
   readonly #removed = new Map<string, { readonly record: KvRecord; readonly atMs: number }>();
   /** Stamps of homes that left a vector past its mark. */
@@ -90,14 +90,14 @@ export class StampBounds {
     const record = stored.isHint ? recordInHint(value) : recordIn(value);
     assert(record !== undefined, `${writer.machine.name} writes records that can be read`);
     const key = new TextDecoder().decode(stored.key);
-    const where = `${writer.machine.name} stores ${key}`;
     const fresh = this.#freshDot(key, record);
     if (fresh === undefined) return;
+    const where = `${writer.machine.name} stores ${key}`;
     assert(
       fresh.actor === writer.actor && findByDot(record.siblings, fresh) !== undefined,
       `${where}, and names ${dotName(fresh)}, which nobody has stamped for it`,
     );
-    this.#stampedOf(key).add(dotName(fresh));
+    this.#stampedOf(key).add(fresh);
     const second = this.#freshDot(key, record);
     assert(second === undefined, `${where}, and names ${second && dotName(second)}, which nobody has stamped for it`);
     this.#checkSiblings(where, { record, before: this.#before(writer, stored, batch), actor: writer.actor });
@@ -106,8 +106,8 @@ export class StampBounds {
     if (!stored.isHint && record.context.vector.length > contextEntriesMax) this.#overMark += 1;
   }
 
-  #stampedOf(key: string): Set<string> {
-    const known = this.#stamped.get(key) ?? new Set();
+  #stampedOf(key: string): DotSet {
+    const known = this.#stamped.get(key) ?? new DotSet();
     this.#stamped.set(key, known);
     return known;
   }
@@ -115,7 +115,7 @@ export class StampBounds {
   /** A dot of the record that was never stored before. */
   #freshDot(key: string, { context, siblings }: KvRecord): Dot | undefined {
     const known = this.#stampedOf(key);
-    const isFresh = (dot: Dot) => !known.has(dotName(dot));
+    const isFresh = (dot: Dot) => !known.has(dot);
     return context.vector.find(isFresh) ?? context.dots.find(isFresh) ?? siblings.find(({ dot }) => isFresh(dot))?.dot;
   }
 
@@ -191,6 +191,23 @@ function checkEvents(where: string, { events, siblings, eventsSeen }: KvRecord):
       heard === undefined,
       `${where}: of what a replaced write had replaced, what was heard of is forgotten: ${heard && dotName(heard)}`,
     );
+  }
+}
+
+/** Every dot of every record that is stored is looked for: without a text for each. */
+class DotSet {
+  readonly #counters = new Map<string, Map<number, Set<number>>>();
+
+  has({ actor, incarnation, counter }: Dot): boolean {
+    return this.#counters.get(actor)?.get(incarnation)?.has(counter) === true;
+  }
+
+  add({ actor, incarnation, counter }: Dot): void {
+    const ofActor = this.#counters.get(actor) ?? new Map<number, Set<number>>();
+    this.#counters.set(actor, ofActor);
+    const ofIncarnation = ofActor.get(incarnation) ?? new Set<number>();
+    ofActor.set(incarnation, ofIncarnation);
+    ofIncarnation.add(counter);
   }
 }
 
