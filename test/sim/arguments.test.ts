@@ -45,6 +45,15 @@ describe("what is typed behind npm run sim", () => {
     assert.ok(told.startsWith(`${option}: expected a whole number from `), told);
   });
 
+  it("is refused when it is of one run and none is named", () => {
+    for (const typed of [["--trace"], ["--shrink"], ["--strikes", "1"], ["--fault-ms", "100"]])
+      assert.match(
+        refusal(() => simArguments(typed)),
+        /is of one run: name its seed with --seed N/,
+      );
+    simArguments(["--trace", "--seed", "7"]);
+  });
+
   it("is refused when there is no such option", () => {
     assert.match(
       refusal(() => simArguments(["--sed", "3"])),

@@ -75,7 +75,7 @@ export function simArguments(typed: readonly string[]): SimArguments | undefined
   });
   if (values.help) return undefined;
   const { short, churn, operator, trace, shrink, sometimes, strikes } = values;
-  return {
+  const chosen: SimArguments = {
     ...{ short, churn, operator, trace, shrink, sometimes },
     seeds: wholeNumber("--seeds", values.seeds, 1),
     from: values.from === "date" ? "date" : wholeNumber("--from", values.from),
@@ -86,6 +86,11 @@ export function simArguments(typed: readonly string[]): SimArguments | undefined
     seconds: optional("--seconds", values.seconds),
     least: wholeNumber("--least", values.least),
   };
+  const ofOne = { "--trace": trace, "--shrink": shrink, "--strikes": strikes, "--fault-ms": values["fault-ms"] };
+  for (const [name, value] of Object.entries(ofOne))
+    if (value !== undefined && value !== false && values.seed === undefined)
+      throw new UsageError(`${name} is of one run: name its seed with --seed N`);
+  return chosen;
 }
 
 const MUTANTS_USAGE = `npm run sim:mutants --

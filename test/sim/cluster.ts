@@ -355,7 +355,10 @@ export class SimulatedCluster {
       // Of one for each member or level no test asks yet.
       gauge: (metric, read) => this.gauges.set(`${name} ${metric}`, () => Number(read())),
       log: (_level, event, fields) => {
-        this.simulator.tell(`${name} ${event}${fields?.reason === undefined ? "" : `: ${fields.reason}`}`);
+        const other = fields?.name ?? fields?.peer ?? fields?.other ?? fields?.member;
+        const of = other === undefined ? "" : `, ${other}`;
+        const why = fields?.reason ?? fields?.why;
+        this.simulator.tell(`${name} ${event}${of}${why === undefined ? "" : `: ${why}`}`);
         if (event !== "ring.adopted") return;
         this.onRingAdopted(name);
         this.bug ??= this.#adopted.note(name, Number(fields?.epoch), String(fields?.digest));

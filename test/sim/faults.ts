@@ -126,7 +126,8 @@ export class Faults {
   /** Ends all faults: the world is quiet from here on. */
   heal(): void {
     this.#on = false;
-    const { network, nodes, options } = this.#cluster;
+    const { network, nodes, options, simulator } = this.#cluster;
+    simulator.tell("everything is mended, and clients begin nothing new");
     network.heal();
     // By clocks that are minutes apart, values end their lives minutes apart: no two homes would be equal so long.
     if (options.requests?.lifeSpans === true)
@@ -201,7 +202,8 @@ export class Faults {
       }
       case "slow link": {
         const spell = slowLinks(this.#cluster, victim, random);
-        if (spell !== undefined) this.#afterwards(this.#spell(random, 500, 8_000), spell.mend);
+        if (spell !== undefined)
+          this.#afterwards(this.#spell(random, 500, 8_000), spell.mend, `slow link, ${spell.what}`);
         return spell?.what;
       }
       case "broken link":
@@ -230,11 +232,15 @@ export class Faults {
     if (kind === "bit rot" || kind === "rotten hint") return this.#rot(victim, random, kind === "rotten hint");
     const refusals = () => REFUSALS[kind]?.(disk.counters) ?? 0;
     const before = refusals();
-    this.#afterwards(random.between(500, 5_000), () => {
-      disk.setFaults(HEALTHY);
-      disk.setCapacityBytes(undefined);
-      if (refusals() > before) this.#count(kind);
-    });
+    this.#afterwards(
+      random.between(500, 5_000),
+      () => {
+        disk.setFaults(HEALTHY);
+        disk.setCapacityBytes(undefined);
+        if (refusals() > before) this.#count(kind);
+      },
+      `${kind}, ${name}`,
+    );
     if (kind === "full disk") {
       const roomBytes = random.between(0, 2_000);
       disk.setCapacityBytes(disk.usedBytes() + roomBytes);
@@ -243,7 +249,7 @@ export class Faults {
     if (kind === "slow disk" && random.chance(HANGS)) {
       const forMs = random.between(500, HANG_MS_MAX);
       disk.hang();
-      this.#afterwards(forMs, () => disk.goOn());
+      this.#afterwards(forMs, () => disk.goOn(), `hanging disk, ${name}`);
       return `${name}, which answers nothing for ${forMs} ms`;
     }
     if (kind === "slow disk") {
@@ -352,13 +358,15 @@ export class Faults {
       network.cut(one, other);
       if (!oneWay) network.cut(other, one);
     }
-    this.#afterwards(this.#spell(random, 500, 8_000), () => {
+    const what = `${these.map(({ name }) => name)} ${oneWay ? "to" : "|"} ${others.map(({ name }) => name)}`;
+    const mend = () => {
       for (const [one, other] of pairs) {
         network.heal(one, other);
         network.heal(other, one);
       }
-    });
-    return `${these.map(({ name }) => name)} ${oneWay ? "to" : "|"} ${others.map(({ name }) => name)}`;
+    };
+    this.#afterwards(this.#spell(random, 500, 8_000), mend, `cut, ${what}`);
+    return what;
   }
 
   #noise(random: SeededRandom): string {
@@ -368,9 +376,10 @@ export class Faults {
     if (ofHundred.every((frames) => frames < 1)) ofHundred[random.below(3)] = random.between(1, 3);
     const [loss, duplication, reordering] = ofHundred.map((frames): Ratio => [frames, 100]) as [Ratio, Ratio, Ratio];
     network.faults = { ...network.faults, loss, duplication, reordering };
-    this.#afterwards(random.between(1_000, 10_000), () => {
+    const mend = () => {
       network.faults = { ...network.faults, ...QUIET };
-    });
+    };
+    this.#afterwards(random.between(1_000, 10_000), mend, "noise");
     return `of 100 frames ${loss[0]} lost, ${duplication[0]} doubled, ${reordering[0]} late`;
   }
 
@@ -380,8 +389,12 @@ export class Faults {
     return random.chance([1, 10]) ? random.between(15_000, 40_000) : random.between(fromMs, untilMs);
   }
 
-  /** What mends a fault happens even when no new ones begin any more. */
-  #afterwards(delayMs: number, mend: () => void): void {
-    this.#cluster.simulator.after(delayMs, mend);
+  /** What mends a fault happens even when no new ones begin any more. @param what Is told then. */
+  #afterwards(delayMs: number, mend: () => void, what?: string): void {
+    const { simulator } = this.#cluster;
+    simulator.after(delayMs, () => {
+      mend();
+      if (what !== undefined) simulator.tell(`mended: ${what}`);
+    });
   }
 }

@@ -65,8 +65,7 @@ function optionsOf(seed: number): ScenarioOptions {
 async function runOne(seed: number): Promise<void> {
   try {
     const { trace, ...result } = await runScenario({ ...optionsOf(seed), trace: values.trace });
-    if (values.trace) say(trace.join("\n"));
-    say(JSON.stringify(result, undefined, 2));
+    say(values.trace ? trace.join("\n") : JSON.stringify(result, undefined, 2));
     say(verdictOf({ ...result, trace }));
   } catch (error) {
     if (!(error instanceof ScenarioFailure)) throw error;

@@ -53,6 +53,16 @@ export function drawVariety(seed: number): RequestVariety {
   };
 }
 
+/** What a request asks for that is not as the ring says, as its URL would have it. */
+export function tellChoices(
+  { readQuorum, writeQuorum, mode, zones }: RequestOptions,
+  { ttlS, onlyIfAbsent }: Omit<WriteChoices, "options"> = {},
+): string {
+  const asked = { r: readQuorum, w: writeQuorum, mode, zones, ttl: ttlS, absent: onlyIfAbsent };
+  const told = Object.entries(asked).flatMap(([name, wish]) => (wish === undefined ? [] : [`${name}=${wish}`]));
+  return told.length === 0 ? "" : ` (${told.join(" ")})`;
+}
+
 /** Where the bounds of what may be asked for come from. */
 type Bounds = { readonly replicationFactor: number; readonly zones: number };
 

@@ -203,6 +203,18 @@ function drawLoad(random: SeededRandom, size: Size, profile: Profile | undefined
   };
 }
 
+/** What a reader of the trace has to know of the run. */
+function tellShape(options: ClusterOptions, load: WorkloadOptions): string {
+  const { nodes, zones, replicationFactor, readQuorum, writeQuorum, mode, durability } = options;
+  const asks = Object.entries(options.requests ?? {}).filter(([, is]) => is);
+  return [
+    `${nodes} nodes in ${zones} zones, N=${replicationFactor} R=${readQuorum} W=${writeQuorum} ${mode}, durability ${durability}`,
+    `${load.clients} clients, ${load.keys} keys, ${load.keysKnown} of them never overwritten blindly`,
+    `hints up to ${options.hintBytesMax} bytes and ${options.hintWindowMs} ms, tombstones from ${options.tombstoneAgeMs} ms on`,
+    `clients may ask for more: ${asks.map(([name]) => name).join(", ") || "no"}`,
+  ].join("; ");
+}
+
 /** Lets time pass, and ends the run where something was found to be broken. */
 async function advance(cluster: SimulatedCluster, byMs: number): Promise<void> {
   const { simulator } = cluster;
@@ -225,6 +237,7 @@ async function play(
   const { simulator, options, losses, network, counters, nodes } = cluster;
   const { load, keys, faults, faultMs, isChurning, world } = how;
   const isElastic = isChurning || world !== undefined;
+  simulator.tell(tellShape(options, load));
   const stampBounds = new StampBounds(cluster);
   await (world === undefined ? cluster.startAll() : world.found());
   const bounded = { keys, clients: load.clients, largestBytes: () => stampBounds.largestBytes };

@@ -108,7 +108,7 @@ export class Summary {
     return [
       `${counted.length} of ${this.count} seeds count (>= 5 nodes, 60 s of faults, 1,000 operations, 30 % acknowledged, 10 faults, <= 50 keys${churn ? ", 2 changes" : ""}${operator ? ", scaled twice" : ""})`,
       `medians of those: ${median((r) => r.nodes)} nodes, ${median((r) => r.keys)} keys, ${median((r) => r.operations)} operations, ${median((r) => r.acknowledged)} acknowledged, ${median((r) => r.faultCount)} faults,${churn || operator ? ` ${median((r) => r.changes)} changes,` : ""}${operator ? ` scaled ${median((r) => r.scales)} times,` : ""} ${median((r) => r.virtualMs / 1_000).toFixed(0)} s of virtual time, ${median((r) => r.events)} events`,
-      `${cpu.toFixed(0)} ms of processor time a seed (median), ${(this.#cpuMs / 1_000).toFixed(0)} s in all; ${countOf(five.length, "cluster")} of 5 nodes ran ${middle(ratios).toFixed(0)} times faster than real time (median)`,
+      `${cpu.toFixed(0)} ms of processor time a seed (median), ${(this.#cpuMs / 1_000).toFixed(0)} s in all${five.length === 0 ? "" : `; ${countOf(five.length, "cluster")} of 5 nodes ran ${middle(ratios).toFixed(0)} times faster than real time (median)`}`,
       `${what} in ${seconds.toFixed(1)} s: ${this.#results.length} passed, ${this.failures.length} failed`,
     ].join("\n");
   }

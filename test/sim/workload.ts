@@ -17,7 +17,7 @@ import { heldOf } from "./holdings.ts";
 import type { SeededRandom } from "./random.ts";
 import { checkReadReceipt, homesWithout } from "./receipts.ts";
 import { Repetitions } from "./repetitions.ts";
-import { drawRead, drawWrite, PLAIN, type WriteChoices } from "./request-choices.ts";
+import { drawRead, drawWrite, PLAIN, tellChoices, type WriteChoices } from "./request-choices.ts";
 import { contentOf, idsOf } from "./values.ts";
 
 export type Doing = "read" | "context" | "overwrite" | "sibling" | "remove";
@@ -161,7 +161,7 @@ export class Workload {
     const options = this.#choices(client);
     const startedMs = this.#nowMs;
     const lacking = homesWithout(this.#cluster, bytesOf(key));
-    const { answer: asked } = client.ask(this.#cluster, `read ${key}`, (coordinator) =>
+    const { answer: asked } = client.ask(this.#cluster, `read ${key}${tellChoices(options)}`, (coordinator) =>
       coordinator.get(bytesOf(key), options),
     );
     const answer = await asked;
@@ -251,7 +251,7 @@ export class Workload {
       const attemptedMs = this.#nowMs;
       const asked = client.ask(
         this.#cluster,
-        describe(write),
+        `${describe(write)}${tellChoices(choices.options, choices)}`,
         (coordinator) => attempt(coordinator, name, tries === 0),
         whenLost,
       );
