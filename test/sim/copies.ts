@@ -146,13 +146,13 @@ export class Copies {
   }
 
   #checkKey(key: string, noted: Acknowledged[]): void {
-    const { simulator } = this.#cluster;
+    const { simulator, isElastic } = this.#cluster;
     const held = this.#heldForHomes(key);
     for (const one of [...noted]) {
       const { what, seen, copies } = one;
       const left = countOf(held, seen);
-      // A hint that was counted for nobody may go again.
-      const own = held.filter(({ own }) => contextDescends(own, seen)).length;
+      // A hint that was counted for nobody may go again, and so does what a former home still has.
+      const own = isElastic ? 0 : held.filter(({ own }) => contextDescends(own, seen)).length;
       if (own >= copies) one.wholeMs = simulator.nowMs;
       this.#tally.count(left >= copies ? "a write on all its disks" : "excused: a write on fewer disks, for losses");
       if (left >= copies) continue;

@@ -4,6 +4,7 @@ import { isMetaKey } from "../../node/core/keyspace.ts";
 import type { Engine, EngineWrite, Entry, ScanRange, Time, Timer } from "../../node/ports.ts";
 import type { DiskContents } from "./disk-contents.ts";
 import type { DiskCounters, DiskFaults, DurationRangeMs } from "./disk-faults.ts";
+import { inherit } from "./disk-records.ts";
 import type { SeededRandom } from "./random.ts";
 
 /** How long the store takes no writes after one failed, in ms of virtual time; as the real engine. */
@@ -300,5 +301,6 @@ function never<T>(): Promise<T> {
 
 function copyOf(write: EngineWrite): EngineWrite {
   const key = new Uint8Array(write.key);
-  return write.kind === "put" ? { kind: "put", key, value: new Uint8Array(write.value) } : { kind: "delete", key };
+  if (write.kind === "delete") return { kind: "delete", key };
+  return { kind: "put", key, value: inherit(new Uint8Array(write.value), write.value) };
 }

@@ -15,6 +15,13 @@ export function recordInHint(stored: Uint8Array | undefined): KvRecord | undefin
   return decodedOnce(stored, (bytes) => decodeRecord(decodeHint(bytes).record));
 }
 
+/** What was decoded already of bytes that were copied, it need not be of the copy. */
+export function inherit(copy: Uint8Array, original: Uint8Array): Uint8Array {
+  const known = decoded.get(original);
+  if (known !== undefined) decoded.set(copy, known);
+  return copy;
+}
+
 function decodedOnce(stored: Uint8Array | undefined, decode: (bytes: Uint8Array) => KvRecord): KvRecord | undefined {
   if (stored === undefined) return undefined;
   const known = decoded.get(stored);

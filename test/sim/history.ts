@@ -310,7 +310,8 @@ export class History {
     );
     const mayStand = () =>
       mayStandTwice(write) &&
-      (!read.isLast ||
+      // W homes know of a stamp that was acknowledged: a read of R meets one of them, and what replaced it, and tells the two of one write.
+      ((!read.isLast && write.outcome !== "acknowledged") ||
         this.#mayFollowASuccessor(write) ||
         this.#mayBeForgotten(write, read.endedMs) ||
         this.#mayHaveLostAStamp(write));
