@@ -123,9 +123,9 @@ describe("the time of a call", () => {
 
   it("is not spent in vain, nor the node passed over, by those who wait for one of the client's own connections", async () => {
     const { url } = await node([slowly]);
-    const client = connect({ urls: [url], connectionsMax: 1, attemptTimeoutMs: 100, retryRatio: 0 });
-    const writes = Array.from({ length: 40 }, (_, at) => client.put(`k${at}`, "v"));
-    assert.equal((await Promise.all(writes)).length, 40);
+    const client = connect({ urls: [url], connectionsMax: 1, attemptTimeoutMs: 500, retryRatio: 0 });
+    const writes = Array.from({ length: 100 }, (_, at) => client.put(`k${at}`, "v"));
+    assert.equal((await Promise.all(writes)).length, 100);
   });
 
   it("that went by in the client's own queue is told as that", async () => {
