@@ -208,11 +208,8 @@ describe("the history", () => {
       );
     });
 
-    it("lets it stand beside its successor for a while where a second home may have stamped it and none acknowledged it, but not at the end", () => {
-      const acknowledged = replaced({ restamps: 1 });
-      const both = [acknowledged.second, acknowledged.first];
-      assert.throws(() => acknowledged.history.checkRead(read(500, both)), /which had seen it/);
-      const { history, first, second } = replaced({ outcome: "unknown" });
+    it("lets it stand beside its successor for a while where a second home may have stamped it, but not at the end", () => {
+      const { history, first, second } = replaced({ restamps: 1 });
       history.checkRead(read(500, [second, first]));
       assert.throws(() => history.checkEnd(KEY, [first.id, second.id], 900), /which had seen it/);
     });

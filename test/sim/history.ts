@@ -310,8 +310,8 @@ export class History {
     );
     const mayStand = () =>
       mayStandTwice(write) &&
-      // W homes know of a stamp that was acknowledged: a read of R meets one of them, and what replaced it, and tells the two of one write.
-      ((!read.isLast && write.outcome !== "acknowledged") ||
+      // Who knows only of the stamp that nobody acknowledged, and of its successor, cannot tell that the other is replaced as well.
+      (!read.isLast ||
         this.#mayFollowASuccessor(write) ||
         this.#mayBeForgotten(write, read.endedMs) ||
         this.#mayHaveLostAStamp(write));
