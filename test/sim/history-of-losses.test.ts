@@ -11,8 +11,8 @@ const TOKEN = knowing(dot(A, 5));
 const told: Told = { token: TOKEN, held: TOKEN };
 const MISSED = /missed write 1|knows less/;
 
-function held(own: CausalContext = EMPTY_CONTEXT, hints: CausalContext = EMPTY_CONTEXT): Holding {
-  return { own, hints };
+function held(own: CausalContext = EMPTY_CONTEXT, ...hints: readonly CausalContext[]): Holding {
+  return { own, hints: new Map(hints.map((context, index) => [`n${index}`, context])) };
 }
 
 /** A loss that leaves nothing of a key on the struck disk, and on the others what is said. */
@@ -85,6 +85,16 @@ describe("the history of losses of which it is known what they destroyed", () =>
   it("does not take a lost hint for a copy that a strict read would have met", () => {
     const history = historyAfter(loss("power", "n9", 50, { had: held(EMPTY_CONTEXT, TOKEN), left: [held(TOKEN)] }));
     assert.throws(() => history.checkRead(read(100, [])), MISSED);
+  });
+
+  it("takes note of each hint that is lost, also where another on the same disk knows as much", () => {
+    const noted = new Losses();
+    const one = loss("rot", "n9", 50, { had: held(EMPTY_CONTEXT, TOKEN, TOKEN), left: [] });
+    noted.note({
+      ...one,
+      strike: { before: held(EMPTY_CONTEXT, TOKEN, TOKEN), after: held(EMPTY_CONTEXT, TOKEN), left: [] },
+    });
+    assert.deepEqual([...noted.disksOf({ key: KEY, startedMs: 0, endedMs: 10, context: TOKEN })], ["n9"]);
   });
 
   it("reports that a value comes back after a later deletion where what told of the first was lost", () => {

@@ -7,10 +7,10 @@ import type { SimulatedDisk } from "./disk.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
 import { placesOf } from "./places.ts";
 
-/** What one disk knows of a key: by the record of its own, and by the hints for others. */
-export type Holding = { readonly own: CausalContext; readonly hints: CausalContext };
+/** What one disk knows of a key: by the record of its own, and by each hint, by the member that it is for. */
+export type Holding = { readonly own: CausalContext; readonly hints: ReadonlyMap<string, CausalContext> };
 
-export const HELD_NOTHING: Holding = { own: EMPTY_CONTEXT, hints: EMPTY_CONTEXT };
+export const HELD_NOTHING: Holding = { own: EMPTY_CONTEXT, hints: new Map() };
 const HINT_SPACE = hintsRange().from[0];
 const DATA_SPACE = dataKey(0, Uint8Array.of(0))[0];
 const ENTRIES_MAX = 1_000_000;
@@ -33,7 +33,11 @@ export function holdingsOf(
     if (record === undefined) continue;
     observe(key, record);
     const { own, hints } = held.get(key) ?? HELD_NOTHING;
-    held.set(key, isHint ? { own, hints: joinContexts(hints, record.context) } : { own: record.context, hints });
+    const { context } = record;
+    held.set(
+      key,
+      isHint ? { own, hints: new Map(hints).set(parseHintKey(stored).target, context) } : { own: context, hints },
+    );
   }
   return held;
 }
@@ -44,10 +48,11 @@ export function holdingsOfKey(cluster: SimulatedCluster, key: string): readonly 
   const at = places[0]?.own;
   return cluster.machines.map(({ disk }) => {
     const own = (at === undefined ? undefined : recordIn(disk.peek(at))?.context) ?? EMPTY_CONTEXT;
-    const hints = places.reduce((known, { hint }) => {
+    const hints = new Map<string, CausalContext>();
+    for (const { home, hint } of places) {
       const record = recordInHint(disk.peek(hint));
-      return record === undefined ? known : joinContexts(known, record.context);
-    }, EMPTY_CONTEXT);
+      if (record !== undefined) hints.set(home, record.context);
+    }
     return { own, hints };
   });
 }
@@ -55,7 +60,7 @@ export function holdingsOfKey(cluster: SimulatedCluster, key: string): readonly 
 /** What all disks together know of a key now. */
 export function heldOf(cluster: SimulatedCluster, key: string): CausalContext {
   return holdingsOfKey(cluster, key).reduce(
-    (known, { own, hints }) => joinContexts(joinContexts(known, own), hints),
+    (known, { own, hints }) => [...hints.values()].reduce(joinContexts, joinContexts(known, own)),
     EMPTY_CONTEXT,
   );
 }

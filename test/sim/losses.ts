@@ -74,8 +74,7 @@ export class Losses {
     return this.#losses.filter((loss) => {
       if ((loss.key !== undefined && loss.key !== key) || (loss.untilMs ?? loss.atMs) < startedMs) return false;
       if (loss.strike === undefined || context === undefined) return loss.fromMs <= endedMs;
-      const { before, after } = loss.strike;
-      return hasLost(context, before.own, after.own) || hasLost(context, before.hints, after.hints);
+      return copiesStruck(loss.strike).some(([had, has]) => hasLost(context, had, has));
     });
   }
 
@@ -83,9 +82,7 @@ export class Losses {
   ofDot(span: Span, dot: Dot): readonly Loss[] {
     return this.of(span).filter(({ strike }) => {
       if (strike === undefined) return true;
-      const { before, after } = strike;
-      const isLostBy = (had: CausalContext, has: CausalContext) => covers(had, dot) && !covers(has, dot);
-      return isLostBy(before.own, after.own) || isLostBy(before.hints, after.hints);
+      return copiesStruck(strike).some(([had, has]) => covers(had, dot) && !covers(has, dot));
     });
   }
 
@@ -133,6 +130,12 @@ export class Losses {
 }
 
 const NOTHING: readonly Loss[] = [];
+
+/** What each copy on the struck disk knew before, and after: the record of its own, and each hint. */
+function copiesStruck({ before, after }: Strike): readonly (readonly [had: CausalContext, has: CausalContext])[] {
+  const hints = [...before.hints].map(([target, had]) => [had, after.hints.get(target) ?? EMPTY_CONTEXT] as const);
+  return [[before.own, after.own], ...hints];
+}
 
 function membersOf(losses: readonly Loss[]): ReadonlySet<string> {
   return new Set(losses.map(({ member }) => member));
