@@ -22,7 +22,7 @@ const DENIED = new KvError("PRECONDITION_FAILED", "The key has a value.");
 async function startStory() {
   const cluster = await startQuietCluster({ seed: 5, nodes: 3, readQuorum: 2, writeQuorum: 2 });
   const history = new History(cluster.options, cluster.losses);
-  const copies = new Copies(cluster, (one) => history.mayBeCollected(one), new Tally());
+  const copies = new Copies(cluster, (id) => history.mayBeDeleted(id, cluster.simulator.nowMs), new Tally());
   const begin = () => {
     const startedMs = cluster.simulator.nowMs;
     const what = { key: KEY, kind: "sibling", isDelete: false, isNamed: true, past: new Set<number>() } as const;

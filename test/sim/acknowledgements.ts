@@ -79,7 +79,7 @@ export class Acknowledgements {
         ...{ startedMs, name, observe },
       },
     );
-    copies.note(key, { what: `write ${id}`, token, receipt, startedMs });
+    copies.note(key, { id, token, receipt, startedMs });
     if (!history.mayBeStampedAnew(this.#write, this.#nowMs)) {
       const context = decodeToken(token, bytesOf(key));
       assert(
@@ -109,8 +109,8 @@ export class Acknowledgements {
   #checkAgain(token: string, firstMs: number): void {
     const { history, cluster } = this.#watchers;
     const { id, key, kind } = this.#write;
-    cluster.counters.set(AGAIN, (cluster.counters.get(AGAIN) ?? 0) + 1);
     if (!this.isRemembered || history.mayBeStampedAnew(this.#write, this.#nowMs)) return;
+    cluster.counters.set(AGAIN, (cluster.counters.get(AGAIN) ?? 0) + 1);
     const context = decodeToken(token, bytesOf(key));
     // Of a blind overwrite that several were asked to stamp, the last one may still have done it after the first answer.
     const sinceMs = kind === "overwrite" && !this.#wasStampedOnce ? firstMs + this.#stampingMs : firstMs;

@@ -17,8 +17,8 @@ import type { Tally } from "./tally.ts";
 
 const LOOK_MS = 700;
 
-/** Of one key: values that lie on some disk, and those of which nothing may come back. */
-type Values = { readonly live: Map<string, Dot>; readonly buried: Set<string> };
+/** Of one key: values that were stamped and may lie on some disk, and those of which nothing may come back. */
+type Values = { readonly live: Map<string, Dot>; readonly buried: Map<string, Dot> };
 
 export class Buried {
   readonly #cluster: SimulatedCluster;
@@ -33,6 +33,7 @@ export class Buried {
     this.#tally = tally;
     if (cluster.isElastic) return;
     cluster.onPowerLost = (machine) => this.#exhume(machine);
+    cluster.onStamped = (key, dot) => this.#valuesOf(key).live.set(nameOf(dot), dot);
     this.#later();
   }
 
@@ -68,7 +69,7 @@ export class Buried {
     for (const [name, dot] of live) {
       if (seen.has(name) || !places.every((place) => this.#isKnownAt(place, dot))) continue;
       live.delete(name);
-      buried.add(name);
+      buried.set(name, dot);
       this.#tally.count("a value that may never come back");
     }
   }
@@ -76,9 +77,11 @@ export class Buried {
   /** Whether a home knows of it, by its record or by its horizon. */
   #isKnownAt({ home, own, horizon }: Place, dot: Dot): boolean {
     const { disk } = this.#cluster.byName(home);
-    return (
-      covers(recordIn(disk.peek(own))?.context ?? EMPTY_CONTEXT, dot) || covers(horizonIn(disk.peek(horizon)), dot)
-    );
+    const stored = disk.peek(own);
+    const record = recordIn(stored);
+    // What rotted may be whole in memory.
+    if (stored !== undefined && record === undefined) return false;
+    return covers(record?.context ?? EMPTY_CONTEXT, dot) || covers(horizonIn(disk.peek(horizon)), dot);
   }
 
   /** What a disk shows after a loss of power lives again, and so does what it no longer knows to be gone. */
@@ -92,13 +95,20 @@ export class Buried {
           live.set(nameOf(dot), dot);
         }
       }
+      const place = places.find(({ home }) => home === machine.name);
+      if (place === undefined) continue;
+      for (const [name, dot] of buried) {
+        if (this.#isKnownAt(place, dot)) continue;
+        buried.delete(name);
+        live.set(name, dot);
+      }
     }
   }
 
   #valuesOf(key: string): Values {
     const known = this.#byKey.get(key);
     if (known !== undefined) return known;
-    const made = { live: new Map<string, Dot>(), buried: new Set<string>() };
+    const made = { live: new Map<string, Dot>(), buried: new Map<string, Dot>() };
     this.#byKey.set(key, made);
     return made;
   }

@@ -63,7 +63,9 @@ export class Client {
         simulator.after(UNREACHABLE_MS, () => resolve(undefined));
         return;
       }
+      let hasGivenUp = false;
       const timer = simulator.after(PATIENCE_MS, () => {
+        hasGivenUp = true;
         arrival.cancel();
         resolve(undefined);
       });
@@ -75,6 +77,7 @@ export class Client {
           reachedMs = simulator.nowMs;
           simulator.note(`${this.name} > ${machine.name}: ${what}`);
           const told = (given: T | KvError): void => {
+            if (hasGivenUp) return whenLost(given);
             if (this.#isLost(cluster)) {
               simulator.note(`${this.name} never hears what ${machine.name} says of: ${what}`);
               whenLost(given);
@@ -91,7 +94,11 @@ export class Client {
               if (!(error instanceof KvError)) throw error;
               told(error);
             })
-            .catch(reject);
+            .catch((error: unknown) => {
+              // Nobody may wait for it any more.
+              cluster.bug ??= error;
+              reject(error);
+            });
         },
         machine.process,
       );

@@ -9,7 +9,7 @@ import type { Durability } from "../../node/core/errors.ts";
 import type { MemberId, Mode, RingDocument } from "../../node/core/ring/document.ts";
 import { firstRing } from "../../node/core/ring/first-members.ts";
 import { createRing, type Ring } from "../../node/core/ring/ring.ts";
-import type { KvRecord } from "../../node/core/version/record.ts";
+import type { Dot, KvRecord } from "../../node/core/version/record.ts";
 import { createNode, type NodeSettings, type StorageNode } from "../../node/node.ts";
 import type { Engine, Telemetry } from "../../node/ports.ts";
 import { openIdentity } from "../../node/services/identity.ts";
@@ -107,6 +107,8 @@ export class SimulatedCluster {
   mayStart: (machine: SimulatedNode) => boolean = () => true;
   /** Is shown each record that lay on a disk right before a loss struck it. */
   onDestroyed: (key: string, record: KvRecord) => void = () => undefined;
+  /** Is told of each value when it is first handed to a disk. */
+  onStamped: (key: string, dot: Dot) => void = () => undefined;
   /** Is told when a machine has lost its power, and its disk what was not synced. */
   onPowerLost: (machine: SimulatedNode) => void = () => undefined;
   /** Is told when a node adopts a ring, just before it is in force. */
@@ -300,15 +302,20 @@ export class SimulatedCluster {
    * process that had ended before.
    */
   crash(machine: SimulatedNode, kind: "process" | "machine"): void {
+    if (machine.process === undefined && kind === "process") return;
+    this.#end(machine, kind, () => endDisk(this, machine, kind));
+    if (kind === "machine") this.onPowerLost(machine);
+  }
+
+  /** @param endsDisk Takes what the disk loses with it. */
+  #end(machine: SimulatedNode, kind: "process" | "machine", endsDisk: () => void): void {
     const { process } = machine;
-    if (process === undefined && kind === "process") return;
     this.simulator.tell(`crash ${machine.name} ${kind}${process === undefined ? ", whose process was down" : ""}`);
     if (process !== undefined) {
       process.alive = false;
       this.network.crash(process, kind);
     }
-    endDisk(this, machine, kind);
-    if (kind === "machine") this.onPowerLost(machine);
+    endsDisk();
     if (kind === "machine") machine.bootId = `${machine.name} booted at ${this.simulator.nowMs}`;
     machine.process = undefined;
     machine.node = undefined;
@@ -323,9 +330,8 @@ export class SimulatedCluster {
 
   /** The machine dies, and will come back with an empty disk under the same name. */
   loseDisk(machine: SimulatedNode): void {
-    this.crash(machine, "machine");
     machine.diskLostMs = this.simulator.nowMs;
-    wipeDisk(this, machine);
+    wipeDisk(this, machine, () => this.#end(machine, "machine", () => machine.disk.crash("machine")));
   }
 
   /** Starts every node that is down, and waits until all serve and are linked to each other. */

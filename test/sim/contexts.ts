@@ -36,7 +36,7 @@ export function kindOf({ holders, isByRing = false, zones = 1, isForLast = false
 
 /** Of what no loss has hit. */
 export function wholeOf(holders: number): Standing {
-  return { holders, isGone: false };
+  return { holders, isReduced: false, isGone: false };
 }
 
 /** Whether a strict read surely asked somebody who held what was settled, and has it still. */
@@ -46,11 +46,11 @@ export function meets(
   standing: Standing,
   replicationFactor: number,
 ): boolean {
-  const { holders, isByRing, isForLast = false } = settlement;
+  const { isByRing, isForLast = false } = settlement;
   if ((isForLast && read.isLast !== true) || standing.isGone) return false;
-  const isWhole = standing.holders === holders;
   return (
-    (read.meetsAll === true && isByRing === true && isWhole) || read.readQuorum + standing.holders > replicationFactor
+    (read.meetsAll === true && isByRing === true && !standing.isReduced) ||
+    read.readQuorum + standing.holders > replicationFactor
   );
 }
 
@@ -60,9 +60,16 @@ export class SettledContexts {
   readonly #losses: Losses;
   readonly #replicationFactor: number;
   readonly #writeQuorum: number;
+  readonly #mayBeCollected: (key: string) => boolean;
   readonly #byKey = new Map<string, Known[]>();
 
-  constructor(losses: Losses, quorums: { readonly replicationFactor: number; readonly writeQuorum: number }) {
+  /** @param mayBeCollected Whether of a key something may have been deleted: only then horizons stand for records. */
+  constructor(
+    losses: Losses,
+    quorums: { readonly replicationFactor: number; readonly writeQuorum: number },
+    mayBeCollected: (key: string) => boolean,
+  ) {
+    this.#mayBeCollected = mayBeCollected;
     this.#losses = losses;
     this.#replicationFactor = quorums.replicationFactor;
     this.#writeQuorum = quorums.writeQuorum;
@@ -103,10 +110,16 @@ export class SettledContexts {
   }
 
   #binds(key: string, read: Parameters<SettledContexts["check"]>[1], known: Known): boolean {
-    const span = spanOf(key, known);
+    const span = this.#spanOf(key, known);
     if (read.isLast) return !this.#losses.mayHaveTakenAll(span, known);
     const standing = this.#losses.standingOf(span, known.holders, this.#writeQuorum);
     return meets(read, known, standing, this.#replicationFactor);
+  }
+
+  /** When the copies of an entry were made, and what they know if that is known exactly. */
+  #spanOf(key: string, { startedMs, endedMs, context, isExact }: Known): Span {
+    const withHorizons = this.#mayBeCollected(key);
+    return { key, startedMs, endedMs, context: isExact ? context : undefined, withHorizons };
   }
 
   /** Joins the oldest entries that stand on equally many disks: a later read must know all of them anyway. */
@@ -117,8 +130,8 @@ export class SettledContexts {
       const kind = kindOf(entry);
       const other = joined.get(kind);
       // What a loss may have hit is forgotten rather than guessed.
-      const standing = this.#losses.standingOf(spanOf(key, entry), entry.holders, this.#writeQuorum);
-      if (standing.isGone || standing.holders < entry.holders) continue;
+      const standing = this.#losses.standingOf(this.#spanOf(key, entry), entry.holders, this.#writeQuorum);
+      if (standing.isGone || standing.isReduced) continue;
       joined.set(kind, other === undefined ? entry : join(other, entry));
     }
     known.unshift(...joined.values());
@@ -127,11 +140,6 @@ export class SettledContexts {
 
 /** Entries of a key before old ones are joined: more than there are requests of one key at a time. */
 const KEPT_MAX = 24;
-
-/** When the copies of an entry were made, and what they know if that is known exactly. */
-function spanOf(key: string, { startedMs, endedMs, context, isExact }: Known): Span {
-  return { key, startedMs, endedMs, context: isExact ? context : undefined };
-}
 
 function join(a: Known, b: Known): Known {
   return {

@@ -14,13 +14,13 @@ import type { CausalContext } from "../../node/core/version/record.ts";
 import type { SimulatedCluster, SimulatedNode } from "./cluster.ts";
 import { horizonIn } from "./collected.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
+import type { WriteId } from "./history.ts";
 import { saysItIsWhole } from "./own-word.ts";
 import { placesOf } from "./places.ts";
 import type { Tally } from "./tally.ts";
 
 type Acknowledged = {
-  /** For people. */
-  readonly what: string;
+  readonly id: WriteId;
   readonly seen: CausalContext;
   /** Homes that held it when it was acknowledged, or that somebody held it for; at most what its receipt said. */
   readonly copies: number;
@@ -33,8 +33,8 @@ type Acknowledged = {
   readonly excused: Set<string>;
 };
 
-/** What one home knows of a key by its own record, and what somebody keeps for it. */
-type Held = { readonly own: CausalContext; readonly hints: readonly CausalContext[] };
+/** What one home knows of a key by its own record, what it knows to be deleted of the partition, and what somebody keeps for it. */
+type Held = { readonly own: CausalContext; readonly horizon: CausalContext; readonly hints: readonly CausalContext[] };
 
 /** Of each key, so many acknowledged writes are looked after. */
 const WRITES_MAX = 16;
@@ -42,15 +42,15 @@ const CHECK_MS = 500;
 
 export class Copies {
   readonly #cluster: SimulatedCluster;
-  readonly #mayBeCollected: (key: string) => boolean;
+  readonly #mayBeDeleted: (id: WriteId) => boolean;
   readonly #tally: Tally;
   readonly #byKey = new Map<string, Acknowledged[]>();
 
-  /** @param mayBeCollected Whether something of the key may have been deleted: only then a horizon stands for a record. */
-  constructor(cluster: SimulatedCluster, mayBeCollected: (key: string) => boolean, tally: Tally) {
+  /** @param mayBeDeleted Whether a write may be gone by now, or is a deletion: only then a horizon stands for a record. */
+  constructor(cluster: SimulatedCluster, mayBeDeleted: (id: WriteId) => boolean, tally: Tally) {
     this.#cluster = cluster;
     this.#tally = tally;
-    this.#mayBeCollected = mayBeCollected;
+    this.#mayBeDeleted = mayBeDeleted;
     this.#later();
   }
 
@@ -62,25 +62,25 @@ export class Copies {
   note(
     key: string,
     write: {
-      readonly what: string;
+      readonly id: WriteId;
       readonly token: string;
       readonly receipt: Pick<Receipt, "acks" | "hinted">;
       readonly startedMs: number;
     },
   ): void {
-    const { what, token, receipt, startedMs } = write;
+    const { id, token, receipt, startedMs } = write;
     const { acks, hinted } = receipt;
     const seen = decodeToken(token, bytesOf(key));
     const noted = this.#byKey.get(key) ?? [];
     this.#byKey.set(key, noted);
     // The token of a write that was sent twice may say more than those who know it by its name hold.
-    const copies = countOf(this.#heldForHomes(key), seen);
+    const copies = countOf(this.#heldForHomes(key), seen, this.#isDeleted(id));
     const endedMs = this.#cluster.simulator.nowMs;
     // A hint for who is no home any more goes once W of the present homes have it, be it one of more copies than that.
     const most = this.#cluster.isElastic ? Math.min(acks, this.#cluster.leastQuorums.writeQuorum) : acks;
     const isByHomes = hinted === 0 && copies >= acks && acks >= this.#cluster.leastQuorums.writeQuorum;
     noted.push({
-      what,
+      id,
       seen,
       copies: Math.min(most, copies),
       wholeMs: startedMs,
@@ -125,7 +125,7 @@ export class Copies {
     for (const [key, noted] of this.#byKey) {
       const place = placesOf(this.#cluster, key).find(({ home }) => home === name);
       if (place === undefined) continue;
-      for (const { what, seen, wholeMs, endedMs, isByHomes, excused } of noted) {
+      for (const { id, seen, wholeMs, endedMs, isByHomes, excused } of noted) {
         if (!isByHomes || endedMs >= diskLostMs || excused.has(filling)) continue;
         const hits = losses.of({ key, startedMs: wholeMs, endedMs, context: seen });
         if (hits.some((loss) => loss.member !== name || loss.kind !== "disk")) {
@@ -136,10 +136,10 @@ export class Copies {
         if (!isFilled) continue;
         this.#tally.count("a write that a filled disk holds");
         const own = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
-        const forgotten = this.#mayBeCollected(key) ? horizonIn(disk.peek(place.horizon)) : EMPTY_CONTEXT;
+        const horizon = horizonIn(disk.peek(place.horizon));
         assert(
-          contextDescends(own, seen) || contextDescends(joinContexts(own, forgotten), seen),
-          `who says that it was filled has what was acknowledged before: ${name}, filled again after ${diskLostMs.toFixed(1)} ms, lacks ${what} of ${key} at ${simulator.nowMs.toFixed(1)} ms`,
+          holds({ own, horizon, hints: [] }, seen, this.#isDeleted(id)),
+          `who says that it was filled has what was acknowledged before: ${name}, filled again after ${diskLostMs.toFixed(1)} ms, lacks write ${id} of ${key} at ${simulator.nowMs.toFixed(1)} ms`,
         );
       }
     }
@@ -149,16 +149,16 @@ export class Copies {
     const { simulator, isElastic } = this.#cluster;
     const held = this.#heldForHomes(key);
     for (const one of [...noted]) {
-      const { what, seen, copies } = one;
-      const left = countOf(held, seen);
+      const { id, seen, copies } = one;
+      const left = countOf(held, seen, this.#isDeleted(id));
       // A hint that was counted for nobody may go again, and so does what a former home still has.
-      const own = isElastic ? 0 : held.filter(({ own }) => contextDescends(own, seen)).length;
+      const own = isElastic ? 0 : held.filter((home) => contextDescends(home.own, seen)).length;
       if (own >= copies) one.wholeMs = simulator.nowMs;
       this.#tally.count(left >= copies ? "a write on all its disks" : "excused: a write on fewer disks, for losses");
       if (left >= copies) continue;
       assert(
         left + this.#lostOf(key, one) >= copies,
-        `an acknowledged write stays where it was acknowledged: ${what} of ${key} was held for ${copies} homes, and is for ${left} at ${simulator.nowMs.toFixed(1)} ms`,
+        `an acknowledged write stays where it was acknowledged: write ${id} of ${key} was held for ${copies} homes, and is for ${left} at ${simulator.nowMs.toFixed(1)} ms`,
       );
       // Whoever holds it again holds a later write that claims it.
       if (left === 0) noted.splice(noted.indexOf(one), 1);
@@ -166,10 +166,10 @@ export class Copies {
   }
 
   /** How many disks lost it since all copies were last seen; of what is held by a horizon alone, whatever homes' disks were lost. */
-  #lostOf(key: string, { seen, wholeMs, endedMs }: Acknowledged): number {
+  #lostOf(key: string, { id, seen, wholeMs, endedMs }: Acknowledged): number {
     const { losses, machines } = this.#cluster;
     const lost = new Set(losses.disksOf({ key, startedMs: wholeMs, endedMs, context: seen }));
-    if (this.#mayBeCollected(key))
+    if (this.#mayBeDeleted(id))
       for (const { home } of placesOf(this.#cluster, key))
         if (machines.some(({ name, diskLostMs }) => name === home && diskLostMs >= wholeMs)) lost.add(home);
     return lost.size;
@@ -177,28 +177,42 @@ export class Copies {
 
   /** Of each home of a key, what is held by it and for it. */
   #heldForHomes(key: string): readonly Held[] {
-    const isCollectable = this.#mayBeCollected(key);
     return placesOf(this.#cluster, key).map((place) => {
       const hints: CausalContext[] = [];
-      let own = EMPTY_CONTEXT;
+      let [own, horizon] = [EMPTY_CONTEXT, EMPTY_CONTEXT];
       for (const { name, disk } of this.#cluster.machines) {
         if (name === place.home) {
-          const known = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
-          own = isCollectable ? joinContexts(known, horizonIn(disk.peek(place.horizon))) : known;
+          own = recordIn(disk.peek(place.own))?.context ?? EMPTY_CONTEXT;
+          horizon = horizonIn(disk.peek(place.horizon));
         } else {
           const hint = recordInHint(disk.peek(place.hint));
           if (hint !== undefined) hints.push(hint.context);
         }
       }
-      return { own, hints };
+      return { own, horizon, hints };
     });
+  }
+
+  /** Asked only where no record answers, and once. */
+  #isDeleted(id: WriteId): () => boolean {
+    let known: boolean | undefined;
+    return () => {
+      known ??= this.#mayBeDeleted(id);
+      return known;
+    };
   }
 }
 
-/** Homes that hold a write, or for which somebody does. */
-function countOf(held: readonly Held[], seen: CausalContext): number {
+/** Whether one home holds a write, or somebody holds it for it. A horizon that covers what may not be deleted says nothing of it. */
+function holds({ own, horizon, hints }: Held, seen: CausalContext, isDeleted: () => boolean): boolean {
   const knows = (context: CausalContext) => contextDescends(context, seen);
-  return held.filter(({ own, hints }) => knows(own) || hints.some(knows)).length;
+  if (knows(own) || hints.some(knows)) return true;
+  return knows(joinContexts(own, horizon)) && isDeleted();
+}
+
+/** Homes that hold a write, or for which somebody does. */
+function countOf(held: readonly Held[], seen: CausalContext, isDeleted: () => boolean): number {
+  return held.filter((home) => holds(home, seen, isDeleted)).length;
 }
 
 function bytesOf(text: string): Uint8Array {

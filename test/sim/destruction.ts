@@ -51,14 +51,21 @@ export function endDisk(cluster: SimulatedCluster, machine: SimulatedNode, kind:
   });
 }
 
-/** Puts an empty disk in the place of a machine's, on which nothing runs any more. */
-export function wipeDisk(cluster: SimulatedCluster, machine: SimulatedNode): void {
+/**
+ * Puts an empty disk in the place of a machine's. What the loss of power took by itself nobody can see any more.
+ *
+ * @param end Ends what runs on it.
+ */
+export function wipeDisk(cluster: SimulatedCluster, machine: SimulatedNode, end: () => void): void {
   const { isElastic, losses, simulator } = cluster;
   const of = { kind: "disk", member: machine.name, fromMs: Number.NEGATIVE_INFINITY, atMs: simulator.nowMs } as const;
   // Where homes change, what a disk held counts by itself, for its copies may have moved there.
   if (isElastic) losses.note({ ...of, key: undefined });
   strike(cluster, machine, {
-    destroy: () => machine.disk.wipe(),
+    destroy: () => {
+      end();
+      machine.disk.wipe();
+    },
     lossOf: (key) => (isElastic ? undefined : { ...of, key }),
   });
 }

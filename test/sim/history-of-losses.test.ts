@@ -12,7 +12,7 @@ const told: Told = { token: TOKEN, held: TOKEN };
 const MISSED = /missed write 1|knows less/;
 
 function held(own: CausalContext = EMPTY_CONTEXT, ...hints: readonly CausalContext[]): Holding {
-  return { own, hints: new Map(hints.map((context, index) => [`n${index}`, context])) };
+  return { own, hints: new Map(hints.map((context, index) => [`n${index}`, context])), horizon: EMPTY_CONTEXT };
 }
 
 /** A loss that leaves nothing of a key on the struck disk, and on the others what is said. */
@@ -66,20 +66,43 @@ describe("the history of losses of which it is known what they destroyed", () =>
     assert.throws(() => one.checkEnd(KEY, [], 200), MISSED);
   });
 
-  it("takes one copy from what a strict read has to meet for each loss of power, and none for a disk that has to be filled", () => {
-    const strike = { had: held(TOKEN), left: [held(TOKEN), held(TOKEN)] };
-    const power = loss("power", "n1", 50, strike);
+  it("asks after a loss of power whether a strict read meets who has it still, and of a disk that has to be filled nothing", () => {
+    const one = { had: held(TOKEN), left: [held(TOKEN)] };
+    const power = loss("power", "n1", 50, one);
     historyAfter(power).checkRead(read(100, []));
     assert.throws(() => historyAfter(power).checkRead(read(100, [], { readQuorum: 3 })), MISSED);
-    assert.throws(() => historyAfter(loss("disk", "n1", 50, strike)).checkRead(read(100, [])), MISSED);
-    assert.throws(() => historyAfter(loss("rot", "n1", 50, strike)).checkRead(read(100, [])), MISSED);
+    const two = { ...one, left: [held(TOKEN), held(TOKEN)] };
+    assert.throws(() => historyAfter(loss("power", "n1", 50, two)).checkRead(read(100, [])), MISSED);
+    assert.throws(() => historyAfter(loss("disk", "n1", 50, one)).checkRead(read(100, [])), MISSED);
+    assert.throws(() => historyAfter(loss("rot", "n1", 50, one)).checkRead(read(100, [])), MISSED);
   });
 
   it("takes a disk that has to be filled for one that lacks it where one of those that may fill it lost its power", () => {
     const strike = { had: held(TOKEN), left: [held(TOKEN)] };
     const both = historyAfter(loss("power", "n1", 50, strike), loss("disk", "n2", 60, strike));
-    both.checkRead(read(100, [], { readQuorum: 3 }));
+    both.checkRead(read(100, []));
+    assert.throws(() => both.checkRead(read(100, [], { readQuorum: 3 })), MISSED);
     assert.throws(() => both.checkEnd(KEY, [], 200), MISSED);
+  });
+
+  it("excuses nothing for who held only what was written before", () => {
+    const older = { had: held(knowing(dot(A, 4))), left: [held(TOKEN), held(TOKEN)] };
+    const history = historyAfter(loss("power", "n3", 5, older), loss("power", "n4", 50, older));
+    assert.throws(() => history.checkRead(read(100, [])), MISSED);
+    assert.throws(() => history.checkEnd(KEY, [], 200), MISSED);
+  });
+
+  it("demands of a deletion what horizons keep of it", () => {
+    for (const horizon of [TOKEN, EMPTY_CONTEXT]) {
+      const noted = new Losses();
+      const history = createHistory(noted);
+      const value = write(history, { startedMs: 0 });
+      write(history, { startedMs: 100, isDelete: true, past: new Set([value.id]) }, told);
+      noted.note(loss("disk", "n1", 150, { had: held(TOKEN), left: [{ ...held(), horizon }] }));
+      const back = () => history.checkEnd(KEY, [value.id], 200);
+      if (horizon === TOKEN) assert.throws(back, /replaced for good/);
+      else back();
+    }
   });
 
   it("does not take a lost hint for a copy that a strict read would have met", () => {

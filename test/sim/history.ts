@@ -15,13 +15,14 @@ import type { CausalContext } from "../../node/core/version/record.ts";
 import { EVENTS_MAX } from "../../node/core/version/retention.ts";
 import { kindOf, meets, SettledContexts, type Settlement, wholeOf } from "./contexts.ts";
 import { Losses } from "./losses.ts";
-import type { ReadSeen } from "./read-seen.ts";
+import type { Quorums, ReadSeen } from "./read-seen.ts";
 import { Stamps } from "./stamps.ts";
 import { Tally } from "./tally.ts";
 import {
   type ClockSkew,
   hasExpired,
   isStampedOnce,
+  mayBeDeletion,
   mayHaveExpired,
   mayStandTwice,
   type Stamping,
@@ -31,15 +32,8 @@ import {
   type WriteId,
 } from "./writes.ts";
 
-export type { ReadSeen } from "./read-seen.ts";
+export type { Quorums, ReadSeen } from "./read-seen.ts";
 export type { Stamping, Write, WriteId } from "./writes.ts";
-
-export type Quorums = {
-  readonly replicationFactor: number;
-  readonly writeQuorum: number;
-  /** Whether the homes of keys change. */
-  readonly isElastic?: boolean;
-};
 
 type Settled = { readonly shownBy: Settlement[]; gone: Settlement | undefined };
 
@@ -79,7 +73,7 @@ export class History {
     this.#clockSkewMs = world.clockSkewMs ?? (() => 0);
     this.#quorums = quorums;
     this.#losses = losses;
-    this.#contexts = quorums && new SettledContexts(losses, quorums);
+    this.#contexts = quorums && new SettledContexts(losses, quorums, (key) => this.mayBeCollected(key));
   }
 
   begin(write: Omit<Write, Unfinished>): Write {
@@ -241,12 +235,14 @@ export class History {
 
   /**
    * Whether one more stamp of a blind overwrite may have replaced a successor of the first, and so rightly stays beside what
-   * replaced that: only what was there by then it can have replaced.
+   * replaced that, or beside one of two stamps of another write: only what was there by then it can have replaced.
    */
   #mayFollowASuccessor(write: Write): boolean {
     if (write.kind !== "overwrite") return false;
     return this.#ofKey(write.key).some(
-      (later) => later.startedMs <= write.stampableUntilMs && this.#mayReplace(later, write),
+      (other) =>
+        other.startedMs <= write.stampableUntilMs &&
+        (this.#mayReplace(other, write) || (other !== write && mayStandTwice(other))),
     );
   }
 
@@ -257,9 +253,12 @@ export class History {
 
   /** Whether something of the key may have been deleted so far; what never was is not excused by a horizon. */
   mayBeCollected(key: string): boolean {
-    return this.#ofKey(key).some(
-      ({ isDelete, ttlMs, outcome }) => (isDelete || ttlMs !== undefined) && outcome !== "none",
-    );
+    return this.#ofKey(key).some(mayBeDeletion);
+  }
+
+  /** Whether it is a deletion, or one may have replaced it, or what did. */
+  mayBeDeleted(id: WriteId, nowMs: number): boolean {
+    return this.isAccountedFor(this.writes.get(id) as Write, [], nowMs);
   }
 
   /** Whether a value of the key may stand; else nobody who asks for creation only may be told that one does. */
@@ -321,7 +320,7 @@ export class History {
       `${read.key} showed write ${id} beside ${replaced}, which had seen it`,
     );
     const gone = this.#settled.get(write)?.gone;
-    const isReplaced = gone !== undefined && read.isFresh && this.#binds(read, gone);
+    const isReplaced = gone !== undefined && read.isFresh && this.#binds(read, gone, true);
     if (isReplaced) this.#tally.count("excused: a replaced value shown, for it was stamped twice");
     assert(
       !isReplaced || mayStand(),
@@ -368,9 +367,9 @@ export class History {
   }
 
   /** Whether a strict read surely asked somebody who holds, or held and should still hold, what was settled. */
-  #binds(read: ReadSeen, settlement: Settlement): boolean {
+  #binds(read: ReadSeen, settlement: Settlement, withHorizons = false): boolean {
     const { replicationFactor, writeQuorum } = this.#quorums ?? { replicationFactor: 1, writeQuorum: 1 };
-    const span = { key: read.key, ...settlement };
+    const span = { key: read.key, ...settlement, withHorizons };
     if (read.isLast === true) {
       const isExcused = this.#losses.mayHaveTakenAll(span, settlement);
       this.#tally.count(isExcused ? "excused: the end, for what all disks lost" : "the end held to a write");
@@ -381,7 +380,9 @@ export class History {
     if (settlement.endedMs >= read.startedMs || !meets(asking, settlement, wholeOf(holders), replicationFactor))
       return false;
     const isBound = meets(asking, settlement, this.#losses.standingOf(span, holders, writeQuorum), replicationFactor);
-    this.#tally.count(isBound ? "a read held to a write" : "excused: a read, for what disks lost");
+    this.#tally.count(
+      isBound ? "a write that a read did not show, and had to answer for" : "excused: a read, for what disks lost",
+    );
     return isBound;
   }
 

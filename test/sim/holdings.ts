@@ -1,16 +1,22 @@
 /** What simulated disks hold of keys, as the contexts of their records: for whoever asks what a loss has destroyed. */
 import { dataKey, hintsRange, parseHintKey, parsePartitionedKey, wholeRange } from "../../node/core/keyspace.ts";
-import { EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
+import { contextDescends, EMPTY_CONTEXT } from "../../node/core/version/context.ts";
 import type { CausalContext, KvRecord } from "../../node/core/version/record.ts";
 import type { SimulatedCluster } from "./cluster.ts";
+import { horizonIn } from "./collected.ts";
 import type { SimulatedDisk } from "./disk.ts";
 import { recordIn, recordInHint } from "./disk-records.ts";
-import { placesOf } from "./places.ts";
+import { type Place, placesOf } from "./places.ts";
 
 /** What one disk knows of a key: by the record of its own, and by each hint, by the member that it is for. */
-export type Holding = { readonly own: CausalContext; readonly hints: ReadonlyMap<string, CausalContext> };
+export type Holding = {
+  readonly own: CausalContext;
+  readonly hints: ReadonlyMap<string, CausalContext>;
+  /** Of the key's partition: answers for what was deleted and forgotten. Not looked at of a disk that is struck. */
+  readonly horizon: CausalContext;
+};
 
-export const HELD_NOTHING: Holding = { own: EMPTY_CONTEXT, hints: new Map() };
+export const HELD_NOTHING: Holding = { own: EMPTY_CONTEXT, hints: new Map(), horizon: EMPTY_CONTEXT };
 const HINT_SPACE = hintsRange().from[0];
 const DATA_SPACE = dataKey(0, Uint8Array.of(0))[0];
 const ENTRIES_MAX = 1_000_000;
@@ -32,11 +38,13 @@ export function holdingsOf(
     const record = isHint ? recordInHint(value) : recordIn(value);
     if (record === undefined) continue;
     observe(key, record);
-    const { own, hints } = held.get(key) ?? HELD_NOTHING;
+    const before = held.get(key) ?? HELD_NOTHING;
     const { context } = record;
     held.set(
       key,
-      isHint ? { own, hints: new Map(hints).set(parseHintKey(stored).target, context) } : { own: context, hints },
+      isHint
+        ? { ...before, hints: new Map(before.hints).set(parseHintKey(stored).target, context) }
+        : { ...before, own: context },
     );
   }
   return held;
@@ -53,16 +61,15 @@ export function holdingsOfKey(cluster: SimulatedCluster, key: string): readonly 
       const record = recordInHint(disk.peek(hint));
       if (record !== undefined) hints.set(home, record.context);
     }
-    return { own, hints };
+    const horizon = at === undefined ? EMPTY_CONTEXT : horizonIn(disk.peek((places[0] as Place).horizon));
+    return { own, hints, horizon };
   });
 }
 
-/** What all disks together know of a key now. */
-export function heldOf(cluster: SimulatedCluster, key: string): CausalContext {
-  return holdingsOfKey(cluster, key).reduce(
-    (known, { own, hints }) => [...hints.values()].reduce(joinContexts, joinContexts(known, own)),
-    EMPTY_CONTEXT,
-  );
+/** Whether some disk holds a record or hint of a key that knows all of a context. */
+export function isHeld(cluster: SimulatedCluster, key: string, context: CausalContext): boolean {
+  const knows = (known: CausalContext) => contextDescends(known, context);
+  return holdingsOfKey(cluster, key).some(({ own, hints }) => knows(own) || [...hints.values()].some(knows));
 }
 
 /** The client's key of a record or hint on a disk; undefined for what is neither. */

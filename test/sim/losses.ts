@@ -12,7 +12,6 @@
  */
 import { contextDescends, covers, EMPTY_CONTEXT, joinContexts } from "../../node/core/version/context.ts";
 import type { CausalContext, Dot } from "../../node/core/version/record.ts";
-import { counterOf } from "../../node/core/version/vector.ts";
 import type { Holding } from "./holdings.ts";
 
 /** What a loss did to the copies of its key. */
@@ -47,12 +46,18 @@ export type Span = {
   readonly key: string;
   readonly startedMs: number;
   readonly endedMs: number;
-  /** What the copies know at least, where it is known exactly: losses of other records of the key did not hit them. */
+  /** What each copy knows at least, where it is known exactly: losses of records that do not know all of it hit none. */
   readonly context?: CausalContext | undefined;
+  /** Whether collection horizons stand for copies: of a deletion, which they keep in force. */
+  readonly withHorizons?: boolean;
 };
 
-/** What is left of so many copies for readers to meet. */
-export type Standing = { readonly holders: number; readonly isGone: boolean };
+/**
+ * What is left of copies for readers to meet.
+ *
+ * `isReduced`: reads may ask who lacks it unseen. `isGone`: nobody had it at some moment.
+ */
+export type Standing = { readonly holders: number; readonly isReduced: boolean; readonly isGone: boolean };
 
 export class Losses {
   readonly #losses: Loss[] = [];
@@ -105,27 +110,31 @@ export class Losses {
   /**
    * What is left of copies on so many homes for a strict read to meet.
    *
-   * A loss of power takes records that nobody knows to be gone. An exchanged disk, and a key whose record rotted, count
-   * towards no quorum until N − W + 1 complete peers were heard, so that they excuse only what stood on fewer than W disks, on
-   * those that were lost alone, or what one of those peers had lost with its power (seeds 20210 of da04106, 100442 of 4258e72).
+   * A loss of power takes records that nobody knows to be gone: then it is asked who had them right after the last one. An exchanged
+   * disk, and a key whose record rotted, count towards no quorum until N − W + 1 complete peers were heard, so that they excuse
+   * only what stood on fewer than W disks, on those that were lost alone, or what one of those peers had lost with its power
+   * (seeds 20210 of da04106, 100442 of 4258e72).
    */
   standingOf(span: Span, holders: number, writeQuorum: number): Standing {
     const hits = this.of(span);
-    if (hits.length === 0) return { holders, isGone: false };
-    const { context } = span;
+    if (hits.length === 0) return { holders, isReduced: false, isGone: false };
+    const { context, endedMs } = span;
     if (context === undefined || hits.some(({ strike }) => strike === undefined)) {
       const isMissed = holders < writeQuorum || hits.some(({ kind }) => kind === "power");
-      return { holders, isGone: isMissed || this.mayHaveTakenAll(span, { holders }) };
+      return { holders, isReduced: isMissed, isGone: isMissed || this.mayHaveTakenAll(span, { holders }) };
     }
-    const own = hits.filter(({ strike }) => {
-      const { before, after } = strike as Strike;
-      return hasLost(context, before.own, after.own);
-    });
-    // Who is filled may hear just of those whose loss nobody knows of.
-    const isMissed = holders < writeQuorum || own.some(({ kind }) => kind === "power");
-    const missing = isMissed ? membersOf(own).size : 0;
-    const isGone = isTaken(own, { ...span, context }, holders);
-    return { holders: Math.max(0, holders - missing), isGone };
+    const exact = { ...span, context };
+    const own = hits.filter(({ strike }) =>
+      hasLost(context, (strike as Strike).before.own, (strike as Strike).after.own),
+    );
+    const last = own.at(-1);
+    const isReduced = last !== undefined && (holders < writeQuorum || own.some(({ kind }) => kind === "power"));
+    if (!isReduced) return { holders, isReduced, isGone: isTaken(own, exact, holders) };
+    const early = membersOf(own.filter(({ atMs }) => atMs <= endedMs)).size;
+    const left = (last.strike as Strike).left.filter((held) => contextDescends(knownBy(held, span), context)).length;
+    // What was lost before it counted may have got to others until it did.
+    const most = last.atMs <= endedMs ? Math.max(left, holders - early) : left;
+    return { holders: most, isReduced, isGone: isTaken(own, exact, holders) };
   }
 }
 
@@ -141,36 +150,27 @@ function membersOf(losses: readonly Loss[]): ReadonlySet<string> {
   return new Set(losses.map(({ member }) => member));
 }
 
-/** Whether something of a context was known before, and is not after. */
-function hasLost({ vector, dots }: CausalContext, before: CausalContext, after: CausalContext): boolean {
-  if (before === after || contextDescends(after, before)) return false;
-  for (const entry of vector) {
-    const had = Math.min(entry.counter, counterOf(before.vector, entry));
-    if (had > counterOf(after.vector, entry)) return true;
-  }
-  const knows = (dot: Dot) => dots.some((own) => isSame(own, dot)) || counterOf(vector, dot) >= dot.counter;
-  if (before.dots.some((dot) => knows(dot) && !covers(after, dot))) return true;
-  return dots.some((dot) => covers(before, dot) && !covers(after, dot));
+/** Whether all of a context was known before, and is not after. */
+function hasLost(context: CausalContext, before: CausalContext, after: CausalContext): boolean {
+  return before !== after && contextDescends(before, context) && !contextDescends(after, context);
 }
 
-function isSame(a: Dot, b: Dot): boolean {
-  return a.actor === b.actor && a.incarnation === b.incarnation && a.counter === b.counter;
+/** What one home knows by itself. */
+function knownBy({ own, horizon }: Holding, { withHorizons = false }: Pick<Span, "withHorizons">): CausalContext {
+  return withHorizons ? joinContexts(own, horizon) : own;
 }
 
 /**
  * Whether losses took something wholly: so many copies before they were counted, or all that homes had in one moment after. A
  * hint that nobody counted may be given up, so that what only hints hold by then may go.
  */
-function isTaken(
-  hits: readonly Loss[],
-  { endedMs, context }: { readonly endedMs: number; readonly context: CausalContext },
-  holders: number,
-): boolean {
+function isTaken(hits: readonly Loss[], span: Span & { readonly context: CausalContext }, holders: number): boolean {
+  const { endedMs, context } = span;
   const early = membersOf(hits.filter(({ atMs }) => atMs <= endedMs));
   if (early.size >= holders) return true;
   return hits.some(({ atMs, strike }) => {
     if (atMs <= endedMs || strike === undefined) return false;
-    const left = strike.left.reduce((known, { own }) => joinContexts(known, own), EMPTY_CONTEXT);
+    const left = strike.left.reduce((known, held) => joinContexts(known, knownBy(held, span)), EMPTY_CONTEXT);
     return !contextDescends(left, context);
   });
 }

@@ -1,4 +1,4 @@
-/** What a client saw by one read, as a history checks it. */
+/** What a history is given to check: what a client saw by one read, and how many replicas the ring asks. */
 import type { CausalContext } from "../../node/core/version/record.ts";
 import type { WriteId } from "./writes.ts";
 
@@ -18,4 +18,12 @@ export type ReadSeen = {
   readonly meetsAll?: boolean;
   /** Of the answer; undefined when it found nothing. */
   readonly context?: CausalContext | undefined;
+};
+
+/** What a history knows of the ring. */
+export type Quorums = {
+  readonly replicationFactor: number;
+  readonly writeQuorum: number;
+  /** Whether the homes of keys change. */
+  readonly isElastic?: boolean;
 };

@@ -253,7 +253,7 @@ async function play(
     history.stamps.observe(key, record, (found) => idsOf([found], key, history.writes)[0]);
   const workload = new Workload(
     cluster,
-    { history, copies: new Copies(cluster, (key) => history.mayBeCollected(key), tally) },
+    { history, copies: new Copies(cluster, (id) => history.mayBeDeleted(id, simulator.nowMs), tally) },
     load,
   );
   const buried = new Buried(

@@ -19,7 +19,8 @@ const PATHS: Readonly<Record<string, string>> = {
   "asked: ttlS": "a value of a limited life",
   "asked: writeQuorum": "a write of a quorum of its own",
   "asked: zones": "a request that asked for several zones",
-  "check: a read held to a write": "a strict read that had to see a write, or what replaced it",
+  "check: a write that a read did not show, and had to answer for":
+    "a strict read that had to show what replaced a write",
   "check: the end held to a write": "a write that had to be there at the end, or what replaced it",
   "check: a write on all its disks": "an acknowledged write that lay where it was acknowledged",
   "check: a write that a filled disk holds": "a write on a disk that was lost, and filled again",

@@ -98,6 +98,7 @@ export class StampBounds {
       `${where}, and names ${dotName(fresh)}, which nobody has stamped for it`,
     );
     this.#stampedOf(key).add(fresh);
+    if (findByDot(record.siblings, fresh)?.value !== undefined) this.#cluster.onStamped(key, fresh);
     const second = this.#freshDot(key, record);
     assert(second === undefined, `${where}, and names ${second && dotName(second)}, which nobody has stamped for it`);
     this.#checkSiblings(where, { record, before: this.#before(writer, stored, batch), actor: writer.actor });

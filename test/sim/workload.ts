@@ -4,7 +4,6 @@
  */
 import assert from "node:assert/strict";
 import { KvError } from "../../node/core/errors.ts";
-import { contextDescends } from "../../node/core/version/context.ts";
 import { decodeToken } from "../../node/core/version/context-codec.ts";
 import type { Base, Coordinator, RequestOptions, WriteAnswer } from "../../node/services/coordinator.ts";
 import { Acknowledgements, type Asked } from "./acknowledgements.ts";
@@ -13,7 +12,7 @@ import type { SimulatedCluster } from "./cluster.ts";
 import type { Copies } from "./copies.ts";
 import { depthOf, promiseOf } from "./demands.ts";
 import type { History, Stamping, Write, WriteId } from "./history.ts";
-import { heldOf } from "./holdings.ts";
+import { isHeld } from "./holdings.ts";
 import type { SeededRandom } from "./random.ts";
 import { checkReadReceipt, homesWithout } from "./receipts.ts";
 import { Repetitions } from "./repetitions.ts";
@@ -306,7 +305,7 @@ export class Workload {
   /** What the token of an acknowledged write says, and whether the disks bear it out. */
   #knownOf(key: string, answered: string): Pick<Stamping, "token" | "held"> {
     const token = decodeToken(answered, bytesOf(key));
-    return { token, held: contextDescends(heldOf(this.#cluster, key), token) ? token : undefined };
+    return { token, held: isHeld(this.#cluster, key, token) ? token : undefined };
   }
 
   #acknowledgementsOf(write: Write, asked: Asked): Acknowledgements {

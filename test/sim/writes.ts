@@ -70,6 +70,11 @@ export function stampsMax({ outcome, startedMs, endedMs, unknownTries, restamps 
   return 1 + Math.min(STAMPS_MORE_MAX, again + unknownTries);
 }
 
+/** Whether it may have deleted something, at once or at the end of its life. */
+export function mayBeDeletion({ isDelete, ttlMs, outcome }: Write): boolean {
+  return (isDelete || ttlMs !== undefined) && outcome !== "none";
+}
+
 /** How far at most any clock was from the true time in a span, in ms. */
 export type ClockSkew = (fromMs: number, untilMs: number) => number;
 
