@@ -122,16 +122,26 @@ export class SettledContexts {
     return { key, startedMs, endedMs, context: isExact ? context : undefined, withHorizons };
   }
 
-  /** Joins the oldest entries that stand on equally many disks: a later read must know all of them anyway. */
+  /**
+   * Forgets entries that a later one of their kind has seen, for it binds the same reads. If that is not enough, joins the oldest that
+   * stand on equally many disks: no disk need ever have held all of that, so that losses are judged as where they are not known exactly.
+   */
   #shorten(key: string, known: Known[]): void {
+    const isSeen = (entry: Known, at: number) =>
+      known.some(
+        (later, index) =>
+          index > at && kindOf(later) === kindOf(entry) && contextDescends(later.context, entry.context),
+      );
+    const unseen = known.filter((entry, at) => !isSeen(entry, at));
+    known.splice(0, known.length, ...unseen);
+    if (known.length <= KEPT_MAX) return;
     const old = known.splice(0, KEPT_MAX >> 1);
     const joined = new Map<string, Known>();
     for (const entry of old) {
+      // What a loss may have hit is forgotten rather than guessed.
+      if (this.#losses.of(this.#spanOf(key, entry)).length > 0) continue;
       const kind = kindOf(entry);
       const other = joined.get(kind);
-      // What a loss may have hit is forgotten rather than guessed.
-      const standing = this.#losses.standingOf(this.#spanOf(key, entry), entry.holders, this.#writeQuorum);
-      if (standing.isGone || standing.isReduced) continue;
       joined.set(kind, other === undefined ? entry : join(other, entry));
     }
     known.unshift(...joined.values());
@@ -147,7 +157,7 @@ function join(a: Known, b: Known): Known {
     startedMs: Math.min(a.startedMs, b.startedMs),
     endedMs: Math.max(a.endedMs, b.endedMs),
     context: joinContexts(a.context, b.context),
-    isExact: a.isExact && b.isExact,
+    isExact: false,
   };
 }
 
