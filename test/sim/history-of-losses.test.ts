@@ -12,7 +12,8 @@ const told: Told = { token: TOKEN, held: TOKEN };
 const MISSED = /missed write 1|knows less/;
 
 function held(own: CausalContext = EMPTY_CONTEXT, ...hints: readonly CausalContext[]): Holding {
-  return { own, hints: new Map(hints.map((context, index) => [`n${index}`, context])), horizon: EMPTY_CONTEXT };
+  const kept = hints.map((context, index) => [`n${index}`, { context, isCounted: true }] as const);
+  return { own, hints: new Map(kept), horizon: EMPTY_CONTEXT };
 }
 
 /** A loss that leaves nothing of a key on the struck disk, and on the others what is said. */
@@ -117,6 +118,15 @@ describe("the history of losses of which it is known what they destroyed", () =>
       ...one,
       strike: { before: held(EMPTY_CONTEXT, TOKEN, TOKEN), after: held(EMPTY_CONTEXT, TOKEN), left: [] },
     });
+    assert.deepEqual([...noted.disksOf({ key: KEY, startedMs: 0, endedMs: 10, context: TOKEN })], ["n9"]);
+  });
+
+  it("takes a hint for lost where a loss of power left it, and took only that a quorum had counted it", () => {
+    const noted = new Losses();
+    const after = { ...held(), hints: new Map([["n0", { context: TOKEN, isCounted: false }]]) };
+    const strike = { before: held(EMPTY_CONTEXT, TOKEN), after, left: [] };
+    noted.note({ ...loss("power", "n9", 50, { had: held(), left: [] }), strike });
+    noted.note({ ...loss("power", "n8", 50, { had: held(), left: [] }), strike: { ...strike, before: after } });
     assert.deepEqual([...noted.disksOf({ key: KEY, startedMs: 0, endedMs: 10, context: TOKEN })], ["n9"]);
   });
 

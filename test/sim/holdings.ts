@@ -5,13 +5,16 @@ import type { CausalContext, KvRecord } from "../../node/core/version/record.ts"
 import type { SimulatedCluster } from "./cluster.ts";
 import { horizonIn } from "./collected.ts";
 import type { SimulatedDisk } from "./disk.ts";
-import { recordIn, recordInHint } from "./disk-records.ts";
+import { hintIn, type KeptHint, recordIn } from "./disk-records.ts";
 import { type Place, placesOf } from "./places.ts";
+
+/** What is known by a hint, and whether a quorum counted it: else it may be given up. */
+export type HeldHint = { readonly context: CausalContext; readonly isCounted: boolean };
 
 /** What one disk knows of a key: by the record of its own, and by each hint, by the member that it is for. */
 export type Holding = {
   readonly own: CausalContext;
-  readonly hints: ReadonlyMap<string, CausalContext>;
+  readonly hints: ReadonlyMap<string, HeldHint>;
   /** Of the key's partition: answers for what was deleted and forgotten. Not looked at of a disk that is struck. */
   readonly horizon: CausalContext;
 };
@@ -34,17 +37,16 @@ export function holdingsOf(
   for (const { key: stored, value } of disk.entries({ ...wholeRange(), limit: ENTRIES_MAX })) {
     const key = clientKeyOf(stored);
     if (key === undefined) continue;
-    const isHint = stored[0] === HINT_SPACE;
-    const record = isHint ? recordInHint(value) : recordIn(value);
+    const hint = stored[0] === HINT_SPACE ? hintIn(value) : undefined;
+    const record = hint?.record ?? recordIn(value);
     if (record === undefined) continue;
     observe(key, record);
     const before = held.get(key) ?? HELD_NOTHING;
-    const { context } = record;
     held.set(
       key,
-      isHint
-        ? { ...before, hints: new Map(before.hints).set(parseHintKey(stored).target, context) }
-        : { ...before, own: context },
+      hint === undefined
+        ? { ...before, own: record.context }
+        : { ...before, hints: new Map(before.hints).set(parseHintKey(stored).target, heldBy(hint)) },
     );
   }
   return held;
@@ -56,10 +58,10 @@ export function holdingsOfKey(cluster: SimulatedCluster, key: string): readonly 
   const at = places[0]?.own;
   return cluster.machines.map(({ disk }) => {
     const own = (at === undefined ? undefined : recordIn(disk.peek(at))?.context) ?? EMPTY_CONTEXT;
-    const hints = new Map<string, CausalContext>();
-    for (const { home, hint } of places) {
-      const record = recordInHint(disk.peek(hint));
-      if (record !== undefined) hints.set(home, record.context);
+    const hints = new Map<string, HeldHint>();
+    for (const { home, hint: at } of places) {
+      const hint = hintIn(disk.peek(at));
+      if (hint !== undefined) hints.set(home, heldBy(hint));
     }
     const horizon = at === undefined ? EMPTY_CONTEXT : horizonIn(disk.peek((places[0] as Place).horizon));
     return { own, hints, horizon };
@@ -69,7 +71,13 @@ export function holdingsOfKey(cluster: SimulatedCluster, key: string): readonly 
 /** Whether some disk holds a record or hint of a key that knows all of a context. */
 export function isHeld(cluster: SimulatedCluster, key: string, context: CausalContext): boolean {
   const knows = (known: CausalContext) => contextDescends(known, context);
-  return holdingsOfKey(cluster, key).some(({ own, hints }) => knows(own) || [...hints.values()].some(knows));
+  return holdingsOfKey(cluster, key).some(
+    ({ own, hints }) => knows(own) || [...hints.values()].some(({ context: held }) => knows(held)),
+  );
+}
+
+function heldBy({ record, isCounted }: KeptHint): HeldHint {
+  return { context: record.context, isCounted };
 }
 
 /** The client's key of a record or hint on a disk; undefined for what is neither. */

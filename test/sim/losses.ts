@@ -140,9 +140,16 @@ export class Losses {
 
 const NOTHING: readonly Loss[] = [];
 
-/** What each copy on the struck disk knew before, and after: the record of its own, and each hint. */
+/**
+ * What each copy on the struck disk knew before, and after: the record of its own, and each hint. One of which the disk no longer
+ * knows that a quorum counted it may be given up: as a copy that counts it is gone (seed 2101000540 of bd3e3c4).
+ */
 function copiesStruck({ before, after }: Strike): readonly (readonly [had: CausalContext, has: CausalContext])[] {
-  const hints = [...before.hints].map(([target, had]) => [had, after.hints.get(target) ?? EMPTY_CONTEXT] as const);
+  const hints = [...before.hints].map(([target, had]) => {
+    const has = after.hints.get(target);
+    const isLeft = has !== undefined && (has.isCounted || !had.isCounted);
+    return [had.context, isLeft ? has.context : EMPTY_CONTEXT] as const;
+  });
   return [[before.own, after.own], ...hints];
 }
 
