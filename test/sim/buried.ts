@@ -3,7 +3,8 @@
  * record or by its collection horizon, and no disk holds the value any more, no home may ever hold it again.
  *
  * A reader sees a value that came back only if it comes at the right moment, and before the next write covers it. Here it is seen
- * at once. Only a loss of power may bring one back, where what told of its end was not synced. Where homes change, a new one
+ * at once. Only what a disk lost may bring one back, where it was what told of its end: a record that was not synced, or rotted, or went
+ * with the disk. A message or a hint that was late brings it then (seed 2102005392 of 551628c). Where homes change, a new one
  * knows nothing before it was filled, so that there it is not looked for.
  */
 import assert from "node:assert/strict";
@@ -32,7 +33,7 @@ export class Buried {
     this.#keys = keys;
     this.#tally = tally;
     if (cluster.isElastic) return;
-    cluster.onPowerLost = (machine) => this.#exhume(machine);
+    cluster.onStruck = (machine) => this.#exhume(machine);
     cluster.onStamped = (key, dot) => this.#valuesOf(key).live.set(nameOf(dot), dot);
     this.#later();
   }
@@ -84,7 +85,7 @@ export class Buried {
     return covers(record?.context ?? EMPTY_CONTEXT, dot) || covers(horizonIn(disk.peek(horizon)), dot);
   }
 
-  /** What a disk shows after a loss of power lives again, and so does what it no longer knows to be gone. */
+  /** What a disk shows after a loss lives again, and so does what it no longer knows to be gone. */
   #exhume(machine: SimulatedNode): void {
     for (const key of this.#keys) {
       const { live, buried } = this.#valuesOf(key);

@@ -109,8 +109,8 @@ export class SimulatedCluster {
   onDestroyed: (key: string, record: KvRecord) => void = () => undefined;
   /** Is told of each value when it is first handed to a disk. */
   onStamped: (key: string, dot: Dot) => void = () => undefined;
-  /** Is told when a machine has lost its power, and its disk what was not synced. */
-  onPowerLost: (machine: SimulatedNode) => void = () => undefined;
+  /** Is told when a machine's disk may have lost something: with its power, by rot, or all of it. */
+  onStruck: (machine: SimulatedNode) => void = () => undefined;
   /** Is told when a node adopts a ring, just before it is in force. */
   onRingAdopted: (name: MemberId) => void = () => undefined;
   /** Puts something between a node and its disk: for checkers, who look at what is written. */
@@ -304,7 +304,7 @@ export class SimulatedCluster {
   crash(machine: SimulatedNode, kind: "process" | "machine"): void {
     if (machine.process === undefined && kind === "process") return;
     this.#end(machine, kind, () => endDisk(this, machine, kind));
-    if (kind === "machine") this.onPowerLost(machine);
+    if (kind === "machine") this.onStruck(machine);
   }
 
   /** @param endsDisk Takes what the disk loses with it. */

@@ -12,9 +12,10 @@ import type { Loss } from "./losses.ts";
  */
 export function strike<T>(
   cluster: SimulatedCluster,
-  { disk }: Pick<SimulatedNode, "disk">,
+  machine: SimulatedNode,
   { destroy, lossOf }: { readonly destroy: () => T; readonly lossOf: (key: string, by: T) => Loss | undefined },
 ): T {
+  const { disk } = machine;
   const before = holdingsOf(disk, cluster.onDestroyed);
   const result = destroy();
   const after = holdingsOf(disk);
@@ -26,6 +27,7 @@ export function strike<T>(
       loss.strike = { before: held, after: after.get(key) ?? HELD_NOTHING, left: holdingsOfKey(cluster, key) };
     cluster.losses.note(loss);
   }
+  cluster.onStruck(machine);
   return result;
 }
 

@@ -55,6 +55,26 @@ describe("the history of losses of which it is known what they destroyed", () =>
     history.checkEnd(KEY, [], 200);
   });
 
+  it("excuses the loss of all that was known in parts, where the last disk knew one part alone", () => {
+    const [all, a, b] = [knowing(dot(A, 5), dot(B, 3)), TOKEN, knowing(dot(B, 3))].map((context) => held(context)) as [
+      Holding,
+      Holding,
+      Holding,
+    ];
+    const noted = new Losses();
+    const history = createHistory(noted);
+    write(history, { startedMs: 0 }, { token: TOKEN, held: all.own });
+    const strikes = [
+      { member: "n1", atMs: 50, strike: { before: all, after: b, left: [b, all, a] } },
+      { member: "n2", atMs: 51, strike: { before: all, after: b, left: [b, b, a] } },
+    ];
+    for (const strike of strikes) noted.note({ ...loss("power", "n1", 50, { had: all, left: [] }), ...strike });
+    assert.throws(() => history.checkEnd(KEY, [], 200), MISSED);
+    const last = { before: a, after: held(), left: [b, b, held()] };
+    noted.note({ ...loss("power", "n3", 52, { had: a, left: [] }), strike: last });
+    history.checkEnd(KEY, [], 200);
+  });
+
   it("excuses what only hints held that nobody had counted", () => {
     const strike = { had: held(TOKEN), left: [held(EMPTY_CONTEXT, TOKEN)] };
     historyAfter(loss("disk", "n1", 50, strike)).checkEnd(KEY, [], 200);

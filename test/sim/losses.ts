@@ -104,7 +104,24 @@ export class Losses {
       const disks = membersOf(hits);
       return disks.size >= holders && new Set([...disks].map(this.#zoneOf)).size >= zones;
     }
-    return isTaken(hits, { ...span, context }, holders);
+    return isTakenEarly(hits, span, holders) || this.#isTakenLater(hits, { ...span, context });
+  }
+
+  /**
+   * Whether all that homes had was taken in one moment after it had been counted: by a loss of what was whole, or of the last part,
+   * for of what several disks know together each part has a loss of its own (seed 2102003680 of 551628c).
+   *
+   * @param hits Of these it is known that they took a whole copy.
+   */
+  #isTakenLater(hits: readonly Loss[], span: Span & { readonly context: CausalContext }): boolean {
+    const { key, endedMs, context } = span;
+    return this.#losses.some((loss) => {
+      const { atMs, strike } = loss;
+      if (atMs <= endedMs || loss.key !== key || strike === undefined) return false;
+      const left = strike.left.reduce((known, held) => joinContexts(known, knownBy(held, span)), EMPTY_CONTEXT);
+      if (contextDescends(left, context)) return false;
+      return hits.includes(loss) || contextDescends(joinContexts(left, strike.before.own), context);
+    });
   }
 
   /**
@@ -129,12 +146,13 @@ export class Losses {
     );
     const last = own.at(-1);
     const isReduced = last !== undefined && (holders < writeQuorum || own.some(({ kind }) => kind === "power"));
-    if (!isReduced) return { holders, isReduced, isGone: isTaken(own, exact, holders) };
+    const isGone = last !== undefined && (isTakenEarly(own, span, holders) || this.#isTakenLater(own, exact));
+    if (!isReduced) return { holders, isReduced, isGone };
     const early = membersOf(own.filter(({ atMs }) => atMs <= endedMs)).size;
     const left = (last.strike as Strike).left.filter((held) => contextDescends(knownBy(held, span), context)).length;
     // What was lost before it counted may have got to others until it did.
     const most = last.atMs <= endedMs ? Math.max(left, holders - early) : left;
-    return { holders: most, isReduced, isGone: isTaken(own, exact, holders) };
+    return { holders: most, isReduced, isGone };
   }
 }
 
@@ -168,16 +186,9 @@ function knownBy({ own, horizon }: Holding, { withHorizons = false }: Pick<Span,
 }
 
 /**
- * Whether losses took something wholly: so many copies before they were counted, or all that homes had in one moment after. A
- * hint that nobody counted may be given up, so that what only hints hold by then may go.
+ * Whether so many copies were lost before they were counted. A hint that nobody counted may be given up, so that what only hints
+ * hold afterwards may go as well.
  */
-function isTaken(hits: readonly Loss[], span: Span & { readonly context: CausalContext }, holders: number): boolean {
-  const { endedMs, context } = span;
-  const early = membersOf(hits.filter(({ atMs }) => atMs <= endedMs));
-  if (early.size >= holders) return true;
-  return hits.some(({ atMs, strike }) => {
-    if (atMs <= endedMs || strike === undefined) return false;
-    const left = strike.left.reduce((known, held) => joinContexts(known, knownBy(held, span)), EMPTY_CONTEXT);
-    return !contextDescends(left, context);
-  });
+function isTakenEarly(hits: readonly Loss[], { endedMs }: Span, holders: number): boolean {
+  return membersOf(hits.filter(({ atMs }) => atMs <= endedMs)).size >= holders;
 }

@@ -1,6 +1,7 @@
 /**
  * What must become true, and within what time, once the faults of a run have ended. Each of the times begins when what is before it has come:
- * 10 s and up to 30 s until all serve (scenario.ts), then hints, then equal disks, then complete members, then what was deleted.
+ * 10 s and up to 30 s until all serve (scenario.ts), then hints, then equal disks, then complete members, then hints that
+ * those had refused, then what was deleted.
  */
 import assert from "node:assert/strict";
 import { hintsRange, horizonKey, parsePartitionedKey, partitionRange } from "../../node/core/keyspace.ts";
