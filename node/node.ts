@@ -186,7 +186,7 @@ export function createNode(settings: NodeSettings, world: Ports, identity: Ident
   });
   const actorOf = (name: MemberId) => (name === member ? identity.actor : transport.identityOf(name)?.actor);
   const admission = createAdmission(member, rings, identity, (ring) => {
-    return isPastChanging(ring, actorOf) || elasticity.agreement.isPastVoting(ring.epoch + 1);
+    return isPastChanging(ring, actorOf, elasticity.agreement.barredFrom(ring.epoch + 1));
   });
   /** What background work goes by. A directory whose place another took brings nothing back that was deleted since. */
   const ringOfOwn = (): Ring | undefined => (identity.isSuperseded() ? undefined : rings.current());

@@ -41,10 +41,10 @@ export type Agreement = {
    */
   propose(next: RingDocument): Promise<boolean>;
   /**
-   * Whether so many voters whose directories the ring does not name are known to have no vote for this epoch that no ring of it can be
-   * chosen any more. The ring does not tell that of them; they do, to whoever asks for their votes.
+   * Voters that have no vote for this epoch, as they said, and whose directories the ring does not name: it does not tell that of
+   * them. Who has no vote for an epoch never gets one.
    */
-  isPastVoting(epoch: number): boolean;
+  barredFrom(epoch: number): ReadonlySet<MemberId>;
   /** A voter's word to a proposer. Rejects as `Voter.answer`. */
   answer(request: AgreementRequest): Promise<VotedReply>;
   /** Begins no ballot any more: a proposal under way rejects with NOT_READY, and its outcome may be unknown. */
@@ -75,6 +75,8 @@ const UNANSWERED_MAX = 3;
 const BACK_OFF_MS = 100;
 const BACK_OFF_DOUBLINGS_MAX = 3;
 
+const NOBODY: ReadonlySet<MemberId> = new Set();
+
 /** Told of one who may not vote, and says so: with another directory than the ring lists, or where it may have forgotten a vote. */
 type OnBarred = (name: MemberId) => void;
 
@@ -91,8 +93,8 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
   /** The highest that was used or heard of here: two proposals of this node are two proposers. */
   let round = 0;
   let isClosed = false;
-  /** An epoch for which no majority can vote, as so many said; 0 before. Who has no vote for an epoch never gets one. */
-  let barredEpoch = 0;
+  /** Of the newest epoch of which somebody said that it has no vote. */
+  let barredUnnamed: { readonly epoch: number; readonly names: Set<MemberId> } = { epoch: 0, names: new Set() };
 
   /** Only tells the epoch: who does not have it asks for the ring. */
   async function tell(name: MemberId): Promise<void> {
@@ -197,8 +199,9 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
         },
         onBarred(name) {
           barred.add(name);
-          const unnamed = [...barred].filter((one) => ring.member(one)?.actor === undefined);
-          if (!mayVote(voters, unnamed.length)) barredEpoch = Math.max(barredEpoch, epoch);
+          if (ring.member(name)?.actor !== undefined || epoch < barredUnnamed.epoch) return;
+          if (epoch > barredUnnamed.epoch) barredUnnamed = { epoch, names: new Set() };
+          barredUnnamed.names.add(name);
         },
       });
       if (end.kind === "newer") {
@@ -225,7 +228,7 @@ export function createAgreement(parts: AgreementParts, { member }: { readonly me
   return {
     open: voter.open,
     answer: voter.answer,
-    isPastVoting: (epoch) => barredEpoch === epoch,
+    barredFrom: (epoch) => (barredUnnamed.epoch === epoch ? barredUnnamed.names : NOBODY),
     close() {
       isClosed = true;
     },

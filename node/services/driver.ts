@@ -4,8 +4,9 @@
  *
  * Any member may; the first of the voters that this node believes to be up does, the others stand by, and two who both
  * believe so do no harm: the members choose one document. One that is up may be unable to all the same (its disk takes no
- * writes, so that it hears of no ring): the next one takes over when a document has stood for long. It also lists data directories: of the first members,
- * which ring 1 does not name, and of members whose disk was lost.
+ * writes, so that it hears of no ring): the next one takes over when a document has stood for long. So does each whose
+ * directory it does not list: where no ring can be chosen any more that would, it learns that by asking for one. It also
+ * lists data directories: of the first members, which ring 1 does not name, and of members whose disk was lost.
  */
 import { KvError } from "../core/errors.ts";
 import type { MemberId, RingDocument } from "../core/ring/document.ts";
@@ -13,6 +14,8 @@ import { enrolledDocument, nextDocument, votersOf } from "../core/ring/transitio
 import type { ProgressReply } from "../messages.ts";
 import type { Random, Telemetry, Time, Timer } from "../ports.ts";
 import type { Agreement } from "./agreement.ts";
+import type { Identity } from "./identity.ts";
+import { isListed } from "./listing.ts";
 import type { Progress } from "./progress.ts";
 import type { RingKeeper } from "./ring-keeper.ts";
 
@@ -27,7 +30,10 @@ export type Driver = {
 /** Between two looks while something is to be done, and while nothing is. */
 const BUSY_MS = 500;
 const IDLE_MS = 3_000;
-/** How long a document may stand before the next voter drives it as well, and as long again before the one after that. */
+/**
+ * How long a document may stand before the next voter drives it as well, and as long again before the one after that; one whose directory
+ * it does not list waits no longer than the first of these.
+ */
 const STAND_BY_MS = 15_000;
 /** How long the driver waits for the directories of first members that do not answer, before it lists those it knows. */
 const ENROL_PATIENCE_MS = 10_000;
@@ -35,6 +41,7 @@ const ENROL_PATIENCE_MS = 10_000;
 /** @param parts `agreement` has the members choose what is proposed. */
 export function createDriver(parts: {
   readonly self: MemberId;
+  readonly identity: Pick<Identity, "actor" | "isSuccessor">;
   readonly rings: RingKeeper;
   readonly agreement: Agreement;
   readonly progress: Progress;
@@ -43,7 +50,7 @@ export function createDriver(parts: {
   readonly random: Random;
   readonly telemetry: Telemetry;
 }): Driver {
-  const { self, rings, agreement, progress, isUp, time, random, telemetry } = parts;
+  const { self, identity, rings, agreement, progress, isUp, time, random, telemetry } = parts;
   let timer: Timer | undefined;
   let running: Promise<void> | undefined;
   let stopped = true;
@@ -52,9 +59,9 @@ export function createDriver(parts: {
   let standing = { epoch: 0, sinceMs: 0 };
 
   function isDriver(document: RingDocument): boolean {
-    const turn = votersOf(document)
-      .filter(({ name }) => name === self || isUp(name))
-      .findIndex(({ name }) => name === self);
+    const voters = votersOf(document).filter(({ name }) => name === self || isUp(name));
+    const place = voters.findIndex(({ name }) => name === self);
+    const turn = isListed(voters[place], identity) ? place : Math.min(place, 1);
     return turn >= 0 && time.monotonicMs() - standing.sinceMs >= turn * STAND_BY_MS;
   }
 

@@ -20,16 +20,22 @@ export function isListed(member: RingMember | undefined, identity: Pick<Identity
 }
 
 /**
- * Whether too few voters are left to choose another ring: so many have come back with other directories than are listed.
- * Then no ring will ever list these.
+ * Whether too few voters are left to choose another ring: so many have come back with other directories than are listed, or may not
+ * vote where none is listed for them. Then no ring will ever list these.
  *
  * @param actorOf The directory with which a member is met now; undefined for one that is not.
+ * @param barred Voters whom the ring does not name that have no vote for the next epoch.
  */
-export function isPastChanging({ document }: Ring, actorOf: (name: MemberId) => string | undefined): boolean {
+export function isPastChanging(
+  { document }: Ring,
+  actorOf: (name: MemberId) => string | undefined,
+  barred: ReadonlySet<MemberId>,
+): boolean {
   const voters = votersOf(document);
   const left = voters.filter(({ name, actor }) => {
+    if (actor === undefined) return !barred.has(name);
     const now = actorOf(name);
-    return actor === undefined || now === undefined || now === actor;
+    return now === undefined || now === actor;
   });
   return left.length < majorityOf(voters.map(({ name }) => name));
 }
