@@ -16,7 +16,7 @@ const store = createStore("annulus-killed");
 const OPERATOR = ["-n", SYSTEM, "get", "pods", "-l", "app.kubernetes.io/name=annulus-operator", "-o", "name"];
 /** A phase may end before the kill arrives; then the next change is tried. */
 const ATTEMPTS = 5;
-const PAIRS = 1_500;
+const PAIRS = 3_000;
 
 const SIZES = [3, 4] as const;
 
@@ -52,7 +52,7 @@ async function killIn(phase: RingMoment["phase"], size: number): Promise<boolean
   });
   try {
     await scale(size);
-    await ring.until(phase, 60_000);
+    await ring.until(phase, 180_000);
     // Without a chance to end what it is at, or to say goodbye to its lease.
     await killPod(SYSTEM, pod.replace("pod/", ""));
     const { phase: met } = ring.latest();
@@ -89,8 +89,9 @@ function checkTold(told: readonly Told[], moments: readonly RingMoment[]): void 
 }
 
 beforeAll(async () => {
-  // So slow that the operator can be killed while partitions are on their way.
-  const config = { ANNULUS_BACKGROUND_BYTES_PER_SECOND: "131072" };
+  // So slow that the operator can be killed while partitions are on their way, and that its successor, who waits for the lease of
+  // the dead one to run out, is there before they have come.
+  const config = { ANNULUS_BACKGROUND_BYTES_PER_SECOND: "65536" };
   await store.install({ storage: { size: "1Gi" }, partitions: 64, config });
   const written = await store.inPod(`
     (async () => {
