@@ -37,8 +37,9 @@ export function holdingsOf(
   for (const { key: stored, value } of disk.entries({ ...wholeRange(), limit: ENTRIES_MAX })) {
     const key = clientKeyOf(stored);
     if (key === undefined) continue;
-    const hint = stored[0] === HINT_SPACE ? hintIn(value) : undefined;
-    const record = hint?.record ?? recordIn(value);
+    const isHint = stored[0] === HINT_SPACE;
+    const hint = isHint ? hintIn(value) : undefined;
+    const record = isHint ? hint?.record : recordIn(value);
     if (record === undefined) continue;
     observe(key, record);
     const before = held.get(key) ?? HELD_NOTHING;
@@ -59,8 +60,8 @@ export function holdingsOfKey(cluster: SimulatedCluster, key: string): readonly 
   return cluster.machines.map(({ disk }) => {
     const own = (at === undefined ? undefined : recordIn(disk.peek(at))?.context) ?? EMPTY_CONTEXT;
     const hints = new Map<string, HeldHint>();
-    for (const { home, hint: at } of places) {
-      const hint = hintIn(disk.peek(at));
+    for (const { home, hint: hintAt } of places) {
+      const hint = hintIn(disk.peek(hintAt));
       if (hint !== undefined) hints.set(home, heldBy(hint));
     }
     const horizon = at === undefined ? EMPTY_CONTEXT : horizonIn(disk.peek((places[0] as Place).horizon));
